@@ -1,0 +1,2 @@
+//! The binary `qbnn`.
+fn main() {}

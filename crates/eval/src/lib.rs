@@ -1,0 +1,2 @@
+//! Room of the house; filled next.
+#![forbid(unsafe_code)]
