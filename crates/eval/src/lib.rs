@@ -1,2 +1,56 @@
-//! Room of the house; filled next.
+//! Metrics of accuracy, calibration and disentangled uncertainty, on plain arrays.
+//!
+//! This crate knows no model. It takes class probabilities `probs[S][N][C]` (S draws of the network, N inputs,
+//! C classes) and labels, whoever made them, and answers three questions: how often is the prediction right, how
+//! honest are its probabilities, and does each kind of uncertainty react to the kind of input it is meant for.
+//! Nothing is printed, no file is read or written; all arithmetic is `f64`, entropies are in nats.
+//!
+//! The way through: [`Predictions::new`] checks an array, [`Groups`] gathers the three groups of inputs,
+//! [`evaluate`] measures them with bootstrap intervals, [`compare`] pairs two models on the same inputs, and
+//! [`Metrics`] is the schema of `metrics.json`.
+//!
+//! ```
+//! use qbnn_eval::{evaluate, EvalOptions, Groups, Headline, LabelledGroup, OodGroup, Predictions};
+//! # fn main() -> Result<(), qbnn_eval::EvalError> {
+//! // Two draws, two inputs, two classes.
+//! let clean = Predictions::new(2, 2, 2, vec![0.9, 0.1, 0.2, 0.8, 0.9, 0.1, 0.1, 0.9])?;
+//! let foreign = Predictions::new(2, 1, 2, vec![0.9, 0.1, 0.1, 0.9])?;
+//! let groups = Groups {
+//!     clean: LabelledGroup { predictions: clean, labels: vec![0, 1] },
+//!     ambiguous: None,
+//!     ood: Some(OodGroup { predictions: foreign }),
+//! };
+//! let evaluation = evaluate(&groups, &EvalOptions::default())?;
+//! assert_eq!(evaluation.value(Headline::Accuracy), Some(1.0));
+//! assert_eq!(evaluation.value(Headline::AurocEpistemicOod), Some(1.0));
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
+
+mod bootstrap;
+mod calibration;
+mod disentangle;
+mod error;
+mod groups;
+mod headline;
+mod metrics;
+mod predictions;
+mod rank;
+mod uncertainty;
+mod weighted;
+
+pub use bootstrap::{Interval, Resampler, percentile_interval};
+pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, brier, calibration, ece, nll};
+pub use disentangle::{EvalOptions, Evaluation, compare, evaluate};
+pub use error::EvalError;
+pub use groups::{AmbiguousGroup, Groups, LabelledGroup, OodGroup};
+pub use headline::{ByHeadline, Headline};
+pub use metrics::{
+    Bits, Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty, Metrics, ModelDescription, ModelEntry,
+    ParameterBytes, SCHEMA_VERSION, Strategy,
+};
+pub use predictions::{Predictions, ROW_SUM_TOLERANCE};
+pub use rank::{auroc, mid_ranks, spearman};
+pub use uncertainty::{EPISTEMIC_FLOOR, Uncertainty, entropy, uncertainty};
+pub use weighted::{WeightedAuroc, WeightedEce, WeightedMean, WeightedSpearman};

@@ -1,0 +1,292 @@
+//! The schema of `metrics.json`: the contract between `qbnn eval` and whoever reads its numbers.
+//!
+//! Fields may be added, none renamed. A number that does not exist (epistemic uncertainty of a single draw, an absent
+//! group) is `null`, never NaN. Accuracy and the like are fractions, uncertainties are in nats.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByHeadline, EvalError, Evaluation, Headline, Interval};
+
+/// The version that this crate writes and reads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The whole of `metrics.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Name of the data set.
+    pub dataset: String,
+    /// Seed of the noise with which the models drew.
+    pub seed: u64,
+    /// One entry per model.
+    pub models: Vec<ModelEntry>,
+    /// Paired differences of models on the same inputs (quantized minus float).
+    #[serde(default)]
+    pub differences: Vec<DifferenceEntry>,
+}
+
+/// How a posterior was quantized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Not at all.
+    Float,
+    /// Variational parameter quantization: mu and sigma.
+    Vpq,
+    /// Sampled parameter quantization: each drawn weight.
+    Spq,
+    /// Joint quantization: both.
+    Jq,
+}
+
+/// Widths in bits; 32 means float.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bits {
+    /// Posterior means.
+    pub mu: u8,
+    /// Posterior standard deviations.
+    pub sigma: u8,
+    /// Drawn weights.
+    pub weight: u8,
+    /// Activations.
+    pub activation: u8,
+}
+
+impl Bits {
+    /// All widths 32.
+    pub const FLOAT: Bits = Bits { mu: 32, sigma: 32, weight: 32, activation: 32 };
+}
+
+/// What a model's parameters weigh, by kind, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterBytes {
+    /// mu and sigma of the weights.
+    pub weights_bytes: u64,
+    /// mu and sigma of the biases.
+    pub biases_bytes: u64,
+    /// Scales, steps and clips of the grids.
+    pub scales_bytes: u64,
+}
+
+/// Number of inputs per group; 0 for an absent group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Inputs of the clean group.
+    pub clean: u64,
+    /// Inputs of the ambiguous group.
+    pub ambiguous: u64,
+    /// Inputs of the ood group.
+    pub ood: u64,
+}
+
+/// Mean uncertainties of one group, nats.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MeanUncertainty {
+    /// Mean of H\[mean_s p_s\], in \[0, ln C\].
+    pub total: f64,
+    /// Mean of mean_s H\[p_s\], in \[0, ln C\].
+    pub aleatoric: f64,
+    /// Mean of their difference; `None` with a single draw.
+    pub epistemic: Option<f64>,
+}
+
+/// Mean uncertainties of each group; `None` for an absent group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupMeans {
+    /// The clean group.
+    pub clean: Option<MeanUncertainty>,
+    /// The ambiguous group.
+    pub ambiguous: Option<MeanUncertainty>,
+    /// The ood group.
+    pub ood: Option<MeanUncertainty>,
+}
+
+/// What an evaluation cannot know about the model it measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelDescription {
+    /// Name, such as `float` or `jq-w4a4`.
+    pub name: String,
+    /// How it was quantized.
+    pub strategy: Strategy,
+    /// At which widths.
+    pub bits: Bits,
+    /// Bytes of all stored parameters.
+    pub parameter_bytes: u64,
+    /// The same by kind, where known.
+    pub parameters: Option<ParameterBytes>,
+}
+
+/// One model's line in `metrics.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelEntry {
+    /// Name, such as `float` or `jq-w4a4`.
+    pub name: String,
+    /// How it was quantized.
+    pub strategy: Strategy,
+    /// At which widths.
+    pub bits: Bits,
+    /// S, the number of draws.
+    pub samples: u64,
+    /// See [`Headline::Accuracy`].
+    pub accuracy: f64,
+    /// See [`Headline::Nll`].
+    pub nll: f64,
+    /// See [`Headline::Brier`].
+    pub brier: f64,
+    /// See [`Headline::Ece`].
+    pub ece: f64,
+    /// See [`Headline::AurocEpistemicOod`]; `None` without ood or with one draw.
+    pub auroc_epistemic_ood: Option<f64>,
+    /// See [`Headline::AurocAleatoricAmbiguous`]; `None` without ambiguous.
+    pub auroc_aleatoric_ambiguous: Option<f64>,
+    /// See [`Headline::AurocEpistemicAmbiguous`]; `None` without ambiguous or with one draw.
+    pub auroc_epistemic_ambiguous: Option<f64>,
+    /// See [`Headline::AurocAleatoricOod`]; `None` without ood.
+    pub auroc_aleatoric_ood: Option<f64>,
+    /// See [`Headline::SpearmanAleatoricEpistemic`]; `None` with one draw or where either is constant.
+    pub spearman_aleatoric_epistemic: Option<f64>,
+    /// See [`Headline::SpearmanAleatoricSoftLabel`]; `None` without soft labels or where either is constant.
+    pub spearman_aleatoric_soft_label: Option<f64>,
+    /// Bytes of all stored parameters.
+    pub parameter_bytes: u64,
+    /// The same by kind, where known.
+    pub parameters: Option<ParameterBytes>,
+    /// 95 % bootstrap intervals `[lo, hi]` by metric name; a metric without one has no key.
+    #[serde(default)]
+    pub ci95: BTreeMap<String, Interval>,
+    /// Mean uncertainties per group.
+    #[serde(default)]
+    pub mean_uncertainty: GroupMeans,
+    /// Inputs per group.
+    #[serde(default)]
+    pub counts: Counts,
+}
+
+/// A paired difference of one metric.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The model's value minus the reference's.
+    pub value: f64,
+    /// Its 95 % paired bootstrap interval `[lo, hi]`; `None` where no resamples were drawn or one left it undefined.
+    pub ci95: Option<Interval>,
+}
+
+/// Paired differences of one model against another; as JSON `{"name", "against", "accuracy": {"value", "ci95"}, ...}`
+/// with `null` for a metric that either model lacks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DifferenceEntry {
+    /// The model.
+    pub name: String,
+    /// The reference that is subtracted, mostly `float`.
+    pub against: String,
+    /// One difference per metric.
+    #[serde(flatten)]
+    pub metrics: ByHeadline<Option<Difference>>,
+}
+
+impl ModelEntry {
+    /// Joins what was measured with what is known of the model.
+    pub fn new(description: ModelDescription, evaluation: &Evaluation) -> Self {
+        let ModelDescription { name, strategy, bits, parameter_bytes, parameters } = description;
+        let calibration = evaluation.calibration();
+        let ci95 = Headline::ALL
+            .into_iter()
+            .filter_map(|h| evaluation.interval(h).map(|interval| (h.name().to_owned(), interval)))
+            .collect();
+        Self {
+            name,
+            strategy,
+            bits,
+            samples: evaluation.samples() as u64,
+            accuracy: calibration.accuracy,
+            nll: calibration.nll,
+            brier: calibration.brier,
+            ece: calibration.ece,
+            auroc_epistemic_ood: evaluation.value(Headline::AurocEpistemicOod),
+            auroc_aleatoric_ambiguous: evaluation.value(Headline::AurocAleatoricAmbiguous),
+            auroc_epistemic_ambiguous: evaluation.value(Headline::AurocEpistemicAmbiguous),
+            auroc_aleatoric_ood: evaluation.value(Headline::AurocAleatoricOod),
+            spearman_aleatoric_epistemic: evaluation.value(Headline::SpearmanAleatoricEpistemic),
+            spearman_aleatoric_soft_label: evaluation.value(Headline::SpearmanAleatoricSoftLabel),
+            parameter_bytes,
+            parameters,
+            ci95,
+            mean_uncertainty: *evaluation.mean_uncertainty(),
+            counts: evaluation.counts(),
+        }
+    }
+
+    /// The value of one headline metric.
+    pub fn value(&self, headline: Headline) -> Option<f64> {
+        match headline {
+            Headline::Accuracy => Some(self.accuracy),
+            Headline::Nll => Some(self.nll),
+            Headline::Brier => Some(self.brier),
+            Headline::Ece => Some(self.ece),
+            Headline::AurocEpistemicOod => self.auroc_epistemic_ood,
+            Headline::AurocAleatoricAmbiguous => self.auroc_aleatoric_ambiguous,
+            Headline::AurocEpistemicAmbiguous => self.auroc_epistemic_ambiguous,
+            Headline::AurocAleatoricOod => self.auroc_aleatoric_ood,
+            Headline::SpearmanAleatoricEpistemic => self.spearman_aleatoric_epistemic,
+            Headline::SpearmanAleatoricSoftLabel => self.spearman_aleatoric_soft_label,
+        }
+    }
+}
+
+impl Metrics {
+    /// An empty file for one data set and seed.
+    pub fn new(dataset: impl Into<String>, seed: u64) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            dataset: dataset.into(),
+            seed,
+            models: Vec::new(),
+            differences: Vec::new(),
+        }
+    }
+
+    /// Checks a file that was read, or one that was built by hand and is about to be written.
+    ///
+    /// # Errors
+    ///
+    /// [`EvalError::SchemaVersion`] for another version, [`EvalError::NotFinite`] for a number that JSON cannot hold
+    /// (serde_json would write it as `null`, and no reader would accept it for a required field).
+    pub fn check(&self) -> Result<(), EvalError> {
+        if self.schema_version != SCHEMA_VERSION {
+            return Err(EvalError::SchemaVersion { found: self.schema_version, wanted: SCHEMA_VERSION });
+        }
+        for model in &self.models {
+            for headline in Headline::ALL {
+                finite(model.value(headline), headline.name(), &model.name)?;
+            }
+            for (metric, interval) in &model.ci95 {
+                finite(*interval, &format!("ci95.{metric}"), &model.name)?;
+            }
+            let means = &model.mean_uncertainty;
+            for mean in [means.clean, means.ambiguous, means.ood].into_iter().flatten() {
+                finite([mean.total, mean.aleatoric], "mean_uncertainty", &model.name)?;
+                finite(mean.epistemic, "mean_uncertainty", &model.name)?;
+            }
+        }
+        for entry in &self.differences {
+            for headline in Headline::ALL {
+                let Some(difference) = entry.metrics.get(headline) else { continue };
+                finite([difference.value], headline.name(), &entry.name)?;
+                finite(difference.ci95.into_iter().flatten(), headline.name(), &entry.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every number is finite.
+fn finite(numbers: impl IntoIterator<Item = f64>, field: &str, name: &str) -> Result<(), EvalError> {
+    if numbers.into_iter().all(f64::is_finite) {
+        Ok(())
+    } else {
+        Err(EvalError::NotFinite { field: field.to_owned(), name: name.to_owned() })
+    }
+}
