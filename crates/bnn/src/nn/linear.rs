@@ -130,7 +130,7 @@ impl Linear {
             }
             Linear::Conv(c) => c.tiles(batch, |group, first_row, rows, run| {
                 let columns = run * rows;
-                patches.0.resize(c.patch() * columns, 0.0);
+                patches.room(c.patch() * columns);
                 let (out, stride) = c.output_tile(group, first_row, batch);
                 matmul(
                     (c.patch(), columns, c.group_channels()),
@@ -231,12 +231,16 @@ impl Conv {
 }
 
 impl Patches {
-    fn fill(&mut self, c: &Conv, x: &[f32], batch: usize, group: usize, first_row: usize, rows: usize) -> &[f32] {
-        let floats = c.patch() * rows * c.output.columns * batch;
+    fn room(&mut self, floats: usize) -> &mut [f32] {
         if self.0.len() < floats {
             self.0.resize(floats, 0.0);
         }
-        let patches = &mut self.0[..floats];
+        &mut self.0[..floats]
+    }
+
+    fn fill(&mut self, c: &Conv, x: &[f32], batch: usize, group: usize, first_row: usize, rows: usize) -> &[f32] {
+        let floats = c.patch() * rows * c.output.columns * batch;
+        let patches = self.room(floats);
         c.runs(batch, group, first_row, rows, |to, from, floats| match from {
             Some(from) => patches[to..to + floats].copy_from_slice(&x[from..from + floats]),
             None => patches[to..to + floats].fill(0.0),

@@ -1,0 +1,17 @@
+//! The closed set of layers, forward and backward, and the networks built from them.
+//!
+//! No framework: every layer also needs an integer twin and an analytic (PFP) twin, so the set is closed anyway, and a
+//! plain backward on `gemm` is faster than any framework on networks this small (`docs/decisions.md`).
+
+pub mod activation;
+pub mod gemm;
+pub mod linear;
+pub mod network;
+pub mod pass;
+pub mod pool;
+pub mod shape;
+pub mod spec;
+
+pub use network::Network;
+pub use shape::Shape;
+pub use spec::{LayerSpec, NetworkSpec, OpSpec};
