@@ -1,0 +1,232 @@
+//! The contract of `metrics.json`, the pairing of two models, and what is refused.
+#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
+use qbnn_eval::*;
+use serde_json::{Value, json};
+
+/// Predictions that differ from input to input and from draw to draw, without a generator.
+fn some(samples: usize, inputs: usize, classes: usize, salt: usize, spread: f64) -> Predictions {
+    let mut probs = Vec::new();
+    for s in 0..samples {
+        for n in 0..inputs {
+            let logit = |c: usize| {
+                let own = ((n * 7 + c * 13 + salt) % 11) as f64 * 0.6;
+                own + spread * ((s * 5 + n * 3 + c * 17 + salt) as f64 * 1.7).sin()
+            };
+            let sum: f64 = (0..classes).map(|c| logit(c).exp()).sum();
+            probs.extend((0..classes).map(|c| (logit(c).exp() / sum) as f32));
+        }
+    }
+    Predictions::new(samples, inputs, classes, probs).unwrap()
+}
+
+fn groups(samples: usize, salt: usize) -> Groups {
+    Groups {
+        clean: LabelledGroup {
+            predictions: some(samples, 50, 4, salt, 0.3),
+            labels: (0..50).map(|n| (n * 3 + n / 7) % 4).collect(),
+        },
+        ambiguous: Some(AmbiguousGroup {
+            predictions: some(samples, 40, 4, salt + 1, 0.6),
+            soft_labels: Some(some(1, 40, 4, 5, 0.4).probs().to_vec()),
+        }),
+        ood: Some(OodGroup { predictions: some(samples, 30, 4, salt + 2, 1.5) }),
+    }
+}
+
+fn description(name: &str, strategy: Strategy, bits: Bits) -> ModelDescription {
+    let parameters = Some(ParameterBytes { weights_bytes: 80, biases_bytes: 16, scales_bytes: 4 });
+    ModelDescription { name: name.into(), strategy, bits, parameter_bytes: 100, parameters }
+}
+
+const QUICK: EvalOptions = EvalOptions { resamples: 100, seed: 11 };
+
+fn file() -> Metrics {
+    let float = evaluate(&groups(8, 0), &QUICK).unwrap();
+    let quantized = evaluate(&groups(8, 3), &QUICK).unwrap();
+    let mut metrics = Metrics::new("dirty-mnist", 42);
+    metrics.models.push(ModelEntry::new(description("float", Strategy::Float, Bits::FLOAT), &float));
+    let bits = Bits { mu: 4, sigma: 4, weight: 4, activation: 4 };
+    metrics.models.push(ModelEntry::new(description("jq-w4a4", Strategy::Jq, bits), &quantized));
+    metrics.differences.push(compare("jq-w4a4", &quantized, "float", &float).unwrap());
+    metrics
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn the_schema_has_these_fields() {
+    let metrics = file();
+    metrics.check().unwrap();
+    let json = serde_json::to_value(&metrics).unwrap();
+    let has = |value: &Value, fields: &[&str]| {
+        for field in fields {
+            assert!(value.get(field).is_some(), "{field} is missing from {:?}", keys(value));
+        }
+    };
+    has(&json, &["schema_version", "dataset", "seed", "models", "differences"]);
+    assert_eq!(
+        (&json["schema_version"], &json["dataset"], &json["seed"]),
+        (&json!(1), &json!("dirty-mnist"), &json!(42))
+    );
+    let entry = &json["models"][1];
+    has(
+        entry,
+        &["name", "strategy", "bits", "samples", "parameter_bytes", "parameters", "ci95", "mean_uncertainty", "counts"],
+    );
+    assert_eq!((&entry["strategy"], &json["models"][0]["strategy"]), (&json!("jq"), &json!("float")));
+    assert_eq!(entry["bits"], json!({"mu": 4, "sigma": 4, "weight": 4, "activation": 4}));
+    assert_eq!(entry["samples"], json!(8));
+    assert_eq!(entry["parameters"], json!({"weights_bytes": 80, "biases_bytes": 16, "scales_bytes": 4}));
+    assert_eq!(entry["counts"], json!({"clean": 50, "ambiguous": 40, "ood": 30}));
+    for headline in Headline::ALL {
+        let name = headline.name();
+        assert!(entry[name].is_f64(), "{name}");
+        assert_eq!(entry["ci95"][name].as_array().map(Vec::len), Some(2), "{name}");
+        assert_eq!(keys(&json["differences"][0][name]), ["ci95", "value"], "{name}");
+    }
+    for group in ["clean", "ambiguous", "ood"] {
+        has(&entry["mean_uncertainty"][group], &["total", "aleatoric", "epistemic"]);
+    }
+    has(&json["differences"][0], &["name", "against"]);
+    assert!(json["differences"][0].get("metrics").is_none());
+}
+
+#[test]
+fn what_was_written_is_read_back() {
+    let metrics = file();
+    let text = serde_json::to_string(&metrics).unwrap();
+    assert_eq!(serde_json::from_str::<Metrics>(&text).unwrap(), metrics);
+}
+
+#[test]
+fn a_reader_meets_added_and_absent_fields_unmoved() {
+    let mut json = serde_json::to_value(file()).unwrap();
+    json["future"] = json!({"a": 1});
+    json["models"][0]["future"] = json!("b");
+    json["differences"][0]["future"] = json!("c");
+    json["models"][0].as_object_mut().unwrap().remove("mean_uncertainty");
+    json["models"][0].as_object_mut().unwrap().remove("parameters");
+    json["differences"][0].as_object_mut().unwrap().remove("ece");
+    let read: Metrics = serde_json::from_value(json).unwrap();
+    assert_eq!((read.models[0].parameters, read.models[0].mean_uncertainty), (None, GroupMeans::default()));
+    assert_eq!(read.differences[0].metrics.ece, None);
+    assert!(read.differences[0].metrics.nll.is_some());
+}
+
+#[test]
+fn one_draw_has_nulls_and_no_nan() {
+    let evaluation = evaluate(&groups(1, 0), &QUICK).unwrap();
+    let entry = ModelEntry::new(description("map", Strategy::Float, Bits::FLOAT), &evaluation);
+    let json = serde_json::to_value(&entry).unwrap();
+    for name in ["auroc_epistemic_ood", "auroc_epistemic_ambiguous", "spearman_aleatoric_epistemic"] {
+        assert!(json[name].is_null() && json["ci95"].get(name).is_none(), "{name}");
+    }
+    assert!(json["auroc_aleatoric_ood"].is_f64() && json["mean_uncertainty"]["ood"]["epistemic"].is_null());
+}
+
+#[test]
+fn absent_groups_leave_their_metrics_out() {
+    let alone = Groups { ambiguous: None, ood: None, ..groups(4, 0) };
+    let evaluation = evaluate(&alone, &QUICK).unwrap();
+    let defined: Vec<_> = Headline::ALL.into_iter().filter(|h| evaluation.value(*h).is_some()).collect();
+    use Headline::*;
+    assert_eq!(defined, [Accuracy, Nll, Brier, Ece, SpearmanAleatoricEpistemic]);
+    assert_eq!(evaluation.counts(), Counts { clean: 50, ambiguous: 0, ood: 0 });
+}
+
+#[test]
+fn without_resamples_there_are_values_and_no_intervals() {
+    let options = EvalOptions { resamples: 0, seed: 0 };
+    let evaluation = evaluate(&groups(4, 0), &options).unwrap();
+    assert!(Headline::ALL.iter().all(|h| evaluation.value(*h).is_some() && evaluation.interval(*h).is_none()));
+    let same = compare("a", &evaluation, "b", &evaluation).unwrap();
+    assert_eq!(same.metrics.nll, Some(Difference { value: 0.0, ci95: None }));
+}
+
+#[test]
+fn evaluations_repeat_and_the_seed_moves_only_the_intervals() {
+    let (a, b) = (evaluate(&groups(8, 0), &QUICK).unwrap(), evaluate(&groups(8, 0), &QUICK).unwrap());
+    let c = evaluate(&groups(8, 0), &EvalOptions { seed: 12, ..QUICK }).unwrap();
+    for h in Headline::ALL {
+        assert_eq!((a.value(h), a.interval(h)), (b.value(h), b.interval(h)));
+        assert_eq!(a.value(h), c.value(h));
+    }
+    assert_ne!(a.interval(Headline::Nll), c.interval(Headline::Nll));
+}
+
+#[test]
+fn a_model_does_not_differ_from_itself() {
+    let evaluation = evaluate(&groups(8, 0), &QUICK).unwrap();
+    let entry = compare("a", &evaluation, "float", &evaluation).unwrap();
+    for h in Headline::ALL {
+        assert_eq!(*entry.metrics.get(h), Some(Difference { value: 0.0, ci95: Some([0.0, 0.0]) }));
+    }
+}
+
+#[test]
+fn pairing_cancels_what_the_inputs_share() {
+    let float = evaluate(&groups(16, 0), &QUICK).unwrap();
+    // The same model with fewer draws: nearly the same answers.
+    let mut fewer = groups(16, 0);
+    let cut = |p: &Predictions| {
+        let size = p.inputs() * p.classes();
+        Predictions::new(12, p.inputs(), p.classes(), p.probs()[..12 * size].to_vec()).unwrap()
+    };
+    fewer.clean.predictions = cut(&fewer.clean.predictions);
+    fewer.ambiguous = fewer.ambiguous.map(|g| AmbiguousGroup { predictions: cut(&g.predictions), ..g });
+    fewer.ood = fewer.ood.map(|g| OodGroup { predictions: cut(&g.predictions) });
+    let fewer = evaluate(&fewer, &QUICK).unwrap();
+    let [lo, hi] = compare("few", &fewer, "float", &float).unwrap().metrics.nll.unwrap().ci95.unwrap();
+    let [own_lo, own_hi] = float.interval(Headline::Nll).unwrap();
+    assert!(hi - lo < 0.2 * (own_hi - own_lo), "[{lo}, {hi}] against [{own_lo}, {own_hi}]");
+}
+
+#[test]
+fn evaluations_that_do_not_pair_are_refused() {
+    let float = evaluate(&groups(8, 0), &QUICK).unwrap();
+    let seed = evaluate(&groups(8, 0), &EvalOptions { seed: 1, ..QUICK }).unwrap();
+    let mut other = groups(8, 0);
+    other.clean.labels[0] = 3 - other.clean.labels[0];
+    let labels = evaluate(&other, &QUICK).unwrap();
+    other.ood = None;
+    let fewer = evaluate(&other, &QUICK).unwrap();
+    for other in [seed, labels, fewer] {
+        let error = compare("a", &other, "float", &float).unwrap_err();
+        assert!(matches!(error, EvalError::NotPaired { .. }));
+        assert!(!error.to_string().contains('\n'));
+    }
+}
+
+#[test]
+fn groups_that_disagree_are_refused() {
+    let refuse = |change: fn(&mut Groups)| {
+        let mut groups = groups(4, 0);
+        change(&mut groups);
+        evaluate(&groups, &QUICK).unwrap_err()
+    };
+    let error = refuse(|g| g.clean.labels.truncate(49));
+    assert_eq!(error, EvalError::LabelCount { found: 49, wanted: 50 });
+    let error = refuse(|g| g.clean.labels[7] = 4);
+    assert_eq!(error, EvalError::LabelRange { label: 4, input: 7, classes: 4 });
+    let error = refuse(|g| g.ood = Some(OodGroup { predictions: some(5, 30, 4, 0, 1.0) }));
+    assert!(matches!(error, EvalError::GroupsDisagree { group: "ood", dimension: "samples", .. }));
+    let error = refuse(|g| g.ood = Some(OodGroup { predictions: some(4, 30, 3, 0, 1.0) }));
+    assert!(matches!(error, EvalError::GroupsDisagree { dimension: "classes", .. }));
+    let error = refuse(|g| g.ambiguous.iter_mut().for_each(|a| a.soft_labels = Some(vec![0.25; 3])));
+    assert!(matches!(error, EvalError::LengthsDiffer { left: 3, right: 160, .. }));
+    let error = refuse(|g| g.ambiguous.iter_mut().for_each(|a| a.soft_labels = Some(vec![f32::NAN; 160])));
+    assert!(matches!(error, EvalError::NotAProbability { .. }));
+}
+
+#[test]
+fn a_file_that_json_cannot_hold_is_refused() {
+    let mut metrics = file();
+    metrics.models[1].nll = f64::NAN;
+    let error = metrics.check().unwrap_err();
+    assert_eq!(error, EvalError::NotFinite { field: "nll".into(), name: "jq-w4a4".into() });
+    metrics.schema_version = 2;
+    assert_eq!(metrics.check(), Err(EvalError::SchemaVersion { found: 2, wanted: 1 }));
+}

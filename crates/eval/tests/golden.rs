@@ -1,0 +1,121 @@
+//! Every metric against other people's implementations: the values in `golden/` come from `golden/make.py`.
+#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
+use qbnn_eval::*;
+use serde_json::Value;
+
+const TOLERANCE: f64 = 1e-9;
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn whole(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+fn labels(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(whole).collect()
+}
+
+/// Whole parts to probabilities.
+fn probs(value: &Value, parts: &Value) -> Vec<f32> {
+    let parts = parts.as_f64().unwrap();
+    numbers(value).iter().map(|v| (v / parts) as f32).collect()
+}
+
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[track_caller]
+fn close(found: f64, wanted: &Value, what: &str) {
+    let wanted = wanted.as_f64().unwrap();
+    assert!((found - wanted).abs() < TOLERANCE, "{what}: found {found}, wanted {wanted}");
+}
+
+#[test]
+fn ranks() {
+    let golden = parse(include_str!("golden/ranks.json"));
+    for case in golden["auroc"].as_array().unwrap() {
+        let found = auroc(&numbers(&case["positives"]), &numbers(&case["negatives"])).unwrap();
+        close(found, &case["auroc"], case["name"].as_str().unwrap());
+    }
+    for case in golden["spearman"].as_array().unwrap() {
+        let (a, b) = (numbers(&case["a"]), numbers(&case["b"]));
+        assert_eq!(mid_ranks(&a).unwrap(), numbers(&case["ranks_of_a"]));
+        close(spearman(&a, &b).unwrap().unwrap(), &case["spearman"], case["name"].as_str().unwrap());
+    }
+}
+
+#[test]
+fn calibration_metrics() {
+    let golden = parse(include_str!("golden/calibration.json"));
+    for case in golden["cases"].as_array().unwrap() {
+        let parts = case["parts"].as_f64().unwrap();
+        let mean: Vec<f64> = numbers(&case["mean"]).iter().map(|v| v / parts).collect();
+        let (classes, labels) = (whole(&case["classes"]), labels(&case["labels"]));
+        close(accuracy(&mean, classes, &labels).unwrap(), &case["accuracy"], "accuracy");
+        close(nll(&mean, classes, &labels).unwrap(), &case["nll"], "nll");
+        close(brier(&mean, classes, &labels).unwrap(), &case["brier"], "brier");
+        close(ece(&mean, classes, &labels).unwrap(), &case["ece"], "ece");
+    }
+}
+
+#[test]
+fn uncertainties() {
+    let golden = parse(include_str!("golden/uncertainty.json"));
+    let shape = ["samples", "inputs", "classes"].map(|name| whole(&golden[name]));
+    let predictions =
+        Predictions::new(shape[0], shape[1], shape[2], probs(&golden["probs"], &golden["parts"])).unwrap();
+    let found = uncertainty(&predictions);
+    let found = [("total", found.total), ("aleatoric", found.aleatoric), ("epistemic", found.epistemic.unwrap())];
+    for (name, found) in found {
+        for (i, (f, w)) in found.iter().zip(golden[name].as_array().unwrap()).enumerate() {
+            close(*f, w, &format!("{name} of input {i}"));
+        }
+    }
+}
+
+fn golden_groups(golden: &Value) -> Groups {
+    let (samples, classes) = (whole(&golden["samples"]), whole(&golden["classes"]));
+    let predictions = |name: &str| {
+        let probs = probs(&golden[name], &golden["parts"]);
+        Predictions::new(samples, probs.len() / samples / classes, classes, probs).unwrap()
+    };
+    Groups {
+        clean: LabelledGroup { predictions: predictions("clean"), labels: labels(&golden["labels"]) },
+        ambiguous: Some(AmbiguousGroup {
+            predictions: predictions("ambiguous"),
+            soft_labels: Some(probs(&golden["soft_labels"], &golden["parts"])),
+        }),
+        ood: Some(OodGroup { predictions: predictions("ood") }),
+    }
+}
+
+#[test]
+fn the_composed_evaluation() {
+    let golden = parse(include_str!("golden/evaluation.json"));
+    let mut groups = golden_groups(&golden);
+    let options = EvalOptions { resamples: 200, seed: 3 };
+    let evaluation = evaluate(&groups, &options).unwrap();
+    for headline in Headline::ALL {
+        let value = evaluation.value(headline).unwrap();
+        close(value, &golden["expected"][headline.name()], headline.name());
+        let [lo, hi] = evaluation.interval(headline).unwrap();
+        assert!(lo < hi && lo <= value + 0.1 && value - 0.1 <= hi, "{}: {value} and [{lo}, {hi}]", headline.name());
+    }
+    let means = evaluation.mean_uncertainty();
+    for (name, found) in [("clean", means.clean), ("ambiguous", means.ambiguous), ("ood", means.ood)] {
+        let (found, wanted) = (found.unwrap(), &golden["means"][name]);
+        close(found.total, &wanted["total"], name);
+        close(found.aleatoric, &wanted["aleatoric"], name);
+        close(found.epistemic.unwrap(), &wanted["epistemic"], name);
+    }
+
+    groups.ambiguous = None;
+    let evaluation = evaluate(&groups, &options).unwrap();
+    let found = evaluation.value(Headline::AurocEpistemicOod).unwrap();
+    close(found, &golden["auroc_epistemic_ood_without_ambiguous"], "ood against clean alone");
+    assert_eq!(evaluation.value(Headline::AurocAleatoricAmbiguous), None);
+}

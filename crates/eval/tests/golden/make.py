@@ -1,0 +1,185 @@
+"""Makes the golden values of this folder with other people's implementations of the metrics.
+
+    python make.py            (needs numpy, scipy, scikit-learn >= 1.7)
+
+AUROC, log loss, Brier score and accuracy come from scikit-learn, rank correlations and entropies from scipy; the ECE
+is written out below and, where torchmetrics can be imported, checked against its
+`multiclass_calibration_error(n_bins=15, norm="l1")`. Probabilities are whole multiples of 1/256, so that f32 holds
+them exactly and ties are common.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import scipy
+import sklearn
+from scipy.stats import entropy, rankdata, spearmanr
+from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
+
+HERE = pathlib.Path(__file__).parent
+PARTS = 256
+rng = np.random.default_rng(20251211)
+
+
+def draws(samples, inputs, classes, sharpness, spread):
+    """Counts out of PARTS, shaped [S][N][C]: Dirichlet draws around one centre per input."""
+    centre = rng.dirichlet(np.full(classes, sharpness), size=inputs)
+    rows = [[rng.multinomial(PARTS, rng.dirichlet(c * spread + 1e-3)) for c in centre] for _ in range(samples)]
+    return np.array(rows)
+
+
+def auroc(positives, negatives):
+    truth = np.r_[np.ones(len(positives)), np.zeros(len(negatives))]
+    return float(roc_auc_score(truth, np.r_[positives, negatives]))
+
+
+def ece15(mean, labels):
+    """Sum over bins (lo, hi] of (share of inputs) * |accuracy - mean confidence|."""
+    confidence, hit = mean.max(axis=1), mean.argmax(axis=1) == labels
+    edges = np.linspace(0.0, 1.0, 16)
+    value = 0.0
+    for lo, hi in zip(edges[:-1], edges[1:]):
+        inside = (confidence > lo) & (confidence <= hi)
+        if inside.any():
+            value += inside.mean() * abs(hit[inside].mean() - confidence[inside].mean())
+    check_with_torchmetrics(mean, labels, value)
+    return float(value)
+
+
+def check_with_torchmetrics(mean, labels, value):
+    try:
+        import torch
+        from torchmetrics.functional.classification import multiclass_calibration_error
+    except ImportError:
+        print("torchmetrics not found: ECE from numpy alone")
+        return
+    other = multiclass_calibration_error(
+        torch.tensor(mean, dtype=torch.float64), torch.tensor(labels), num_classes=mean.shape[1], n_bins=15, norm="l1"
+    )
+    assert abs(float(other) - value) < 1e-6, (float(other), value)
+    print(f"ECE {value:.9f} agrees with torchmetrics {float(other):.9f}")
+
+
+def split(counts):
+    """Mean prediction and total, aleatoric, epistemic uncertainty per input."""
+    p = counts / PARTS
+    mean = p.mean(axis=0)
+    total, aleatoric = entropy(mean, axis=1), entropy(p, axis=2).mean(axis=0)
+    # The mutual information as the mean divergence from the mean: another formula than the library's.
+    divergence = entropy(p, np.broadcast_to(mean, p.shape), axis=2).mean(axis=0)
+    assert np.allclose(divergence, total - aleatoric, atol=1e-12)
+    return mean, total, aleatoric, divergence
+
+
+def evaluation():
+    samples, classes = 4, 3
+    clean = draws(samples, 60, classes, 0.25, 60.0)
+    ambiguous = draws(samples, 30, classes, 1.5, 60.0)
+    ood = draws(samples, 40, classes, 0.7, 2.0)
+    soft = np.array([rng.multinomial(PARTS, m) for m in ambiguous.mean(axis=0) / PARTS * 0.7 + 0.1])
+    (m_c, t_c, a_c, e_c), (_, t_a, a_a, e_a), (_, t_o, a_o, e_o) = map(split, (clean, ambiguous, ood))
+    labels = np.array([rng.choice(classes, p=m) for m in m_c * 0.9 + 0.1 / 3])
+    truth = m_c[np.arange(len(labels)), labels]
+    assert truth.min() > 1e-9, "a clipped probability would test the clip and not the metric"
+    return {
+        "samples": samples,
+        "classes": classes,
+        "parts": PARTS,
+        "clean": clean.ravel().tolist(),
+        "labels": labels.tolist(),
+        "ambiguous": ambiguous.ravel().tolist(),
+        "soft_labels": soft.ravel().tolist(),
+        "ood": ood.ravel().tolist(),
+        "expected": {
+            "accuracy": float(accuracy_score(labels, m_c.argmax(axis=1))),
+            "nll": float(log_loss(labels, m_c, labels=range(classes))),
+            "brier": float(brier_score_loss(labels, m_c, labels=range(classes), scale_by_half=False)),
+            "ece": ece15(m_c, labels),
+            "auroc_epistemic_ood": auroc(e_o, np.r_[e_c, e_a]),
+            "auroc_aleatoric_ambiguous": auroc(a_a, a_c),
+            "auroc_epistemic_ambiguous": auroc(e_a, e_c),
+            "auroc_aleatoric_ood": auroc(a_o, a_c),
+            "spearman_aleatoric_epistemic": float(spearmanr(np.r_[a_c, a_a], np.r_[e_c, e_a]).statistic),
+            "spearman_aleatoric_soft_label": float(spearmanr(a_a, entropy(soft, axis=1)).statistic),
+        },
+        "means": {
+            name: {"total": float(t.mean()), "aleatoric": float(a.mean()), "epistemic": float(e.mean())}
+            for name, t, a, e in (("clean", t_c, a_c, e_c), ("ambiguous", t_a, a_a, e_a), ("ood", t_o, a_o, e_o))
+        },
+        "auroc_epistemic_ood_without_ambiguous": auroc(e_o, e_c),
+    }
+
+
+def calibration_case(inputs, classes, sharpness, certain):
+    """Mean predictions as counts, some of them fully certain (right or wrong by 255 to 256 parts)."""
+    counts = draws(1, inputs, classes, sharpness, 40.0)[0]
+    counts[:certain] = 0
+    counts[np.arange(certain), rng.integers(classes, size=certain)] = PARTS
+    mean = counts / PARTS
+    labels = np.array([rng.choice(classes, p=m) for m in mean])
+    return {
+        "classes": classes,
+        "parts": PARTS,
+        "mean": counts.ravel().tolist(),
+        "labels": labels.tolist(),
+        "accuracy": float(accuracy_score(labels, mean.argmax(axis=1))),
+        "nll": float(log_loss(labels, mean, labels=range(classes))),
+        "brier": float(np.mean(((mean - np.eye(classes)[labels]) ** 2).sum(axis=1))),
+        "ece": ece15(mean, labels),
+    }
+
+
+def uncertainty_case():
+    counts = draws(5, 12, 4, 0.5, 6.0)
+    counts[:, 0] = [0, PARTS, 0, 0]
+    counts[:, 1] = [64, 64, 64, 64]
+    counts[:, 2] = np.eye(4, dtype=int)[[0, 1, 2, 3, 0]] * PARTS
+    _, total, aleatoric, epistemic = split(counts)
+    return {
+        "samples": 5,
+        "inputs": 12,
+        "classes": 4,
+        "parts": PARTS,
+        "probs": counts.ravel().tolist(),
+        "total": total.tolist(),
+        "aleatoric": aleatoric.tolist(),
+        "epistemic": epistemic.tolist(),
+    }
+
+
+def rank_cases():
+    def round_some(values):
+        return np.round(values, 1)
+
+    auroc_cases, spearman_cases = [], []
+    for name, n_pos, n_neg, change in (
+        ("no ties", 20, 25, lambda v: np.round(v, 5)),
+        ("many ties", 25, 20, round_some),
+        ("three levels", 30, 10, lambda v: np.sign(np.round(v))),
+        ("one each", 1, 1, round_some),
+        ("all tied", 4, 6, np.zeros_like),
+    ):
+        positives, negatives = change(rng.normal(0.5, 1.0, n_pos)), change(rng.normal(0.0, 1.0, n_neg))
+        case = {"name": name, "positives": positives.tolist(), "negatives": negatives.tolist()}
+        auroc_cases.append(case | {"auroc": auroc(positives, negatives)})
+    for name, change in (("no ties", lambda v: np.round(v, 5)), ("many ties", round_some)):
+        a = rng.normal(size=30)
+        b = change(0.6 * a + rng.normal(size=30))
+        a = change(a)
+        case = {"name": name, "a": a.tolist(), "b": b.tolist(), "ranks_of_a": rankdata(a).tolist()}
+        spearman_cases.append(case | {"spearman": float(spearmanr(a, b).statistic)})
+    return {"auroc": auroc_cases, "spearman": spearman_cases}
+
+
+def write(name, value):
+    made_with = f"numpy {np.__version__}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}"
+    text = json.dumps({"made_with": made_with} | value, separators=(",", ":"))
+    (HERE / name).write_text(text + "\n")
+    print(name, len(text), "bytes")
+
+
+write("ranks.json", rank_cases())
+write("calibration.json", {"cases": [calibration_case(80, 3, 0.5, 4), calibration_case(60, 10, 0.3, 0)]})
+write("uncertainty.json", uncertainty_case())
+write("evaluation.json", evaluation())
