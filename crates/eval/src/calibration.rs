@@ -55,7 +55,11 @@ impl Terms {
                 right: labels.len().saturating_mul(classes),
             });
         }
-        crate::rank::check_no_nan("mean probabilities", mean_probs)?;
+        // NaN is in no range; a mean may exceed 1 by its rounding.
+        if let Some(i) = mean_probs.iter().position(|p| !(0.0..=1.0 + 1e-9).contains(p)) {
+            let value = mean_probs[i] as f32;
+            return Err(EvalError::NotAProbability { value, sample: 0, input: i / classes, class: i % classes });
+        }
         check_labels(labels, labels.len(), classes)?;
         let capacity = || Vec::with_capacity(labels.len());
         let mut terms = Self { correct: capacity(), nll: capacity(), brier: capacity(), bin: vec![], gap: capacity() };
@@ -93,7 +97,7 @@ impl Terms {
 /// # Errors
 ///
 /// [`EvalError::TooFew`] without inputs or with one class, [`EvalError::LengthsDiffer`] unless `mean_probs` holds
-/// labels x classes values, [`EvalError::NanScore`], [`EvalError::LabelRange`].
+/// labels x classes values, [`EvalError::NotAProbability`], [`EvalError::LabelRange`].
 pub fn calibration(mean_probs: &[f64], classes: usize, labels: &[usize]) -> Result<Calibration, EvalError> {
     Ok(Terms::new(mean_probs, classes, labels)?.calibration())
 }
@@ -188,6 +192,6 @@ mod tests {
         assert!(matches!(ece(&[0.5, 0.5], 2, &[0, 0]), Err(EvalError::LengthsDiffer { .. })));
         assert!(matches!(brier(&[], 2, &[]), Err(EvalError::TooFew { .. })));
         assert!(matches!(accuracy(&[1.0], 1, &[0]), Err(EvalError::TooFew { .. })));
-        assert!(matches!(accuracy(&[f64::NAN, 1.0], 2, &[0]), Err(EvalError::NanScore { .. })));
+        assert!(matches!(accuracy(&[f64::NAN, 1.0], 2, &[0]), Err(EvalError::NotAProbability { class: 0, .. })));
     }
 }

@@ -88,6 +88,14 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_normalised_first() {
+        // Sums of 1.0005 and 0.9995, as a coarse integer softmax leaves them.
+        let u = uncertainty(&Predictions::new(2, 1, 2, vec![0.50025, 0.50025, 0.49975, 0.49975]).unwrap());
+        assert_eq!((u.mean_probs, u.epistemic.unwrap()), (vec![0.5, 0.5], vec![0.0]));
+        assert!(u.total[0] <= std::f64::consts::LN_2);
+    }
+
+    #[test]
     fn one_draw_has_no_epistemic_at_all() {
         let u = uncertainty(&Predictions::new(1, 1, 2, vec![0.5, 0.5]).unwrap());
         assert!(u.epistemic.is_none());

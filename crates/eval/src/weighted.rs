@@ -56,7 +56,7 @@ impl WeightedMean {
 
     /// sum w x / sum w; `None` if all counts are 0 or some are missing.
     pub fn value(&self, counts: &[u32]) -> Option<f64> {
-        let counts = counts.get(self.first..self.first + self.values.len())?;
+        let counts = counts.get(self.first..)?.get(..self.values.len())?;
         let (mut sum, mut n) = (0.0, 0u64);
         for (value, &count) in self.values.iter().zip(counts) {
             sum += value * f64::from(count);
@@ -85,7 +85,7 @@ impl WeightedEce {
 
     /// sum_b |sum_b w (correct - confidence)| / sum w; `None` if all counts are 0 or some are missing.
     pub fn value(&self, counts: &[u32]) -> Option<f64> {
-        let counts = counts.get(self.first..self.first + self.bins.len())?;
+        let counts = counts.get(self.first..)?.get(..self.bins.len())?;
         let (mut sums, mut n) = ([0.0f64; ECE_BINS], 0u64);
         for ((&bin, gap), &count) in self.bins.iter().zip(&self.gaps).zip(counts) {
             sums[bin] += gap * f64::from(count);
@@ -106,7 +106,7 @@ impl WeightedAuroc {
         let parts = std::iter::once((1u8, positives)).chain(negatives.iter().map(|&part| (0, part)));
         for (positive, (first, part)) in parts {
             scores.extend_from_slice(part);
-            inputs.extend(first..first + part.len());
+            inputs.extend(first..end_of(first, part.len())?);
             classes.resize(scores.len(), positive);
         }
         check_no_nan("scores", &scores)?;
@@ -150,9 +150,10 @@ impl WeightedSpearman {
         }
         check_no_nan("values to correlate", a)?;
         check_no_nan("values to correlate", b)?;
-        let inputs: Vec<usize> = (first..first + a.len()).collect();
+        let end = end_of(first, a.len())?;
+        let inputs: Vec<usize> = (first..end).collect();
         let none = vec![0; a.len()];
-        Ok(Self { by_a: steps(a, &inputs, &none)?, by_b: steps(b, &inputs, &none)?, inputs: first + a.len() })
+        Ok(Self { by_a: steps(a, &inputs, &none)?, by_b: steps(b, &inputs, &none)?, inputs: end })
     }
 
     /// Pearson's correlation of the weighted mid-ranks, in \[-1, 1\]; `None` where a side is constant among the inputs
@@ -178,6 +179,12 @@ impl WeightedSpearman {
         });
         correlation(cov, var_a, var_b)
     }
+}
+
+/// One past a group's last input, if 31 bits can number it.
+fn end_of(first: usize, inputs: usize) -> Result<usize, EvalError> {
+    let found = first.saturating_add(inputs);
+    if found < 1 << 31 { Ok(found) } else { Err(EvalError::TooManyInputs { found }) }
 }
 
 /// Sorts scores and marks where they rise.

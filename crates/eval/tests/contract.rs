@@ -230,3 +230,16 @@ fn a_file_that_json_cannot_hold_is_refused() {
     metrics.schema_version = 2;
     assert_eq!(metrics.check(), Err(EvalError::SchemaVersion { found: 2, wanted: 1 }));
 }
+
+#[test]
+fn the_interval_of_the_accuracy_is_the_textbook_one() {
+    // 80 of 100 right: standard error sqrt(0.8 * 0.2 / 100) = 0.04.
+    let clean = LabelledGroup {
+        predictions: Predictions::new(1, 100, 2, [0.9, 0.1].repeat(100)).unwrap(),
+        labels: (0..100).map(|n| usize::from(n < 20)).collect(),
+    };
+    let groups = Groups { clean, ambiguous: None, ood: None };
+    let evaluation = evaluate(&groups, &EvalOptions { resamples: 4000, seed: 5 }).unwrap();
+    let [lo, hi] = evaluation.interval(Headline::Accuracy).unwrap();
+    assert!((lo - 0.7216).abs() < 0.015 && (hi - 0.8784).abs() < 0.015, "[{lo}, {hi}]");
+}
