@@ -1,2 +1,31 @@
-//! Room of the house; filled next.
+//! Image sets for uncertainty: IDX files, the dirty sets, an embedded synthetic set, downloads.
+//!
+//! This crate turns files (or a seed) into plain arrays of 8-bit pixels and labels. It knows no model, never prints,
+//! and reads every file as if it were hostile: sizes are checked before anything is allocated, and whatever is wrong
+//! comes back as one [`DataError`] on one line.
+//!
+//! The way through: [`Locations`] says where sets are searched, [`fn@load`] puts a [`Dataset`] together by name, and
+//! [`list`] tells what is there.
+//!
+//! ```no_run
+//! use qbnn_data::{Limits, Locations, load};
+//! # fn main() -> Result<(), qbnn_data::DataError> {
+//! let dataset = load("dirty-mnist", &Locations::from_environment(None, None), 1, Limits::default())?;
+//! println!("{} pairs, {} foreign images", dataset.train.pairs.len(), dataset.ood.images.len());
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
+
+mod compose;
+mod error;
+pub mod idx;
+mod random;
+mod set;
+
+pub use compose::{DATASETS, Dataset, Group, Images, Labelled, Limits, TRAIN_NOISE, TrainSet, VALIDATION, load};
+pub use error::DataError;
+pub use set::{
+    Ambiguous, CLASSES, DRAWN, FileReport, Half, Locations, Origin, Place, ROOT_VARIABLE, SUM_TOLERANCE, Set,
+    SetReport, list, load_ambiguous, load_images, load_labelled,
+};

@@ -1,0 +1,244 @@
+//! The one error type of the crate.
+//!
+//! Every message is a single line that names the file or key, what was found there, what was wanted, and what to do
+//! about it, so that a program can show it as it is.
+
+use std::path::PathBuf;
+
+/// Everything that can go wrong while sets are read, composed, made or downloaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused a file operation.
+    #[error("cannot {action} {}: {reason}; check that the path exists and may be used", path.display())]
+    Io {
+        /// What was attempted, as a verb ("read", "write", …).
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system answered, on one line.
+        reason: String,
+    },
+
+    /// The gzip stream inside a file is damaged.
+    #[error("{}: the gzip stream is damaged ({reason}); wanted an intact .gz, fetch or copy the file again", path.display())]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder found, on one line.
+        reason: String,
+    },
+
+    /// The file does not begin like an IDX file.
+    #[error("{}: not an IDX file (begins with {found}, wanted 00 00, a type and a number of dimensions); check that it is the right file", path.display())]
+    NotIdx {
+        /// The file.
+        path: PathBuf,
+        /// The first bytes in hexadecimal, or "nothing".
+        found: String,
+    },
+
+    /// An IDX file of a number type that is not read here.
+    #[error("{}: IDX number type 0x{found:02x}, wanted 0x08 (unsigned byte) or 0x0d (big-endian float32); convert the file", path.display())]
+    IdxType {
+        /// The file.
+        path: PathBuf,
+        /// The type byte found.
+        found: u8,
+    },
+
+    /// An IDX file of a type that is readable but is not the one wanted here.
+    #[error("{}: holds {found} values, wanted {wanted}; check that the right file lies under this name", path.display())]
+    IdxKind {
+        /// The file.
+        path: PathBuf,
+        /// Name of the type found.
+        found: &'static str,
+        /// Name of the type wanted.
+        wanted: &'static str,
+    },
+
+    /// An IDX file with another number of dimensions than wanted.
+    #[error("{}: has {found} dimensions, wanted {wanted}; check that the right file lies under this name", path.display())]
+    IdxRank {
+        /// The file.
+        path: PathBuf,
+        /// Number of dimensions found.
+        found: usize,
+        /// Number of dimensions wanted.
+        wanted: usize,
+    },
+
+    /// The content ends before what the header announces.
+    #[error("{}: truncated, {found} bytes of content where {wanted} are wanted; fetch or copy the file again", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes found.
+        found: u64,
+        /// Bytes wanted.
+        wanted: u64,
+    },
+
+    /// The content goes on after what the header announces.
+    #[error("{}: more content than the {wanted} bytes its header announces; fetch or copy the file again", path.display())]
+    Trailing {
+        /// The file.
+        path: PathBuf,
+        /// Bytes the header announces, header included.
+        wanted: u64,
+    },
+
+    /// The sizes multiply to more than can be held.
+    #[error("{}: sizes {dims:?} make more than {limit} bytes; the file is damaged or not meant for this program", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The sizes found.
+        dims: Vec<usize>,
+        /// The largest content taken, in bytes.
+        limit: u64,
+    },
+
+    /// Sizes and number of values given to [`crate::idx::Idx::new`] do not agree.
+    #[error(
+        "sizes {dims:?} do not fit {values} values; wanted 1 to 255 sizes below 2^32 whose product is the number of values"
+    )]
+    Shape {
+        /// The sizes given.
+        dims: Vec<usize>,
+        /// The number of values given.
+        values: usize,
+    },
+
+    /// A set lies in none of the places searched.
+    #[error(
+        "set {set} is not complete in any place searched ({looked}); run `qbnn data fetch {set}` or name its folder"
+    )]
+    MissingSet {
+        /// The set.
+        set: &'static str,
+        /// The places, with what is missing in each, on one line.
+        looked: String,
+    },
+
+    /// Two files of one set disagree about the number of inputs.
+    #[error("{} holds {first_count} inputs but {} holds {second_count}, wanted the same number; fetch or copy both again", first.display(), second.display())]
+    Disagree {
+        /// One file.
+        first: PathBuf,
+        /// Inputs in it.
+        first_count: usize,
+        /// The other file.
+        second: PathBuf,
+        /// Inputs in it.
+        second_count: usize,
+    },
+
+    /// A size of a file is not what the set needs.
+    #[error("{}: sizes are {found:?}, wanted {wanted}; check that the right file lies under this name", path.display())]
+    WrongShape {
+        /// The file.
+        path: PathBuf,
+        /// The sizes found.
+        found: Vec<usize>,
+        /// What was wanted, in words.
+        wanted: String,
+    },
+
+    /// A label outside the classes.
+    #[error("{}: label {found} at position {index}, wanted 0 to {}; fetch or copy the file again", path.display(), classes.saturating_sub(1))]
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// Position in the file, counted from 0.
+        index: usize,
+        /// The label found.
+        found: i64,
+        /// Number of classes.
+        classes: usize,
+    },
+
+    /// A row of probabilities that is none.
+    #[error("{}: row {row} of probabilities {reason}, wanted values in 0..=1 that sum to 1; fetch or copy the file again", path.display())]
+    Probabilities {
+        /// The file.
+        path: PathBuf,
+        /// Row, counted from 0.
+        row: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A pixel that is no intensity.
+    #[error("{}: value {found} at position {index}, wanted an intensity in 0..=1; fetch or copy the file again", path.display())]
+    Intensity {
+        /// The file.
+        path: PathBuf,
+        /// Position in the file, counted from 0.
+        index: usize,
+        /// The value found.
+        found: f64,
+    },
+
+    /// Two sets of one dataset have images of different sizes.
+    #[error(
+        "set {first} has {first_size} images but {second} has {second_size}, wanted the same size; check the files of both"
+    )]
+    ImageSize {
+        /// One set.
+        first: &'static str,
+        /// Its image size, "height x width x channels".
+        first_size: String,
+        /// The other set.
+        second: &'static str,
+        /// Its image size.
+        second_size: String,
+    },
+
+    /// A set holds fewer inputs than the composition needs.
+    #[error(
+        "set {set} holds {found} training images, wanted more than {wanted} (the last {wanted} are the validation group); fetch it again"
+    )]
+    TooFew {
+        /// The set.
+        set: &'static str,
+        /// Images found.
+        found: usize,
+        /// Images needed.
+        wanted: usize,
+    },
+
+    /// No dataset or set of this name.
+    #[error("unknown set `{name}`; {near}known are {known}")]
+    UnknownName {
+        /// The name asked for.
+        name: String,
+        /// "did you mean …? " or nothing.
+        near: String,
+        /// All names, separated by commas.
+        known: String,
+    },
+
+    /// A limit or size that leaves nothing.
+    #[error("{key} is {found}, wanted {wanted}; leave it out for the whole set")]
+    Limit {
+        /// Name of the option.
+        key: &'static str,
+        /// The value found.
+        found: usize,
+        /// What was wanted.
+        wanted: &'static str,
+    },
+}
+
+impl DataError {
+    pub(crate) fn io(action: &'static str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::Io { action, path: path.to_path_buf(), reason: one_line(error) }
+    }
+}
+
+/// Any display text on one line.
+pub(crate) fn one_line(text: &impl std::fmt::Display) -> String {
+    text.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
