@@ -1,0 +1,149 @@
+//! Noise for training and float inference, from core's counter-based generator.
+//!
+//! Every use has a purpose number, so that no two uses share words; every value is a function of (seed, place, index),
+//! so that results do not depend on threads and a resumed run needs no generator state.
+
+use crate::math::{cos_sin_turn, ln, vectorized};
+use qbnn_core::noise::{Place, block_lanes};
+
+/// What noise is for: the `purpose` of a [`Place`].
+pub mod purpose {
+    /// Gaussian noise of weight draws, float.
+    pub const WEIGHTS: u32 = 1;
+    /// Table noise and rounding bits of quantized weight draws.
+    pub const CODES: u32 = 2;
+    /// Noise on training inputs.
+    pub const PIXELS: u32 = 3;
+    /// Order of the training pairs.
+    pub const SHUFFLE: u32 = 4;
+    /// Initial means.
+    pub const INITIAL: u32 = 5;
+    /// Noise on activations (local reparameterization).
+    pub const ACTIVATIONS: u32 = 6;
+    /// Signs on inputs and outputs (flipout).
+    pub const SIGNS: u32 = 7;
+    /// Added to a purpose when it serves prediction, so that no prediction reuses a training draw.
+    pub const PREDICTION: u32 = 64;
+}
+
+const LANES: usize = 16;
+
+/// Calls `f` with the words of 16 blocks at a time until `len` items, `per_block` a block, are covered.
+#[inline(always)]
+fn blocks(key: [u32; 2], place: Place, len: usize, per_block: usize, mut f: impl FnMut(usize, [[u32; LANES]; 4])) {
+    let step = LANES * per_block;
+    let mut start = 0;
+    let mut block = 0u32;
+    while start < len {
+        f(start, block_lanes::<LANES>(key, place, block));
+        start += step;
+        block = block.wrapping_add(LANES as u32);
+    }
+}
+
+/// Fills `out` with standard normal numbers (Box and Muller's transform of 24-bit uniforms).
+pub fn normal(key: [u32; 2], place: Place, out: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            let len = out.len();
+            blocks(key, place, len, 4, |start, words| {
+                let mut values = [[0.0f32; LANES]; 4];
+                for pair in 0..2 {
+                    for lane in 0..LANES {
+                        let u = ((words[2 * pair][lane] >> 8) as i32 as f32 + 0.5) * (1.0 / 16_777_216.0);
+                        let v = (words[2 * pair + 1][lane] >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
+                        let radius = (-2.0 * ln(u)).sqrt();
+                        let (cos, sin) = cos_sin_turn(v);
+                        values[2 * pair][lane] = radius * cos;
+                        values[2 * pair + 1][lane] = radius * sin;
+                    }
+                }
+                let values = values.as_flattened();
+                let end = len.min(start + values.len());
+                out[start..end].copy_from_slice(&values[..end - start]);
+            });
+        },
+    );
+}
+
+/// Fills `out` with random bytes, 16 a block: byte `i` is byte `i % 16` of block `i / 16`, words little-endian.
+pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            let len = out.len();
+            blocks(key, place, len, 16, |start, words| {
+                let mut values = [0u8; 16 * LANES];
+                for lane in 0..LANES {
+                    for (w, word) in words.iter().enumerate() {
+                        values[16 * lane + 4 * w..][..4].copy_from_slice(&word[lane].to_le_bytes());
+                    }
+                }
+                let end = len.min(start + values.len());
+                out[start..end].copy_from_slice(&values[..end - start]);
+            });
+        },
+    );
+}
+
+/// Fills `out` with random signs, +1 or -1.
+pub fn signs(key: [u32; 2], place: Place, out: &mut [f32]) {
+    let mut random = vec![0u8; out.len()];
+    bytes(key, place, &mut random);
+    for (sign, byte) in out.iter_mut().zip(random) {
+        *sign = if byte & 1 == 0 { 1.0 } else { -1.0 };
+    }
+}
+
+/// A permutation of `0..n`: Fisher and Yates' shuffle driven by 32-bit words of `place`.
+pub fn permutation(key: [u32; 2], place: Place, n: usize) -> Vec<u32> {
+    let mut random = vec![0u8; 4 * n];
+    bytes(key, place, &mut random);
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    for i in (1..n).rev() {
+        let word = u32::from_le_bytes([random[4 * i], random[4 * i + 1], random[4 * i + 2], random[4 * i + 3]]);
+        // Multiply-shift: bias below i / 2^32.
+        order.swap(i, ((word as u64 * (i as u64 + 1)) >> 32) as usize);
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place { purpose: purpose::WEIGHTS, tensor: 2, draw: 7 };
+
+    #[test]
+    fn normal_numbers_have_the_moments_and_the_tail() {
+        let mut x = vec![0.0f32; 1_000_001];
+        normal([1, 2], PLACE, &mut x);
+        let n = x.len() as f64;
+        let moment = |k: i32| x.iter().map(|&v| (v as f64).powi(k)).sum::<f64>() / n;
+        assert!(moment(1).abs() < 0.004, "mean {}", moment(1));
+        assert!((moment(2) - 1.0).abs() < 0.006, "variance {}", moment(2));
+        assert!(moment(3).abs() < 0.02, "third moment {}", moment(3));
+        assert!((moment(4) - 3.0).abs() < 0.05, "fourth moment {}", moment(4));
+        let beyond = x.iter().filter(|v| v.abs() > 3.0).count() as f64 / n;
+        assert!((beyond - 0.0027).abs() < 0.0003, "beyond three sigma {beyond}");
+    }
+
+    #[test]
+    fn a_prefix_is_a_prefix_and_places_differ() {
+        let (mut long, mut short, mut other) = (vec![0.0; 1000], vec![0.0; 77], vec![0.0; 77]);
+        normal([1, 2], PLACE, &mut long);
+        normal([1, 2], PLACE, &mut short);
+        normal([1, 2], Place { draw: 8, ..PLACE }, &mut other);
+        assert_eq!(long[..77], short[..]);
+        assert_ne!(short, other);
+    }
+
+    #[test]
+    fn a_permutation_holds_every_number_once() {
+        let mut order = permutation([3, 4], PLACE, 1000);
+        assert_ne!(order, (0..1000).collect::<Vec<_>>());
+        order.sort_unstable();
+        assert_eq!(order, (0..1000).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,92 @@
+//! What training and prediction see of images: borrowed bytes and numbers, from wherever they come.
+
+use crate::error::BnnError;
+use crate::nn::Shape;
+use serde::{Deserialize, Serialize};
+
+/// How an 8-bit pixel becomes an input: (pixel / 255 - mean) / std.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// Mean, in units of a full pixel.
+    pub mean: f32,
+    /// Standard deviation, in units of a full pixel.
+    pub std: f32,
+}
+
+impl Normalisation {
+    /// The input of every pixel value.
+    pub fn table(self) -> [f32; 256] {
+        std::array::from_fn(|pixel| (pixel as f32 / 255.0 - self.mean) / self.std)
+    }
+}
+
+/// Images, `[image][channel][row][column]`, 8 bits each.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// Shape of one.
+    pub shape: Shape,
+    /// All of them, one after the other.
+    pub pixels: &'a [u8],
+}
+
+impl<'a> Images<'a> {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.pixels.len().checked_div(self.shape.len()).unwrap_or(0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One image.
+    pub fn get(&self, index: usize) -> &'a [u8] {
+        &self.pixels[index * self.shape.len()..(index + 1) * self.shape.len()]
+    }
+}
+
+/// What a network learns from.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainData<'a> {
+    /// Training images.
+    pub images: Images<'a>,
+    /// (image, label) pairs: an ambiguous image appears once with each of its labels.
+    pub pairs: &'a [(u32, u8)],
+    /// Standard deviation of the Gaussian noise that each pair's input carries, the same in every epoch (in units of
+    /// the normalised input).
+    pub noise: f32,
+    /// Validation images.
+    pub validation: Images<'a>,
+    /// Their labels.
+    pub validation_labels: &'a [u8],
+}
+
+impl TrainData<'_> {
+    /// Checks that everything fits together and to a network.
+    ///
+    /// # Errors
+    /// [`BnnError::Data`] says what does not.
+    pub fn check(&self, shape: Shape, classes: usize) -> Result<(), BnnError> {
+        let fail = |message: String| Err(BnnError::Data(message));
+        if self.images.shape != shape || self.validation.shape != shape {
+            return fail(format!("images are {}, the network reads {shape}", self.images.shape));
+        }
+        if self.pairs.is_empty() {
+            return fail("there are no training pairs; name a set that has some".into());
+        }
+        let images = self.images.len();
+        if let Some(&(image, _)) = self.pairs.iter().find(|p| p.0 as usize >= images) {
+            return fail(format!("a training pair names image {image} of {images}"));
+        }
+        let labels = self.pairs.iter().map(|p| p.1).chain(self.validation_labels.iter().copied());
+        if let Some(label) = labels.into_iter().find(|&l| l as usize >= classes) {
+            return fail(format!("label {label} found; the network has {classes} classes"));
+        }
+        if self.validation.len() != self.validation_labels.len() {
+            let (images, labels) = (self.validation.len(), self.validation_labels.len());
+            return fail(format!("validation has {images} images and {labels} labels"));
+        }
+        Ok(())
+    }
+}
