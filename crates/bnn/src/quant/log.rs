@@ -1,0 +1,69 @@
+//! The logarithmic grid of sigma: `value = 2^(top - code * step)`, straight through in the log2 domain.
+
+use crate::math::round;
+use qbnn_core::LogCode;
+
+/// A logarithmic grid: `top` is log2 of the largest sigma, `step` the octaves between neighbours.
+#[derive(Clone, Copy, Debug)]
+pub struct LogGrid {
+    top: f32,
+    step: f32,
+    max: f32,
+}
+
+/// Gradients of one quantized log2(sigma).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Through {
+    /// Of log2(sigma) before quantization.
+    pub value: f32,
+    /// Of the top.
+    pub top: f32,
+    /// Of log2(step).
+    pub log2_step: f32,
+}
+
+impl LogGrid {
+    /// A grid from its learned numbers.
+    #[inline(always)]
+    pub fn new(code: LogCode, top: f32, log2_step: f32) -> Self {
+        LogGrid { top, step: log2_step.exp2(), max: code.max() as f32 }
+    }
+
+    /// The nearest code of log2(sigma).
+    #[inline(always)]
+    pub fn code(&self, log2_sigma: f32) -> f32 {
+        round(((self.top - log2_sigma) / self.step).clamp(0.0, self.max))
+    }
+
+    /// log2(sigma) of a code.
+    #[inline(always)]
+    pub fn log2_value(&self, code: f32) -> f32 {
+        self.top - code * self.step
+    }
+
+    /// Straight-through gradients of log2(sigma) under `gradient` of its quantized value.
+    #[inline(always)]
+    pub fn backward(&self, log2_sigma: f32, gradient: f32) -> Through {
+        let t = (self.top - log2_sigma) / self.step;
+        let code = self.code(log2_sigma);
+        let inside = t >= -0.5 && t <= self.max + 0.5;
+        let slope = if inside { t - code } else { -code };
+        Through {
+            value: if inside { gradient } else { 0.0 },
+            top: if inside { 0.0 } else { gradient },
+            log2_step: gradient * slope * self.step * std::f32::consts::LN_2,
+        }
+    }
+}
+
+/// Top and log2(step) for log2 standard deviations: from their 1st to their 99.5th percentile, in steps of at least
+/// 1/64 octave.
+pub fn fit(code: LogCode, log2_sigmas: &mut [f32]) -> (f32, f32) {
+    log2_sigmas.sort_by(f32::total_cmp);
+    let at = |share: f32| {
+        let last = log2_sigmas.len().saturating_sub(1);
+        log2_sigmas.get((share * last as f32).round() as usize).copied().unwrap_or(0.0)
+    };
+    let (low, high) = (at(0.01), at(0.995));
+    (high, ((high - low) / code.max() as f32).max(1.0 / 64.0).log2())
+}

@@ -1,0 +1,12 @@
+//! Quantizers of the guide: grids on real numbers, their straight-through gradients, and the strategies built of them.
+//!
+//! Every range of codes comes from `qbnn_core`; what is added here is the real-valued side: scales that are calibrated
+//! or learned. Scales are learned as log2, so that none can cross zero; a range's ends are a top and a positive step,
+//! so that they cannot change places.
+
+pub mod activation;
+pub mod jq;
+pub mod log;
+pub mod uniform;
+
+pub use jq::Jq;
