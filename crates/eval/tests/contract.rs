@@ -243,3 +243,15 @@ fn the_interval_of_the_accuracy_is_the_textbook_one() {
     let [lo, hi] = evaluation.interval(Headline::Accuracy).unwrap();
     assert!((lo - 0.7216).abs() < 0.015 && (hi - 0.8784).abs() < 0.015, "[{lo}, {hi}]");
 }
+
+#[test]
+fn a_difference_and_its_interval_have_the_same_sign() {
+    let [float, other] = [0, 3].map(|salt| evaluate(&groups(8, salt), &QUICK).unwrap());
+    let there = compare("other", &other, "float", &float).unwrap().metrics.spearman_aleatoric_soft_label.unwrap();
+    let back = compare("float", &float, "other", &other).unwrap().metrics.spearman_aleatoric_soft_label.unwrap();
+    // These two models differ by about 1 in this metric, far beyond the interval's width.
+    let [lo, hi] = there.ci95.unwrap();
+    assert!(0.0 < lo && lo < there.value && there.value < hi, "{there:?}");
+    let [back_lo, back_hi] = back.ci95.unwrap();
+    assert!((back.value + there.value).abs() < 1e-12 && (back_lo + hi).abs() < 1e-12 && (back_hi + lo).abs() < 1e-12);
+}
