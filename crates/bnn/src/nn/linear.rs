@@ -206,14 +206,15 @@ impl Conv {
                     for row in 0..rows {
                         let to = (line * rows + row) * row_floats;
                         let y = ((first_row + row) * self.stride + ky).wrapping_sub(self.padding);
-                        if y >= self.input.rows {
+                        // `first == end`: this column of the kernel never meets the input.
+                        if y >= self.input.rows || first == end {
                             f(to, None, row_floats);
                             continue;
                         }
                         f(to, None, first * batch);
                         let from = (channel * self.input.rows + y) * self.input.columns;
                         if self.stride == 1 {
-                            let x = first + kx - self.padding.min(first + kx);
+                            let x = first + kx - self.padding;
                             f(to + first * batch, Some((from + x) * batch), (end - first) * batch);
                         } else {
                             for column in first..end {
