@@ -7,6 +7,7 @@
 
 use crate::error::DataError;
 use crate::set::{self, CLASSES, DRAWN, Half, Locations, Set};
+use crate::strokes;
 
 use crate::random::Random;
 
@@ -17,7 +18,7 @@ pub const VALIDATION: usize = 5_000;
 pub const TRAIN_NOISE: f32 = 0.05;
 
 /// Names that [`load`] takes.
-pub const DATASETS: [&str; 4] = ["dirty-mnist", "dirty-fashion", "mnist", "fashion-mnist"];
+pub const DATASETS: [&str; 5] = ["dirty-mnist", "dirty-fashion", "mnist", "fashion-mnist", "strokes"];
 
 /// 8-bit images, row-major, one after the other; within an image height x width x channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,8 +147,8 @@ pub struct Limits {
 const NOTE: &str = "results on Ambiguous-MNIST depend on which files lie there: the published set (ddu_dirty_mnist, \
                     data-v1.0.0) or a reconstruction; say which beside every figure";
 
-/// Puts a dataset together. `seed` draws the training pairs kept under [`Limits::train_limit`].
-
+/// Puts a dataset together. `seed` draws the training pairs kept under [`Limits::train_limit`], and is the seed of
+/// `strokes`, which needs no file.
 ///
 /// # Errors
 /// [`DataError::UnknownName`], [`DataError::Limit`] for a limit of 0, [`DataError::MissingSet`],
@@ -169,6 +170,7 @@ pub fn load(name: &str, locations: &Locations, seed: u64, limits: Limits) -> Res
         }
         "mnist" => plain(name, Set::Mnist, Set::FashionMnist, locations)?,
         "fashion-mnist" => plain(name, Set::FashionMnist, Set::Mnist, locations)?,
+        "strokes" => strokes::dataset(seed, &strokes::Sizes::default())?,
         _ => return Err(set::unknown_name(name, &DATASETS)),
     };
     limit_train(&mut dataset.train, limits.train_limit, seed);

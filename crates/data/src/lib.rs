@@ -22,6 +22,7 @@ mod error;
 pub mod idx;
 mod random;
 mod set;
+pub mod strokes;
 
 pub use compose::{DATASETS, Dataset, Group, Images, Labelled, Limits, TRAIN_NOISE, TrainSet, VALIDATION, load};
 pub use error::DataError;
