@@ -4,9 +4,26 @@
 //! et al. 2021). Nothing here prints: training emits events.
 #![deny(unsafe_code)]
 
+pub mod checkpoint;
 pub mod error;
+pub mod guide;
+pub mod likelihood;
 pub mod math;
 pub mod nn;
 pub mod noise;
+pub mod optim;
+pub mod posterior;
+pub mod predict;
+pub mod prior;
+pub mod quant;
+pub mod sets;
+pub mod settings;
+pub mod train;
 
+pub use checkpoint::Checkpoint;
 pub use error::BnnError;
+pub use guide::{Guide, ParameterBytes};
+pub use nn::{Network, NetworkSpec, Shape};
+pub use posterior::Posterior;
+pub use sets::{Images, Normalisation, TrainData};
+pub use settings::{BitWidths, Estimator, QuantizeSettings, Rounding, Strategy, TrainSettings};

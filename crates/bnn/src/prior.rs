@@ -28,7 +28,8 @@ impl Prior {
                 let grads = d_mu.chunks_mut(CHUNK).zip(d_sigma.chunks_mut(CHUNK));
                 for ((mu, sigma), (d_mu, d_sigma)) in chunks.zip(grads) {
                     let mut sums = [0.0f32; LANES];
-                    for (i, ((&m, &s), (dm, ds))) in mu.iter().zip(sigma).zip(d_mu.iter_mut().zip(d_sigma)).enumerate() {
+                    for (i, ((&m, &s), (dm, ds))) in mu.iter().zip(sigma).zip(d_mu.iter_mut().zip(d_sigma)).enumerate()
+                    {
                         sums[i % LANES] += 0.5 * precision * (s * s + m * m) - ln(s) + constant;
                         *dm += scale * precision * m;
                         *ds += scale * (precision * s - 1.0 / s);

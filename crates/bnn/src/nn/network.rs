@@ -100,8 +100,7 @@ impl Network {
         for (i, layer) in spec.layers.iter().enumerate() {
             let count = seen.entry(layer.op.word()).and_modify(|n| *n += 1).or_insert(1);
             let name = layer.name.clone().unwrap_or_else(|| format!("{}{count}", layer.op.word()));
-            let fail =
-                |problem: String| BnnError::Network { network: spec.name.clone(), layer: name.clone(), problem };
+            let fail = |problem: String| BnnError::Network { network: spec.name.clone(), layer: name.clone(), problem };
             if net.nodes.iter().any(|n| n.name == name) {
                 return Err(fail("two layers have this name; give each its own".into()));
             }
@@ -119,7 +118,9 @@ impl Network {
             Some((layer, shape)) => Err(BnnError::Network {
                 network: spec.name.clone(),
                 layer,
-                problem: format!("the last layer gives {shape} numbers, the data has {classes} classes; end in a dense layer with out = {classes}"),
+                problem: format!(
+                    "the last layer gives {shape} numbers, the data has {classes} classes; end in a dense layer with out = {classes}"
+                ),
             }),
             None => Err(BnnError::Network {
                 network: spec.name.clone(),

@@ -95,9 +95,11 @@ pub struct Gradient {
 impl Gradient {
     /// Zeros of the right lengths.
     pub fn reset(&mut self, parameters: usize, second: bool, sites: usize) {
-        for (buffer, len) in
-            [(&mut self.first, parameters), (&mut self.second, if second { parameters } else { 0 }), (&mut self.sites, sites)]
-        {
+        for (buffer, len) in [
+            (&mut self.first, parameters),
+            (&mut self.second, if second { parameters } else { 0 }),
+            (&mut self.sites, sites),
+        ] {
             buffer.clear();
             buffer.resize(len, 0.0);
         }
@@ -105,7 +107,9 @@ impl Gradient {
 
     /// Adds another gradient of the same lengths.
     pub fn add(&mut self, other: &Gradient) {
-        for (into, from) in [(&mut self.first, &other.first), (&mut self.second, &other.second), (&mut self.sites, &other.sites)] {
+        for (into, from) in
+            [(&mut self.first, &other.first), (&mut self.second, &other.second), (&mut self.sites, &other.sites)]
+        {
             into.iter_mut().zip(from).for_each(|(a, b)| *a += b);
         }
     }

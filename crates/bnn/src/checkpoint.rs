@@ -1,0 +1,276 @@
+//! A training in progress, whole: network, posterior, quantizers, optimizer and how far it has come.
+//!
+//! One safetensors file. All that is not a tensor is one JSON text under the key `qbnn` of the header (one key, because
+//! the format does not fix the order of several, and a resumed training must end in the same bytes). Noise is keyed by
+//! counters, so there is no generator state to keep.
+
+use crate::error::BnnError;
+use crate::guide::Guide;
+use crate::nn::{Network, NetworkSpec, Shape};
+use crate::optim::Adam;
+use crate::posterior::Posterior;
+use crate::quant::Jq;
+use crate::sets::Normalisation;
+use crate::settings::{QuantizeSettings, TrainSettings};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+const KEY: &str = "qbnn";
+const VERSION: u32 = 1;
+
+/// A network and everything that training it needs.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The network's description.
+    pub network: NetworkSpec,
+    /// Shape of an input image.
+    pub input: Shape,
+    /// Classes.
+    pub classes: usize,
+    /// How pixels become inputs.
+    pub normalisation: Normalisation,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// How the float network is or was trained.
+    pub train: TrainSettings,
+    /// How it was quantized; `None` in float.
+    pub quantize: Option<QuantizeSettings>,
+    /// Epochs finished, of this phase (float, or fine-tuning through the quantizers).
+    pub epoch: usize,
+    pub(crate) guide: Guide,
+    pub(crate) mu_adam: Adam,
+    pub(crate) sigma_adam: Adam,
+    pub(crate) learned_adam: Adam,
+    net: Network,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    network: NetworkSpec,
+    input: [usize; 3],
+    classes: usize,
+    normalisation: Normalisation,
+    seed: u64,
+    train: TrainSettings,
+    quantize: Option<QuantizeSettings>,
+    epoch: usize,
+}
+
+impl Checkpoint {
+    /// An untrained network.
+    ///
+    /// # Errors
+    /// A setting out of range, or a network that does not fit the images.
+    pub fn new(
+        network: &NetworkSpec,
+        input: Shape,
+        classes: usize,
+        normalisation: Normalisation,
+        seed: u64,
+        train: TrainSettings,
+    ) -> Result<Self, BnnError> {
+        train.check()?;
+        let net = Network::new(network, input, classes)?;
+        let posterior = Posterior::initial(&net, qbnn_core::noise::key(seed), train.initial_sigma);
+        let n = net.parameters();
+        Ok(Checkpoint {
+            network: network.clone(),
+            input,
+            classes,
+            normalisation,
+            seed,
+            train,
+            quantize: None,
+            epoch: 0,
+            guide: Guide { posterior, quantizers: None },
+            mu_adam: Adam::new(n),
+            sigma_adam: Adam::new(n),
+            learned_adam: Adam::default(),
+            net,
+        })
+    }
+
+    /// The float network `float` with the grids `quantizers`, at the start of its fine-tuning.
+    pub(crate) fn with_quantizers(float: Checkpoint, settings: QuantizeSettings, quantizers: Jq) -> Self {
+        let n = float.net.parameters();
+        Checkpoint {
+            quantize: Some(settings),
+            epoch: 0,
+            mu_adam: Adam::new(n),
+            sigma_adam: Adam::new(n),
+            learned_adam: Adam::new(quantizers.learned.len()),
+            guide: Guide { quantizers: Some(quantizers), ..float.guide },
+            ..float
+        }
+    }
+
+    /// The network.
+    pub fn net(&self) -> &Network {
+        &self.net
+    }
+
+    /// Posterior and quantizers.
+    pub fn guide(&self) -> &Guide {
+        &self.guide
+    }
+
+    /// Epochs of this phase, in all.
+    pub fn epochs(&self) -> usize {
+        self.quantize.as_ref().map_or(self.train.epochs, |q| q.epochs)
+    }
+
+    /// Whether this phase has come to its end.
+    pub fn finished(&self) -> bool {
+        self.epoch >= self.epochs()
+    }
+
+    /// Every tensor of the file: name, shape, values.
+    fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
+        let mut out = Vec::new();
+        for tensor in &self.net.tensors {
+            let r = tensor.range.clone();
+            out.push((format!("{}.mu", tensor.name), tensor.dims.clone(), &self.guide.posterior.mu[r.clone()]));
+            out.push((format!("{}.log_sigma", tensor.name), tensor.dims.clone(), &self.guide.posterior.log_sigma[r]));
+        }
+        if let Some(jq) = &self.guide.quantizers {
+            for (name, r) in jq.names(&self.net) {
+                out.push((name, vec![r.len()], &jq.learned[r]));
+            }
+        }
+        for (name, adam) in [("mu", &self.mu_adam), ("log_sigma", &self.sigma_adam), ("learned", &self.learned_adam)] {
+            if !adam.first.is_empty() {
+                out.push((format!("adam.{name}.first"), vec![adam.first.len()], &adam.first));
+                out.push((format!("adam.{name}.second"), vec![adam.second.len()], &adam.second));
+            }
+        }
+        out
+    }
+
+    /// The file's bytes.
+    fn to_bytes(&self, path: &Path) -> Result<Vec<u8>, BnnError> {
+        let header = Header {
+            version: VERSION,
+            network: self.network.clone(),
+            input: [self.input.channels, self.input.rows, self.input.columns],
+            classes: self.classes,
+            normalisation: self.normalisation,
+            seed: self.seed,
+            train: self.train.clone(),
+            quantize: self.quantize.clone(),
+            epoch: self.epoch,
+        };
+        let fail = |e: &dyn std::fmt::Display| BnnError::file(path, format!("cannot be encoded: {e}"));
+        let json = serde_json::to_string(&header).map_err(|e| fail(&e))?;
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self
+            .tensors()
+            .into_iter()
+            .map(|(name, dims, values)| (name, dims, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+            .collect();
+        let views = tensors
+            .iter()
+            .map(|(name, dims, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, dims.clone(), bytes)?)))
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(|e| fail(&e))?;
+        let info = HashMap::from([(KEY.to_owned(), json)]);
+        safetensors::serialize(views, Some(info)).map_err(|e| fail(&e))
+    }
+
+    /// Writes the file under a temporary name beside `path`, then renames it: what was there stays whole until then.
+    ///
+    /// # Errors
+    /// [`BnnError::File`] names the file and what the system said.
+    pub fn save(&self, path: &Path) -> Result<(), BnnError> {
+        let bytes = self.to_bytes(path)?;
+        let mut part = path.as_os_str().to_owned();
+        part.push(".part");
+        let part = Path::new(&part);
+        let write = || -> std::io::Result<()> {
+            let mut file = std::fs::File::create(part)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            std::fs::rename(part, path)
+        };
+        write().map_err(|e| {
+            // What is left of a failed write is of no use to anyone; that it cannot be removed adds nothing.
+            let _ = std::fs::remove_file(part);
+            BnnError::file(path, format!("cannot be written ({e}); free space or name another folder with --out"))
+        })
+    }
+
+    /// Reads a file that [`Checkpoint::save`] wrote.
+    ///
+    /// # Errors
+    /// [`BnnError::File`] for a file that is missing, cut short, of another kind, or whose tensors do not fit the
+    /// network that its header describes.
+    pub fn load(path: &Path) -> Result<Self, BnnError> {
+        let bytes = std::fs::read(path).map_err(|e| BnnError::file(path, format!("cannot be read: {e}")))?;
+        let fail = |problem: String| BnnError::file(path, problem);
+        let broken =
+            |e: &dyn std::fmt::Display| fail(format!("is no whole checkpoint ({e}); use another, or train again"));
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(&e))?;
+        let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
+        let json = json.ok_or_else(|| {
+            fail("is a safetensors file without a `qbnn` header; give a checkpoint that `qbnn train` wrote".into())
+        })?;
+        let version: serde_json::Value = serde_json::from_str(json).map_err(|e| broken(&e))?;
+        if version["version"] != VERSION {
+            let found = &version["version"];
+            return Err(fail(format!("has version {found}; this program reads version {VERSION}: update qbnn")));
+        }
+        let header: Header = serde_json::from_str(json).map_err(|e| broken(&e))?;
+        let [channels, rows, columns] = header.input;
+        let input = Shape { channels, rows, columns };
+        let mut checkpoint =
+            Checkpoint::new(&header.network, input, header.classes, header.normalisation, header.seed, header.train)?;
+        if let Some(settings) = header.quantize {
+            settings.check()?;
+            let jq = Jq::new(&checkpoint.net, &settings)?;
+            checkpoint = Checkpoint::with_quantizers(checkpoint, settings, jq);
+        }
+        checkpoint.epoch = header.epoch;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(&e))?;
+        checkpoint.read(&tensors).map_err(fail)?;
+        Ok(checkpoint)
+    }
+
+    /// Takes every tensor's values from the file.
+    fn read(&mut self, file: &SafeTensors<'_>) -> Result<(), String> {
+        let get = |name: &str, into: &mut [f32]| -> Result<(), String> {
+            let view = file.tensor(name).map_err(|_| format!("holds no tensor `{name}`: it is of another network"))?;
+            let bytes = view.data();
+            if view.dtype() != Dtype::F32 || bytes.len() != 4 * into.len() {
+                let (dtype, found) = (view.dtype(), view.shape());
+                return Err(format!("tensor `{name}` is {dtype:?} {found:?}, {} floats were wanted", into.len()));
+            }
+            for (value, b) in into.iter_mut().zip(bytes.chunks_exact(4)) {
+                *value = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+                if !value.is_finite() {
+                    return Err(format!("tensor `{name}` holds {value}; train again"));
+                }
+            }
+            Ok(())
+        };
+        for tensor in &self.net.tensors {
+            get(&format!("{}.mu", tensor.name), &mut self.guide.posterior.mu[tensor.range.clone()])?;
+            get(&format!("{}.log_sigma", tensor.name), &mut self.guide.posterior.log_sigma[tensor.range.clone()])?;
+        }
+        if let Some(jq) = &mut self.guide.quantizers {
+            for (name, r) in jq.names(&self.net) {
+                get(&name, &mut jq.learned[r])?;
+            }
+        }
+        let adams =
+            [("mu", &mut self.mu_adam), ("log_sigma", &mut self.sigma_adam), ("learned", &mut self.learned_adam)];
+        for (name, adam) in adams {
+            if !adam.first.is_empty() {
+                get(&format!("adam.{name}.first"), &mut adam.first)?;
+                get(&format!("adam.{name}.second"), &mut adam.second)?;
+            }
+        }
+        Ok(())
+    }
+}

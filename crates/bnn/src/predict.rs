@@ -1,0 +1,70 @@
+//! Prediction by S drawn networks.
+
+use crate::error::BnnError;
+use crate::guide::{Drawn, Guide};
+use crate::likelihood::softmax;
+use crate::nn::Network;
+use crate::nn::pass::{BLOCK, Tape, Weights};
+use crate::noise::purpose;
+use crate::sets::{Images, Normalisation};
+use rayon::prelude::*;
+use std::ops::ControlFlow;
+
+/// Copies images into a block's input, `[pixel][image]`.
+pub(crate) fn fill(input: &mut [f32], images: &[&[u8]], table: &[f32; 256]) {
+    let batch = images.len();
+    for (b, image) in images.iter().enumerate() {
+        for (slot, &pixel) in input[b..].iter_mut().step_by(batch).zip(*image) {
+            *slot = table[pixel as usize];
+        }
+    }
+}
+
+/// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `None` if `progress` said
+/// stop; it is told (draws done, draws in all).
+///
+/// Draw s is the same network for every image, and depends on (guide, seed, s) alone.
+///
+/// # Errors
+/// [`BnnError::Data`] if the images are not of the network's shape, [`BnnError::Setting`] for zero samples.
+pub fn predict(
+    net: &Network,
+    guide: &Guide,
+    normalisation: Normalisation,
+    images: Images<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, BnnError> {
+    if images.shape != net.input {
+        return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
+    }
+    if samples == 0 {
+        return Err(BnnError::setting("samples", 0, "it must be at least 1"));
+    }
+    let (key, table) = (qbnn_core::noise::key(seed), normalisation.table());
+    let classes = net.classes();
+    let sites = guide.sites();
+    let mut drawn = Drawn::default();
+    guide.store(net, &mut drawn);
+    let mut probabilities = vec![0.0; samples * images.len() * classes];
+    if images.is_empty() {
+        return Ok(Some(probabilities));
+    }
+    for (s, out) in probabilities.chunks_exact_mut(images.len() * classes).enumerate() {
+        guide.draw(net, key, purpose::PREDICTION, s as u32, &mut drawn);
+        let weights = Weights::Drawn(drawn.weights());
+        out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {
+            let batch = out.len() / classes;
+            let members: [&[u8]; BLOCK] =
+                std::array::from_fn(|i| if i < batch { images.get(block * BLOCK + i) } else { &[][..] });
+            fill(tape.input(net, batch), &members[..batch], &table);
+            tape.forward(net, weights, &*sites);
+            softmax(tape.logits(), batch, out);
+        });
+        if progress(s + 1, samples).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(probabilities))
+}
