@@ -205,24 +205,24 @@ fn foreign(seed: u64, group: u64, count: usize) -> Images {
 
 /// A line across the box that turns back and forth, lying or standing.
 fn zigzag(random: &mut Random) -> Vec<Place> {
-    let turns = 3 + random.below(3);
+    let turns = 5 + random.below(2);
     let (low, high) = (random.range(0.15, 0.35), random.range(0.65, 0.85));
     let stands = random.below(2) == 1;
     let place = |k: u64| {
-        let (along, across) = (0.1 + 0.8 * k as f64 / turns as f64, if k % 2 == 0 { low } else { high });
+        let (along, across) = (0.1 + 0.8 * k as f64 / turns as f64, if k.is_multiple_of(2) { low } else { high });
         if stands { (across, along) } else { (along, across) }
     };
     (0..=turns).map(place).collect()
 }
 
-/// One and a half to two windings outwards.
+/// One and three quarters to two and a quarter windings outwards.
 fn spiral(random: &mut Random) -> Vec<Place> {
     let (cos, sin) = turn(if random.below(2) == 0 { 0.18 } else { -0.18 });
-    let steps = 22 + random.below(12);
+    let steps = 30 + random.below(12);
     let (mut x, mut y) = turn(random.range(-2.0, 2.0));
     let mut out = Vec::new();
     for k in 0..steps {
-        let radius = 0.03 + 0.33 * k as f64 / steps as f64;
+        let radius = 0.03 + 0.37 * k as f64 / steps as f64;
         out.push((0.5 + radius * x, 0.5 + radius * y));
         (x, y) = (cos * x - sin * y, sin * x + cos * y);
     }
