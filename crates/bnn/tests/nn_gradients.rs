@@ -1,0 +1,728 @@
+//! Every entry of every gradient against central differences, for all layers and all three estimators.
+//!
+//! Differences of an f32 pass would be mostly rounding noise. So a second, slow and obvious interpreter of the network
+//! description works in f64 below: first its logits must equal those of the pass, then its central differences (step
+//! 1e-5, rounding near 1e-11) must equal the gradient of the pass. Corners of activations and ties of max-pool are kept
+//! away: values are drawn again until every one is [`MARGIN`] off, and a difference across a corner fails the test.
+#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
+use qbnn_bnn::nn::activation::Activation;
+use qbnn_bnn::nn::pass::{FloatSites, Gradient, PassNoise, Tape, Weights};
+use qbnn_bnn::nn::pool::Pool;
+use qbnn_bnn::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
+use qbnn_bnn::noise::{self, purpose};
+use qbnn_core::noise::Place;
+use std::ops::Range;
+
+/// Of the largest logit, and of the largest entry of a tensor's gradient.
+const TOLERANCE: f64 = 1e-5;
+/// How far values keep from corners and ties.
+const MARGIN: f64 = 5e-4;
+const STEP: f64 = 1e-5;
+const ESTIMATORS: [Estimator; 3] = [Estimator::Drawn, Estimator::Local, Estimator::Flipout];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Estimator {
+    Drawn,
+    Local,
+    Flipout,
+}
+
+/// SplitMix64: random shapes and values that depend on the printed seed alone.
+struct Random(u64);
+
+impl Random {
+    fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+    /// A number from `low` to `high`, both included.
+    fn range(&mut self, low: usize, high: usize) -> usize {
+        low + (self.word() % (high - low + 1) as u64) as usize
+    }
+    /// Uniform in [-1, 1).
+    fn value(&mut self) -> f32 {
+        (self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+    fn values(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.value()).collect()
+    }
+}
+
+// The slow interpreter.
+
+/// One layer of the description, with what this file itself works out about it.
+struct Layer<'a> {
+    op: &'a OpSpec,
+    name: Option<&'a str>,
+    input: usize,
+    other: usize,
+    from: Shape,
+    shape: Shape,
+    weight: Range<usize>,
+    bias: Range<usize>,
+    noise: Vec<f32>,
+}
+
+struct Reference<'a> {
+    layers: Vec<Layer<'a>>,
+    estimator: Estimator,
+    batch: usize,
+}
+
+/// What a run of the interpreter gives: the logits, which side of each corner it took, and the nearest corner.
+struct Run {
+    logits: Vec<f64>,
+    branches: Vec<usize>,
+    margin: f64,
+}
+
+fn windows(side: usize, size: usize, stride: usize, padding: usize) -> usize {
+    (side + 2 * padding - size) / stride + 1
+}
+
+impl<'a> Reference<'a> {
+    fn new(spec: &'a NetworkSpec, image: Shape, batch: usize, estimator: Estimator, source: PassNoise) -> Self {
+        let mut layers: Vec<Layer> = Vec::new();
+        let mut parameters = 0;
+        for (i, layer) in spec.layers.iter().enumerate() {
+            let find = |name: &str| layers.iter().position(|l| l.name == Some(name)).unwrap() + 1;
+            let shape_of = |value: usize| if value == 0 { image } else { layers[value - 1].shape };
+            let input = layer.input.as_deref().map_or(i, find);
+            let from = shape_of(input);
+            let mut other = 0;
+            let mut weights = 0;
+            let shape = match &layer.op {
+                OpSpec::Dense { out } => {
+                    weights = out * from.len();
+                    Shape::flat(*out)
+                }
+                OpSpec::Conv { out, kernel, stride, padding, groups } => {
+                    weights = out * from.channels / groups * kernel * kernel;
+                    let side = |n| windows(n, *kernel, *stride, *padding);
+                    Shape { channels: *out, rows: side(from.rows), columns: side(from.columns) }
+                }
+                OpSpec::MaxPool { size, stride } | OpSpec::AveragePool { size, stride } => {
+                    let side = |n| windows(n, *size, stride.unwrap_or(*size), 0);
+                    Shape { rows: side(from.rows), columns: side(from.columns), ..from }
+                }
+                OpSpec::Flatten => Shape::flat(from.len()),
+                OpSpec::Add { from: name } => {
+                    other = find(name);
+                    from
+                }
+                _ => from,
+            };
+            let weight = parameters..parameters + weights;
+            let bias = weight.end..weight.end + if weights > 0 { shape.channels } else { 0 };
+            parameters = bias.end;
+            // Noise belongs to (key, step, block, node), and nothing else.
+            let place = |purpose| Place {
+                purpose,
+                tensor: source.block * spec.layers.len() as u32 + i as u32,
+                draw: source.step,
+            };
+            let noise = match estimator {
+                Estimator::Local => {
+                    let mut eps = vec![0.0; shape.len() * batch];
+                    noise::normal(source.key, place(purpose::ACTIVATIONS), &mut eps);
+                    eps
+                }
+                Estimator::Flipout => {
+                    let mut signs = vec![0.0; (from.channels + shape.channels) * batch];
+                    noise::signs(source.key, place(purpose::SIGNS), &mut signs);
+                    signs
+                }
+                Estimator::Drawn => Vec::new(),
+            };
+            let name = layer.name.as_deref();
+            layers.push(Layer { op: &layer.op, name, input, other, from, shape, weight, bias, noise });
+        }
+        Reference { layers, estimator, batch }
+    }
+
+    fn run(&self, image: &[f64], first: &[f64], second: &[f64]) -> Run {
+        let mut values = vec![image.to_vec()];
+        let mut run = Run { logits: Vec::new(), branches: Vec::new(), margin: f64::INFINITY };
+        for layer in &self.layers {
+            let x = &values[layer.input];
+            let y = match layer.op {
+                OpSpec::Dense { .. } | OpSpec::Conv { .. } => self.linear(layer, x, first, second),
+                OpSpec::MaxPool { size, stride } => self.pool(layer, *size, *stride, x, Some(&mut run)),
+                OpSpec::AveragePool { size, stride } => self.pool(layer, *size, *stride, x, None),
+                OpSpec::Relu => run.pieces(x, &[0.0], &[0.0, 1.0]),
+                OpSpec::LeakyRelu { slope } => run.pieces(x, &[0.0], &[*slope as f64, 1.0]),
+                OpSpec::ClippedRelu { max } => run.pieces(x, &[0.0, *max as f64], &[0.0, 1.0, 0.0]),
+                OpSpec::Hardtanh => {
+                    let shifted: Vec<f64> = x.iter().map(|x| x + 1.0).collect();
+                    run.pieces(&shifted, &[0.0, 2.0], &[0.0, 1.0, 0.0]).iter().map(|y| y - 1.0).collect()
+                }
+                OpSpec::Flatten => x.clone(),
+                OpSpec::Add { .. } => x.iter().zip(&values[layer.other]).map(|(a, b)| a + b).collect(),
+            };
+            assert_eq!(y.len(), layer.shape.len() * self.batch);
+            values.push(y);
+        }
+        run.logits = values.pop().unwrap();
+        run
+    }
+
+    /// The linear map and its bias under the estimator.
+    fn linear(&self, layer: &Layer, x: &[f64], first: &[f64], second: &[f64]) -> Vec<f64> {
+        let mean = self.product(layer, x, first);
+        let noise: Vec<f64> = layer.noise.iter().map(|&e| e as f64).collect();
+        match self.estimator {
+            Estimator::Drawn => mean,
+            Estimator::Local => {
+                let squares: Vec<f64> = x.iter().map(|x| x * x).collect();
+                let variance = self.product(layer, &squares, second);
+                mean.iter().zip(variance).zip(noise).map(|((m, v), eps)| m + v.sqrt() * eps).collect()
+            }
+            Estimator::Flipout => {
+                let sign = |channel: usize, image: usize| noise[channel * self.batch + image];
+                let channel = |i: usize, shape: Shape| i / (shape.rows * shape.columns * self.batch);
+                let flipped: Vec<f64> =
+                    x.iter().enumerate().map(|(i, x)| x * sign(channel(i, layer.from), i % self.batch)).collect();
+                let deviation = self.product(layer, &flipped, second);
+                let out = |i: usize| sign(layer.from.channels + channel(i, layer.shape), i % self.batch);
+                mean.iter().zip(deviation).enumerate().map(|(i, (m, d))| m + d * out(i)).collect()
+            }
+        }
+    }
+
+    fn product(&self, layer: &Layer, x: &[f64], parameters: &[f64]) -> Vec<f64> {
+        let (w, bias) = (&parameters[layer.weight.clone()], &parameters[layer.bias.clone()]);
+        let (from, to, batch) = (layer.from, layer.shape, self.batch);
+        // A dense layer is a convolution of a flat image with a kernel of one pixel.
+        let (from, kernel, stride, padding, groups) = match layer.op {
+            OpSpec::Conv { kernel, stride, padding, groups, .. } => (from, *kernel, *stride, *padding, *groups),
+            _ => (Shape::flat(from.len()), 1, 1, 0, 1),
+        };
+        let (ins, outs) = (from.channels / groups, to.channels / groups);
+        let mut y = vec![0.0; to.len() * batch];
+        for o in 0..to.channels {
+            for oy in 0..to.rows {
+                for ox in 0..to.columns {
+                    let y = &mut y[((o * to.rows + oy) * to.columns + ox) * batch..][..batch];
+                    y.fill(bias[o]);
+                    for i in 0..ins {
+                        for ky in 0..kernel {
+                            for kx in 0..kernel {
+                                let (iy, ix) = (oy * stride + ky, ox * stride + kx);
+                                let inside = |at: usize, side: usize| at >= padding && at < side + padding;
+                                if !inside(iy, from.rows) || !inside(ix, from.columns) {
+                                    continue;
+                                }
+                                let w = w[((o * ins + i) * kernel + ky) * kernel + kx];
+                                let line = (o / outs * ins + i) * from.rows + iy - padding;
+                                let x = &x[(line * from.columns + ix - padding) * batch..][..batch];
+                                y.iter_mut().zip(x).for_each(|(y, x)| *y += w * x);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        y
+    }
+
+    /// The largest of each window, noted in `largest`; without it the mean.
+    fn pool(
+        &self,
+        layer: &Layer,
+        size: usize,
+        stride: Option<usize>,
+        x: &[f64],
+        largest: Option<&mut Run>,
+    ) -> Vec<f64> {
+        let (from, to, batch, stride) = (layer.from, layer.shape, self.batch, stride.unwrap_or(size));
+        let mut largest = largest;
+        let mut y = vec![0.0; to.len() * batch];
+        for (at, y) in y.iter_mut().enumerate() {
+            let (n, column, line) = (at % batch, at / batch % to.columns, at / batch / to.columns);
+            let (row, channel) = (line % to.rows, line / to.rows);
+            let mut window = Vec::new();
+            for ky in 0..size {
+                for kx in 0..size {
+                    let line = channel * from.rows + row * stride + ky;
+                    window.push(x[(line * from.columns + column * stride + kx) * batch + n]);
+                }
+            }
+            *y = match &mut largest {
+                None => window.iter().sum::<f64>() / window.len() as f64,
+                Some(run) => {
+                    let best = window.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    run.branches.push(window.iter().position(|&v| v == best).unwrap());
+                    // Exact ties come from clipped values alone, which do not move: any of them will do.
+                    let gaps = window.iter().map(|v| best - v).filter(|&gap| gap > 0.0);
+                    run.margin = gaps.fold(run.margin, f64::min);
+                    best
+                }
+            };
+        }
+        y
+    }
+}
+
+impl Run {
+    /// The continuous piecewise linear function through 0 with these corners and the slopes between them.
+    fn pieces(&mut self, x: &[f64], corners: &[f64], slopes: &[f64]) -> Vec<f64> {
+        assert_eq!(corners[0], 0.0);
+        let mut y = Vec::new();
+        for &x in x {
+            let piece = corners.iter().filter(|&&c| x > c).count();
+            self.margin = corners.iter().fold(self.margin, |m, c| m.min((x - c).abs()));
+            self.branches.push(piece);
+            y.push(match piece {
+                0 | 1 => slopes[piece] * x,
+                _ => slopes[1] * corners[1] + slopes[2] * (x - corners[1]),
+            });
+        }
+        y
+    }
+}
+
+// The comparison.
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| v as f64).collect()
+}
+
+fn close(about: &str, what: &str, got: &[f32], want: &[f64]) {
+    assert_eq!(got.len(), want.len(), "{about}: {what}");
+    let scale = want.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+    for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
+        assert!((g as f64 - w).abs() <= TOLERANCE * scale, "{about}: {what}[{i}] is {g}, wanted {w} (largest {scale})");
+    }
+}
+
+/// Draws parameters and images, compares logits and then every entry of the gradient.
+/// `tape` comes from the networks before, with what they left in it.
+fn check(spec: &NetworkSpec, image: Shape, batch: usize, estimator: Estimator, seed: u64, tape: &mut Tape) {
+    let about = format!("seed {seed}, {estimator:?}, batch {batch}, image {image}, {:?}", spec.layers);
+    let random = &mut Random(seed ^ 0xA5A5_0000);
+    let source = PassNoise { key: [seed as u32, 7], step: seed as u32 % 5, block: seed as u32 % 3 };
+    let reference = Reference::new(spec, image, batch, estimator, source);
+    let net = Network::new(spec, image, reference.layers.last().unwrap().shape.len()).unwrap();
+    for (node, layer) in net.nodes.iter().zip(&reference.layers) {
+        assert_eq!(node.shape, layer.shape, "{about}: shape of {}", node.name);
+    }
+    assert_eq!(net.parameters(), reference.layers.iter().map(|l| l.bias.end).max().unwrap(), "{about}");
+
+    for attempt in 0.. {
+        assert!(attempt < 200, "{about}: no values keep off the corners");
+        let x = random.values(image.len() * batch);
+        let mut first = vec![0.0; net.parameters()];
+        let mut second = vec![0.0; if estimator == Estimator::Drawn { 0 } else { net.parameters() }];
+        for tensor in &net.tensors {
+            let scale = 1.7 / (tensor.fan_in as f32).sqrt();
+            for i in tensor.range.clone() {
+                first[i] = random.value() * if tensor.bias { 0.5 } else { scale };
+                match estimator {
+                    Estimator::Drawn => {}
+                    Estimator::Local => second[i] = (0.55 + 0.45 * random.value()) / tensor.fan_in as f32,
+                    Estimator::Flipout => second[i] = 0.6 * random.value() * scale,
+                }
+            }
+        }
+        let (x64, mut first64, mut second64) = (wide(&x), wide(&first), wide(&second));
+        let here = reference.run(&x64, &first64, &second64);
+        if here.margin < MARGIN {
+            continue;
+        }
+
+        let weights = match estimator {
+            Estimator::Drawn => Weights::Drawn(&first),
+            Estimator::Local => Weights::Local { mean: &first, variance: &second, noise: source },
+            Estimator::Flipout => Weights::Flipout { mean: &first, deviation: &second, noise: source },
+        };
+        tape.input(&net, batch).copy_from_slice(&x);
+        tape.forward(&net, weights, &FloatSites);
+        close(&about, "logits", tape.logits(), &here.logits);
+
+        let upstream = random.values(here.logits.len());
+        let mut gradient = Gradient::default();
+        gradient.reset(net.parameters(), weights.second(), 0);
+        tape.backward(&net, weights, &FloatSites, &upstream, &mut gradient);
+        assert!(gradient.sites.is_empty() && gradient.second.len() == second.len());
+
+        let loss = |first: &[f64], second: &[f64]| {
+            let run = reference.run(&x64, first, second);
+            assert_eq!(run.branches, here.branches, "{about}: a difference across a corner");
+            run.logits.iter().zip(&upstream).map(|(l, &u)| l * u as f64).sum::<f64>()
+        };
+        let mut differences = [vec![0.0; first.len()], vec![0.0; second.len()]];
+        for i in 0..first.len() {
+            let middle = first64[i];
+            let [up, down] = [STEP, -STEP].map(|step| {
+                first64[i] = middle + step;
+                loss(&first64, &second64)
+            });
+            first64[i] = middle;
+            differences[0][i] = (up - down) / (2.0 * STEP);
+        }
+        for i in 0..second.len() {
+            let middle = second64[i];
+            let [up, down] = [STEP, -STEP].map(|step| {
+                second64[i] = middle + step;
+                loss(&first64, &second64)
+            });
+            second64[i] = middle;
+            differences[1][i] = (up - down) / (2.0 * STEP);
+        }
+        for tensor in &net.tensors {
+            let range = tensor.range.clone();
+            close(
+                &about,
+                &format!("gradient of {}", tensor.name),
+                &gradient.first[range.clone()],
+                &differences[0][range.clone()],
+            );
+            if weights.second() {
+                let what = format!("second gradient of {}", tensor.name);
+                close(&about, &what, &gradient.second[range.clone()], &differences[1][range]);
+            }
+        }
+        return;
+    }
+}
+
+// Networks.
+
+fn layer(op: OpSpec) -> LayerSpec {
+    LayerSpec { name: None, input: None, op }
+}
+
+fn named(name: &str, op: OpSpec) -> LayerSpec {
+    LayerSpec { name: Some(name.into()), input: None, op }
+}
+
+fn dense(out: usize) -> LayerSpec {
+    layer(OpSpec::Dense { out })
+}
+
+fn flatten() -> LayerSpec {
+    layer(OpSpec::Flatten)
+}
+
+fn conv(out: usize, kernel: usize, stride: usize, padding: usize, groups: usize) -> OpSpec {
+    OpSpec::Conv { out, kernel, stride, padding, groups }
+}
+
+/// A convolution that keeps the shape.
+fn same(channels: usize) -> OpSpec {
+    conv(channels, 3, 1, 1, 1)
+}
+
+/// A random convolution that fits `shape`, and the shape that it gives.
+fn any_conv(random: &mut Random, shape: &mut Shape) -> LayerSpec {
+    loop {
+        let (kernel, stride, groups) = (random.range(1, 3), random.range(1, 3), random.range(1, 2));
+        let (padding, out) = (random.range(0, kernel), groups * random.range(1, 2));
+        let side = shape.rows.min(shape.columns) + 2 * padding;
+        if side < kernel || !shape.channels.is_multiple_of(groups) {
+            continue;
+        }
+        let size = |n| windows(n, kernel, stride, padding);
+        *shape = Shape { channels: out, rows: size(shape.rows), columns: size(shape.columns) };
+        return layer(conv(out, kernel, stride, padding, groups));
+    }
+}
+
+fn any_image(random: &mut Random, smallest: usize) -> Shape {
+    let mut side = || random.range(smallest, smallest + 3);
+    let (rows, columns) = (side(), side());
+    Shape { channels: random.range(1, 3), rows, columns }
+}
+
+/// Checks the networks that `layers` makes of `seeds` seeds, under each estimator.
+fn each(seeds: u64, layers: impl Fn(&mut Random) -> (Shape, Vec<LayerSpec>)) {
+    let tape = &mut Tape::default();
+    for seed in 0..seeds {
+        for estimator in ESTIMATORS {
+            let random = &mut Random(seed);
+            let batch = random.range(1, 4);
+            let (image, layers) = layers(random);
+            let spec = NetworkSpec { name: "test".into(), layers };
+            check(&spec, image, batch, estimator, seed, tape);
+        }
+    }
+}
+
+#[test]
+fn dense_layers() {
+    each(20, |random| {
+        let image = any_image(random, 1);
+        (image, vec![dense(random.range(1, 6)), dense(random.range(1, 6)), dense(random.range(1, 4))])
+    });
+}
+
+#[test]
+fn convolutions() {
+    each(60, |random| {
+        let image = any_image(random, 2);
+        let mut shape = image;
+        let mut layers: Vec<_> = (0..3).map(|_| any_conv(random, &mut shape)).collect();
+        layers.push(flatten());
+        (image, layers)
+    });
+}
+
+#[test]
+fn dense_straight_after_a_convolution() {
+    each(10, |random| {
+        let image = any_image(random, 2);
+        (image, vec![any_conv(random, &mut image.clone()), dense(3), dense(2)])
+    });
+}
+
+#[test]
+fn pools() {
+    for max in [true, false] {
+        each(25, |random| {
+            let image = any_image(random, 3);
+            let size = random.range(1, 3);
+            let stride = [None, Some(1), Some(2), Some(3)][random.range(0, 3)];
+            let pool = if max { OpSpec::MaxPool { size, stride } } else { OpSpec::AveragePool { size, stride } };
+            let channels = random.range(1, 3);
+            (image, vec![layer(same(channels)), layer(pool), flatten()])
+        });
+    }
+}
+
+#[test]
+fn activations() {
+    let all = [
+        OpSpec::Relu,
+        OpSpec::LeakyRelu { slope: 0.2 },
+        OpSpec::LeakyRelu { slope: 0.0 },
+        OpSpec::ClippedRelu { max: 0.6 },
+        OpSpec::Hardtanh,
+    ];
+    for op in all {
+        each(8, |random| {
+            let image = any_image(random, 2);
+            (image, vec![layer(same(2)), layer(op.clone()), layer(same(2)), layer(op.clone()), flatten()])
+        });
+    }
+}
+
+/// The sum of a branch and what it branched from; of two branches that read a named layer; of a layer and itself; and a
+/// layer that three others read.
+#[test]
+fn residual_sums() {
+    let add = |from: &str| layer(OpSpec::Add { from: from.into() });
+    let reads = |input: &str, op| LayerSpec { name: None, input: Some(input.into()), op };
+    each(8, |random| {
+        let image = any_image(random, 2);
+        let relu = || layer(OpSpec::Relu);
+        (image, vec![named("stem", same(2)), relu(), layer(same(2)), add("stem"), relu(), flatten(), dense(3)])
+    });
+    each(8, |random| {
+        let image = any_image(random, 2);
+        let branch = named("branch", conv(4, 3, 2, 1, 1));
+        let layers = vec![named("stem", same(2)), branch, reads("stem", conv(4, 1, 2, 0, 2)), add("branch"), flatten()];
+        (image, layers)
+    });
+    each(4, |random| {
+        (any_image(random, 1), vec![dense(3), named("twice", OpSpec::Dense { out: 2 }), add("twice"), dense(2)])
+    });
+    each(8, |random| {
+        let image = any_image(random, 2);
+        let layers = vec![
+            named("stem", OpSpec::Dense { out: 4 }),
+            named("left", OpSpec::Hardtanh),
+            LayerSpec { name: Some("right".into()), ..reads("stem", OpSpec::Dense { out: 4 }) },
+            add("left"),
+            add("stem"),
+            dense(2),
+        ];
+        (image, layers)
+    });
+}
+
+#[test]
+fn whole_networks() {
+    each(6, |random| {
+        let image = Shape { channels: random.range(1, 2), rows: 7, columns: 6 };
+        let layers = vec![
+            layer(conv(2, 3, 1, 1, 1)),
+            layer(OpSpec::Relu),
+            layer(OpSpec::MaxPool { size: 2, stride: None }),
+            flatten(),
+            dense(4),
+            layer(OpSpec::Relu),
+            dense(3),
+        ];
+        (image, layers)
+    });
+    each(6, |random| {
+        let image = Shape { channels: 2, rows: random.range(6, 8), columns: 6 };
+        let layers = vec![
+            named("stem", same(2)),
+            layer(OpSpec::ClippedRelu { max: 0.8 }),
+            layer(same(2)),
+            layer(OpSpec::Add { from: "stem".into() }),
+            layer(OpSpec::Hardtanh),
+            layer(OpSpec::MaxPool { size: 3, stride: Some(2) }),
+            layer(conv(4, 2, 1, 1, 2)),
+            layer(OpSpec::LeakyRelu { slope: 0.1 }),
+            layer(OpSpec::AveragePool { size: 2, stride: Some(1) }),
+            dense(3),
+        ];
+        (image, layers)
+    });
+}
+
+/// Without the interpreter: the pass itself, moved along its own gradient.
+#[test]
+fn the_pass_climbs_along_its_gradient() {
+    let spec = NetworkSpec {
+        name: "test".into(),
+        layers: vec![
+            layer(conv(3, 3, 1, 1, 1)),
+            layer(OpSpec::AveragePool { size: 2, stride: None }),
+            layer(conv(4, 3, 1, 0, 1)),
+            dense(5),
+        ],
+    };
+    let image = Shape { channels: 2, rows: 8, columns: 7 };
+    let net = Network::new(&spec, image, 5).unwrap();
+    for (seed, estimator) in (0..10).flat_map(|seed| ESTIMATORS.map(|e| (seed, e))) {
+        let random = &mut Random(seed);
+        let batch = 9;
+        let noise = PassNoise { key: [1, seed as u32], step: 3, block: 2 };
+        let x = random.values(image.len() * batch);
+        let upstream = random.values(5 * batch);
+        let first: Vec<f32> = random.values(net.parameters()).iter().map(|v| 0.4 * v).collect();
+        let second: Vec<f32> = random.values(net.parameters()).iter().map(|v| 0.06 + 0.03 * v).collect();
+        let mut gradient = Gradient::default();
+        let mut tape = Tape::default();
+        let mut loss = |first: &[f32], second: &[f32], gradient: Option<&mut Gradient>| {
+            let weights = match estimator {
+                Estimator::Drawn => Weights::Drawn(first),
+                Estimator::Local => Weights::Local { mean: first, variance: second, noise },
+                Estimator::Flipout => Weights::Flipout { mean: first, deviation: second, noise },
+            };
+            tape.input(&net, batch).copy_from_slice(&x);
+            tape.forward(&net, weights, &FloatSites);
+            if let Some(gradient) = gradient {
+                gradient.reset(net.parameters(), weights.second(), 0);
+                tape.backward(&net, weights, &FloatSites, &upstream, gradient);
+            }
+            tape.logits().iter().zip(&upstream).map(|(&l, &u)| l as f64 * u as f64).sum::<f64>()
+        };
+        loss(&first, &second, Some(&mut gradient));
+        for part in [&gradient.first, &gradient.second] {
+            if part.is_empty() {
+                continue;
+            }
+            let is_first = std::ptr::eq(part, &gradient.first);
+            let squared: f64 = part.iter().map(|&g| g as f64 * g as f64).sum();
+            let length = if is_first { 0.02 } else { 0.01 } / squared.sqrt();
+            let moved = |from: &[f32], by: f64| -> Vec<f32> {
+                from.iter().zip(part).map(|(&v, &g)| (v as f64 + by * g as f64) as f32).collect()
+            };
+            let mut at = |by: f64| {
+                if is_first { loss(&moved(&first, by), &second, None) } else { loss(&first, &moved(&second, by), None) }
+            };
+            let slope = (at(length) - at(-length)) / (2.0 * length);
+            let error = (slope / squared - 1.0).abs();
+            assert!(error < 2e-3, "seed {seed}, {estimator:?}, first {is_first}: slope {slope}, wanted {squared}");
+        }
+    }
+}
+
+// Layers by themselves.
+
+/// Values on a grid of 1/8 and steps of 1/32: no corner is crossed and f32 makes no error.
+#[test]
+fn activations_by_themselves() {
+    let all = [
+        Activation::Relu,
+        Activation::LeakyRelu { slope: 0.25 },
+        Activation::ClippedRelu { max: 1.5 },
+        Activation::Hardtanh,
+    ];
+    let x: Vec<f32> = (-40..40).map(|i| i as f32 / 8.0 + 1.0 / 16.0).collect();
+    let mut dx = vec![0.5; x.len()];
+    let dy: Vec<f32> = (0..x.len()).map(|i| (i % 7) as f32 - 3.0).collect();
+    for function in all {
+        let mut y = vec![f32::NAN; x.len()];
+        function.forward(&x, &mut y);
+        dx.fill(0.5);
+        function.backward(&x, &dy, &mut dx);
+        for (i, &x) in x.iter().enumerate() {
+            assert_eq!(y[i], function.value(x), "{function:?} of {x}");
+            let slope = (function.value(x + 1.0 / 32.0) - function.value(x - 1.0 / 32.0)) * 16.0;
+            assert_eq!(function.slope(x), slope, "{function:?} at {x}");
+            assert_eq!(dx[i], 0.5 + slope * dy[i], "{function:?} at {x}: gradient");
+            assert!(function.signed() || y[i] >= 0.0);
+            assert!(function.ceiling().is_none_or(|top| y[i] <= top));
+        }
+        // At a corner, the derivative from the left.
+        for corner in [-1.0, 0.0, 1.0, 1.5] {
+            let left = (function.value(corner) - function.value(corner - 1.0 / 32.0)) * 32.0;
+            assert_eq!(function.slope(corner), left, "{function:?} at its corner {corner}");
+            let mut dx = [0.0];
+            function.backward(&[corner], &[1.0], &mut dx);
+            assert_eq!(dx[0], left, "{function:?} at its corner {corner}: gradient");
+        }
+    }
+}
+
+/// Every entry of the input's gradient of random pools. Values are whole numbers, all different, and the step is 1/4, so
+/// that no tie is crossed and differences are exact.
+#[test]
+fn pools_by_themselves() {
+    for seed in 0..60 {
+        let random = &mut Random(seed);
+        let input = any_image(random, 3);
+        let (size, stride, batch) = (random.range(1, 3), random.range(1, 4), [1, 2, 5][random.range(0, 2)]);
+        let side = |n| windows(n, size, stride, 0);
+        let output = Shape { rows: side(input.rows), columns: side(input.columns), ..input };
+        for max in [true, false] {
+            let pool = Pool { input, output, size, stride, max };
+            let about = format!("seed {seed}, batch {batch}, {pool:?}");
+            let n = input.len() * batch;
+            let mut x: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            (1..n).for_each(|i| x.swap(i, random.range(0, i)));
+            let dy: Vec<f32> = (0..output.len() * batch).map(|_| random.range(0, 16) as f32 - 8.0).collect();
+            let mut y = vec![f32::NAN; dy.len()];
+            pool.forward(&x, &mut y, batch);
+            let mut dx = vec![3.0; n];
+            pool.backward(&x, &y, &dy, &mut dx, batch);
+            let mut loss = |x: &[f32]| {
+                pool.forward(x, &mut y, batch);
+                y.iter().zip(&dy).map(|(&y, &dy)| y as f64 * dy as f64).sum::<f64>()
+            };
+            for i in 0..n {
+                let middle = x[i];
+                let [up, down] = [0.25, -0.25].map(|step| {
+                    x[i] = middle + step;
+                    loss(&x)
+                });
+                x[i] = middle;
+                let want = 3.0 + (up - down) / 0.5;
+                // Means are of up to nine numbers below 600, in f32; largest values are exact.
+                let tolerance = if max { 0.0 } else { 2e-2 };
+                assert!((dx[i] as f64 - want).abs() <= tolerance, "{about}: dx[{i}] is {}, wanted {want}", dx[i]);
+            }
+        }
+    }
+}
+
+#[test]
+fn of_equal_largest_values_the_first_takes_the_gradient() {
+    let shape = |rows, columns| Shape { channels: 1, rows, columns };
+    let pool = Pool { input: shape(2, 2), output: shape(1, 1), size: 2, stride: 2, max: true };
+    // Two images: all equal, and equal in the second and the last place.
+    let x = [2.0, 1.0, 2.0, 5.0, 2.0, 0.0, 2.0, 5.0];
+    let (mut y, mut dx) = ([0.0; 2], [0.0; 8]);
+    pool.forward(&x, &mut y, 2);
+    assert_eq!(y, [2.0, 5.0]);
+    pool.backward(&x, &y, &[7.0, 9.0], &mut dx, 2);
+    assert_eq!(dx, [7.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0]);
+}
