@@ -221,7 +221,7 @@ pub enum DataError {
     },
 
     /// A limit or size that leaves nothing.
-    #[error("{key} is {found}, wanted {wanted}; leave it out for the whole set")]
+    #[error("{key} is {found}, wanted {wanted}; leave it out for the default")]
     Limit {
         /// Name of the option.
         key: &'static str,
@@ -229,6 +229,46 @@ pub enum DataError {
         found: usize,
         /// What was wanted.
         wanted: &'static str,
+    },
+
+    /// A `.pt` file that is not a tensor as it is read here.
+    #[error("{}: {found}; wanted one contiguous float32, float64 or int64 tensor as torch.save writes it since 1.6 (zip, stored), save it so again", path.display())]
+    Pt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+
+    /// The content of a file is not what it must be.
+    #[error("{}: {kind} is {found}, wanted {wanted}; delete the file if it is still there and fetch it again", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// Name of the checksum.
+        kind: &'static str,
+        /// Checksum found, in hexadecimal.
+        found: String,
+        /// Checksum wanted, in hexadecimal.
+        wanted: &'static str,
+    },
+
+    /// No mirror delivered a file.
+    #[error("cannot download {file}: {tried}; check the connection and try again (what has arrived is kept), or put the file at {}", path.display())]
+    Download {
+        /// The file as the mirrors name it.
+        file: &'static str,
+        /// Each address tried, with what happened.
+        tried: String,
+        /// Where the file belongs.
+        path: PathBuf,
+    },
+
+    /// The caller asked to stop.
+    #[error("download of {file} was stopped on request; run it again to go on where it stopped")]
+    Stopped {
+        /// The file being downloaded.
+        file: &'static str,
     },
 }
 

@@ -4,8 +4,8 @@
 //! and reads every file as if it were hostile: sizes are checked before anything is allocated, and whatever is wrong
 //! comes back as one [`DataError`] on one line.
 //!
-//! The way through: [`Locations`] says where sets are searched, [`fn@load`] puts a [`Dataset`] together by name, and
-//! [`list`] tells what is there.
+//! The way through: [`Locations`] says where sets are searched, [`fn@load`] puts a [`Dataset`] together by name,
+//! [`list`] tells what is there, and [`fn@fetch`] downloads what is not.
 //!
 //! ```no_run
 //! use qbnn_data::{Limits, Locations, load};
@@ -19,13 +19,16 @@
 
 mod compose;
 mod error;
+mod fetch;
 pub mod idx;
+pub mod pt;
 mod random;
 mod set;
 pub mod strokes;
 
 pub use compose::{DATASETS, Dataset, Group, Images, Labelled, Limits, TRAIN_NOISE, TrainSet, VALIDATION, load};
 pub use error::DataError;
+pub use fetch::{FetchEvent, Mirrors, OnEvent, fetch};
 pub use set::{
     Ambiguous, CLASSES, DRAWN, FileReport, Half, Locations, Origin, Place, ROOT_VARIABLE, SUM_TOLERANCE, Set,
     SetReport, list, load_ambiguous, load_images, load_labelled,
