@@ -543,6 +543,27 @@ fn residual_sums() {
     });
 }
 
+/// A convolution that two branches read, the first through a layer that must add to the gradient that it finds there.
+#[test]
+fn branches_add_to_each_other() {
+    let firsts = [
+        OpSpec::Flatten,
+        OpSpec::MaxPool { size: 2, stride: Some(1) },
+        OpSpec::AveragePool { size: 2, stride: Some(1) },
+        OpSpec::Hardtanh,
+        same(1),
+        OpSpec::Dense { out: 3 },
+    ];
+    for first in firsts {
+        each(4, |random| {
+            let second = LayerSpec { name: None, input: Some("stem".into()), op: OpSpec::Dense { out: 3 } };
+            let ends = [named("left", OpSpec::Dense { out: 3 }), second, layer(OpSpec::Add { from: "left".into() })];
+            let layers = [named("stem", same(2)), layer(first.clone())].into_iter().chain(ends).collect();
+            (any_image(random, 2), layers)
+        });
+    }
+}
+
 #[test]
 fn whole_networks() {
     each(6, |random| {
