@@ -1,2 +1,47 @@
-//! The binary `qbnn`.
-fn main() {}
+//! The binary `qbnn`: from images to a quantized Bayesian network at the command line.
+//!
+//! This is the only crate that prints. It parses ([`args`]), settles what the experiment is ([`config`]), lets the
+//! other rooms work and shows what they say ([`ui`]). It holds no arithmetic of its own.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod config;
+mod convert;
+mod failure;
+mod judge;
+mod keys;
+mod phase;
+mod recipe;
+mod run_folder;
+mod session;
+mod table;
+mod ui;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui::note(&format!("error: {}", failure::one_line(&error)));
+            ExitCode::from(failure::exit_code(&error))
+        }
+    }
+}
+
+fn start(cli: args::Cli) -> Result<()> {
+    let ui = ui::Ui { quiet: cli.quiet, json: cli.json };
+    let session = session::Session::new(ui)?;
+    if let Some(threads) = cli.threads.map(usize::from) {
+        let cores = std::thread::available_parallelism().map_or(threads, usize::from);
+        if threads > cores {
+            ui.warn(&format!("--threads {threads} on {cores} cores will be slower than --threads {cores}"));
+        }
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
+    }
+    commands::dispatch(cli, &session)
+}

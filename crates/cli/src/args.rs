@@ -1,0 +1,356 @@
+//! What can be typed: commands, flags, and the settings that flags stand for.
+
+use crate::config::{Config, Layers};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::{Path, PathBuf};
+use toml::Value;
+
+/// Train, quantize and judge Bayesian neural networks.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Example:\n  qbnn run                     everything once, on embedded data, in about two minutes\n  \
+    qbnn run --data dirty-mnist --net lenet5 --seed 1"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Show nothing but results and errors.
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub quiet: bool,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// Threads to compute with [default: all cores]. Results do not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train in float, quantize, evaluate both, write it all into one run folder.
+    #[command(
+        after_help = "Examples:\n  qbnn run\n  qbnn run --data dirty-mnist --net lenet5 --seed 1 --out runs/first\n  \
+        qbnn run --config runs/first/config.toml --seed 2\n  qbnn run --resume runs/first"
+    )]
+    Run(RunArgs),
+    /// Train in float into a run folder, or go on with a training that was stopped.
+    #[command(
+        after_help = "Examples:\n  qbnn train --net mlp --epochs 5 --out runs/mlp\n  qbnn train --resume runs/mlp"
+    )]
+    Train(RunArgs),
+    /// Quantize a float checkpoint, with training through the quantizers or without.
+    #[command(after_help = "Examples:\n  qbnn quantize runs/mlp --bits 4\n  \
+        qbnn quantize runs/mlp --bits 8 --activation-bits 4 --qat-epochs 0")]
+    Quantize(QuantizeCommand),
+    /// Evaluate checkpoints side by side and write metrics.json.
+    #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
+        qbnn eval runs/a/float.safetensors runs/b/jq-w4a4.safetensors --out both.json")]
+    Eval(EvalCommand),
+    /// List or download data.
+    #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
+    Data(DataCommand),
+    /// Print the settings that `run` would use, as TOML.
+    #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]
+    Config(SettingArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  qbnn completions bash > ~/.local/share/bash-completion/completions/qbnn")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `run` and `train`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Go on with a run that was stopped; its own settings count.
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["out", "overwrite"])]
+    pub resume: Option<PathBuf>,
+    /// The run folder [default: runs/<date>-<name>].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace a run that is there already.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// Every flag that stands for a setting.
+#[derive(Debug, Default, Args)]
+pub struct SettingArgs {
+    /// Data, and settings in general.
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Training.
+    #[command(flatten)]
+    pub train: TrainArgs,
+    /// Quantization.
+    #[command(flatten)]
+    pub quantize: QuantizeArgs,
+    /// Evaluation.
+    #[command(flatten)]
+    pub eval: EvalArgs,
+}
+
+/// Settings that every command takes.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct BaseArgs {
+    /// Settings from a TOML file; flags override it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any setting by its key, over everything else; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Dataset: strokes (embedded), dirty-mnist, dirty-fashion, mnist, fashion-mnist.
+    #[arg(long, value_name = "SET")]
+    pub data: Option<String>,
+    /// Folder searched for data before $QBNN_DATA and the user's cache.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Seed of everything random.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
+    pub seed: Option<i64>,
+}
+
+/// Settings of training.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Training")]
+pub struct TrainArgs {
+    /// Name of the experiment; the run folder is called after it.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Network: mlp, lenet5, or a TOML file of layers.
+    #[arg(long, value_name = "NET")]
+    pub net: Option<String>,
+    /// Training pairs to keep.
+    #[arg(long, value_name = "N")]
+    pub train_limit: Option<u32>,
+    /// Passes over the training pairs, in float.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u32>,
+    /// Pairs per step.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<u32>,
+    /// Adam's first step size.
+    #[arg(long, value_name = "X")]
+    pub learning_rate: Option<f32>,
+    /// Weight of the KL divergence; 1 is the exact bound.
+    #[arg(long, value_name = "X")]
+    pub kl_weight: Option<f32>,
+    /// Standard deviation of the prior.
+    #[arg(long, value_name = "X")]
+    pub prior_sigma: Option<f32>,
+    /// Gradient estimator.
+    #[arg(long)]
+    pub estimator: Option<EstimatorArg>,
+}
+
+/// Names of the estimators.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum EstimatorArg {
+    /// One drawn network per step.
+    WeightDraw,
+    /// Drawn activations.
+    LocalReparameterization,
+    /// One drawn deviation, its sign flipped per image.
+    Flipout,
+}
+
+/// Settings of quantization.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Quantization")]
+pub struct QuantizeArgs {
+    /// Passes of training through the quantizers; 0 only calibrates.
+    #[arg(long, value_name = "N")]
+    pub qat_epochs: Option<u32>,
+    /// Width of everything quantized, 2 to 8.
+    #[arg(long, value_name = "BITS")]
+    pub bits: Option<u32>,
+    /// Width of the stored means.
+    #[arg(long, value_name = "BITS")]
+    pub mu_bits: Option<u32>,
+    /// Width of the stored standard deviations.
+    #[arg(long, value_name = "BITS")]
+    pub sigma_bits: Option<u32>,
+    /// Width of the drawn weights.
+    #[arg(long, value_name = "BITS")]
+    pub weight_bits: Option<u32>,
+    /// Width of the activations.
+    #[arg(long, value_name = "BITS")]
+    pub activation_bits: Option<u32>,
+}
+
+/// Settings of evaluation.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Evaluation")]
+pub struct EvalArgs {
+    /// Networks drawn for a prediction.
+    #[arg(long, value_name = "S")]
+    pub samples: Option<u32>,
+    /// Resamples for the 95 % intervals; 0 for none.
+    #[arg(long, value_name = "N")]
+    pub bootstrap: Option<u32>,
+}
+
+/// `quantize`.
+#[derive(Debug, Args)]
+pub struct QuantizeCommand {
+    /// A run folder, or a float checkpoint; the result is written beside it.
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    pub from: PathBuf,
+    /// Replace a quantized checkpoint that is there already.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Settings.
+    #[command(flatten)]
+    pub quantize: QuantizeArgs,
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub struct EvalCommand {
+    /// Run folders (all their models) or checkpoints; the first float model is what the others are compared with.
+    #[arg(value_name = "RUN|CHECKPOINT", required = true)]
+    pub models: Vec<PathBuf>,
+    /// File for the metrics [default: metrics.json beside the models, if they lie in one folder].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Settings.
+    #[command(flatten)]
+    pub eval: EvalArgs,
+}
+
+/// `data`.
+#[derive(Debug, Args)]
+pub struct DataCommand {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub action: DataAction,
+    /// Folder searched for data (and downloaded into) before $QBNN_DATA and the user's cache.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `data …`.
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// Show what is there, and where.
+    #[command(after_help = "Example:\n  qbnn data list --json")]
+    List,
+    /// Download a set from its public mirror, checked; an interrupted download goes on where it stopped.
+    #[command(after_help = "Example:\n  qbnn data fetch ambiguous-mnist")]
+    Fetch {
+        /// mnist, fashion-mnist or ambiguous-mnist.
+        #[arg(value_name = "SET", required = true)]
+        sets: Vec<String>,
+    },
+}
+
+impl BaseArgs {
+    /// Puts these settings, then `more`, then `--set` on the layers of a run folder's config or none.
+    pub fn layers(&self, run: Option<&Path>, more: &[&dyn Flags]) -> Result<Layers> {
+        let mut layers = Layers::default();
+        for file in run.into_iter().chain(self.config.as_deref()) {
+            layers.file(file)?;
+        }
+        self.apply(&mut layers);
+        more.iter().for_each(|flags| flags.apply(&mut layers));
+        for assignment in &self.set {
+            layers.set(assignment)?;
+        }
+        Ok(layers)
+    }
+}
+
+impl SettingArgs {
+    /// The experiment that these flags describe.
+    pub fn config(&self) -> Result<Config> {
+        self.layers()?.finish()
+    }
+
+    /// The layers of it.
+    pub fn layers(&self) -> Result<Layers> {
+        self.base.layers(None, &[&self.train, &self.quantize, &self.eval])
+    }
+}
+
+/// Flags that stand for settings.
+pub trait Flags {
+    /// Puts those that were given on the layers.
+    fn apply(&self, layers: &mut Layers);
+}
+
+fn integer(layers: &mut Layers, key: &str, value: Option<u32>) {
+    value.into_iter().for_each(|v| layers.flag(key, Value::Integer(v.into())));
+}
+
+fn float(layers: &mut Layers, key: &str, value: Option<f32>) {
+    value.into_iter().for_each(|v| layers.flag(key, Value::Float(v.into())));
+}
+
+fn string(layers: &mut Layers, key: &str, value: Option<&str>) {
+    value.into_iter().for_each(|v| layers.flag(key, Value::String(v.to_owned())));
+}
+
+impl Flags for BaseArgs {
+    fn apply(&self, layers: &mut Layers) {
+        string(layers, "data.name", self.data.as_deref());
+        string(layers, "data.dir", self.data_dir.as_deref().and_then(Path::to_str));
+        if let Some(seed) = self.seed {
+            layers.flag("seed", Value::Integer(seed));
+        }
+    }
+}
+
+impl Flags for TrainArgs {
+    fn apply(&self, layers: &mut Layers) {
+        string(layers, "name", self.name.as_deref());
+        if let Some(net) = &self.net {
+            let is_file = net.ends_with(".toml") || net.contains(['/', '\\']);
+            string(layers, if is_file { "network.file" } else { "network.name" }, Some(net));
+        }
+        integer(layers, "data.train_limit", self.train_limit);
+        integer(layers, "train.epochs", self.epochs);
+        integer(layers, "train.batch", self.batch);
+        float(layers, "train.learning_rate", self.learning_rate);
+        float(layers, "train.kl_weight", self.kl_weight);
+        float(layers, "train.prior_sigma", self.prior_sigma);
+        let name = self.estimator.and_then(|e| e.to_possible_value());
+        string(layers, "train.estimator", name.as_ref().map(|n| n.get_name()));
+    }
+}
+
+impl Flags for QuantizeArgs {
+    fn apply(&self, layers: &mut Layers) {
+        integer(layers, "quantize.epochs", self.qat_epochs);
+        let widths = [
+            ("mu", self.mu_bits),
+            ("sigma", self.sigma_bits),
+            ("weight", self.weight_bits),
+            ("activation", self.activation_bits),
+        ];
+        for (what, bits) in widths {
+            integer(layers, &format!("quantize.bits.{what}"), bits.or(self.bits));
+        }
+    }
+}
+
+impl Flags for EvalArgs {
+    fn apply(&self, layers: &mut Layers) {
+        integer(layers, "eval.samples", self.samples);
+        integer(layers, "eval.bootstrap", self.bootstrap);
+    }
+}

@@ -1,0 +1,84 @@
+//! `qbnn eval`: any checkpoints, side by side on one dataset.
+
+use crate::args::EvalCommand;
+use crate::convert::Prepared;
+use crate::failure::usage;
+use crate::judge;
+use crate::run_folder::{METRICS, RunFolder, model_name, write_whole};
+use crate::session::{self, Session};
+use anyhow::{Result, bail};
+use qbnn_bnn::checkpoint::Checkpoint;
+use std::path::PathBuf;
+
+/// A checkpoint to judge.
+struct Entry {
+    folder: RunFolder,
+    path: PathBuf,
+    checkpoint: Checkpoint,
+}
+
+/// Evaluates.
+pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
+    let mut entries = Vec::new();
+    for from in &args.models {
+        entries.extend(if from.is_dir() { of_run(from)? } else { vec![of_file(from)?] });
+    }
+    let Some(first) = entries.first() else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
+    let layers = args.base.layers(first.folder.config().as_deref(), &[&args.eval])?;
+    if first.folder.config().is_none() && !layers.names_data() {
+        return Err(usage(format!(
+            "no config.toml lies beside {}; name the data to evaluate on with --data",
+            first.path.display()
+        )));
+    }
+    let config = layers.finish()?;
+    let dataset = session::load(&config)?;
+    let data = Prepared::new(&dataset);
+    for entry in &entries {
+        let c = &entry.checkpoint;
+        data.check(&entry.path, c.input, c.classes)?;
+        if !c.finished() {
+            let (path, epoch, epochs) = (entry.path.display(), c.epoch, c.epochs());
+            session.ui.warn(&format!("{path} has {epoch} of {epochs} epochs"));
+        }
+    }
+    let one_folder = entries.iter().all(|e| e.folder.path() == entries[0].folder.path());
+    let folder = one_folder.then(|| entries[0].folder.clone());
+    let names = names(&entries);
+    let models: Vec<_> = names.into_iter().zip(entries).map(|(n, e)| (n, e.checkpoint)).collect();
+    let metrics = judge::judge(session, &models, &data, config.eval, config.seed)?;
+    let target = args.out.clone().or_else(|| folder.as_ref().map(|f| f.path().join(METRICS)));
+    if let Some(target) = &target {
+        write_whole(target, &judge::to_file(&metrics)?)?;
+    }
+    let shown = folder.map(|f| f.path().display().to_string());
+    let next = match &target {
+        Some(target) => format!("the metrics are in {}", target.display()),
+        None => "give --out FILE to keep these metrics".to_owned(),
+    };
+    judge::show(session, &metrics, dataset.note.as_deref(), shown.as_deref(), &next)
+}
+
+fn of_run(path: &std::path::Path) -> Result<Vec<Entry>> {
+    let folder = RunFolder::open(path)?;
+    let models = folder.models()?;
+    if models.is_empty() {
+        bail!("{} holds no checkpoint yet; `qbnn train --resume {}` makes one", path.display(), path.display());
+    }
+    models.iter().map(|m| of_file(&folder.checkpoint(m))).collect()
+}
+
+fn of_file(path: &std::path::Path) -> Result<Entry> {
+    let checkpoint = Checkpoint::load(path)?;
+    Ok(Entry { folder: RunFolder::of_checkpoint(path), path: path.to_owned(), checkpoint })
+}
+
+/// The models' names; with their paths where two have the same.
+fn names(entries: &[Entry]) -> Vec<String> {
+    let short: Vec<_> = entries.iter().map(|e| model_name(&e.checkpoint)).collect();
+    let twice = |name: &String| short.iter().filter(|n| *n == name).count() > 1;
+    let name = |(e, name): (&Entry, &String)| {
+        if twice(name) { e.path.with_extension("").display().to_string() } else { name.clone() }
+    };
+    entries.iter().zip(&short).map(name).collect()
+}

@@ -1,0 +1,62 @@
+//! `qbnn quantize`: from a float checkpoint to a quantized one beside it, with training through the quantizers or
+//! without.
+
+use super::train::report;
+use crate::args::QuantizeCommand;
+use crate::convert::Prepared;
+use crate::failure::usage;
+use crate::phase::Place;
+use crate::run_folder::{FLOAT, RunFolder};
+use crate::session::{self, Session};
+use anyhow::{Context, Result};
+use qbnn_bnn::checkpoint::Checkpoint;
+
+/// Quantizes.
+pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
+    let is_run = args.from.is_dir();
+    let folder = if is_run { RunFolder::open(&args.from)? } else { RunFolder::of_checkpoint(&args.from) };
+    let source = if is_run { folder.checkpoint(FLOAT) } else { args.from.clone() };
+    let layers = args.base.layers(folder.config().as_deref(), &[&args.quantize])?;
+    let float = Checkpoint::load(&source)?;
+    if let Some(settings) = &float.quantize {
+        let name = settings.name();
+        return Err(usage(format!("{} is quantized already ({name}); name a float checkpoint", source.display())));
+    }
+    if !float.finished() {
+        session.ui.warn(&format!(
+            "{} has {} of {} epochs; `qbnn train --resume {}` finishes it",
+            source.display(),
+            float.epoch,
+            float.epochs(),
+            folder.path().display()
+        ));
+    }
+    if folder.config().is_none() && !layers.names_data() {
+        return Err(usage(format!(
+            "no config.toml lies beside {}; name the data it was trained on with --data",
+            source.display()
+        )));
+    }
+    let config = layers.finish()?;
+    let settings = &config.quantize;
+    let name = settings.name();
+    let target = folder.checkpoint(&name);
+    if target.exists() && !args.overwrite {
+        return Err(usage(format!(
+            "{} exists; give --overwrite to replace it, or finish it with `qbnn train --resume {}`",
+            target.display(),
+            folder.path().display()
+        )));
+    }
+    let dataset = session::load(&config)?;
+    let data = Prepared::new(&dataset);
+    data.check(&source, float.input, float.classes)?;
+    if target.exists() {
+        std::fs::remove_file(&target).with_context(|| format!("cannot replace {}", target.display()))?;
+    }
+    folder.cut_epochs(&name, 0)?;
+    session.ui.say(&session::headline(&config, &data, float.net()));
+    let place = Place { session, folder: &folder, data: &data, go_on: "qbnn train --resume" };
+    let quantized = place.quantized(float, settings)?;
+    report(session, &folder, quantized.seed, &[name], quantized.epoch)
+}

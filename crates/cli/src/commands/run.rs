@@ -1,0 +1,35 @@
+//! `qbnn run`: images in, a judged 4-bit network out. Resuming does whatever of it is not yet done.
+
+use super::Start;
+use crate::args::RunArgs;
+use crate::convert::Prepared;
+use crate::judge;
+use crate::phase::Place;
+use crate::run_folder::{FLOAT, METRICS, model_name};
+use crate::session::{self, Session};
+use anyhow::Result;
+
+/// Runs it.
+pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
+    let start = Start::new(args)?;
+    let (config, folder) = (&start.config, &start.folder);
+    let dataset = session::load(config)?;
+    let data = Prepared::new(&dataset);
+    let (spec, net) = session::network(config, &data)?;
+    start.begin()?;
+    session.ui.say(&session::headline(config, &data, &net));
+    let place = Place { session, folder, data: &data, go_on: "qbnn run --resume" };
+    let float = place.float(config, &spec)?;
+    // Read again where it must be kept: fine-tuning starts from what is stored.
+    let quantized = place.quantized(float, &config.quantize)?;
+    let float = match folder.load(FLOAT)? {
+        Some(float) => float,
+        None => place.float(config, &spec)?,
+    };
+    let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
+    let metrics = judge::judge(session, &models, &data, config.eval, config.seed)?;
+    folder.write(METRICS, &judge::to_file(&metrics)?)?;
+    let shown = folder.path().display().to_string();
+    let next = format!("qbnn quantize {shown} --bits 3, then qbnn eval {shown}");
+    judge::show(session, &metrics, dataset.note.as_deref(), Some(&shown), &next)
+}

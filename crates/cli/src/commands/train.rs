@@ -1,0 +1,45 @@
+//! `qbnn train`: the float phase alone. Resuming finishes whatever training a run folder holds, of float and of
+//! quantized networks, so that a stopped `run` or `quantize` ends with the checkpoints it would have had.
+
+use super::Start;
+use crate::args::RunArgs;
+use crate::convert::Prepared;
+use crate::phase::Place;
+use crate::run_folder::{FLOAT, RunFolder};
+use crate::session::{self, Session};
+use anyhow::Result;
+use serde_json::json;
+
+/// Trains.
+pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
+    let start = Start::new(args)?;
+    let (config, folder) = (&start.config, &start.folder);
+    let dataset = session::load(config)?;
+    let data = Prepared::new(&dataset);
+    let (spec, net) = session::network(config, &data)?;
+    start.begin()?;
+    session.ui.say(&session::headline(config, &data, &net));
+    let place = Place { session, folder, data: &data, go_on: "qbnn train --resume" };
+    let mut models = vec![FLOAT.to_owned()];
+    let float = place.float(config, &spec)?;
+    for model in folder.models()?.into_iter().filter(|m| m != FLOAT) {
+        if let Some(mut checkpoint) = folder.load(&model)? {
+            place.finish(&mut checkpoint)?;
+            models.push(model);
+        }
+    }
+    report(session, folder, config.seed, &models, float.epoch)
+}
+
+/// Shows what there is now, and what can be done with it.
+pub fn report(session: &Session, folder: &RunFolder, seed: u64, models: &[String], epochs: usize) -> Result<()> {
+    let shown = folder.path().display().to_string();
+    let files: Vec<_> = models.iter().map(|m| folder.checkpoint(m).display().to_string()).collect();
+    if session.ui.json {
+        let object = json!({ "run_folder": shown, "seed": seed, "epochs": epochs, "checkpoints": files });
+        return session.ui.json_line(&object);
+    }
+    let next =
+        if models.iter().all(|m| m == FLOAT) { format!("qbnn quantize {shown}") } else { format!("qbnn eval {shown}") };
+    session.ui.result(&format!("trained {epochs} epochs, seed {seed}: {}\nnext: {next}", files.join(", ")))
+}

@@ -1,0 +1,306 @@
+//! What an experiment is: one plain struct, and the layers from which it is put together.
+//!
+//! Defaults and the recipe of data and network lie lowest, then the config file (or that of a run folder), then flags,
+//! then `--set key.path=value`. Layers are merged as TOML tables, so that every key can be set in every layer; which
+//! keys exist is read off the struct itself. Each layer is checked alone, so that an error names the file and line or
+//! the flag it came from.
+
+use crate::failure::usage;
+use crate::keys;
+use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
+use anyhow::{Context, Result};
+use qbnn_bnn::nn::{LayerSpec, NetworkSpec};
+use qbnn_bnn::settings::{QuantizeSettings, TrainSettings};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// An experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Names the run folder; by default data and network.
+    pub name: String,
+    /// Seeds everything that is random.
+    pub seed: u64,
+    /// What is learned.
+    pub data: DataConfig,
+    /// What learns.
+    pub network: NetworkConfig,
+    /// Training in float.
+    pub train: TrainSettings,
+    /// Quantization and the training through it.
+    pub quantize: QuantizeSettings,
+    /// Evaluation.
+    pub eval: EvalConfig,
+}
+
+/// Which data, and how much of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// A dataset by name.
+    pub name: String,
+    /// A folder searched before `$QBNN_DATA` and the cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// Training pairs kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_limit: Option<usize>,
+    /// Images kept in the validation group and in each test group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_limit: Option<usize>,
+}
+
+/// A network by name, by file, or by its layers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// A network of the house, or the name of the one described by `layer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A TOML file that describes a network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Layers, first to last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Vec<LayerSpec>>,
+}
+
+/// How models are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvalConfig {
+    /// Drawn networks.
+    pub samples: usize,
+    /// Resamples for the intervals; 0 for none.
+    pub bootstrap: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            name: String::new(),
+            seed: 1,
+            data: DataConfig::default(),
+            network: NetworkConfig::default(),
+            train: TrainSettings::default(),
+            quantize: QuantizeSettings::default(),
+            eval: EvalConfig::default(),
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        DataConfig { name: DEFAULT_DATA.into(), dir: None, train_limit: None, group_limit: None }
+    }
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        EvalConfig { samples: 32, bootstrap: 1000 }
+    }
+}
+
+/// Layers above the defaults, lowest first, already checked one by one.
+#[derive(Debug, Default)]
+pub struct Layers {
+    merged: Table,
+    /// Keys set by flags or `--set`, for messages.
+    pub flags: Vec<String>,
+}
+
+impl Layers {
+    /// Puts a config file on top.
+    pub fn file(&mut self, path: &Path) -> Result<()> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            usage(format!("cannot read config {}: {e}; check the path given to --config", path.display()))
+        })?;
+        self.text(&text, &path.display().to_string())
+    }
+
+    fn text(&mut self, text: &str, origin: &str) -> Result<()> {
+        keys::check_text(text, origin)?;
+        let table: Table = toml::from_str(text).map_err(|e| keys::located(text, origin, &e))?;
+        merge(&mut self.merged, table);
+        Ok(())
+    }
+
+    /// Puts one flag on top; its type is right by construction.
+    pub fn flag(&mut self, key: &str, value: Value) {
+        self.flags.push(key.to_owned());
+        merge(&mut self.merged, keys::nested(key, value));
+    }
+
+    /// Puts one `key.path=value` on top. A value that is no TOML, or of the wrong type, is tried as a string.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let Some((key, text)) = assignment.split_once('=') else {
+            return Err(usage(format!("--set {assignment}: wanted key.path=value, such as --set train.epochs=5")));
+        };
+        let (key, text) = (key.trim(), text.trim());
+        keys::check_key(key).map_err(|problem| usage(format!("--set {assignment}: {problem}")))?;
+        let as_string = || Value::String(text.to_owned());
+        let parsed = toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v"));
+        let fits = |value: &Value| Config::deserialize(keys::nested(key, value.clone()));
+        let value = match parsed.unwrap_or_else(as_string) {
+            value if fits(&value).is_ok() => value,
+            _ if fits(&as_string()).is_ok() => as_string(),
+            value => {
+                let problem = fits(&value).err().map(|e| e.message().to_owned()).unwrap_or_default();
+                return Err(usage(format!("--set {assignment}: {problem}")));
+            }
+        };
+        self.flag(key, value);
+        Ok(())
+    }
+
+    /// Whether some layer names the data.
+    pub fn names_data(&self) -> bool {
+        self.merged.get("data").and_then(|d| d.get("name")).is_some()
+    }
+
+    /// The experiment: defaults and recipe below, these layers on top, files that it names read in.
+    pub fn finish(self) -> Result<Config> {
+        let text = |table: &str, key: &str| {
+            self.merged.get(table).and_then(|t| t.get(key)).and_then(Value::as_str).map(str::to_owned)
+        };
+        let data = text("data", "name").unwrap_or_else(|| DEFAULT_DATA.into());
+        let given_network = self.merged.get("network").and_then(Value::as_table).is_some_and(|t| !t.is_empty());
+        let network = text("network", "name")
+            .unwrap_or_else(|| if given_network { String::new() } else { DEFAULT_NETWORK.into() });
+        let recipe = recipe::recipe(&data, &network);
+        let base = Config {
+            data: DataConfig { train_limit: recipe.train_limit, ..DataConfig::default() },
+            network: NetworkConfig {
+                name: (!given_network).then(|| DEFAULT_NETWORK.to_owned()),
+                ..NetworkConfig::default()
+            },
+            train: recipe.train,
+            quantize: recipe.quantize,
+            ..Config::default()
+        };
+        let mut table = Table::try_from(base).context("the default settings cannot be written as TOML")?;
+        merge(&mut table, self.merged);
+        let mut config = Config::deserialize(table).map_err(|e| usage(format!("config: {}", e.message())))?;
+        config.network = config.network.resolve()?;
+        config.check()?;
+        if config.name.is_empty() {
+            config.name = format!("{}-{}", config.data.name, config.network.title());
+        }
+        Ok(config)
+    }
+}
+
+/// Puts `over` on `base`. A network is replaced as a whole: the layers of one never mix with another's name.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) if key != "network" => merge(below, above),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+impl NetworkConfig {
+    /// The name, for folders and tables.
+    pub fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or("network")
+    }
+
+    /// Reads the file, so that a stored config describes the network even when the file has changed.
+    fn resolve(self) -> Result<Self> {
+        let Some(path) = &self.file else { return Ok(self) };
+        if self.layer.is_some() {
+            return Err(usage("[network] has `file` and `layer`; keep one of them"));
+        }
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| usage(format!("cannot read network {shown}: {e}; check the path")))?;
+        let spec: NetworkSpec = toml::from_str(&text).map_err(|e| keys::located(&text, &shown, &e))?;
+        Ok(NetworkConfig { name: Some(self.name.unwrap_or(spec.name)), file: None, layer: Some(spec.layers) })
+    }
+
+    /// The description, for so many classes.
+    pub fn spec(&self, classes: usize) -> Result<NetworkSpec> {
+        let name = self.title();
+        match &self.layer {
+            Some(layers) => Ok(NetworkSpec { name: name.to_owned(), layers: layers.clone() }),
+            None => NetworkSpec::named(name, classes).ok_or_else(|| {
+                let near = keys::nearest(name, NetworkSpec::NAMES.into_iter())
+                    .map_or(String::new(), |n| format!("did you mean `{n}`? "));
+                usage(format!(
+                    "unknown network `{name}`; {near}known are {}, or name a TOML file with layers",
+                    NetworkSpec::NAMES.join(", ")
+                ))
+            }),
+        }
+    }
+}
+
+impl Config {
+    /// Checks everything that can be told without data.
+    fn check(&self) -> Result<()> {
+        self.train.check().context("[train]")?;
+        self.quantize.check().context("[quantize]")?;
+        if self.eval.samples == 0 {
+            return Err(usage("eval.samples is 0; at least 1 network must be drawn (32 is usual)"));
+        }
+        if self.name.contains(['/', '\\']) {
+            return Err(usage(format!("name = `{}` cannot name a folder; leave out slashes, or use --out", self.name)));
+        }
+        self.network.spec(2).map(drop)
+    }
+
+    /// As TOML that gives the same experiment again.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).context("the settings cannot be written as TOML")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str, sets: &[&str]) -> Result<Config> {
+        let mut layers = Layers::default();
+        layers.text(text, "x.toml")?;
+        for set in sets {
+            layers.set(set)?;
+        }
+        layers.finish()
+    }
+
+    #[test]
+    fn layers_override_in_order() {
+        let text = "seed = 3\n[train]\nepochs = 7\nbatch = 64\n";
+        let config = config(text, &["train.epochs=2", "data.name=mnist", "name=7", "quantize.bits.mu=3"]).unwrap();
+        assert_eq!((config.seed, config.train.epochs, config.train.batch), (3, 2, 64));
+        assert_eq!((config.data.name.as_str(), config.name.as_str(), config.quantize.bits.mu), ("mnist", "7", 3));
+    }
+
+    #[test]
+    fn errors_name_line_and_nearest_key() {
+        let message = |text: &str, sets: &[&str]| config(text, sets).unwrap_err().to_string();
+        let error = message("seed = 1\n[train]\nepoch = 3\n", &[]);
+        assert!(error.contains("x.toml, line 3") && error.contains("`train.epochs`"), "{error}");
+        let error = message("seed = 1\n[train]\nepochs = \"many\"\n", &[]);
+        assert!(error.contains("x.toml, line 3"), "{error}");
+        assert!(message("", &["trian.epochs=3"]).contains("`train.epochs`"));
+        assert!(message("", &["train.epochs=many"]).contains("train.epochs=many"));
+        assert!(message("", &["network.name=lenet"]).contains("`lenet5`"));
+        assert!(message("seed =", &[]).contains("line 1"));
+    }
+
+    #[test]
+    fn the_effective_config_gives_itself_again() {
+        let text = "[network]\nname = \"own\"\n[[network.layer]]\ntype = \"flatten\"\n[[network.layer]]\n\
+                    type = \"dense\"\nout = 10\n[train]\nlearning_rate = 0.003\n";
+        let first = config(text, &["data.dir=/some/where"]).unwrap();
+        let stored = first.to_toml().unwrap();
+        assert!(stored.contains("learning_rate = 0.003\n"), "{stored}");
+        assert_eq!(config(&stored, &[]).unwrap(), first);
+    }
+}

@@ -1,0 +1,113 @@
+//! From the data room's images to what networks read, and to what the evaluation reads.
+//!
+//! Data stores an image pixel by pixel, a network reads it channel by channel: with one channel the bytes are the same
+//! and are borrowed.
+
+use anyhow::Result;
+use qbnn_bnn::nn::Shape;
+use qbnn_bnn::sets::{Images, Normalisation, TrainData};
+use qbnn_data::Dataset;
+use std::borrow::Cow;
+
+/// A dataset as networks read it.
+pub struct Prepared<'a> {
+    /// Where it comes from.
+    pub dataset: &'a Dataset,
+    train: Planes<'a>,
+    validation: Planes<'a>,
+    /// Test images of each kind.
+    pub clean: Planes<'a>,
+    /// Where the dataset has them.
+    pub ambiguous: Option<Planes<'a>>,
+    /// Foreign images.
+    pub ood: Planes<'a>,
+}
+
+/// Images, channel by channel.
+pub struct Planes<'a> {
+    shape: Shape,
+    pixels: Cow<'a, [u8]>,
+}
+
+impl<'a> Planes<'a> {
+    fn new(images: &'a qbnn_data::Images) -> Self {
+        let &qbnn_data::Images { height, width, channels, ref pixels } = images;
+        let shape = Shape { channels, rows: height, columns: width };
+        let pixels = if channels == 1 {
+            Cow::Borrowed(pixels.as_slice())
+        } else {
+            let plane = height * width;
+            let value = |image: &'a [u8], i: usize| image[(i % plane) * channels + i / plane];
+            let images = pixels.chunks_exact(images.size());
+            Cow::Owned(images.flat_map(|image| (0..image.len()).map(move |i| value(image, i))).collect())
+        };
+        Planes { shape, pixels }
+    }
+
+    /// Borrowed, for the network.
+    pub fn images(&self) -> Images<'_> {
+        Images { shape: self.shape, pixels: &self.pixels }
+    }
+}
+
+impl<'a> Prepared<'a> {
+    /// Prepares every group.
+    pub fn new(dataset: &'a Dataset) -> Self {
+        Prepared {
+            dataset,
+            train: Planes::new(&dataset.train.images),
+            validation: Planes::new(&dataset.validation.images),
+            clean: Planes::new(&dataset.clean.images),
+            ambiguous: dataset.ambiguous.as_ref().map(|g| Planes::new(&g.images)),
+            ood: Planes::new(&dataset.ood.images),
+        }
+    }
+
+    /// Shape of one image.
+    pub fn shape(&self) -> Shape {
+        self.train.shape
+    }
+
+    /// How pixels become inputs.
+    pub fn normalisation(&self) -> Normalisation {
+        Normalisation { mean: self.dataset.pixel_mean, std: self.dataset.pixel_std }
+    }
+
+    /// What is learned from.
+    pub fn train_data(&self) -> TrainData<'_> {
+        TrainData {
+            images: self.train.images(),
+            pairs: &self.dataset.train.pairs,
+            noise: self.dataset.train_noise,
+            validation: self.validation.images(),
+            validation_labels: &self.dataset.validation.labels,
+        }
+    }
+
+    /// Checks that a checkpoint reads images and gives classes like these.
+    pub fn check(&self, path: &std::path::Path, input: Shape, classes: usize) -> Result<()> {
+        let shape = self.shape();
+        if input == shape && classes == self.dataset.classes {
+            return Ok(());
+        }
+        anyhow::bail!(
+            "{}: the network reads {input} images of {classes} classes, {} has {shape} images of {}; name the data it \
+             was trained on with --data",
+            path.display(),
+            self.dataset.name,
+            self.dataset.classes
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_become_planes() {
+        let images = qbnn_data::Images { height: 1, width: 2, channels: 3, pixels: vec![1, 2, 3, 4, 5, 6] };
+        let planes = Planes::new(&images);
+        assert_eq!(planes.images().pixels, [1, 4, 2, 5, 3, 6]);
+    }
+}

@@ -1,0 +1,45 @@
+//! How a failure ends the program: one line on stderr and an exit code.
+//!
+//! A mistake in what was asked for (a flag, a key, a value) exits with 2, everything else with 1. Libraries speak of
+//! settings and networks with errors of their own; which of them are mistakes of the asker is decided here, once.
+
+use qbnn_bnn::BnnError;
+use qbnn_data::DataError;
+use std::fmt;
+
+/// Exit code of a mistake in what was asked for.
+pub const USAGE: u8 = 2;
+/// Exit code of every other failure.
+pub const FAILURE: u8 = 1;
+
+/// A mistake in what was asked for, in words that name the flag or key and the mend.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A [`Usage`] mistake as an error to return.
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    Usage(message.into()).into()
+}
+
+/// The exit code of an error.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let asked = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<Usage>()
+            || matches!(cause.downcast_ref(), Some(BnnError::Setting { .. } | BnnError::Network { .. }))
+            || matches!(cause.downcast_ref(), Some(DataError::UnknownName { .. } | DataError::Limit { .. }))
+    };
+    if error.chain().any(asked) { USAGE } else { FAILURE }
+}
+
+/// The whole chain on one line.
+pub fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}

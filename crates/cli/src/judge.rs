@@ -1,0 +1,142 @@
+//! Evaluation: models predict the groups of a dataset, the predictions are measured, the table is shown.
+
+use crate::config::EvalConfig;
+use crate::convert::{Planes, Prepared};
+use crate::session::Session;
+use crate::table;
+use anyhow::{Context, Result, bail};
+use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::predict::predict;
+use qbnn_eval::{
+    AmbiguousGroup, Bits, EvalOptions, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
+    ParameterBytes, Predictions, Strategy, compare, evaluate,
+};
+use std::ops::ControlFlow;
+
+/// Measures models by name on one dataset, and every other one against the first that is float.
+///
+/// All models draw with the same seed and meet the same resamples, so that differences are paired.
+pub fn judge(
+    session: &Session,
+    models: &[(String, Checkpoint)],
+    data: &Prepared<'_>,
+    settings: EvalConfig,
+    seed: u64,
+) -> Result<Metrics> {
+    let options = EvalOptions { resamples: settings.bootstrap, ..EvalOptions::default() };
+    let mut metrics = Metrics::new(data.dataset.name.clone(), seed);
+    let mut evaluations = Vec::new();
+    for (name, checkpoint) in models {
+        let groups = groups(session, name, checkpoint, data, settings.samples, seed)?;
+        let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
+        metrics.models.push(ModelEntry::new(describe(name, checkpoint), &evaluation));
+        evaluations.push(evaluation);
+    }
+    if let Some(float) = models.iter().position(|(_, c)| c.quantize.is_none()) {
+        for (i, (name, _)) in models.iter().enumerate().filter(|&(i, _)| i != float) {
+            let difference = compare(name.as_str(), &evaluations[i], models[float].0.as_str(), &evaluations[float])?;
+            metrics.differences.push(difference);
+        }
+    }
+    metrics.check()?;
+    Ok(metrics)
+}
+
+fn groups(
+    session: &Session,
+    name: &str,
+    checkpoint: &Checkpoint,
+    data: &Prepared<'_>,
+    samples: usize,
+    seed: u64,
+) -> Result<Groups> {
+    let run = |what: &str, planes: &Planes<'_>| -> Result<Predictions> {
+        let bar = session.ui.predicting(&format!("{name}: {what}"));
+        let mut progress = |done: usize, of: usize| {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+            if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let images = planes.images();
+        let (net, guide) = (checkpoint.net(), checkpoint.guide());
+        let probs = predict(net, guide, checkpoint.normalisation, images, samples, seed, &mut progress)?;
+        bar.finish_and_clear();
+        match probs {
+            Some(probs) => Predictions::new(samples, images.len(), checkpoint.classes, probs)
+                .with_context(|| format!("predictions of {name} on {what}")),
+            None => bail!("stopped while {name} predicted {what}; all checkpoints are whole, evaluate again to go on"),
+        }
+    };
+    let d = data.dataset;
+    let clean = LabelledGroup {
+        predictions: run("clean", &data.clean)?,
+        labels: d.clean.labels.iter().map(|&l| l.into()).collect(),
+    };
+    let ambiguous = match (&data.ambiguous, &d.ambiguous) {
+        (Some(planes), Some(group)) => {
+            Some(AmbiguousGroup { predictions: run("ambiguous", planes)?, soft_labels: group.soft_labels.clone() })
+        }
+        _ => None,
+    };
+    let ood = Some(OodGroup { predictions: run("ood", &data.ood)? });
+    Ok(Groups { clean, ambiguous, ood })
+}
+
+fn describe(name: &str, checkpoint: &Checkpoint) -> ModelDescription {
+    let bytes = checkpoint.guide().bytes(checkpoint.net());
+    // Widths are checked to be at most 32 wherever settings come in.
+    let width = |bits: u32| bits.try_into().unwrap_or(u8::MAX);
+    let (strategy, bits) = match &checkpoint.quantize {
+        None => (Strategy::Float, Bits::FLOAT),
+        Some(q) => (
+            match q.strategy {
+                qbnn_bnn::settings::Strategy::Jq => Strategy::Jq,
+            },
+            Bits {
+                mu: width(q.bits.mu),
+                sigma: width(q.bits.sigma),
+                weight: width(q.bits.weight),
+                activation: width(q.bits.activation),
+            },
+        ),
+    };
+    ModelDescription {
+        name: name.to_owned(),
+        strategy,
+        bits,
+        parameter_bytes: bytes.total() as u64,
+        parameters: Some(ParameterBytes {
+            weights_bytes: bytes.weights as u64,
+            biases_bytes: bytes.biases as u64,
+            scales_bytes: bytes.scales as u64,
+        }),
+    }
+}
+
+/// Pretty JSON with a newline at its end, as `metrics.json` holds it.
+pub fn to_file(metrics: &Metrics) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(metrics)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Shows an evaluation: one JSON object, or the table, the note of the data and closing lines.
+pub fn show(session: &Session, metrics: &Metrics, note: Option<&str>, folder: Option<&str>, next: &str) -> Result<()> {
+    let ui = session.ui;
+    if ui.json {
+        let mut object = serde_json::to_value(metrics)?;
+        object["note"] = note.into();
+        object["run_folder"] = folder.into();
+        return ui.json_line(&object);
+    }
+    ui.result(&table::table(metrics, ui.columns()))?;
+    ui.result(&table::bytes(metrics))?;
+    if let Some(note) = note {
+        ui.result(&format!("note: {note}"))?;
+    }
+    ui.result(&format!("{}, seed {}; in brackets 95 % bootstrap intervals", metrics.dataset, metrics.seed))?;
+    if let Some(folder) = folder {
+        ui.result(&format!("run folder: {folder}"))?;
+    }
+    ui.result(&format!("next: {next}"))
+}

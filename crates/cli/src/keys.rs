@@ -1,0 +1,112 @@
+//! The keys that a config may have, and the nearest of them to one that it may not.
+//!
+//! The list is read off a config in which every optional value is filled in: it can never differ from what is accepted.
+
+use crate::config::Config;
+use crate::failure::usage;
+use anyhow::Result;
+use std::path::PathBuf;
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+/// Below this table serde itself names what is wrong: layers are a list of many kinds.
+const OPAQUE: &str = "network.layer";
+
+/// Every key as a dotted path, tables included.
+fn known() -> Vec<String> {
+    let mut full = Config::default();
+    full.data.dir = Some(PathBuf::new());
+    full.data.train_limit = Some(1);
+    full.data.group_limit = Some(1);
+    full.network.name = Some(String::new());
+    full.network.file = Some(PathBuf::new());
+    full.network.layer = Some(Vec::new());
+    let mut keys = Vec::new();
+    if let Ok(table) = Table::try_from(full) {
+        collect("", &table, &mut keys);
+    }
+    keys
+}
+
+fn collect(prefix: &str, table: &Table, keys: &mut Vec<String>) {
+    for (key, value) in table {
+        let path = join(prefix, key);
+        if let Value::Table(inner) = value {
+            collect(&path, inner, keys);
+        }
+        keys.push(path);
+    }
+}
+
+fn join(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+}
+
+/// The most similar of some names, if any is similar.
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let last = |path: &'a str| path.rsplit('.').next().unwrap_or(path);
+    let wanted = name.rsplit('.').next().unwrap_or(name);
+    // The whole path counts most; a right key in the wrong table is found by its last part.
+    let score = |path: &'a str| strsim::jaro_winkler(name, path).max(0.98 * strsim::jaro_winkler(wanted, last(path)));
+    let best = names.map(|n| (score(n), n)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 > 0.75).then_some(best.1)
+}
+
+/// Checks one dotted path.
+///
+/// # Errors
+/// What is wrong and the nearest known key.
+pub fn check_key(path: &str) -> Result<(), String> {
+    let known = known();
+    if known.iter().any(|k| k == path) {
+        return Ok(());
+    }
+    let near = nearest(path, known.iter().map(String::as_str));
+    let mend = near.map_or("see `qbnn config` for all keys".into(), |n| format!("did you mean `{n}`?"));
+    Err(format!("unknown key `{path}`; {mend}"))
+}
+
+/// Checks every key of a config file.
+pub fn check_text(text: &str, origin: &str) -> Result<()> {
+    let table = DeTable::parse(text).map_err(|e| located(text, origin, &e))?;
+    check_table("", table.get_ref(), text, origin)
+}
+
+fn check_table(prefix: &str, table: &DeTable<'_>, text: &str, origin: &str) -> Result<()> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in entries {
+        let path = join(prefix, key.get_ref());
+        check_key(&path).map_err(|problem| at(text, origin, key.span().start, &problem))?;
+        if let Some(inner) = value.get_ref().as_table()
+            && path != OPAQUE
+        {
+            check_table(&path, inner, text, origin)?;
+        }
+    }
+    Ok(())
+}
+
+fn at(text: &str, origin: &str, byte: usize, problem: &str) -> anyhow::Error {
+    let line = text.bytes().take(byte).filter(|&b| b == b'\n').count() + 1;
+    usage(format!("{origin}, line {line}: {problem}"))
+}
+
+/// A TOML error with its file and line.
+pub fn located(text: &str, origin: &str, error: &toml::de::Error) -> anyhow::Error {
+    let problem = error.message().trim();
+    match error.span() {
+        Some(span) => at(text, origin, span.start, problem),
+        None => usage(format!("{origin}: {problem}")),
+    }
+}
+
+/// A table that holds one value under a dotted path.
+pub fn nested(path: &str, value: Value) -> Table {
+    let mut table = Table::new();
+    match path.split_once('.') {
+        Some((first, rest)) => table.insert(first.to_owned(), Value::Table(nested(rest, value))),
+        None => table.insert(path.to_owned(), value),
+    };
+    table
+}

@@ -1,0 +1,67 @@
+//! What is trained when nothing is said: the default data, the default network, and one recipe for each pair.
+//!
+//! Numbers that were found by experiment live in this table and nowhere else. A config file, a flag or `--set`
+//! overrides each of them.
+
+use qbnn_bnn::settings::{QuantizeSettings, TrainSettings};
+
+/// The data where none is named: embedded, needs no file.
+pub const DEFAULT_DATA: &str = "strokes";
+
+/// The network where none is named.
+pub const DEFAULT_NETWORK: &str = "lenet5";
+
+/// Settings found good for one dataset and network.
+pub struct Recipe {
+    /// Training pairs kept, of those that the dataset has.
+    pub train_limit: Option<usize>,
+    /// Training in float.
+    pub train: TrainSettings,
+    /// Quantization.
+    pub quantize: QuantizeSettings,
+}
+
+/// (dataset, network, training pairs kept, float epochs, step size, QAT epochs, QAT step size); `*` is any name. The
+/// first row that fits counts.
+type Row = (&'static str, &'static str, Option<usize>, usize, f32, usize, f32);
+
+const TABLE: [Row; 6] = [
+    ("strokes", "mlp", None, 20, 1e-3, 5, 3e-4),
+    ("strokes", "*", None, 8, 2e-3, 3, 3e-4),
+    ("dirty-mnist", "mlp", None, 20, 1e-3, 6, 3e-4),
+    ("dirty-mnist", "lenet5", None, 15, 2e-3, 5, 3e-4),
+    ("*", "mlp", None, 20, 1e-3, 6, 3e-4),
+    ("*", "*", None, 15, 2e-3, 5, 3e-4),
+];
+
+/// The recipe for a dataset and a network, each by name.
+pub fn recipe(data: &str, network: &str) -> Recipe {
+    let fits = |pattern: &str, name: &str| pattern == "*" || pattern == name;
+    let row = TABLE.iter().find(|row| fits(row.0, data) && fits(row.1, network));
+    let (mut train, mut quantize) = (TrainSettings::default(), QuantizeSettings::default());
+    let Some(&(_, _, train_limit, epochs, rate, qat_epochs, qat_rate)) = row else {
+        return Recipe { train_limit: None, train, quantize };
+    };
+    train.epochs = epochs;
+    train.learning_rate = rate;
+    quantize.epochs = qat_epochs;
+    quantize.learning_rate = qat_rate;
+    Recipe { train_limit, train, quantize }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_has_a_recipe_that_is_in_range() {
+        for data in qbnn_data::DATASETS.into_iter().chain([DEFAULT_DATA, "other"]) {
+            for network in ["mlp", "lenet5", "my-own"] {
+                let recipe = recipe(data, network);
+                recipe.train.check().unwrap();
+                recipe.quantize.check().unwrap();
+                assert!(recipe.train.epochs > 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The table of an evaluation: a row per model, a column per metric, then the paired differences.
+//!
+//! Under each value stands its 95 % interval. Where the terminal is too narrow the table is turned, so that metrics
+//! are rows: nothing is left out or cut.
+
+use comfy_table::{CellAlignment, Table, presets};
+use qbnn_eval::{DifferenceEntry, Headline, Interval, Metrics, ModelEntry};
+
+const METRICS: [(Headline, &str); 9] = [
+    (Headline::Accuracy, "accuracy\n%"),
+    (Headline::Nll, "NLL\nnats"),
+    (Headline::Brier, "Brier"),
+    (Headline::Ece, "ECE"),
+    (Headline::AurocEpistemicOod, "AUROC\nepistemic\nood"),
+    (Headline::AurocAleatoricAmbiguous, "AUROC\naleatoric\nambiguous"),
+    (Headline::AurocEpistemicAmbiguous, "cross: AUROC\nepistemic\nambiguous"),
+    (Headline::AurocAleatoricOod, "cross: AUROC\naleatoric\nood"),
+    (Headline::SpearmanAleatoricEpistemic, "Spearman\naleatoric\nepistemic"),
+];
+
+/// Lays the table out for so many columns of text.
+pub fn table(metrics: &Metrics, columns: u16) -> String {
+    let mut header = vec![String::new()];
+    header.extend(METRICS.map(|m| m.1.to_owned()));
+    header.push("parameter\nbytes".to_owned());
+    let mut cells = vec![header];
+    let float = metrics.models.iter().find(|m| m.bits == qbnn_eval::Bits::FLOAT);
+    cells.extend(metrics.models.iter().map(|m| model(m, float)));
+    cells.extend(metrics.differences.iter().map(difference));
+    let wide = lay_out(&cells);
+    if wide.lines().all(|l| l.chars().count() <= usize::from(columns)) {
+        return wide;
+    }
+    let flat = |text: &str| text.replace('\n', " ");
+    let turned: Vec<Vec<String>> = (0..cells[0].len())
+        .map(|column| {
+            let cell = |row: &Vec<String>| flat(row.get(column).map_or("", String::as_str));
+            let mut turned: Vec<String> = cells.iter().map(cell).collect();
+            if column == 0 {
+                // Names of models become the header; long ones keep their lines.
+                turned = cells.iter().map(|row| row[0].clone()).collect();
+            }
+            turned
+        })
+        .collect();
+    lay_out(&turned)
+}
+
+fn lay_out(rows: &[Vec<String>]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    if let Some((header, rows)) = rows.split_first() {
+        table.set_header(header);
+        table.add_rows(rows);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Accuracy in percent, the rest as it is.
+fn number(headline: Headline, value: f64, signed: bool) -> String {
+    let (value, digits) = if headline == Headline::Accuracy { (100.0 * value, 2) } else { (value, 4) };
+    if signed { format!("{value:+.digits$}") } else { format!("{value:.digits$}") }
+}
+
+fn cell(headline: Headline, value: Option<f64>, interval: Option<Interval>, signed: bool) -> String {
+    let Some(value) = value else { return "-".into() };
+    let value = number(headline, value, signed);
+    match interval {
+        Some([low, high]) => {
+            format!("{value}\n[{}, {}]", number(headline, low, signed), number(headline, high, signed))
+        }
+        None => value,
+    }
+}
+
+fn model(model: &ModelEntry, float: Option<&ModelEntry>) -> Vec<String> {
+    let mut row = vec![format!("{}\nS = {}", model.name, model.samples)];
+    row.extend(METRICS.map(|(h, _)| cell(h, model.value(h), model.ci95.get(h.name()).copied(), false)));
+    let ratio = float.filter(|f| f.name != model.name && model.parameter_bytes > 0);
+    let ratio = ratio.map_or(String::new(), |f| {
+        format!("\n1/{:.2} of float", f.parameter_bytes as f64 / model.parameter_bytes as f64)
+    });
+    row.push(format!("{}{ratio}", thousands(model.parameter_bytes)));
+    row
+}
+
+fn difference(entry: &DifferenceEntry) -> Vec<String> {
+    let mut row = vec![format!("{}\n- {}", entry.name, entry.against)];
+    row.extend(METRICS.map(|(h, _)| {
+        let difference = entry.metrics.get(h);
+        cell(h, difference.map(|d| d.value), difference.and_then(|d| d.ci95), true)
+    }));
+    row.push(String::new());
+    row
+}
+
+/// What the parameters of each model weigh, by kind: one line a model.
+pub fn bytes(metrics: &Metrics) -> String {
+    let line = |m: &ModelEntry| {
+        let p = m.parameters?;
+        let [weights, biases, scales] = [p.weights_bytes, p.biases_bytes, p.scales_bytes].map(thousands);
+        Some(format!("{}: weights {weights} + biases {biases} + scales {scales}", m.name))
+    };
+    format!("bytes of mu and sigma: {}", metrics.models.iter().filter_map(line).collect::<Vec<_>>().join("; "))
+}
+
+/// 1234567 as 1,234,567.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}
