@@ -1,5 +1,7 @@
 //! The ReLU family and hardtanh, each with its slope; and what each means for the sign of its codes.
 
+use crate::math::vectorized;
+
 /// An activation function, applied number by number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
@@ -69,28 +71,37 @@ impl Activation {
         }
     }
 
-    /// `y = f(x)`, the choice of function outside the loop.
+    /// `y = f(x)`.
     pub fn forward(self, x: &[f32], y: &mut [f32]) {
-        let each = |y: &mut [f32], f: &dyn Fn(f32) -> f32| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x));
-        match self {
-            Activation::Relu => y.iter_mut().zip(x).for_each(|(y, &x)| *y = x.max(0.0)),
-            _ => each(y, &|x| self.value(x)),
-        }
+        self.specialised(
+            #[inline(always)]
+            |f| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f.value(x)),
+        );
     }
 
     /// `dx += f'(x) dy`.
     pub fn backward(self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-        match self {
-            Activation::Relu => {
+        self.specialised(
+            #[inline(always)]
+            |f| {
                 for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
-                    *dx += if x > 0.0 { dy } else { 0.0 };
+                    *dx += f.slope(x) * dy;
                 }
-            }
-            _ => {
-                for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
-                    *dx += self.slope(x) * dy;
-                }
-            }
-        }
+            },
+        );
+    }
+
+    /// Runs a loop with the choice of function made outside it: in each arm the compiler sees one function only.
+    #[inline(always)]
+    pub fn specialised<R>(self, body: impl FnOnce(Activation) -> R) -> R {
+        vectorized(
+            #[inline(always)]
+            || match self {
+                Activation::Relu => body(Activation::Relu),
+                Activation::LeakyRelu { slope } => body(Activation::LeakyRelu { slope }),
+                Activation::ClippedRelu { max } => body(Activation::ClippedRelu { max }),
+                Activation::Hardtanh => body(Activation::Hardtanh),
+            },
+        )
     }
 }

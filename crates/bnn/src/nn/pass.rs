@@ -6,6 +6,7 @@
 use super::activation::Activation;
 use super::linear::Patches;
 use super::network::{Network, Op};
+use crate::math::vectorized;
 use crate::noise::{self, purpose};
 use qbnn_core::noise::Place;
 
@@ -305,22 +306,32 @@ fn place(net: &Network, node: usize, purpose: u32, noise: PassNoise) -> Place {
 
 /// Adds each channel's bias to its `rows` floats.
 fn add_bias(y: &mut [f32], bias: &[f32], rows: usize) {
-    for (row, &b) in y.chunks_exact_mut(rows).zip(bias) {
-        row.iter_mut().for_each(|y| *y += b);
-    }
+    vectorized(
+        #[inline(always)]
+        || {
+            for (row, &b) in y.chunks_exact_mut(rows).zip(bias) {
+                row.iter_mut().for_each(|y| *y += b);
+            }
+        },
+    );
 }
 
-/// Sums each channel's gradient; eight partial sums, so that the additions do not wait for each other.
+/// Sums each channel's gradient; partial sums, so that the additions do not wait for each other.
 fn sum_bias(dy: &[f32], bias: &mut [f32], rows: usize) {
-    for (row, b) in dy.chunks_exact(rows).zip(bias) {
-        let mut sums = [0.0f32; 8];
-        let chunks = row.chunks_exact(8);
-        let tail: f32 = chunks.remainder().iter().sum();
-        for chunk in chunks {
-            sums.iter_mut().zip(chunk).for_each(|(s, v)| *s += v);
-        }
-        *b += sums.iter().sum::<f32>() + tail;
-    }
+    const LANES: usize = 32;
+    vectorized(
+        #[inline(always)]
+        || {
+            for (row, b) in dy.chunks_exact(rows).zip(bias) {
+                let mut sums = [0.0f32; LANES];
+                let (chunks, tail) = row.as_chunks::<LANES>();
+                for chunk in chunks {
+                    sums.iter_mut().zip(chunk).for_each(|(s, v)| *s += v);
+                }
+                *b += sums.iter().sum::<f32>() + tail.iter().sum::<f32>();
+            }
+        },
+    );
 }
 
 /// Multiplies every position of a channel by that channel's signs, one per image.

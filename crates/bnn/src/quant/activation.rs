@@ -26,18 +26,18 @@ impl Sites for QuantizedSites<'_> {
 
     fn forward(&self, site: usize, function: Activation, x: &[f32], y: &mut [f32]) {
         let grid = Uniform::new(code(function, self.bits), self.log2_steps[site]);
-        crate::math::vectorized(
+        function.specialised(
             #[inline(always)]
-            || y.iter_mut().zip(x).for_each(|(y, &x)| *y = grid.value(function.value(x))),
+            |f| y.iter_mut().zip(x).for_each(|(y, &x)| *y = grid.value(f.value(x))),
         );
     }
 
     fn backward(&self, site: usize, function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], learned: &mut [f32]) {
         const LANES: usize = 16;
         let grid = Uniform::new(code(function, self.bits), self.log2_steps[site]);
-        let sum = crate::math::vectorized(
+        let sum = function.specialised(
             #[inline(always)]
-            || {
+            |function| {
                 let mut sums = [0.0f32; LANES];
                 let inputs = x.chunks(LANES).zip(dy.chunks(LANES));
                 for ((x, dy), dx) in inputs.zip(dx.chunks_mut(LANES)) {
