@@ -256,6 +256,9 @@ pub enum DataAction {
         /// mnist, fashion-mnist or ambiguous-mnist.
         #[arg(value_name = "SET", required = true)]
         sets: Vec<String>,
+        /// Folder address to download from instead of the public mirrors; checksums stay the same.
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
     },
 }
 

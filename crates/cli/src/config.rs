@@ -122,6 +122,8 @@ impl Layers {
 
     fn text(&mut self, text: &str, origin: &str) -> Result<()> {
         keys::check_text(text, origin)?;
+        // Only for its errors, which know the line: the layers above may yet change what it says.
+        toml::from_str::<Config>(text).map_err(|e| keys::located(text, origin, &e))?;
         let table: Table = toml::from_str(text).map_err(|e| keys::located(text, origin, &e))?;
         merge(&mut self.merged, table);
         Ok(())

@@ -46,8 +46,8 @@ fn join(prefix: &str, key: &str) -> String {
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |path: &'a str| path.rsplit('.').next().unwrap_or(path);
     let wanted = name.rsplit('.').next().unwrap_or(name);
-    // The whole path counts most; a right key in the wrong table is found by its last part.
-    let score = |path: &'a str| strsim::jaro_winkler(name, path).max(0.98 * strsim::jaro_winkler(wanted, last(path)));
+    // Whole path and last part count alike, so that a right key in the wrong table is found too.
+    let score = |path: &'a str| (strsim::jaro_winkler(name, path) + strsim::jaro_winkler(wanted, last(path))) / 2.0;
     let best = names.map(|n| (score(n), n)).max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 > 0.75).then_some(best.1)
 }

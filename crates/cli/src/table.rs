@@ -3,7 +3,7 @@
 //! Under each value stands its 95 % interval. Where the terminal is too narrow the table is turned, so that metrics
 //! are rows: nothing is left out or cut.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, TableStyle, presets};
 use qbnn_eval::{DifferenceEntry, Headline, Interval, Metrics, ModelEntry};
 
 const METRICS: [(Headline, &str); 9] = [
@@ -27,7 +27,7 @@ pub fn table(metrics: &Metrics, columns: u16) -> String {
     let float = metrics.models.iter().find(|m| m.bits == qbnn_eval::Bits::FLOAT);
     cells.extend(metrics.models.iter().map(|m| model(m, float)));
     cells.extend(metrics.differences.iter().map(difference));
-    let wide = lay_out(&cells);
+    let wide = lay_out(&cells, presets::UTF8_HORIZONTAL_ONLY);
     if wide.lines().all(|l| l.chars().count() <= usize::from(columns)) {
         return wide;
     }
@@ -43,12 +43,12 @@ pub fn table(metrics: &Metrics, columns: u16) -> String {
             turned
         })
         .collect();
-    lay_out(&turned)
+    lay_out(&turned, presets::UTF8_FULL_CONDENSED)
 }
 
-fn lay_out(rows: &[Vec<String>]) -> String {
+fn lay_out(rows: &[Vec<String>], style: TableStyle) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(style);
     if let Some((header, rows)) = rows.split_first() {
         table.set_header(header);
         table.add_rows(rows);

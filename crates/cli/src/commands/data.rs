@@ -3,16 +3,21 @@
 use crate::args::{DataAction, DataCommand};
 use crate::session::{Session, locations};
 use crate::table::thousands;
-use anyhow::Result;
-use qbnn_data::{Locations, SetReport};
+use anyhow::{Context, Result};
+use qbnn_data::{FetchEvent, Locations, Mirrors, Set, SetReport};
 use serde_json::{Value, json};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 /// Lists or fetches.
 pub fn data(session: &Session, args: DataCommand) -> Result<()> {
     let locations = locations(args.data_dir);
     match args.action {
         DataAction::List => list(session, &locations),
-        DataAction::Fetch { sets } => fetch(session, &locations, &sets),
+        DataAction::Fetch { sets, mirror } => {
+            let root = locations.download_root().context("there is no folder to download into; give --data-dir")?;
+            fetch(session, root, mirror.as_deref(), &sets)
+        }
     }
 }
 
@@ -56,6 +61,54 @@ fn as_json(report: &SetReport) -> Value {
     })
 }
 
-fn fetch(_session: &Session, _locations: &Locations, _sets: &[String]) -> Result<()> {
-    anyhow::bail!("this build cannot download")
+fn fetch(session: &Session, root: &Path, mirror: Option<&str>, names: &[String]) -> Result<()> {
+    let sets = names.iter().map(|n| Set::from_name(n)).collect::<Result<Vec<_>, _>>()?;
+    let mut mirrors = Mirrors::default();
+    if let Some(url) = mirror {
+        let only = vec![format!("{}/", url.trim_end_matches('/'))];
+        mirrors = Mirrors { mnist: only.clone(), fashion_mnist: only.clone(), ambiguous_mnist: only };
+    }
+    let mut fetched = Vec::new();
+    for set in sets {
+        let files = fetch_one(session, root, &mirrors, set)?;
+        let folder = root.join(set.name()).display().to_string();
+        if !session.ui.json {
+            session.ui.result(&format!("{set}: {} files, checked, in {folder}", files.len()))?;
+        }
+        fetched.push(json!({ "name": set.name(), "folder": folder }));
+    }
+    if session.ui.json { session.ui.json_line(&json!({ "sets": fetched })) } else { Ok(()) }
+}
+
+fn fetch_one(session: &Session, root: &Path, mirrors: &Mirrors, set: Set) -> Result<Vec<PathBuf>> {
+    let ui = session.ui;
+    let mut bar = None;
+    let mut tell = |event: FetchEvent<'_>| {
+        match event {
+            FetchEvent::Present { file } => ui.say(&format!("{set}: {file} is there already and right")),
+            FetchEvent::Started { file, url, resumed } => {
+                let from = if resumed > 0 { format!(", from byte {}", thousands(resumed)) } else { String::new() };
+                ui.say(&format!("{set}: {url}{from}"));
+                bar = Some(ui.downloading(file));
+            }
+            FetchEvent::Progress { bytes, total, .. } => {
+                if let Some(bar) = &bar {
+                    bar.set_length(total.unwrap_or(bytes));
+                    bar.set_position(bytes);
+                }
+            }
+            FetchEvent::Failed { url, reason, .. } => {
+                bar = None;
+                ui.say(&format!("{set}: {url} failed: {reason}"));
+            }
+            FetchEvent::Verified { file } => {
+                bar = None;
+                ui.say(&format!("{set}: {file} is right"));
+            }
+            FetchEvent::Converted { set } => ui.say(&format!("{set}: converted to IDX")),
+            _ => {}
+        }
+        if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    Ok(qbnn_data::fetch(set, root, mirrors, &mut tell)?)
 }
