@@ -27,23 +27,40 @@ pub fn table(metrics: &Metrics, columns: u16) -> String {
     let float = metrics.models.iter().find(|m| m.bits == qbnn_eval::Bits::FLOAT);
     cells.extend(metrics.models.iter().map(|m| model(m, float)));
     cells.extend(metrics.differences.iter().map(difference));
+    // From the widest to the narrowest; the last is taken even where it does not fit.
     let wide = lay_out(&cells, presets::UTF8_HORIZONTAL_ONLY);
-    if wide.lines().all(|l| l.chars().count() <= usize::from(columns)) {
+    if fits(&wide, columns) {
         return wide;
     }
-    let flat = |text: &str| text.replace('\n', " ");
-    let turned: Vec<Vec<String>> = (0..cells[0].len())
-        .map(|column| {
-            let cell = |row: &Vec<String>| flat(row.get(column).map_or("", String::as_str));
-            let mut turned: Vec<String> = cells.iter().map(cell).collect();
-            if column == 0 {
-                // Names of models become the header; long ones keep their lines.
-                turned = cells.iter().map(|row| row[0].clone()).collect();
-            }
-            turned
-        })
-        .collect();
-    lay_out(&turned, presets::UTF8_FULL_CONDENSED)
+    let flat = turn(&cells, |text| text.replace('\n', " "), |text| text.replace('\n', " "));
+    let flat = lay_out(&flat, presets::UTF8_FULL_CONDENSED);
+    if fits(&flat, columns) {
+        return flat;
+    }
+    let two_lines = |text: &str| match text.split_once('\n') {
+        Some((first, rest)) => format!("{first}\n{}", rest.replace('\n', " ")),
+        None => text.to_owned(),
+    };
+    lay_out(&turn(&cells, two_lines, str::to_owned), presets::UTF8_HORIZONTAL_ONLY)
+}
+
+fn fits(text: &str, columns: u16) -> bool {
+    text.lines().all(|l| l.chars().count() <= usize::from(columns))
+}
+
+/// Columns as rows. The names of the models, now the header, keep their lines.
+fn turn(rows: &[Vec<String>], label: impl Fn(&str) -> String, cell: impl Fn(&str) -> String) -> Vec<Vec<String>> {
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let text = |row: usize, column: usize| rows[row].get(column).map_or("", String::as_str);
+    let turned = |column: usize| {
+        let one = |row: usize| match (row, column) {
+            (_, 0) => text(row, 0).to_owned(),
+            (0, _) => label(text(0, column)),
+            _ => cell(text(row, column)),
+        };
+        (0..rows.len()).map(one).collect()
+    };
+    (0..width).map(turned).collect()
 }
 
 fn lay_out(rows: &[Vec<String>], style: TableStyle) -> String {
@@ -123,6 +140,40 @@ pub fn thousands(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_width_has_a_layout_with_all_numbers() {
+        let model = ModelEntry {
+            name: "float".into(),
+            strategy: qbnn_eval::Strategy::Float,
+            bits: qbnn_eval::Bits::FLOAT,
+            samples: 32,
+            accuracy: 0.5,
+            nll: 0.25,
+            brier: 0.125,
+            ece: 0.0625,
+            auroc_epistemic_ood: None,
+            auroc_aleatoric_ambiguous: Some(0.75),
+            auroc_epistemic_ambiguous: Some(0.75),
+            auroc_aleatoric_ood: Some(0.75),
+            spearman_aleatoric_epistemic: Some(-0.5),
+            spearman_aleatoric_soft_label: None,
+            parameter_bytes: 716_880,
+            parameters: None,
+            ci95: Headline::ALL.map(|h| (h.name().to_owned(), [0.0123, 0.9876])).into(),
+            mean_uncertainty: Default::default(),
+            counts: Default::default(),
+        };
+        let mut metrics = Metrics::new("strokes", 1);
+        metrics.models = vec![model.clone(), ModelEntry { name: "jq-w4a4".into(), parameter_bytes: 91_463, ..model }];
+        for columns in [200, 120, 80] {
+            let text = table(&metrics, columns);
+            assert!(fits(&text, columns), "{text}");
+            for part in ["50.00", "0.0625", "[0.0123, 0.9876]", "-0.5000", "1/7.84"] {
+                assert!(text.contains(part), "{part} at {columns}:\n{text}");
+            }
+        }
+    }
 
     #[test]
     fn digits_are_grouped() {

@@ -1,5 +1,7 @@
 //! A run that was stopped, gently or not, ends as the one that was not.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
 mod common;
 
 use common::{command, fail, succeed};

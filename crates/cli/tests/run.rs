@@ -1,5 +1,7 @@
 //! A run from its first line to its last file, and again from its own settings.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
 mod common;
 
 use common::{json, succeed, tiny};
