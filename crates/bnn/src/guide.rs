@@ -6,7 +6,7 @@ use crate::nn::Network;
 use crate::nn::pass::{FloatSites, Gradient, PassNoise, Sites, Weights};
 use crate::noise;
 use crate::posterior::Posterior;
-use crate::prior::Prior;
+use crate::prior::WeightedPrior;
 use crate::quant::activation::QuantizedSites;
 use crate::quant::jq::{Draw, Jq};
 use crate::settings::Estimator;
@@ -147,7 +147,7 @@ impl Guide {
         }
     }
 
-    /// From a batch's gradient to the guide's, the KL's (times `kl_scale`) included. Returns the KL in nats, of the
+    /// From a batch's gradient to the guide's, the weighted KL's included. Returns the KL in nats, of the
     /// posterior *as stored*.
     pub fn backward(
         &self,
@@ -155,8 +155,7 @@ impl Guide {
         estimator: Estimator,
         drawn: &mut Drawn,
         batch: &Gradient,
-        prior: Prior,
-        kl_scale: f32,
+        kl: WeightedPrior,
         into: &mut GuideGradient,
     ) -> f64 {
         let n = drawn.mu.len();
@@ -184,7 +183,7 @@ impl Guide {
                 d_sigma.iter_mut().zip(&batch.second).zip(&drawn.sigma).for_each(|((d, g), s)| *d = 2.0 * g * s);
             }
         }
-        let kl = prior.kl(&drawn.mu, &drawn.sigma, kl_scale, d_mu, d_sigma);
+        let kl = kl.prior.kl(&drawn.mu, &drawn.sigma, kl.scale, d_mu, d_sigma);
         match &self.quantizers {
             Some(jq) => jq.backward_stored(net, &self.posterior, &drawn.sigma, d_mu, d_sigma, &mut into.learned),
             None => d_sigma.iter_mut().zip(&drawn.sigma).for_each(|(d, s)| *d *= s),

@@ -9,6 +9,15 @@ pub struct Prior {
     pub sigma: f32,
 }
 
+/// A prior and the factor of its divergence in the loss: KL weight over number of training pairs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WeightedPrior {
+    /// The prior.
+    pub prior: Prior,
+    /// Factor of the KL.
+    pub scale: f32,
+}
+
 impl Prior {
     /// KL(q || prior) summed over all parameters, in nats; adds `scale` times its gradient to that of the means and of
     /// the standard deviations.

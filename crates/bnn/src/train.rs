@@ -13,7 +13,7 @@ use crate::nn::pass::{BLOCK, Gradient, PassNoise, Tape};
 use crate::noise::{self, purpose};
 use crate::optim::cosine;
 use crate::predict::{fill, predict};
-use crate::prior::Prior;
+use crate::prior::{Prior, WeightedPrior};
 use crate::quant::Jq;
 use crate::quant::activation::calibrate;
 use crate::sets::TrainData;
@@ -160,8 +160,8 @@ fn gradient(
         work.batch.add(&block.gradient);
         nll += block.nll;
     }
-    let prior = Prior { sigma: checkpoint.train.prior_sigma };
-    let kl = guide.backward(net, estimator, &mut work.drawn, &work.batch, prior, kl_scale, &mut work.gradient);
+    let kl = WeightedPrior { prior: Prior { sigma: checkpoint.train.prior_sigma }, scale: kl_scale };
+    let kl = guide.backward(net, estimator, &mut work.drawn, &work.batch, kl, &mut work.gradient);
     Loss { nll: nll / pairs.len() as f64, kl }
 }
 

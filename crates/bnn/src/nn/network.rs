@@ -187,7 +187,7 @@ impl Network {
             OpSpec::Conv { out, kernel, stride, padding, groups } => {
                 positive("out", out)?;
                 positive("groups", groups)?;
-                if from.channels % groups != 0 || out % groups != 0 {
+                if !from.channels.is_multiple_of(groups) || !out.is_multiple_of(groups) {
                     return Err(format!(
                         "groups = {groups} does not divide its {} input and {out} output channels",
                         from.channels
