@@ -311,7 +311,7 @@ fn string(layers: &mut Layers, key: &str, value: Option<&str>) {
 impl Flags for BaseArgs {
     fn apply(&self, layers: &mut Layers) {
         string(layers, "data.name", self.data.as_deref());
-        string(layers, "data.dir", self.data_dir.as_deref().and_then(Path::to_str));
+        string(layers, "data.dir", self.data_dir.as_ref().map(|p| p.to_string_lossy()).as_deref());
         if let Some(seed) = self.seed {
             layers.flag("seed", Value::Integer(seed));
         }

@@ -13,7 +13,8 @@ use qbnn_eval::{
 };
 use std::ops::ControlFlow;
 
-/// Measures models by name on one dataset, and every other one against the first that is float.
+/// Measures models by name on one dataset, and every other one against the first that is float. `go_on` is the command
+/// that does it again after a stop.
 ///
 /// All models draw with the same seed and meet the same resamples, so that differences are paired.
 pub fn judge(
@@ -22,12 +23,15 @@ pub fn judge(
     data: &Prepared<'_>,
     settings: EvalConfig,
     seed: u64,
+    go_on: &str,
 ) -> Result<Metrics> {
     let options = EvalOptions { resamples: settings.bootstrap, ..EvalOptions::default() };
     let mut metrics = Metrics::new(data.dataset.name.clone(), seed);
     let mut evaluations = Vec::new();
     for (name, checkpoint) in models {
-        let groups = groups(session, name, checkpoint, data, settings.samples, seed)?;
+        let Some(groups) = groups(session, name, checkpoint, data, settings.samples, seed)? else {
+            bail!("stopped while {name} was evaluated; all checkpoints are whole, go on with `{go_on}`");
+        };
         let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
         metrics.models.push(ModelEntry::new(describe(name, checkpoint), &evaluation));
         evaluations.push(evaluation);
@@ -49,8 +53,8 @@ fn groups(
     data: &Prepared<'_>,
     samples: usize,
     seed: u64,
-) -> Result<Groups> {
-    let run = |what: &str, planes: &Planes<'_>| -> Result<Predictions> {
+) -> Result<Option<Groups>> {
+    let run = |what: &str, planes: &Planes<'_>| -> Result<Option<Predictions>> {
         let bar = session.ui.predicting(&format!("{name}: {what}"));
         let mut progress = |done: usize, of: usize| {
             bar.set_length(of as u64);
@@ -61,25 +65,19 @@ fn groups(
         let (net, guide) = (checkpoint.net(), checkpoint.guide());
         let probs = predict(net, guide, checkpoint.normalisation, images, samples, seed, &mut progress)?;
         bar.finish_and_clear();
-        match probs {
-            Some(probs) => Predictions::new(samples, images.len(), checkpoint.classes, probs)
-                .with_context(|| format!("predictions of {name} on {what}")),
-            None => bail!("stopped while {name} predicted {what}; all checkpoints are whole, evaluate again to go on"),
-        }
+        let check = |probs| Predictions::new(samples, images.len(), checkpoint.classes, probs);
+        probs.map(check).transpose().with_context(|| format!("predictions of {name} on {what}"))
     };
     let d = data.dataset;
-    let clean = LabelledGroup {
-        predictions: run("clean", &data.clean)?,
-        labels: d.clean.labels.iter().map(|&l| l.into()).collect(),
-    };
-    let ambiguous = match (&data.ambiguous, &d.ambiguous) {
-        (Some(planes), Some(group)) => {
-            Some(AmbiguousGroup { predictions: run("ambiguous", planes)?, soft_labels: group.soft_labels.clone() })
-        }
-        _ => None,
-    };
-    let ood = Some(OodGroup { predictions: run("ood", &data.ood)? });
-    Ok(Groups { clean, ambiguous, ood })
+    let Some(predictions) = run("clean", &data.clean)? else { return Ok(None) };
+    let clean = LabelledGroup { predictions, labels: d.clean.labels.iter().map(|&l| l.into()).collect() };
+    let mut ambiguous = None;
+    if let (Some(planes), Some(group)) = (&data.ambiguous, &d.ambiguous) {
+        let Some(predictions) = run("ambiguous", planes)? else { return Ok(None) };
+        ambiguous = Some(AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
+    }
+    let Some(predictions) = run("ood", &data.ood)? else { return Ok(None) };
+    Ok(Some(Groups { clean, ambiguous, ood: Some(OodGroup { predictions }) }))
 }
 
 fn describe(name: &str, checkpoint: &Checkpoint) -> ModelDescription {
@@ -121,7 +119,7 @@ pub fn to_file(metrics: &Metrics) -> Result<Vec<u8>> {
 }
 
 /// Shows an evaluation: one JSON object, or the table, the note of the data and closing lines.
-pub fn show(session: &Session, metrics: &Metrics, note: Option<&str>, folder: Option<&str>, next: &str) -> Result<()> {
+pub fn show(session: &Session, metrics: &Metrics, note: Option<&str>, folder: Option<&str>, last: &str) -> Result<()> {
     let ui = session.ui;
     if ui.json {
         let mut object = serde_json::to_value(metrics)?;
@@ -138,5 +136,5 @@ pub fn show(session: &Session, metrics: &Metrics, note: Option<&str>, folder: Op
     if let Some(folder) = folder {
         ui.result(&format!("run folder: {folder}"))?;
     }
-    ui.result(&format!("next: {next}"))
+    ui.result(last)
 }

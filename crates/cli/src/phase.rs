@@ -41,6 +41,9 @@ impl Place<'_> {
                 config.train.clone(),
             )?,
         };
+        if checkpoint.epochs() == 0 {
+            checkpoint.save(&self.folder.checkpoint(FLOAT))?;
+        }
         self.finish(&mut checkpoint)?;
         Ok(checkpoint)
     }
@@ -123,6 +126,7 @@ impl Place<'_> {
         let path = self.folder.checkpoint(FLOAT);
         self.data.check(&path, checkpoint.input, checkpoint.classes)?;
         let same = [
+            ("strategy", checkpoint.quantize.is_none()),
             ("network", checkpoint.network == *spec),
             ("seed", checkpoint.seed == config.seed),
             ("train settings", checkpoint.train == config.train),

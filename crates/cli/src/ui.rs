@@ -49,7 +49,7 @@ impl Ui {
 
     /// Columns to lay a table out for.
     pub fn columns(self) -> u16 {
-        console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns)
+        console::Term::stdout().size_checked().map_or(130, |(_, columns)| columns)
     }
 
     fn bar(self, total: u64, template: &str) -> ProgressBar {

@@ -46,17 +46,17 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     let folder = one_folder.then(|| entries[0].folder.clone());
     let names = names(&entries);
     let models: Vec<_> = names.into_iter().zip(entries).map(|(n, e)| (n, e.checkpoint)).collect();
-    let metrics = judge::judge(session, &models, &data, config.eval, config.seed)?;
+    let metrics = judge::judge(session, &models, &data, config.eval, config.seed, "qbnn eval")?;
     let target = args.out.clone().or_else(|| folder.as_ref().map(|f| f.path().join(METRICS)));
     if let Some(target) = &target {
         write_whole(target, &judge::to_file(&metrics)?)?;
     }
     let shown = folder.map(|f| f.path().display().to_string());
-    let next = match &target {
-        Some(target) => format!("the metrics are in {}", target.display()),
-        None => "give --out FILE to keep these metrics".to_owned(),
+    let last = match &target {
+        Some(target) => format!("metrics: {}", target.display()),
+        None => "next: give --out FILE to keep these metrics".to_owned(),
     };
-    judge::show(session, &metrics, dataset.note.as_deref(), shown.as_deref(), &next)
+    judge::show(session, &metrics, dataset.note.as_deref(), shown.as_deref(), &last)
 }
 
 fn of_run(path: &std::path::Path) -> Result<Vec<Entry>> {

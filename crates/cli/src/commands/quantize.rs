@@ -3,6 +3,7 @@
 
 use super::train::report;
 use crate::args::QuantizeCommand;
+use crate::config::{Config, Layers};
 use crate::convert::Prepared;
 use crate::failure::usage;
 use crate::phase::Place;
@@ -38,6 +39,11 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
         )));
     }
     let config = layers.finish()?;
+    if let Some(path) = folder.config() {
+        let mut own = Layers::default();
+        own.file(&path)?;
+        same_data(&own.finish()?, &config)?;
+    }
     let settings = &config.quantize;
     let name = settings.name();
     let target = folder.checkpoint(&name);
@@ -59,4 +65,17 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     let place = Place { session, folder: &folder, data: &data, go_on: "qbnn train --resume" };
     let quantized = place.quantized(float, settings)?;
     report(session, &folder, quantized.seed, &[name], quantized.epoch)
+}
+
+/// A stopped quantization goes on with the data and seed of the run folder: it must have begun with them.
+fn same_data(run: &Config, asked: &Config) -> Result<()> {
+    let kept = |c: &Config| (c.seed, c.data.name.clone(), c.data.train_limit, c.data.group_limit);
+    if kept(run) == kept(asked) {
+        return Ok(());
+    }
+    Err(usage(format!(
+        "the run was trained on {} with seed {}, and is quantized on the same; leave out --seed and settings of \
+         [data], or copy its checkpoint elsewhere",
+        run.data.name, run.seed
+    )))
 }

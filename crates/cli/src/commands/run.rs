@@ -27,9 +27,10 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
         None => place.float(config, &spec)?,
     };
     let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
-    let metrics = judge::judge(session, &models, &data, config.eval, config.seed)?;
-    folder.write(METRICS, &judge::to_file(&metrics)?)?;
     let shown = folder.path().display().to_string();
-    let next = format!("qbnn quantize {shown} --bits 3, then qbnn eval {shown}");
+    let go_on = format!("{} {shown}", place.go_on);
+    let metrics = judge::judge(session, &models, &data, config.eval, config.seed, &go_on)?;
+    folder.write(METRICS, &judge::to_file(&metrics)?)?;
+    let next = format!("next: qbnn quantize {shown} --bits 3, then qbnn eval {shown}");
     judge::show(session, &metrics, dataset.note.as_deref(), Some(&shown), &next)
 }
