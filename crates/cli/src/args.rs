@@ -70,7 +70,7 @@ pub struct RunArgs {
     /// Go on with a run that was stopped; its own settings count.
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["out", "overwrite"])]
     pub resume: Option<PathBuf>,
-    /// The run folder [default: runs/<date>-<name>].
+    /// The run folder [default: runs/DATE-NAME].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace a run that is there already.

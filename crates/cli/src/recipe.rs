@@ -25,13 +25,11 @@ pub struct Recipe {
 /// first row that fits counts.
 type Row = (&'static str, &'static str, Option<usize>, usize, f32, usize, f32);
 
-const TABLE: [Row; 6] = [
-    ("strokes", "mlp", None, 20, 1e-3, 5, 3e-4),
-    ("strokes", "*", None, 8, 2e-3, 3, 3e-4),
-    ("dirty-mnist", "mlp", None, 20, 1e-3, 6, 3e-4),
-    ("dirty-mnist", "lenet5", None, 15, 2e-3, 5, 3e-4),
-    ("*", "mlp", None, 20, 1e-3, 6, 3e-4),
-    ("*", "*", None, 15, 2e-3, 5, 3e-4),
+const TABLE: [Row; 4] = [
+    ("strokes", "mlp", None, 40, 2e-3, 8, 2e-4),
+    ("strokes", "*", None, 25, 2e-3, 5, 2e-4),
+    ("*", "mlp", None, 25, 2e-3, 3, 1e-4),
+    ("*", "*", None, 20, 2e-3, 3, 1e-4),
 ];
 
 /// The recipe for a dataset and a network, each by name.

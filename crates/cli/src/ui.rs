@@ -99,7 +99,7 @@ pub struct TrainingProgress {
     last: Option<f64>,
 }
 
-const TRAINING: &str = "{prefix} [{bar:24}] {msg}  ETA {eta}";
+const TRAINING: &str = "{prefix} [{bar:10}] ETA {eta}  {wide_msg}";
 
 impl TrainingProgress {
     /// Shows one event.
@@ -117,7 +117,8 @@ impl TrainingProgress {
                 self.bar.set_prefix(format!("{} epoch {epoch}/{epochs}", self.model));
                 let rate = self.bar.per_sec() * self.batch as f64;
                 let last = self.last.map_or(String::new(), |v| format!("  val acc {:.2} %", 100.0 * v));
-                self.bar.set_message(format!("{rate:.0} img/s  NLL {nll:.4}  KL {kl:.4}{last}"));
+                // What a narrow terminal cuts off stands last.
+                self.bar.set_message(format!("NLL {nll:.3}  KL {kl:.2}{last}  {rate:.0} img/s"));
             }
             Event::Epoch { validation_accuracy, .. } => {
                 self.last = Some(validation_accuracy);
