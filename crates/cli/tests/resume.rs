@@ -115,6 +115,8 @@ fn resuming_refuses_other_settings_and_other_folders() {
         "train",
         "--out",
         "a",
+        "--batch",
+        "50",
         "--net",
         "mlp",
         "--train-limit",
@@ -128,7 +130,7 @@ fn resuming_refuses_other_settings_and_other_folders() {
     assert!(fail(dir.path(), 2, &["train", "--resume", "a", "--epochs", "3"]).contains("train.epochs"));
     assert!(fail(dir.path(), 1, &["train", "--resume", "nowhere"]).contains("no run folder"));
     let config = dir.path().join("a/config.toml");
-    let text = fs::read_to_string(&config).unwrap().replace("learning_rate = 0.001", "learning_rate = 0.002");
+    let text = fs::read_to_string(&config).unwrap().replace("batch = 50", "batch = 51");
     fs::write(&config, text).unwrap();
     let error = fail(dir.path(), 1, &["train", "--resume", "a"]);
     assert!(error.contains("train settings"), "{error}");
