@@ -1,6 +1,7 @@
 //! The categorical likelihood: softmax of the logits, and its negative logarithm with gradient.
 
-/// Softmax of each image of a block: logits `[class][image]` to probabilities `[image][class]`.
+/// Softmax of the first images of a block of `batch`, as many as `probabilities` has room for: logits `[class][image]`
+/// to probabilities `[image][class]`.
 pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f32]) {
     let classes = logits.len() / batch;
     for (image, row) in probabilities.chunks_exact_mut(classes).enumerate() {

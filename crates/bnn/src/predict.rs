@@ -10,9 +10,8 @@ use crate::sets::{Images, Normalisation};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
-/// Copies images into a block's input, `[pixel][image]`.
-pub(crate) fn fill(input: &mut [f32], images: &[&[u8]], table: &[f32; 256]) {
-    let batch = images.len();
+/// Copies images into the first columns of a block's input, `[pixel][image]` of `batch` columns.
+pub(crate) fn fill(input: &mut [f32], batch: usize, images: &[&[u8]], table: &[f32; 256]) {
     for (b, image) in images.iter().enumerate() {
         for (slot, &pixel) in input[b..].iter_mut().step_by(batch).zip(*image) {
             *slot = table[pixel as usize];
@@ -58,9 +57,13 @@ pub fn predict(
             let batch = out.len() / classes;
             let members: [&[u8]; BLOCK] =
                 std::array::from_fn(|i| if i < batch { images.get(block * BLOCK + i) } else { &[][..] });
-            fill(tape.input(net, batch), &members[..batch], &table);
+            // Always a whole block: a narrower product sums in another order, and an image's last bits would depend on
+            // how many others came with it. What the columns past `batch` hold is computed and dropped.
+            let input = tape.input(net, BLOCK);
+            input.fill(0.0);
+            fill(input, BLOCK, &members[..batch], &table);
             tape.forward(net, weights, &*sites);
-            softmax(tape.logits(), batch, out);
+            softmax(tape.logits(), BLOCK, out);
         });
         if progress(s + 1, samples).is_break() {
             return Ok(None);

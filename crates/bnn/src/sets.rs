@@ -69,8 +69,10 @@ impl TrainData<'_> {
     /// [`BnnError::Data`] says what does not.
     pub fn check(&self, shape: Shape, classes: usize) -> Result<(), BnnError> {
         let fail = |message: String| Err(BnnError::Data(message));
-        if self.images.shape != shape || self.validation.shape != shape {
-            return fail(format!("images are {}, the network reads {shape}", self.images.shape));
+        for images in [self.images, self.validation] {
+            if images.shape != shape {
+                return fail(format!("images are {}, the network reads {shape}", images.shape));
+            }
         }
         if self.pairs.is_empty() {
             return fail("there are no training pairs; name a set that has some".into());

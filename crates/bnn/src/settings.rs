@@ -29,9 +29,9 @@ pub struct TrainSettings {
 impl Default for TrainSettings {
     fn default() -> Self {
         TrainSettings {
-            epochs: 10,
+            epochs: 20,
             batch: 128,
-            learning_rate: 1e-3,
+            learning_rate: 2e-3,
             kl_weight: 1.0,
             kl_warmup: 0.3,
             prior_sigma: 1.0,
@@ -115,8 +115,8 @@ impl Default for QuantizeSettings {
             strategy: Strategy::Jq,
             bits: BitWidths::default(),
             rounding: Rounding::Nearest,
-            epochs: 5,
-            learning_rate: 3e-4,
+            epochs: 3,
+            learning_rate: 1e-4,
             calibration: 1024,
         }
     }

@@ -99,7 +99,7 @@ fn load(net: &Network, key: [u32; 2], data: &TrainData<'_>, table: &[f32; 256], 
     let members: [&[u8]; BLOCK] =
         std::array::from_fn(|i| pairs.get(i).map_or(&[][..], |&p| data.images.get(data.pairs[p as usize].0 as usize)));
     let input = block.tape.input(net, pairs.len());
-    fill(input, &members[..pairs.len()], table);
+    fill(input, pairs.len(), &members[..pairs.len()], table);
     block.labels.clear();
     block.labels.extend(pairs.iter().map(|&p| data.pairs[p as usize].1));
     if data.noise > 0.0 {
