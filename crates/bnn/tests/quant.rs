@@ -313,8 +313,8 @@ fn of_clipped_parameters_every_learned_number_has_its_finite_difference() {
     let mut into = GuideGradient { mu: vec![0.0; n], log_sigma: vec![0.0; n], learned: vec![0.0; jq.learned.len()] };
     let draw = drawn(&jq);
     jq.backward_draw(&net, &draw, &up, &mut into.mu, &mut into.log_sigma, &mut into.learned);
-    for i in 0..n {
-        let mean = if is_weight(i) { 0.0 } else { up[i] };
+    for (i, &up) in up.iter().enumerate() {
+        let mean = if is_weight(i) { 0.0 } else { up };
         assert_eq!((into.mu[i], into.log_sigma[i]), (mean, mean * draw.noise[i]), "parameter {i}");
     }
     check(&jq, &net, &[".draw.log2_scale"], &into.learned, &loss);
