@@ -47,22 +47,29 @@ pub fn normal(key: [u32; 2], place: Place, out: &mut [f32]) {
         #[inline(always)]
         || {
             let len = out.len();
-            blocks(key, place, len, 4, |start, words| {
-                let mut values = [[0.0f32; LANES]; 4];
-                for pair in 0..2 {
-                    for lane in 0..LANES {
-                        let u = ((words[2 * pair][lane] >> 8) as i32 as f32 + 0.5) * (1.0 / 16_777_216.0);
-                        let v = (words[2 * pair + 1][lane] >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
-                        let radius = (-2.0 * ln(u)).sqrt();
-                        let (cos, sin) = cos_sin_turn(v);
-                        values[2 * pair][lane] = radius * cos;
-                        values[2 * pair + 1][lane] = radius * sin;
+            blocks(
+                key,
+                place,
+                len,
+                4,
+                #[inline(always)]
+                |start, words| {
+                    let mut values = [[0.0f32; LANES]; 4];
+                    for pair in 0..2 {
+                        for lane in 0..LANES {
+                            let u = ((words[2 * pair][lane] >> 8) as i32 as f32 + 0.5) * (1.0 / 16_777_216.0);
+                            let v = (words[2 * pair + 1][lane] >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
+                            let radius = (-2.0 * ln(u)).sqrt();
+                            let (cos, sin) = cos_sin_turn(v);
+                            values[2 * pair][lane] = radius * cos;
+                            values[2 * pair + 1][lane] = radius * sin;
+                        }
                     }
-                }
-                let values = values.as_flattened();
-                let end = len.min(start + values.len());
-                out[start..end].copy_from_slice(&values[..end - start]);
-            });
+                    let values = values.as_flattened();
+                    let end = len.min(start + values.len());
+                    out[start..end].copy_from_slice(&values[..end - start]);
+                },
+            );
         },
     );
 }
@@ -73,16 +80,23 @@ pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
         #[inline(always)]
         || {
             let len = out.len();
-            blocks(key, place, len, 16, |start, words| {
-                let mut values = [0u8; 16 * LANES];
-                for lane in 0..LANES {
-                    for (w, word) in words.iter().enumerate() {
-                        values[16 * lane + 4 * w..][..4].copy_from_slice(&word[lane].to_le_bytes());
+            blocks(
+                key,
+                place,
+                len,
+                16,
+                #[inline(always)]
+                |start, words| {
+                    let mut values = [0u8; 16 * LANES];
+                    for lane in 0..LANES {
+                        for (w, word) in words.iter().enumerate() {
+                            values[16 * lane + 4 * w..][..4].copy_from_slice(&word[lane].to_le_bytes());
+                        }
                     }
-                }
-                let end = len.min(start + values.len());
-                out[start..end].copy_from_slice(&values[..end - start]);
-            });
+                    let end = len.min(start + values.len());
+                    out[start..end].copy_from_slice(&values[..end - start]);
+                },
+            );
         },
     );
 }

@@ -87,7 +87,8 @@ impl Default for BitWidths {
 pub enum Rounding {
     /// To the nearest code.
     Nearest,
-    /// Up with the probability of the fraction: keeps mean and variance of the draw.
+    /// Up with the probability of the fraction: keeps the mean of the draw, and adds the variance of the rounding, a
+    /// sixth of a squared step on average.
     Stochastic,
 }
 

@@ -269,12 +269,19 @@ pub fn train(
         }
         let images_per_second = data.pairs.len() as f64 / started.elapsed().as_secs_f64();
         checkpoint.epoch += 1;
+        // An update that ruined the weights must not overwrite a checkpoint that is whole.
+        let posterior = &checkpoint.guide.posterior;
+        if !posterior.mu.iter().chain(&posterior.log_sigma).all(|v| v.is_finite()) {
+            return Err(BnnError::Diverged { loss: f64::NAN, epoch: epoch + 1, step: (epoch as u64 + 1) * steps - 1 });
+        }
         let (validation_accuracy, validation_nll) = validate(checkpoint, data)?;
-        save(checkpoint)?;
         let nll = nll_sum / data.pairs.len() as f64;
         let event =
             Event::Epoch { epoch: epoch + 1, epochs, nll, kl, validation_accuracy, validation_nll, images_per_second };
-        if observer(&event).is_break() && !checkpoint.finished() {
+        // The event first: whoever writes it down can cut a line without a checkpoint, but not invent a missing one.
+        let stop = observer(&event).is_break();
+        save(checkpoint)?;
+        if stop && !checkpoint.finished() {
             return Ok(Outcome::Stopped);
         }
     }

@@ -51,17 +51,21 @@ impl Pool {
         vectorized(
             #[inline(always)]
             || {
-                self.windows(batch, |out, from| {
-                    let run = &mut y[out..out + batch];
-                    let mut start = 0;
-                    while start + LANES <= batch {
-                        self.forward_lanes::<LANES>(x, run, start, from + start, batch);
-                        start += LANES;
-                    }
-                    for i in start..batch {
-                        self.forward_lanes::<1>(x, run, i, from + i, batch);
-                    }
-                });
+                self.windows(
+                    batch,
+                    #[inline(always)]
+                    |out, from| {
+                        let run = &mut y[out..out + batch];
+                        let mut start = 0;
+                        while start + LANES <= batch {
+                            self.forward_lanes::<LANES>(x, run, start, from + start, batch);
+                            start += LANES;
+                        }
+                        for i in start..batch {
+                            self.forward_lanes::<1>(x, run, i, from + i, batch);
+                        }
+                    },
+                );
             },
         );
     }
@@ -69,15 +73,19 @@ impl Pool {
     #[inline(always)]
     fn forward_lanes<const L: usize>(&self, x: &[f32], run: &mut [f32], at: usize, from: usize, batch: usize) {
         let mut best = [if self.max { f32::NEG_INFINITY } else { 0.0 }; L];
-        self.places(batch, |k| {
-            for (b, &x) in best.iter_mut().zip(&x[from + k..from + k + L]) {
-                *b = match (self.max, x > *b) {
-                    (true, true) => x,
-                    (true, false) => *b,
-                    (false, _) => *b + x,
-                };
-            }
-        });
+        self.places(
+            batch,
+            #[inline(always)]
+            |k| {
+                for (b, &x) in best.iter_mut().zip(&x[from + k..from + k + L]) {
+                    *b = match (self.max, x > *b) {
+                        (true, true) => x,
+                        (true, false) => *b,
+                        (false, _) => *b + x,
+                    };
+                }
+            },
+        );
         let share = if self.max { 1.0 } else { 1.0 / (self.size * self.size) as f32 };
         run[at..at + L].iter_mut().zip(best).for_each(|(y, b)| *y = b * share);
     }
@@ -87,17 +95,21 @@ impl Pool {
         vectorized(
             #[inline(always)]
             || {
-                self.windows(batch, |out, from| {
-                    let (y, dy) = (&y[out..out + batch], &dy[out..out + batch]);
-                    let mut start = 0;
-                    while start + LANES <= batch {
-                        self.backward_lanes::<LANES>(x, y, dy, dx, start, from + start, batch);
-                        start += LANES;
-                    }
-                    for i in start..batch {
-                        self.backward_lanes::<1>(x, y, dy, dx, i, from + i, batch);
-                    }
-                });
+                self.windows(
+                    batch,
+                    #[inline(always)]
+                    |out, from| {
+                        let (y, dy) = (&y[out..out + batch], &dy[out..out + batch]);
+                        let mut start = 0;
+                        while start + LANES <= batch {
+                            self.backward_lanes::<LANES>(x, y, dy, dx, start, from + start, batch);
+                            start += LANES;
+                        }
+                        for i in start..batch {
+                            self.backward_lanes::<1>(x, y, dy, dx, i, from + i, batch);
+                        }
+                    },
+                );
             },
         );
     }
@@ -118,17 +130,21 @@ impl Pool {
         left.copy_from_slice(&dy[at..at + L]);
         top.copy_from_slice(&y[at..at + L]);
         let share = 1.0 / (self.size * self.size) as f32;
-        self.places(batch, |k| {
-            let (x, dx) = (&x[from + k..from + k + L], &mut dx[from + k..from + k + L]);
-            for i in 0..L {
-                if self.max {
-                    let winner = x[i] == top[i];
-                    dx[i] += if winner { left[i] } else { 0.0 };
-                    left[i] = if winner { 0.0 } else { left[i] };
-                } else {
-                    dx[i] += left[i] * share;
+        self.places(
+            batch,
+            #[inline(always)]
+            |k| {
+                let (x, dx) = (&x[from + k..from + k + L], &mut dx[from + k..from + k + L]);
+                for i in 0..L {
+                    if self.max {
+                        let winner = x[i] == top[i];
+                        dx[i] += if winner { left[i] } else { 0.0 };
+                        left[i] = if winner { 0.0 } else { left[i] };
+                    } else {
+                        dx[i] += left[i] * share;
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
