@@ -1,30 +1,14 @@
 //! Dense and convolution against seven nested loops: forward, both backwards, sizes that split into tiles.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
+mod random;
+
 use qbnn_bnn::nn::Shape;
 use qbnn_bnn::nn::linear::{Conv, Linear, Patches};
+use random::Random;
 
 /// Patches of a tile, in floats: a copy of the private constant, to say which shapes split.
 const TILE_FLOATS: usize = 64 * 1024;
-
-/// SplitMix64: random shapes and values that depend on the printed seed alone.
-struct Random(u64);
-
-impl Random {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-    /// A number from `low` to `high`, both included.
-    fn range(&mut self, low: usize, high: usize) -> usize {
-        low + (self.word() % (high - low + 1) as u64) as usize
-    }
-    fn values(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| (self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
-    }
-}
 
 /// A sum in f64 beside the sum of its terms' sizes, which bounds what f32 may lose.
 #[derive(Clone, Copy, Default)]
