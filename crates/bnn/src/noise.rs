@@ -28,15 +28,18 @@ pub mod purpose {
 
 const LANES: usize = 16;
 
-/// Calls `f` with the words of 16 blocks at a time until `len` items, `per_block` a block, are covered.
+/// Fills `out` from the words of 16 blocks at a time, each made into `N` values by `make`.
 #[inline(always)]
-fn blocks(key: [u32; 2], place: Place, len: usize, per_block: usize, mut f: impl FnMut(usize, [[u32; LANES]; 4])) {
-    let step = LANES * per_block;
-    let mut start = 0;
+fn fill<T: Copy, const N: usize>(
+    key: [u32; 2],
+    place: Place,
+    out: &mut [T],
+    make: impl Fn([[u32; LANES]; 4]) -> [T; N],
+) {
     let mut block = 0u32;
-    while start < len {
-        f(start, block_lanes::<LANES>(key, place, block));
-        start += step;
+    for chunk in out.chunks_mut(N) {
+        let values = make(block_lanes::<LANES>(key, place, block));
+        chunk.copy_from_slice(&values[..chunk.len()]);
         block = block.wrapping_add(LANES as u32);
     }
 }
@@ -46,28 +49,24 @@ pub fn normal(key: [u32; 2], place: Place, out: &mut [f32]) {
     vectorized(
         #[inline(always)]
         || {
-            let len = out.len();
-            blocks(
+            fill(
                 key,
                 place,
-                len,
-                4,
+                out,
                 #[inline(always)]
-                |start, words| {
-                    let mut values = [[0.0f32; LANES]; 4];
+                |words| {
+                    let mut values = [0.0f32; 4 * LANES];
                     for pair in 0..2 {
                         for lane in 0..LANES {
                             let u = ((words[2 * pair][lane] >> 8) as i32 as f32 + 0.5) * (1.0 / 16_777_216.0);
                             let v = (words[2 * pair + 1][lane] >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
                             let radius = (-2.0 * ln(u)).sqrt();
                             let (cos, sin) = cos_sin_turn(v);
-                            values[2 * pair][lane] = radius * cos;
-                            values[2 * pair + 1][lane] = radius * sin;
+                            values[2 * pair * LANES + lane] = radius * cos;
+                            values[(2 * pair + 1) * LANES + lane] = radius * sin;
                         }
                     }
-                    let values = values.as_flattened();
-                    let end = len.min(start + values.len());
-                    out[start..end].copy_from_slice(&values[..end - start]);
+                    values
                 },
             );
         },
@@ -79,22 +78,19 @@ pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
     vectorized(
         #[inline(always)]
         || {
-            let len = out.len();
-            blocks(
+            fill(
                 key,
                 place,
-                len,
-                16,
+                out,
                 #[inline(always)]
-                |start, words| {
+                |words| {
                     let mut values = [0u8; 16 * LANES];
                     for lane in 0..LANES {
                         for (w, word) in words.iter().enumerate() {
                             values[16 * lane + 4 * w..][..4].copy_from_slice(&word[lane].to_le_bytes());
                         }
                     }
-                    let end = len.min(start + values.len());
-                    out[start..end].copy_from_slice(&values[..end - start]);
+                    values
                 },
             );
         },
