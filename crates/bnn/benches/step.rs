@@ -14,12 +14,12 @@ use qbnn_bnn::nn::gemm::{View, matmul};
 use qbnn_bnn::nn::linear::Linear;
 use qbnn_bnn::nn::network::Op;
 use qbnn_bnn::nn::pass::BLOCK;
-use qbnn_bnn::train::{Event, train};
+use qbnn_bnn::profile::{Part, Profile};
+use qbnn_bnn::step::Steps;
 use qbnn_bnn::{
     Checkpoint, Estimator, Images, Network, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData,
     TrainSettings,
 };
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 const BATCH: usize = 128;
@@ -75,16 +75,19 @@ fn bare(net: &Network, images: usize, buffers: &mut [Vec<f32>; 3]) -> f64 {
 }
 
 /// Seconds of each step of a short training.
-fn steps(mut checkpoint: Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
-    let (mut times, mut last) = (Vec::new(), Instant::now());
-    let mut observe = |event: &Event| {
-        if let Event::Step { .. } = event {
-            times.push(last.elapsed().as_secs_f64());
+fn steps(mut checkpoint: Checkpoint, data: &TrainData<'_>, profile: &mut Profile) -> Vec<f64> {
+    let mut steps = Steps::new(&checkpoint, *data);
+    let order: Vec<u32> = (0..data.pairs.len() as u32).collect();
+    let mut times = Vec::new();
+    for (i, pairs) in order.chunks(BATCH).enumerate() {
+        if i == 3 {
+            steps.profile = Profile::default();
         }
-        last = Instant::now();
-        ControlFlow::Continue(())
-    };
-    train(&mut checkpoint, data, &mut observe, &mut |_| Ok(())).unwrap();
+        let start = Instant::now();
+        steps.step(&mut checkpoint, pairs, i as u64, 100);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    profile.add(&steps.profile);
     times.split_off(3)
 }
 
@@ -102,8 +105,10 @@ fn main() {
     let data = TrainData { images, pairs: &pairs, noise: 0.05, validation: none, validation_labels: &[] };
     println!("batch {BATCH}, one thread, median of {ROUNDS} rounds of {STEPS} steps");
     println!("{:<36} {:>9} {:>9} {:>9} {:>7}", "", "steps/s", "step ms", "bare ms", "ratio");
-    for name in ["lenet5", "mlp"] {
-        let spec = NetworkSpec::named(name, 10).unwrap();
+    for name in
+        std::env::args().nth(1).filter(|a| !a.starts_with("-")).map_or(vec!["lenet5".into(), "mlp".into()], |a| vec![a])
+    {
+        let spec = NetworkSpec::named(&name, 10).unwrap();
         let start = |estimator| {
             let train = TrainSettings { epochs: 1, estimator, ..TrainSettings::default() };
             Checkpoint::new(&spec, SHAPE, 10, Normalisation { mean: 0.13, std: 0.31 }, 1, train).unwrap()
@@ -118,8 +123,9 @@ fn main() {
         for (row, checkpoint) in rows {
             let (mut step, mut whole, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
             let mut buffers = Default::default();
+            let mut profile = Profile::default();
             for _ in 0..ROUNDS {
-                step.push(median(steps(checkpoint.clone(), &data)));
+                step.push(median(steps(checkpoint.clone(), &data, &mut profile)));
                 for (images, times) in [(BATCH, &mut whole), (BLOCK, &mut blocks)] {
                     times.push(median((0..9).map(|_| bare(checkpoint.net(), images, &mut buffers)).collect()));
                 }
@@ -128,6 +134,10 @@ fn main() {
             let label = format!("{name} {row}");
             let (rate, ratio) = (1.0 / step, step / bare);
             println!("{label:<36} {rate:>9.1} {:>9.3} {:>9.3} {ratio:>6.2}x", step * 1e3, bare * 1e3);
+            for (part, name) in Part::ALL {
+                print!("{name} {:.3}  ", profile.seconds(part) * 1e3 / (ROUNDS * (STEPS - 3)) as f64);
+            }
+            println!();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The guide: the posterior, and the quantizers through which it is drawn. The network knows of neither.
 
 use crate::error::BnnError;
-use crate::math::vectorized;
+use crate::fused;
 use crate::nn::Network;
 use crate::nn::pass::{FloatSites, Gradient, PassNoise, Sites, Weights};
 use crate::noise;
@@ -83,7 +83,8 @@ impl Guide {
         bytes
     }
 
-    /// Works out the posterior as stored: to be called after every change of the guide.
+    /// Works out the posterior as stored: to be called after every change of the guide. (A plain draw in float reads the
+    /// posterior itself and needs none of it.)
     pub fn store(&self, net: &Network, into: &mut Drawn) {
         match &self.quantizers {
             None => {
@@ -103,27 +104,17 @@ impl Guide {
                 jq.draw(net, mu, sigma, key, place, memory);
             }
             None => {
-                memory.weights.resize(mu.len(), 0.0);
-                memory.noise.resize(mu.len(), 0.0);
-                for (i, tensor) in net.tensors.iter().enumerate() {
-                    let place = Place { purpose: purpose + noise::purpose::WEIGHTS, tensor: i as u32, draw };
-                    noise::normal(key, place, &mut memory.noise[tensor.range.clone()]);
-                }
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        let posterior = mu.iter().zip(sigma.iter());
-                        for ((w, &e), (&m, &s)) in memory.weights.iter_mut().zip(&memory.noise).zip(posterior) {
-                            *w = m + s * e;
-                        }
-                    },
-                );
+                let place = Place { purpose: purpose + noise::purpose::WEIGHTS, tensor: 0, draw };
+                fused::draw(net, &self.posterior, key, place, &mut memory.weights, &mut memory.noise);
             }
         }
     }
 
-    /// Prepares a training step's draw as its estimator wants it.
+    /// Prepares a training step's draw, or what its estimator wants instead.
     pub fn draw_for(&self, net: &Network, estimator: Estimator, key: [u32; 2], step: u32, into: &mut Drawn) {
+        if !self.is_fused(estimator) {
+            self.store(net, into);
+        }
         match estimator {
             Estimator::WeightDraw => self.draw(net, key, 0, step, into),
             Estimator::LocalReparameterization => {
@@ -137,6 +128,11 @@ impl Guide {
                 draw.weights.iter_mut().zip(mu).for_each(|(w, m)| *w -= *m);
             }
         }
+    }
+
+    /// Whether a step of training goes through [`fused::update`].
+    pub fn is_fused(&self, estimator: Estimator) -> bool {
+        self.quantizers.is_none() && estimator == Estimator::WeightDraw
     }
 
     /// The activations' sites.
@@ -208,6 +204,11 @@ impl Guide {
 }
 
 impl Drawn {
+    /// The noise of the draw, flat.
+    pub fn noise(&self) -> &[f32] {
+        &self.draw.noise
+    }
+
     /// The drawn weights, flat.
     pub fn weights(&self) -> &[f32] {
         &self.draw.weights

@@ -6,8 +6,10 @@
 
 pub mod checkpoint;
 pub mod error;
+pub mod fused;
 pub mod guide;
 pub mod likelihood;
+pub mod load;
 pub mod math;
 pub mod nn;
 pub mod noise;
@@ -15,9 +17,11 @@ pub mod optim;
 pub mod posterior;
 pub mod predict;
 pub mod prior;
+pub mod profile;
 pub mod quant;
 pub mod sets;
 pub mod settings;
+pub mod step;
 pub mod train;
 
 pub use checkpoint::Checkpoint;

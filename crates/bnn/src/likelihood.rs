@@ -1,5 +1,7 @@
 //! The categorical likelihood: softmax of the logits, and its negative logarithm with gradient.
 
+use crate::math::{exp, vectorized};
+
 /// Softmax of the first images of a block of `batch`, as many as `probabilities` has room for: logits `[class][image]`
 /// to probabilities `[image][class]`.
 pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f32]) {
@@ -15,26 +17,36 @@ pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f32]) {
     }
 }
 
-/// Negative log-likelihood of `labels` summed over a block (nats); `gradient` (`[class][image]`, overwritten) is that
-/// of the sum times `scale`.
-pub fn negative_log_likelihood(logits: &[f32], labels: &[u8], scale: f32, gradient: &mut [f32]) -> f64 {
-    let batch = labels.len();
+/// Negative log-likelihood of `labels`, those of the first images of a block of `batch`, summed (nats); `gradient`
+/// (`[class][image]`, overwritten) is that of the sum times `scale`, zero for the other images.
+pub fn negative_log_likelihood(logits: &[f32], batch: usize, labels: &[u8], scale: f32, gradient: &mut [f32]) -> f64 {
     let classes = logits.len() / batch;
+    let (mut top, mut sum) = (vec![f32::NEG_INFINITY; batch], vec![0.0f32; batch]);
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in logits.chunks_exact(batch) {
+                top.iter_mut().zip(row).for_each(|(top, &x)| *top = if x > *top { x } else { *top });
+            }
+            for (row, e) in logits.chunks_exact(batch).zip(gradient.chunks_exact_mut(batch)) {
+                for ((e, &x), (top, sum)) in e.iter_mut().zip(row).zip(top.iter().zip(&mut sum)) {
+                    *e = exp(x - top);
+                    *sum += *e;
+                }
+            }
+            for e in gradient.chunks_exact_mut(batch) {
+                e.iter_mut().zip(&sum).for_each(|(e, sum)| *e *= scale / sum);
+            }
+        },
+    );
     let mut total = 0.0f64;
     for (image, &label) in labels.iter().enumerate() {
-        let top = (0..classes).map(|c| logits[c * batch + image]).fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for c in 0..classes {
-            let e = (logits[c * batch + image] - top).exp();
-            gradient[c * batch + image] = e;
-            sum += e;
-        }
-        for c in 0..classes {
-            let target = if c == label as usize { 1.0 } else { 0.0 };
-            let g = &mut gradient[c * batch + image];
-            *g = scale * (*g / sum - target);
-        }
-        total += (sum.ln() + top - logits[label as usize * batch + image]) as f64;
+        let at = label as usize * batch + image;
+        gradient[at] -= scale;
+        total += (sum[image].ln() + top[image] - logits[at]) as f64;
+    }
+    for class in 0..classes {
+        gradient[class * batch + labels.len()..(class + 1) * batch].fill(0.0);
     }
     total
 }
@@ -51,7 +63,7 @@ mod tests {
         softmax(&logits, 1, &mut p);
         assert!((p[0] - 0.25).abs() < 1e-6 && (p[1] - 0.75).abs() < 1e-6);
         let mut g = [0.0; 2];
-        let nll = negative_log_likelihood(&logits, &[0], 2.0, &mut g);
+        let nll = negative_log_likelihood(&logits, 1, &[0], 2.0, &mut g);
         assert!((nll - 4f64.ln()).abs() < 1e-6);
         assert!((g[0] + 1.5).abs() < 1e-6 && (g[1] - 1.5).abs() < 1e-6);
     }

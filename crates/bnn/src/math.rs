@@ -14,23 +14,38 @@ pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
 }
 
+/// `into += from`
+pub fn add(into: &mut [f32], from: &[f32]) {
+    vectorized(
+        #[inline(always)]
+        || into.iter_mut().zip(from).for_each(|(a, b)| *a += b),
+    );
+}
+
 /// The nearest integer, ties to even, for |x| < 2^22.
 #[inline(always)]
 pub fn round(x: f32) -> f32 {
     (x + ROUNDER) - ROUNDER
 }
 
+/// [`round`], and the same as an integer: it lies in the low bits of the sum. (A cast would saturate, lane by lane.)
+#[inline(always)]
+fn round_both(x: f32) -> (f32, i32) {
+    let sum = x + ROUNDER;
+    (sum - ROUNDER, sum.to_bits().wrapping_sub(ROUNDER.to_bits()) as i32)
+}
+
 /// e^x, x clamped to [-87, 88].
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
-    let n = round(x * LOG2_E);
+    let (n, exponent) = round_both(x * LOG2_E);
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let mut p = 1.0 / 720.0;
     for c in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = p * r + c;
     }
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    p * f32::from_bits(((exponent + 127) as u32) << 23)
 }
 
 /// Natural logarithm of a positive normal number.
@@ -53,12 +68,11 @@ pub fn ln(x: f32) -> f32 {
 /// Cosine and sine of a full turn times `v`, v in [0, 1].
 #[inline(always)]
 pub fn cos_sin_turn(v: f32) -> (f32, f32) {
-    let quarter = round(v * 4.0);
+    let (quarter, q) = round_both(v * 4.0);
     let t = (v - quarter * 0.25) * TAU;
     let t2 = t * t;
-    let sin = t * (1.0 + t2 * (-1.0 / 6.0 + t2 * (1.0 / 120.0 + t2 * (-1.0 / 5040.0 + t2 / 362_880.0))));
-    let cos = 1.0 + t2 * (-0.5 + t2 * (1.0 / 24.0 + t2 * (-1.0 / 720.0 + t2 / 40_320.0)));
-    let q = quarter as i32;
+    let sin = t * (1.0 + t2 * (-1.0 / 6.0 + t2 * (1.0 / 120.0 + t2 * (-1.0 / 5040.0 + t2 * (1.0 / 362_880.0)))));
+    let cos = 1.0 + t2 * (-0.5 + t2 * (1.0 / 24.0 + t2 * (-1.0 / 720.0 + t2 * (1.0 / 40_320.0))));
     let (c, s) = if q & 1 == 0 { (cos, sin) } else { (sin, cos) };
     let c = if (q + 1) & 2 == 0 { c } else { -c };
     let s = if q & 2 == 0 { s } else { -s };

@@ -33,37 +33,60 @@ const LANES: usize = 16;
 fn fill<T: Copy, const N: usize>(
     key: [u32; 2],
     place: Place,
+    first: u32,
     out: &mut [T],
     make: impl Fn([[u32; LANES]; 4]) -> [T; N],
 ) {
-    let mut block = 0u32;
-    for chunk in out.chunks_mut(N) {
-        let values = make(block_lanes::<LANES>(key, place, block));
-        chunk.copy_from_slice(&values[..chunk.len()]);
+    let mut block = first;
+    let mut chunks = out.chunks_exact_mut(N);
+    for chunk in &mut chunks {
+        // A whole chunk is copied as a value, not by a call.
+        if let Some(chunk) = chunk.first_chunk_mut::<N>() {
+            *chunk = make(block_lanes::<LANES>(key, place, block));
+        }
         block = block.wrapping_add(LANES as u32);
+    }
+    let rest = chunks.into_remainder();
+    if !rest.is_empty() {
+        let values = make(block_lanes::<LANES>(key, place, block));
+        rest.copy_from_slice(&values[..rest.len()]);
     }
 }
 
-/// Fills `out` with standard normal numbers (Box and Muller's transform of 24-bit uniforms).
+/// Numbers that [`normal`] makes at a time: a stretch of them may begin at every multiple.
+pub const STRETCH: usize = 8 * LANES;
+
+/// Fills `out` with standard normal numbers: Box and Muller's transform, two numbers of each 32-bit word. Its halves
+/// give radius and angle in 65,536 steps each: fine enough for every moment that training could notice, with a largest
+/// number of 4.9, at half the price of the generator.
 pub fn normal(key: [u32; 2], place: Place, out: &mut [f32]) {
+    normal_from(key, place, 0, out);
+}
+
+/// As [`normal`], from number `first` (a multiple of [`STRETCH`]) on.
+pub fn normal_from(key: [u32; 2], place: Place, first: usize, out: &mut [f32]) {
+    const STEP: f32 = 1.0 / 65_536.0;
+    debug_assert!(first.is_multiple_of(STRETCH), "a stretch begins in the middle");
+    let first = (first / 8) as u32;
     vectorized(
         #[inline(always)]
         || {
             fill(
                 key,
                 place,
+                first,
                 out,
                 #[inline(always)]
                 |words| {
-                    let mut values = [0.0f32; 4 * LANES];
-                    for pair in 0..2 {
+                    let mut values = [0.0f32; STRETCH];
+                    for (words, values) in words.iter().zip(values.as_chunks_mut::<{ 2 * LANES }>().0) {
                         for lane in 0..LANES {
-                            let u = ((words[2 * pair][lane] >> 8) as i32 as f32 + 0.5) * (1.0 / 16_777_216.0);
-                            let v = (words[2 * pair + 1][lane] >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
+                            let u = ((words[lane] >> 16) as i32 as f32 + 0.5) * STEP;
+                            let v = (words[lane] & 0xffff) as i32 as f32 * STEP;
                             let radius = (-2.0 * ln(u)).sqrt();
                             let (cos, sin) = cos_sin_turn(v);
-                            values[2 * pair * LANES + lane] = radius * cos;
-                            values[(2 * pair + 1) * LANES + lane] = radius * sin;
+                            values[lane] = radius * cos;
+                            values[LANES + lane] = radius * sin;
                         }
                     }
                     values
@@ -81,6 +104,7 @@ pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
             fill(
                 key,
                 place,
+                0,
                 out,
                 #[inline(always)]
                 |words| {

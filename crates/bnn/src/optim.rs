@@ -22,21 +22,40 @@ impl Adam {
 
     /// Moves `parameters` against `gradient`; `step` counts from 0.
     pub fn update(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f32, step: u64) {
-        let t = (step + 1).min(i32::MAX as u64) as i32;
-        let correction = (1.0 - (BETA.1 as f64).powi(t)).sqrt() as f32;
-        let rate = rate * correction / (1.0 - (BETA.0 as f64).powi(t)) as f32;
-        let epsilon = EPSILON * correction;
+        let rates = Rates::new(rate, step);
         let moments = self.first.iter_mut().zip(&mut self.second);
         vectorized(
             #[inline(always)]
             || {
                 for ((p, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
-                    *m = BETA.0 * *m + (1.0 - BETA.0) * g;
-                    *v = BETA.1 * *v + (1.0 - BETA.1) * g * g;
-                    *p -= rate * *m / (v.sqrt() + epsilon);
+                    rates.apply(p, g, m, v);
                 }
             },
         );
+    }
+}
+
+/// Adam's constants at one step, its corrections for the moments' start at zero worked in.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    rate: f32,
+    epsilon: f32,
+}
+
+impl Rates {
+    /// Of a step that counts from 0.
+    pub fn new(rate: f32, step: u64) -> Self {
+        let t = (step + 1).min(i32::MAX as u64) as i32;
+        let correction = (1.0 - (BETA.1 as f64).powi(t)).sqrt() as f32;
+        Rates { rate: rate * correction / (1.0 - (BETA.0 as f64).powi(t)) as f32, epsilon: EPSILON * correction }
+    }
+
+    /// Moves one parameter `p` with moments `m` and `v` against its gradient `g`.
+    #[inline(always)]
+    pub fn apply(self, p: &mut f32, g: f32, m: &mut f32, v: &mut f32) {
+        *m = BETA.0 * *m + (1.0 - BETA.0) * g;
+        *v = BETA.1 * *v + (1.0 - BETA.1) * g * g;
+        *p -= self.rate * *m / (v.sqrt() + self.epsilon);
     }
 }
 

@@ -3,21 +3,13 @@
 use crate::error::BnnError;
 use crate::guide::{Drawn, Guide};
 use crate::likelihood::softmax;
+use crate::load::fill;
 use crate::nn::Network;
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::noise::purpose;
 use crate::sets::{Images, Normalisation};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
-
-/// Copies images into the first columns of a block's input, `[pixel][image]` of `batch` columns.
-pub(crate) fn fill(input: &mut [f32], batch: usize, images: &[&[u8]], table: &[f32; 256]) {
-    for (b, image) in images.iter().enumerate() {
-        for (slot, &pixel) in input[b..].iter_mut().step_by(batch).zip(*image) {
-            *slot = table[pixel as usize];
-        }
-    }
-}
 
 /// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `None` if `progress` said
 /// stop; it is told (draws done, draws in all).
@@ -41,7 +33,7 @@ pub fn predict(
     if samples == 0 {
         return Err(BnnError::setting("samples", 0, "it must be at least 1"));
     }
-    let (key, table) = (qbnn_core::noise::key(seed), normalisation.table());
+    let key = qbnn_core::noise::key(seed);
     let classes = net.classes();
     let sites = guide.sites();
     let mut drawn = Drawn::default();
@@ -55,15 +47,12 @@ pub fn predict(
         let weights = Weights::Drawn(drawn.weights());
         out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {
             let batch = out.len() / classes;
-            let members: [&[u8]; BLOCK] =
-                std::array::from_fn(|i| if i < batch { images.get(block * BLOCK + i) } else { &[][..] });
+            let members: Vec<&[u8]> = (0..batch).map(|i| images.get(block * BLOCK + i)).collect();
             // Always a whole block: a narrower product sums in another order, and an image's last bits would depend on
             // how many others came with it. What the columns past `batch` hold is computed and dropped.
-            let input = tape.input(net, BLOCK);
-            input.fill(0.0);
-            fill(input, BLOCK, &members[..batch], &table);
+            fill(tape.input(net), &members, normalisation);
             tape.forward(net, weights, &*sites);
-            softmax(tape.logits(), BLOCK, out);
+            softmax(tape.logits(net), BLOCK, out);
         });
         if progress(s + 1, samples).is_break() {
             return Ok(None);

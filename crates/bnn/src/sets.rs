@@ -14,9 +14,10 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// The input of every pixel value.
-    pub fn table(self) -> [f32; 256] {
-        std::array::from_fn(|pixel| (pixel as f32 / 255.0 - self.mean) / self.std)
+    /// The input of a pixel value.
+    #[inline(always)]
+    pub fn value(self, pixel: u8) -> f32 {
+        (pixel as f32 * (1.0 / 255.0) - self.mean) * (1.0 / self.std)
     }
 }
 

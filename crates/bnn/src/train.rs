@@ -6,20 +6,17 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
-use crate::guide::{Drawn, GuideGradient};
-use crate::likelihood::negative_log_likelihood;
-use crate::nn::Network;
-use crate::nn::pass::{BLOCK, Gradient, PassNoise, Tape};
+use crate::guide::Drawn;
+use crate::load::Loader;
+use crate::nn::pass::{BLOCK, PassNoise, Tape};
 use crate::noise::{self, purpose};
-use crate::optim::cosine;
-use crate::predict::{fill, predict};
-use crate::prior::{Prior, WeightedPrior};
+use crate::predict::predict;
 use crate::quant::Jq;
 use crate::quant::activation::calibrate;
 use crate::sets::TrainData;
 use crate::settings::{Estimator, QuantizeSettings};
-use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
-use rayon::prelude::*;
+use crate::step::Steps;
+use qbnn_core::noise::Place;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -74,103 +71,7 @@ pub enum Outcome {
     Stopped,
 }
 
-/// Memory of one block of a step.
-#[derive(Default)]
-struct Block {
-    tape: Tape,
-    gradient: Gradient,
-    logits: Vec<f32>,
-    bytes: Vec<u8>,
-    labels: Vec<u8>,
-    nll: f64,
-}
-
-/// Everything a step needs besides the checkpoint.
-#[derive(Default)]
-pub struct Workspace {
-    blocks: Vec<Block>,
-    drawn: Drawn,
-    batch: Gradient,
-    gradient: GuideGradient,
-}
-
-/// Copies a block's images into a tape, with each pair's own noise.
-fn load(net: &Network, key: [u32; 2], data: &TrainData<'_>, table: &[f32; 256], pairs: &[u32], block: &mut Block) {
-    let members: [&[u8]; BLOCK] =
-        std::array::from_fn(|i| pairs.get(i).map_or(&[][..], |&p| data.images.get(data.pairs[p as usize].0 as usize)));
-    let input = block.tape.input(net, pairs.len());
-    fill(input, pairs.len(), &members[..pairs.len()], table);
-    block.labels.clear();
-    block.labels.extend(pairs.iter().map(|&p| data.pairs[p as usize].1));
-    if data.noise > 0.0 {
-        let scale = data.noise / (1u32 << GAUSSIAN_FRACTION_BITS) as f32;
-        let levels: [f32; 256] = std::array::from_fn(|i| GAUSSIAN[i] as f32 * scale);
-        block.bytes.resize(net.input.len(), 0);
-        for (b, &pair) in pairs.iter().enumerate() {
-            noise::bytes(key, Place { purpose: purpose::PIXELS, tensor: 0, draw: pair }, &mut block.bytes);
-            for (slot, &byte) in input[b..].iter_mut().step_by(pairs.len()).zip(&block.bytes) {
-                *slot += levels[byte as usize];
-            }
-        }
-    }
-}
-
-/// Mean NLL of a step and KL in nats.
-struct Loss {
-    nll: f64,
-    kl: f64,
-}
-
-/// One step of gradient on `pairs`; the optimizer has not moved yet.
-fn gradient(
-    checkpoint: &Checkpoint,
-    data: &TrainData<'_>,
-    table: &[f32; 256],
-    pairs: &[u32],
-    step: u64,
-    kl_scale: f32,
-    work: &mut Workspace,
-) -> Loss {
-    let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    let estimator = checkpoint.estimator();
-    let key = qbnn_core::noise::key(checkpoint.seed);
-    guide.store(net, &mut work.drawn);
-    guide.draw_for(net, estimator, key, step as u32, &mut work.drawn);
-    let sites = guide.sites();
-    let drawn = &work.drawn;
-    let second = estimator != Estimator::WeightDraw;
-    let count = pairs.len().div_ceil(BLOCK);
-    if work.blocks.len() < count {
-        work.blocks.resize_with(count, Block::default);
-    }
-    let scale = 1.0 / pairs.len() as f32;
-    work.blocks[..count].par_iter_mut().zip(pairs.par_chunks(BLOCK)).enumerate().for_each(|(i, (block, pairs))| {
-        load(net, key, data, table, pairs, block);
-        let weights = drawn.for_pass(estimator, PassNoise { key, step: step as u32, block: i as u32 });
-        block.tape.forward(net, weights, &*sites);
-        let logits = block.tape.logits();
-        block.logits.resize(logits.len(), 0.0);
-        block.nll = negative_log_likelihood(logits, &block.labels, scale, &mut block.logits);
-        block.gradient.reset(net.parameters(), second, sites.parameters());
-        block.tape.backward(net, weights, &*sites, &block.logits, &mut block.gradient);
-    });
-    work.batch.reset(net.parameters(), second, sites.parameters());
-    let mut nll = 0.0;
-    for block in &work.blocks[..count] {
-        work.batch.add(&block.gradient);
-        nll += block.nll;
-    }
-    let kl = WeightedPrior { prior: Prior { sigma: checkpoint.train.prior_sigma }, scale: kl_scale };
-    let kl = guide.backward(net, estimator, &mut work.drawn, &work.batch, kl, &mut work.gradient);
-    Loss { nll: nll / pairs.len() as f64, kl }
-}
-
 impl Checkpoint {
-    /// The estimator of this phase: a quantized draw is not Gaussian and has only one.
-    fn estimator(&self) -> Estimator {
-        if self.quantize.is_some() { Estimator::WeightDraw } else { self.train.estimator }
-    }
-
     /// The float network `float`, its grids calibrated on its posterior and on training images (PTQ).
     ///
     /// # Errors
@@ -196,18 +97,19 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
     let key = qbnn_core::noise::key(float.seed);
     let order = noise::permutation(key, Place { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
     let mut values = vec![Vec::new(); net.activations.len()];
-    let (mut block, mut drawn) = (Block::default(), Drawn::default());
-    float.guide().store(net, &mut drawn);
+    let loader = Loader::new(*data, float.normalisation, float.seed);
+    let (mut tape, mut labels, mut drawn) = (Tape::default(), Vec::new(), Drawn::default());
     let sites = float.guide().sites();
     for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
-        load(net, key, data, &float.normalisation.table(), pairs, &mut block);
+        loader.load(pairs, tape.input(net), &mut labels);
         let weights = drawn.for_pass(Estimator::WeightDraw, PassNoise { key, step: 0, block: 0 });
-        block.tape.forward(net, weights, &*sites);
+        tape.forward(net, weights, &*sites);
         for (at, node) in net.nodes.iter().enumerate() {
             if let Op::Activation { site, .. } = node.op {
-                let all = block.tape.value(at);
-                values[site].extend(all.iter().step_by(all.len().div_ceil(KEPT)).copied());
+                let all = tape.value(net, at);
+                let images = all.chunks_exact(BLOCK).flat_map(|run| &run[..pairs.len()]);
+                values[site].extend(images.step_by(all.len().div_ceil(KEPT)).copied());
             }
         }
     }
@@ -235,8 +137,7 @@ pub fn train(
     let steps = data.pairs.len().div_ceil(batch) as u64;
     let total = steps * epochs as u64;
     let key = qbnn_core::noise::key(checkpoint.seed);
-    let table = checkpoint.normalisation.table();
-    let mut work = Workspace::default();
+    let mut steps_of = Steps::new(checkpoint, *data);
     while !checkpoint.finished() {
         let epoch = checkpoint.epoch;
         let phase = u32::from(checkpoint.quantize.is_some());
@@ -245,15 +146,12 @@ pub fn train(
         let (started, mut nll_sum, mut kl) = (Instant::now(), 0.0, 0.0);
         for (i, pairs) in order.chunks(batch).enumerate() {
             let step = epoch as u64 * steps + i as u64;
-            let kl_weight = checkpoint.kl_weight(step, total);
-            let kl_scale = kl_weight / data.pairs.len() as f32;
-            let loss = gradient(checkpoint, data, &table, pairs, step, kl_scale, &mut work);
+            let loss = steps_of.step(checkpoint, pairs, step, total);
             if !(loss.nll + loss.kl).is_finite() {
                 return Err(BnnError::Diverged { loss: loss.nll + loss.kl, epoch: epoch + 1, step });
             }
-            checkpoint.update(&work.gradient, step, total);
             nll_sum += loss.nll * pairs.len() as f64;
-            kl = loss.kl / data.pairs.len() as f64;
+            kl = loss.kl;
             let event = Event::Step {
                 epoch: epoch + 1,
                 epochs,
@@ -261,7 +159,7 @@ pub fn train(
                 steps,
                 nll: loss.nll,
                 kl,
-                kl_weight: kl_weight as f64,
+                kl_weight: loss.kl_weight,
             };
             if observer(&event).is_break() {
                 return Ok(Outcome::Stopped);
@@ -286,25 +184,6 @@ pub fn train(
         }
     }
     Ok(Outcome::Finished)
-}
-
-impl Checkpoint {
-    /// KL weight of a step: risen linearly over the warm-up; fine-tuning has none.
-    fn kl_weight(&self, step: u64, total: u64) -> f32 {
-        let warmup = self.train.kl_warmup as f64 * total as f64;
-        let share = if self.quantize.is_some() || warmup <= 0.0 { 1.0 } else { ((step + 1) as f64 / warmup).min(1.0) };
-        self.train.kl_weight * share as f32
-    }
-
-    /// Moves everything learned by one step of Adam.
-    fn update(&mut self, gradient: &GuideGradient, step: u64, total: u64) {
-        let rate = self.quantize.as_ref().map_or(self.train.learning_rate, |q| q.learning_rate) * cosine(step, total);
-        self.mu_adam.update(&mut self.guide.posterior.mu, &gradient.mu, rate, step);
-        self.sigma_adam.update(&mut self.guide.posterior.log_sigma, &gradient.log_sigma, rate, step);
-        if let Some(jq) = &mut self.guide.quantizers {
-            self.learned_adam.update(&mut jq.learned, &gradient.learned, rate, step);
-        }
-    }
 }
 
 /// Accuracy and NLL (nats) on the validation images.

@@ -1,9 +1,10 @@
 //! Layers and small networks against PyTorch: the values in `golden/nn.json` come from `golden/make_nn.py`.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
-use qbnn_bnn::nn::linear::Patches;
+mod block;
+
 use qbnn_bnn::nn::network::Op;
-use qbnn_bnn::nn::pass::{FloatSites, Gradient, Tape, Weights};
+use qbnn_bnn::nn::pass::{BLOCK, Tape, Weights};
 use qbnn_bnn::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use serde_json::Value;
 
@@ -70,22 +71,19 @@ fn check(case: &Value) {
     let weights = Weights::Drawn(&parameters);
     let x = batch_innermost(&floats(&case["input"]), batch);
     let mut tape = Tape::default();
-    tape.input(&net, batch).copy_from_slice(&x);
-    tape.forward(&net, weights, &FloatSites);
-    close(&format!("{name}: output"), tape.logits(), &want);
+    let logits = block::logits(&mut tape, &net, weights, &x, batch);
+    close(&format!("{name}: output"), &logits, &want);
 
     let upstream = if case["labels"].is_null() {
         batch_innermost(&floats(&case["upstream"]), batch)
     } else {
         let labels: Vec<usize> = floats(&case["labels"]).iter().map(|&v| v as usize).collect();
-        let (loss, gradient) = cross_entropy(tape.logits(), &labels);
+        let (loss, gradient) = cross_entropy(&logits, &labels);
         let wanted = case["loss"].as_f64().unwrap();
         assert!((loss - wanted).abs() < TOLERANCE * wanted, "{name}: loss {loss}, PyTorch has {wanted}");
         gradient
     };
-    let mut gradient = Gradient::default();
-    gradient.reset(net.parameters(), false, 0);
-    tape.backward(&net, weights, &FloatSites, &upstream, &mut gradient);
+    let gradient = block::gradient(&mut tape, &net, weights, &upstream, batch);
     for tensor in &net.tensors {
         let want = floats(&case["gradients"][&tensor.name]);
         close(&format!("{name}: gradient of {}", tensor.name), &gradient.first[tensor.range.clone()], &want);
@@ -94,17 +92,18 @@ fn check(case: &Value) {
     // A pass leaves out the gradient of the image: ask the layer itself.
     if single {
         let want = batch_innermost(&floats(&case["input_gradient"]), batch);
-        let mut dx = vec![0.0; x.len()];
+        let (wide_x, upstream) = (block::widen(&x, batch), block::widen(&upstream, batch));
+        let mut dx = vec![f32::NAN; wide_x.len()];
         match &net.nodes[0].op {
             Op::Linear { map, weight, .. } => {
                 let w = &parameters[net.tensors[*weight].range.clone()];
-                map.backward_input(w, &upstream, &mut dx, batch, &mut Patches::default());
+                map.backward_input(w, &upstream, &mut dx, false);
             }
-            Op::Pool(pool) => pool.backward(&x, tape.value(0), &upstream, &mut dx, batch),
-            Op::Activation { function, .. } => function.backward(&x, &upstream, &mut dx),
+            Op::Pool(pool) => pool.backward(&wide_x, tape.value(&net, 0), &upstream, &mut dx, BLOCK),
+            Op::Activation { function, .. } => function.backward(&wide_x, &upstream, &mut dx),
             Op::Flatten | Op::Add { .. } => panic!("{name}: not a case of one layer"),
         }
-        close(&format!("{name}: gradient of the input"), &dx, &want);
+        close(&format!("{name}: gradient of the input"), &block::narrow(&dx, batch), &want);
     }
 }
 

@@ -1,14 +1,13 @@
-//! Dense and convolution against seven nested loops: forward, both backwards, sizes that split into tiles.
+//! Dense and convolution against seven nested loops: forward, both backwards, sizes around every tile's edge.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
 mod random;
 
 use qbnn_bnn::nn::Shape;
-use qbnn_bnn::nn::linear::{Conv, Linear, Patches};
+use qbnn_bnn::nn::buffer::Buffer;
+use qbnn_bnn::nn::kernel::RUN;
+use qbnn_bnn::nn::linear::{Conv, Linear, dense_weights, turn};
 use random::Random;
-
-/// Patches of a tile, in floats: a copy of the private constant, to say which shapes split.
-const TILE_FLOATS: usize = 64 * 1024;
 
 /// A sum in f64 beside the sum of its terms' sizes, which bounds what f32 may lose.
 #[derive(Clone, Copy, Default)]
@@ -84,32 +83,36 @@ fn close(what: &str, about: &str, got: &[f32], want: &[Sum]) {
     }
 }
 
-/// All three against the loops. `patches` comes from the maps before, with what they left in it.
-fn check(about: &str, map: &Linear, batch: usize, random: &mut Random, patches: &mut Patches) {
+/// All three against the loops. `padded` comes from the maps before, with what they left in it.
+fn check(map: &Linear, random: &mut Random, padded: &mut Buffer) {
+    let about = format!("{map:?}");
     let (inputs, outputs) = sizes(map);
-    let w = random.values(map.weights());
-    let x = random.values(inputs * batch);
-    let dy = random.values(outputs * batch);
-    // What a forward pass finds in its output does not matter; the backward ones add to what they find.
-    let mut y = vec![f32::NAN; outputs * batch];
-    let mut dw = random.values(w.len());
-    let mut dx = random.values(x.len());
+    let (w, bias) = (random.values(map.weights()), random.values(map.channels()));
+    let (x, dy) = (random.values(inputs * RUN), random.values(outputs * RUN));
+    // What a pass finds in what it overwrites does not matter.
+    let (mut y, mut dw, mut dx) = (vec![f32::NAN; dy.len()], vec![f32::NAN; w.len()], vec![f32::NAN; x.len()]);
+    let mut added = random.values(x.len());
 
-    let mut want_y = vec![Sum::default(); y.len()];
-    let mut want_dw: Vec<Sum> = dw.iter().map(|&v| Sum::of(v)).collect();
-    let mut want_dx: Vec<Sum> = dx.iter().map(|&v| Sum::of(v)).collect();
-    products(map, batch, |at_w, at_x, at_y| {
+    let per_channel = dy.len() / bias.len();
+    let mut want_y: Vec<Sum> = (0..y.len()).map(|i| Sum::of(bias[i / per_channel])).collect();
+    let mut want_dw = vec![Sum::default(); dw.len()];
+    let mut want_dx = vec![Sum::default(); dx.len()];
+    let mut want_added: Vec<Sum> = added.iter().map(|&v| Sum::of(v)).collect();
+    products(map, RUN, |at_w, at_x, at_y| {
         want_y[at_y].add(w[at_w], x[at_x]);
         want_dw[at_w].add(dy[at_y], x[at_x]);
         want_dx[at_x].add(w[at_w], dy[at_y]);
+        want_added[at_x].add(w[at_w], dy[at_y]);
     });
 
-    map.forward(&w, &x, &mut y, batch, patches);
-    close("y", about, &y, &want_y);
-    map.backward_weights(&dy, &x, &mut dw, batch, patches);
-    close("dw", about, &dw, &want_dw);
-    map.backward_input(&w, &dy, &mut dx, batch, patches);
-    close("dx", about, &dx, &want_dx);
+    map.forward(&w, Some(&bias), &x, &mut y, padded);
+    close("y", &about, &y, &want_y);
+    map.backward_weights(&dy, &x, padded, &mut dw);
+    close("dw", &about, &dw, &want_dw);
+    map.backward_input(&w, &dy, &mut dx, false);
+    close("dx", &about, &dx, &want_dx);
+    map.backward_input(&w, &dy, &mut added, true);
+    close("dx, added", &about, &added, &want_added);
 }
 
 fn conv(input: Shape, out: usize, kernel: usize, stride: usize, padding: usize, groups: usize) -> Linear {
@@ -120,20 +123,53 @@ fn conv(input: Shape, out: usize, kernel: usize, stride: usize, padding: usize, 
 
 #[test]
 fn dense_equals_the_loops() {
-    let patches = &mut Patches::default();
-    for seed in 0..60 {
+    let padded = &mut Buffer::default();
+    for seed in 0..150 {
         let random = &mut Random(seed);
         let map = Linear::Dense { inputs: random.range(1, 90), outputs: random.range(1, 40) };
-        for batch in [1, 5, 31, 32] {
-            check(&format!("seed {seed}, batch {batch}, {map:?}"), &map, batch, random, patches);
+        check(&map, random, padded);
+    }
+}
+
+/// The weight gradient of several blocks at once, in any cut of the rows: the sum over the blocks, and the same bits
+/// whatever the cut.
+#[test]
+fn dense_weights_of_a_batch_equal_the_loops() {
+    for seed in 0..60 {
+        let random = &mut Random(500 + seed);
+        let (inputs, outputs, count) = (random.range(1, 70), random.range(1, 30), random.range(1, 5));
+        let map = Linear::Dense { inputs, outputs };
+        let blocks: Vec<(Vec<f32>, Vec<f32>)> =
+            (0..count).map(|_| (random.values(outputs * RUN), random.values(inputs * RUN))).collect();
+        let mut want = vec![Sum::default(); inputs * outputs];
+        for (dy, x) in &blocks {
+            products(&map, RUN, |at_w, at_x, at_y| want[at_w].add(dy[at_y], x[at_x]));
         }
+        let turned: Vec<Buffer> = blocks
+            .iter()
+            .map(|(_, x)| {
+                let mut turned = Buffer::default();
+                turn(x, &mut turned);
+                turned
+            })
+            .collect();
+        let pairs: Vec<(&[f32], &[f32])> = blocks.iter().zip(&turned).map(|((dy, _), x)| (&dy[..], &**x)).collect();
+        let mut whole = vec![f32::NAN; want.len()];
+        dense_weights(inputs, 0..outputs, &pairs, &mut whole);
+        close("dw", &format!("seed {seed}"), &whole, &want);
+        let cut = random.range(0, outputs);
+        let mut parts = vec![f32::NAN; want.len()];
+        let (above, below) = parts.split_at_mut(cut * inputs);
+        dense_weights(inputs, 0..cut, &pairs, above);
+        dense_weights(inputs, cut..outputs, &pairs, below);
+        assert_eq!(whole, parts, "seed {seed}: cut after {cut} of {outputs} rows");
     }
 }
 
 #[test]
 fn conv_equals_the_loops() {
-    let patches = &mut Patches::default();
-    for seed in 0..200 {
+    let padded = &mut Buffer::default();
+    for seed in 0..300 {
         let random = &mut Random(1000 + seed);
         let (groups, kernel) = (random.range(1, 3), random.range(1, 5));
         let (stride, padding) = (random.range(1, 3), random.range(0, kernel));
@@ -143,10 +179,8 @@ fn conv_equals_the_loops() {
             rows: smallest + random.range(0, 5),
             columns: smallest + random.range(0, 5),
         };
-        let map = conv(input, groups * random.range(1, 3), kernel, stride, padding, groups);
-        for batch in [1, 5, 31, 32] {
-            check(&format!("seed {seed}, batch {batch}, {map:?}"), &map, batch, random, patches);
-        }
+        let map = conv(input, groups * random.range(1, 9), kernel, stride, padding, groups);
+        check(&map, random, padded);
     }
 }
 
@@ -154,7 +188,7 @@ fn conv_equals_the_loops() {
 /// included.
 #[test]
 fn conv_at_every_edge() {
-    let (patches, random) = (&mut Patches::default(), &mut Random(7));
+    let (padded, random) = (&mut Buffer::default(), &mut Random(7));
     for kernel in 1..=5 {
         for padding in 0..=kernel + 1 {
             for stride in 1..=3 {
@@ -167,7 +201,7 @@ fn conv_at_every_edge() {
                             continue;
                         }
                         let map = conv(Shape { channels: 1, rows, columns }, 1, kernel, stride, padding, 1);
-                        check(&format!("{map:?}"), &map, 2, random, patches);
+                        check(&map, random, padded);
                     }
                 }
             }
@@ -175,31 +209,18 @@ fn conv_at_every_edge() {
     }
 }
 
+/// Channels around the tiles of the outputs, taps around those of the weight gradient: 9, 12 and 13 with wide registers,
+/// 3, 4 and 5 with narrow ones.
 #[test]
-fn conv_in_tiles_equals_the_loops() {
-    let patches = &mut Patches::default();
-    let shape = |channels, rows, columns| Shape { channels, rows, columns };
-    // The rows of a tile, and what remains for the last one, by the batch of 32 (31 where it says so).
-    let cases = [
-        ("5 rows of 12, then 2", 32, conv(shape(4, 12, 11), 5, 3, 1, 1, 1)),
-        ("3 rows of 10, then 1", 32, conv(shape(8, 10, 9), 3, 3, 1, 1, 1)),
-        ("one row, which alone fills a tile", 32, conv(shape(16, 5, 17), 3, 3, 1, 1, 1)),
-        ("groups", 32, conv(shape(8, 11, 14), 6, 3, 1, 1, 2)),
-        ("stride", 32, conv(shape(8, 23, 21), 2, 3, 2, 1, 1)),
-        ("stride and a large kernel", 31, conv(shape(3, 19, 22), 2, 5, 2, 2, 1)),
-        ("31 images", 31, conv(shape(6, 14, 14), 4, 5, 1, 0, 1)),
-    ];
-    for (i, (about, batch, map)) in cases.iter().enumerate() {
-        let Linear::Conv(c) = map else { panic!("{about}: not a convolution") };
-        let rows = (TILE_FLOATS / (map.fan_in() * c.output.columns * batch)).max(1);
-        assert!(rows < c.output.rows, "{about}: fits into one tile of {rows} rows");
-        check(about, map, *batch, &mut Random(2000 + i as u64), patches);
-    }
-    // A single image and a few, large enough to split.
-    for (batch, side) in [(1, 90), (5, 40)] {
-        let map = conv(shape(4, side, side), 2, 3, 1, 1, 1);
-        assert!(map.fan_in() * side * side * batch > TILE_FLOATS);
-        check(&format!("batch {batch}"), &map, batch, &mut Random(3000), patches);
+fn conv_around_every_tile() {
+    let (padded, random) = (&mut Buffer::default(), &mut Random(11));
+    for kernel in 1..=4 {
+        for inputs in 1..=5 {
+            for outputs in [1, 2, 3, 5, 6, 7, 8, 12, 13] {
+                let input = Shape { channels: inputs, rows: kernel + 1, columns: kernel + 2 };
+                check(&conv(input, outputs, kernel, 1, kernel / 2, 1), random, padded);
+            }
+        }
     }
 }
 

@@ -2,10 +2,13 @@
 //! add; and what is refused when a network is built.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
+mod block;
+
+use block::{gradient, logits};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use qbnn_bnn::BnnError;
-use qbnn_bnn::nn::pass::{BLOCK, FloatSites, Gradient, PassNoise, Tape, Weights};
+use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Tape, Weights};
 use qbnn_bnn::nn::{Network, NetworkSpec, Shape};
 use qbnn_bnn::noise::normal;
 use qbnn_core::noise::Place;
@@ -51,13 +54,6 @@ fn parameters(net: &Network, seed: u32) -> Vec<f32> {
         values[tensor.range.clone()].iter_mut().for_each(|v| *v *= (2.0 / tensor.fan_in as f32).sqrt());
     }
     values
-}
-
-/// Logits of `batch` images, `[class][image]`.
-fn logits(tape: &mut Tape, net: &Network, weights: Weights, x: &[f32], batch: usize) -> Vec<f32> {
-    tape.input(net, batch).copy_from_slice(x);
-    tape.forward(net, weights, &FloatSites);
-    tape.logits().to_vec()
 }
 
 /// Image `n` of `[feature][image]`.
@@ -126,24 +122,17 @@ proptest! {
         let mut tape = Tape::default();
         let x = gaussian(seed, 2, net.input.len() * batch);
         let upstream = gaussian(seed, 4, net.classes() * batch);
-        let mut whole = Gradient::default();
-        whole.reset(net.parameters(), false, 0);
-        let (mut added, mut summed) = (whole.clone(), whole.clone());
         logits(&mut tape, net, weights, &x, batch);
-        tape.backward(net, weights, &FloatSites, &upstream, &mut whole);
+        let whole = gradient(&mut tape, net, weights, &upstream, batch);
+        let mut summed = vec![0.0; net.parameters()];
         for n in 0..batch {
             logits(&mut tape, net, weights, &column(&x, batch, n), 1);
-            let mut one = Gradient::default();
-            one.reset(net.parameters(), false, 0);
-            for into in [&mut added, &mut one] {
-                tape.backward(net, weights, &FloatSites, &column(&upstream, batch, n), into);
-            }
-            summed.add(&one);
+            let one = gradient(&mut tape, net, weights, &column(&upstream, batch, n), 1);
+            summed.iter_mut().zip(&one.first).for_each(|(s, g)| *s += g);
         }
         for tensor in &net.tensors {
             let range = || tensor.range.clone();
-            assert_near(&tensor.name, &whole.first[range()], &added.first[range()], 2e-5);
-            assert_near(&tensor.name, &whole.first[range()], &summed.first[range()], 2e-5);
+            assert_near(&tensor.name, &whole.first[range()], &summed[range()], 2e-5);
         }
     }
 
@@ -158,10 +147,7 @@ proptest! {
         let run = |weights: Weights| {
             let mut tape = Tape::default();
             let y = logits(&mut tape, net, weights, &x, batch);
-            let mut gradient = Gradient::default();
-            gradient.reset(net.parameters(), weights.second(), 0);
-            tape.backward(net, weights, &FloatSites, &upstream, &mut gradient);
-            (y, gradient.first)
+            (y, gradient(&mut tape, net, weights, &upstream, batch).first)
         };
         let (y, g) = run(Weights::Drawn(&w));
         // The local one has a floor of 1e-8 under its standard deviations.

@@ -35,22 +35,34 @@ pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 
 /// Philox of `L` counters at once, words apart (`[word][lane]`): the same numbers as [`philox4x32_10`], in the shape
 /// that a vectorizing compiler wants.
+///
+/// Every word has 64 bits to itself. A product then is one instruction and its high half one shift; the low half may
+/// carry the high one along, because products read low halves only.
 #[inline(always)]
-pub fn philox_lanes<const L: usize>(mut x: [[u32; L]; 4], mut key: [u32; 2]) -> [[u32; L]; 4] {
+pub fn philox_lanes<const L: usize>(counter: [[u32; L]; 4], mut key: [u32; 2]) -> [[u32; L]; 4] {
+    const LOW: u64 = 0xffff_ffff;
+    // Loops, not `map`: that is a call, which falls out of a caller's vectorized code.
+    let mut x = [[0u64; L]; 4];
+    for (wide, word) in x.iter_mut().zip(&counter) {
+        wide.iter_mut().zip(word).for_each(|(wide, &word)| *wide = word as u64);
+    }
     for _ in 0..ROUNDS {
-        let mut y = [[0u32; L]; 4];
+        #[expect(clippy::needless_range_loop, reason = "four arrays advance together")]
         for lane in 0..L {
-            let product0 = x[0][lane] as u64 * MULTIPLIER[0] as u64;
-            let product1 = x[2][lane] as u64 * MULTIPLIER[1] as u64;
-            y[0][lane] = (product1 >> 32) as u32 ^ x[1][lane] ^ key[0];
-            y[1][lane] = product1 as u32;
-            y[2][lane] = (product0 >> 32) as u32 ^ x[3][lane] ^ key[1];
-            y[3][lane] = product0 as u32;
+            let product0 = (x[0][lane] & LOW) * MULTIPLIER[0] as u64;
+            let product1 = (x[2][lane] & LOW) * MULTIPLIER[1] as u64;
+            x[0][lane] = (product1 >> 32) ^ x[1][lane] ^ key[0] as u64;
+            x[1][lane] = product1;
+            x[2][lane] = (product0 >> 32) ^ x[3][lane] ^ key[1] as u64;
+            x[3][lane] = product0;
         }
-        x = y;
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
-    x
+    let mut words = [[0u32; L]; 4];
+    for (word, wide) in words.iter_mut().zip(&x) {
+        word.iter_mut().zip(wide).for_each(|(word, &wide)| *word = wide as u32);
+    }
+    words
 }
 
 /// Words of `L` consecutive blocks at a place: block `first + lane` in each lane.

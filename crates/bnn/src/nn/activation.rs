@@ -79,13 +79,13 @@ impl Activation {
         );
     }
 
-    /// `dx += f'(x) dy`.
+    /// `dx = f'(x) dy`.
     pub fn backward(self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
         self.specialised(
             #[inline(always)]
             |f| {
                 for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
-                    *dx += f.slope(x) * dy;
+                    *dx = f.slope(x) * dy;
                 }
             },
         );

@@ -4,7 +4,10 @@
 //! plain backward on `gemm` is faster than any framework on networks this small (`docs/decisions.md`).
 
 pub mod activation;
+pub mod batch;
+pub mod buffer;
 pub mod gemm;
+pub mod kernel;
 pub mod linear;
 pub mod network;
 pub mod pass;

@@ -4,14 +4,17 @@
 //! activation is rounded is the *guide*'s choice, handed in as [`Sites`]. The layers know of neither.
 
 use super::activation::Activation;
-use super::linear::Patches;
+use super::buffer::Buffer;
+use super::kernel::{RUN, runs, runs_mut};
+use super::linear::{Linear, turn};
 use super::network::{Network, Op};
-use crate::math::vectorized;
+use crate::math::{add, vectorized};
 use crate::noise::{self, purpose};
 use qbnn_core::noise::Place;
 
-/// Images that one pass carries: fixed, so that sums are taken in one order whatever the number of threads.
-pub const BLOCK: usize = 32;
+/// Images that one pass carries: fixed, so that sums are taken in one order whatever the number of threads. Where there
+/// are fewer, the columns past them are computed and ignored.
+pub const BLOCK: usize = RUN;
 
 /// Where the noise of a pass comes from.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +69,7 @@ pub trait Sites: Sync {
     }
     /// `y` of `x` at a site.
     fn forward(&self, site: usize, function: Activation, x: &[f32], y: &mut [f32]);
-    /// Adds to `dx`, and to the gradient of the learned numbers.
+    /// Overwrites `dx`; adds to the gradient of the learned numbers.
     fn backward(&self, site: usize, function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], learned: &mut [f32]);
 }
 
@@ -94,125 +97,140 @@ pub struct Gradient {
 }
 
 impl Gradient {
-    /// Zeros of the right lengths.
+    /// Makes the lengths right. Only `sites` is zeroed: a pass overwrites the rest.
     pub fn reset(&mut self, parameters: usize, second: bool, sites: usize) {
-        for (buffer, len) in [
-            (&mut self.first, parameters),
-            (&mut self.second, if second { parameters } else { 0 }),
-            (&mut self.sites, sites),
-        ] {
-            buffer.clear();
-            buffer.resize(len, 0.0);
-        }
+        self.first.resize(parameters, 0.0);
+        self.second.resize(if second { parameters } else { 0 }, 0.0);
+        self.sites.clear();
+        self.sites.resize(sites, 0.0);
     }
+}
 
-    /// Adds another gradient of the same lengths.
-    pub fn add(&mut self, other: &Gradient) {
-        for (into, from) in
-            [(&mut self.first, &other.first), (&mut self.second, &other.second), (&mut self.sites, &other.sites)]
-        {
-            into.iter_mut().zip(from).for_each(|(a, b)| *a += b);
-        }
-    }
+/// Where a block's images go.
+pub struct Input<'a> {
+    /// `[pixel][image]` of [`BLOCK`] images.
+    pub input: &'a mut [f32],
+    /// Where the network begins with a dense layer: the same as its weight gradient wants it, as [`turn`] would make it.
+    /// To be filled before a backward pass.
+    pub turned: Option<&'a mut [f32]>,
+}
+
+/// The dense layer that reads the image, where the network begins with one.
+fn first_dense(net: &Network) -> Option<usize> {
+    net.nodes.iter().position(|n| n.input == 0 && matches!(n.op, Op::Linear { map: Linear::Dense { .. }, .. }))
 }
 
 /// Memory of a pass: every value and every gradient of a block, and the noise that the estimator used.
 #[derive(Default)]
 pub struct Tape {
-    values: Vec<Vec<f32>>,
-    grads: Vec<Vec<f32>>,
-    /// Per node: standard deviation times noise parts (local), or signs (flipout).
-    side: Vec<[Vec<f32>; 3]>,
-    patches: Patches,
-    batch: usize,
+    values: Vec<Buffer>,
+    grads: Vec<Buffer>,
+    nodes: Vec<Memory>,
+    /// Gradients on their way to a value that already has some.
+    spare: Buffer,
+}
+
+/// What a linear node keeps from its forward pass for its backward one.
+#[derive(Default)]
+struct Memory {
+    /// Inputs as the weight gradients read them: padded (convolution) or turned (dense), of the first and the second
+    /// product.
+    inputs: [Buffer; 2],
+    /// Gradient of the second product (flipout), or noise and then that (local).
+    second: Buffer,
+    /// Standard deviations (local), or signs (flipout).
+    side: Buffer,
+    /// Input of the second product: squares (local), or the input with its signs (flipout).
+    twin: Buffer,
 }
 
 impl Tape {
-    /// Makes room for `batch` images and returns the input, `[pixel][image]`, to be filled.
-    pub fn input(&mut self, net: &Network, batch: usize) -> &mut [f32] {
-        self.batch = batch;
+    /// Makes room and returns the input, to be filled.
+    pub fn input(&mut self, net: &Network) -> Input<'_> {
         let count = net.nodes.len() + 1;
-        self.values.resize_with(count, Vec::new);
-        self.grads.resize_with(count, Vec::new);
-        self.side.resize_with(net.nodes.len(), Default::default);
+        self.values.resize_with(count, Buffer::default);
+        self.grads.resize_with(count, Buffer::default);
+        self.nodes.resize_with(net.nodes.len(), Memory::default);
         for (i, value) in self.values.iter_mut().enumerate() {
-            value.resize(net.shape_of(i).len() * batch, 0.0);
+            value.resize(if net.is_alias(i) { 0 } else { net.shape_of(i).len() * BLOCK });
         }
-        &mut self.values[0]
+        let turned = first_dense(net).map(|node| {
+            let turned = &mut self.nodes[node].inputs[0];
+            turned.resize(net.input.len().next_multiple_of(RUN) * RUN);
+            &mut turned[..]
+        });
+        Input { input: &mut self.values[0], turned }
     }
 
     /// Logits of the last forward pass, `[class][image]`.
-    pub fn logits(&self) -> &[f32] {
-        self.values.last().map_or(&[], |v| v)
+    pub fn logits(&self, net: &Network) -> &[f32] {
+        &self.values[net.output()]
     }
 
     /// The output of a node in the last forward pass, `[feature][image]`.
-    pub fn value(&self, node: usize) -> &[f32] {
-        &self.values[node + 1]
+    pub fn value(&self, net: &Network, node: usize) -> &[f32] {
+        &self.values[net.resolve(node + 1)]
     }
 
     /// Runs the network forward on the input.
     pub fn forward(&mut self, net: &Network, weights: Weights<'_>, sites: &dyn Sites) {
-        let batch = self.batch;
         for (i, node) in net.nodes.iter().enumerate() {
             let (before, rest) = self.values.split_at_mut(i + 1);
             let (x, y) = (&before[node.input][..], &mut rest[0][..]);
             match &node.op {
                 Op::Linear { map, weight, bias } => {
-                    let (w, b) = (&net.tensors[*weight], &net.tensors[*bias]);
-                    let rows = map.positions() * batch;
-                    let side = &mut self.side[i];
+                    let (w, b) = (net.tensors[*weight].range.clone(), net.tensors[*bias].range.clone());
+                    let Memory { inputs: [input, input2], second, side, twin } = &mut self.nodes[i];
                     match weights {
-                        Weights::Drawn(all) => {
-                            map.forward(&all[w.range.clone()], x, y, batch, &mut self.patches);
-                            add_bias(y, &all[b.range.clone()], rows);
-                        }
+                        Weights::Drawn(all) => map.forward(&all[w], Some(&all[b]), x, y, input),
                         Weights::Local { mean, variance, noise } => {
-                            let [sd, eps, squares] = side;
-                            map.forward(&mean[w.range.clone()], x, y, batch, &mut self.patches);
-                            add_bias(y, &mean[b.range.clone()], rows);
-                            squares.clear();
-                            squares.extend(x.iter().map(|x| x * x));
-                            sd.resize(y.len(), 0.0);
-                            map.forward(&variance[w.range.clone()], squares, sd, batch, &mut self.patches);
-                            add_bias(sd, &variance[b.range.clone()], rows);
-                            eps.resize(y.len(), 0.0);
-                            noise::normal(noise.key, place(net, i, purpose::ACTIVATIONS, noise), eps);
-                            for ((y, sd), eps) in y.iter_mut().zip(sd).zip(eps) {
-                                *sd = sd.max(1e-16).sqrt();
-                                *y += *sd * *eps;
-                            }
+                            map.forward(&mean[w.clone()], Some(&mean[b.clone()]), x, y, input);
+                            twin.resize(x.len());
+                            side.resize(y.len());
+                            second.resize(y.len());
+                            square(x, twin);
+                            map.forward(&variance[w], Some(&variance[b]), twin, side, input2);
+                            noise::normal(noise.key, place(net, i, purpose::ACTIVATIONS, noise), second);
+                            add_noise(y, side, second);
                         }
                         Weights::Flipout { mean, deviation, noise } => {
-                            let [flipped, product, signs] = side;
-                            let from = net.shape_of(node.input).channels;
-                            signs.resize((from + node.shape.channels) * batch, 0.0);
-                            noise::signs(noise.key, place(net, i, purpose::SIGNS, noise), signs);
-                            let (signs_in, signs_out) = signs.split_at(from * batch);
-                            flipped.clear();
-                            flipped.extend_from_slice(x);
-                            flip(flipped, signs_in, batch);
-                            product.resize(y.len(), 0.0);
-                            map.forward(&deviation[w.range.clone()], flipped, product, batch, &mut self.patches);
-                            add_bias(product, &deviation[b.range.clone()], rows);
-                            flip(product, signs_out, batch);
-                            map.forward(&mean[w.range.clone()], x, y, batch, &mut self.patches);
-                            add_bias(y, &mean[b.range.clone()], rows);
-                            y.iter_mut().zip(product).for_each(|(y, p)| *y += *p);
+                            let channels = map.input_channels();
+                            twin.resize(x.len());
+                            side.resize((channels + map.channels()) * BLOCK);
+                            second.resize(y.len());
+                            noise::signs(noise.key, place(net, i, purpose::SIGNS, noise), side);
+                            let (signs_in, signs_out) = side.split_at(channels * BLOCK);
+                            twin.copy_from_slice(x);
+                            flip(twin, signs_in);
+                            map.forward(&deviation[w.clone()], Some(&deviation[b.clone()]), twin, second, input2);
+                            flip(second, signs_out);
+                            map.forward(&mean[w], Some(&mean[b]), x, y, input);
+                            add(y, second);
                         }
                     }
                 }
-                Op::Pool(pool) => pool.forward(x, y, batch),
+                Op::Pool(pool) => pool.forward(x, y, BLOCK),
                 Op::Activation { function, site } => sites.forward(*site, *function, x, y),
-                Op::Flatten => y.copy_from_slice(x),
+                Op::Flatten => {}
                 Op::Add { other } => {
-                    y.iter_mut().zip(x).zip(&before[*other]).for_each(|((y, a), b)| *y = a + b);
+                    y.copy_from_slice(x);
+                    add(y, &before[*other]);
                 }
             }
         }
     }
 
-    /// Runs the network backward from the logits' gradient (`[class][image]`), adding to `gradient`.
+    /// Of a dense node after [`Tape::backward`]: the gradient of its (`second`) product, and that product's input, turned.
+    pub(super) fn product(&self, node: usize, second: bool) -> (&[f32], &[f32]) {
+        let memory = &self.nodes[node];
+        let dy = if second { &memory.second } else { &self.grads[node + 1] };
+        (dy, &memory.inputs[usize::from(second)])
+    }
+
+    /// Runs the network backward from the logits' gradient (`[class][image]`). Writes the gradients of convolutions and
+    /// biases into `gradient`, adds those of the sites; those of the dense layers' weights are left to
+    /// [`batch_gradient`](super::batch::batch_gradient), which takes them over all blocks of a batch. Once per forward pass: under local
+    /// reparameterization and flipout it works on what that left behind.
     pub fn backward(
         &mut self,
         net: &Network,
@@ -221,82 +239,105 @@ impl Tape {
         logits: &[f32],
         gradient: &mut Gradient,
     ) {
-        let batch = self.batch;
-        for (i, grad) in self.grads.iter_mut().enumerate() {
-            grad.clear();
-            grad.resize(if i == 0 { 0 } else { self.values[i].len() }, 0.0);
+        let first_dense = first_dense(net);
+        let mut written = vec![false; self.grads.len()];
+        for (i, grad) in self.grads.iter_mut().enumerate().skip(1) {
+            grad.resize(self.values[i].len());
         }
-        if let Some(last) = self.grads.last_mut() {
-            last.copy_from_slice(logits);
-        }
+        self.grads[net.output()].copy_from_slice(logits);
+        written[net.output()] = true;
         for (i, node) in net.nodes.iter().enumerate().rev() {
             let (before, rest) = self.grads.split_at_mut(i + 1);
             let dy = &rest[0][..];
             let x = &self.values[node.input][..];
             // Nothing wants the gradient of the image: its buffer stays empty.
             let wanted = node.input > 0;
+            let again = std::mem::replace(&mut written[node.input], true);
             let dx = &mut before[node.input];
             match &node.op {
                 Op::Linear { map, weight, bias } => {
                     let (w, b) = (&net.tensors[*weight].range, &net.tensors[*bias].range);
-                    let rows = map.positions() * batch;
-                    let patches = &mut self.patches;
-                    let side = &mut self.side[i];
+                    let Memory { inputs: [input, input2], second, side, twin } = &mut self.nodes[i];
                     let means = match weights {
                         Weights::Drawn(all) => all,
                         Weights::Local { mean, .. } | Weights::Flipout { mean, .. } => mean,
                     };
-                    map.backward_weights(dy, x, &mut gradient.first[w.clone()], batch, patches);
-                    sum_bias(dy, &mut gradient.first[b.clone()], rows);
+                    if first_dense != Some(i) {
+                        weight_gradient(map, dy, x, input, &mut gradient.first[w.clone()]);
+                    }
+                    sum_bias(dy, &mut gradient.first[b.clone()]);
                     if wanted {
-                        map.backward_input(&means[w.clone()], dy, dx, batch, patches);
+                        map.backward_input(&means[w.clone()], dy, dx, again);
                     }
                     match weights {
                         Weights::Drawn(_) => {}
                         Weights::Local { variance, .. } => {
-                            let [sd, eps, squares] = side;
-                            // y = mean + sqrt(v) eps, so dv = dy eps / (2 sqrt(v)).
-                            eps.iter_mut().zip(sd.iter()).zip(dy).for_each(|((e, sd), dy)| *e *= dy / (2.0 * sd));
-                            map.backward_weights(eps, squares, &mut gradient.second[w.clone()], batch, patches);
-                            sum_bias(eps, &mut gradient.second[b.clone()], rows);
+                            noise_gradient(second, side, dy);
+                            weight_gradient(map, second, twin, input2, &mut gradient.second[w.clone()]);
+                            sum_bias(second, &mut gradient.second[b.clone()]);
                             if wanted {
-                                squares.fill(0.0);
-                                map.backward_input(&variance[w.clone()], eps, squares, batch, patches);
-                                dx.iter_mut().zip(squares).zip(x).for_each(|((d, s), x)| *d += 2.0 * x * *s);
+                                map.backward_input(&variance[w.clone()], second, twin, false);
+                                dx.iter_mut().zip(&**twin).zip(x).for_each(|((d, s), x)| *d += 2.0 * x * *s);
                             }
                         }
                         Weights::Flipout { deviation, .. } => {
-                            let [flipped, product, signs] = side;
-                            let (signs_in, signs_out) = signs.split_at(signs.len() - node.shape.channels * batch);
-                            product.copy_from_slice(dy);
-                            flip(product, signs_out, batch);
-                            map.backward_weights(product, flipped, &mut gradient.second[w.clone()], batch, patches);
-                            sum_bias(product, &mut gradient.second[b.clone()], rows);
+                            let (signs_in, signs_out) = side.split_at(map.input_channels() * BLOCK);
+                            second.copy_from_slice(dy);
+                            flip(second, signs_out);
+                            weight_gradient(map, second, twin, input2, &mut gradient.second[w.clone()]);
+                            sum_bias(second, &mut gradient.second[b.clone()]);
                             if wanted {
-                                flipped.fill(0.0);
-                                map.backward_input(&deviation[w.clone()], product, flipped, batch, patches);
-                                flip(flipped, signs_in, batch);
-                                dx.iter_mut().zip(flipped).for_each(|(d, f)| *d += *f);
+                                map.backward_input(&deviation[w.clone()], second, twin, false);
+                                flip(twin, signs_in);
+                                add(dx, twin);
                             }
                         }
                     }
                 }
-                _ if !wanted && !matches!(node.op, Op::Add { .. } | Op::Activation { .. }) => {}
-                Op::Pool(pool) => pool.backward(x, &self.values[i + 1], dy, dx, batch),
-                Op::Activation { function, site } => {
-                    if !wanted {
-                        dx.resize(x.len(), 0.0);
-                    }
-                    sites.backward(*site, *function, x, dy, dx, &mut gradient.sites);
-                }
-                Op::Flatten => dx.iter_mut().zip(dy).for_each(|(d, g)| *d += g),
+                Op::Flatten => {}
                 Op::Add { other } => {
-                    for value in [node.input, *other] {
-                        before[value].iter_mut().zip(dy).for_each(|(d, g)| *d += g);
+                    give(dx, dy, again);
+                    let again = std::mem::replace(&mut written[*other], true);
+                    give(&mut before[*other], dy, again);
+                }
+                Op::Pool(_) if !wanted => {}
+                Op::Pool(_) | Op::Activation { .. } => {
+                    let into = if again || !wanted {
+                        self.spare.resize(x.len());
+                        &mut self.spare
+                    } else {
+                        &mut *dx
+                    };
+                    match &node.op {
+                        Op::Pool(pool) => pool.backward(x, &self.values[i + 1], dy, into, BLOCK),
+                        Op::Activation { function, site } => {
+                            sites.backward(*site, *function, x, dy, into, &mut gradient.sites);
+                        }
+                        _ => {}
+                    }
+                    if again && wanted {
+                        add(dx, &self.spare);
                     }
                 }
             }
         }
+    }
+}
+
+/// Hands a gradient on to a value that already has one (`again`) or not; the image, whose buffer is empty, wants none.
+fn give(into: &mut [f32], gradient: &[f32], again: bool) {
+    if again {
+        add(into, gradient);
+    } else if !into.is_empty() {
+        into.copy_from_slice(gradient);
+    }
+}
+
+/// The weight gradient of a convolution; of a dense layer, its input as [`batch_gradient`](super::batch::batch_gradient) will want it.
+fn weight_gradient(map: &Linear, dy: &[f32], x: &[f32], input: &mut Buffer, dw: &mut [f32]) {
+    match map {
+        Linear::Dense { .. } => turn(x, input),
+        Linear::Conv(_) => map.backward_weights(dy, x, input, dw),
     }
 }
 
@@ -304,43 +345,64 @@ fn place(net: &Network, node: usize, purpose: u32, noise: PassNoise) -> Place {
     Place { purpose, tensor: noise.block * net.nodes.len() as u32 + node as u32, draw: noise.step }
 }
 
-/// Adds each channel's bias to its `rows` floats.
-fn add_bias(y: &mut [f32], bias: &[f32], rows: usize) {
-    vectorized(
-        #[inline(always)]
-        || {
-            for (row, &b) in y.chunks_exact_mut(rows).zip(bias) {
-                row.iter_mut().for_each(|y| *y += b);
-            }
-        },
-    );
-}
-
 /// Sums each channel's gradient; partial sums, so that the additions do not wait for each other.
-fn sum_bias(dy: &[f32], bias: &mut [f32], rows: usize) {
-    const LANES: usize = 32;
+fn sum_bias(dy: &[f32], bias: &mut [f32]) {
+    let row = dy.len() / bias.len();
     vectorized(
         #[inline(always)]
         || {
-            for (row, b) in dy.chunks_exact(rows).zip(bias) {
-                let mut sums = [0.0f32; LANES];
-                let (chunks, tail) = row.as_chunks::<LANES>();
-                for chunk in chunks {
-                    sums.iter_mut().zip(chunk).for_each(|(s, v)| *s += v);
+            for (row, b) in dy.chunks_exact(row).zip(bias) {
+                let mut sums = [0.0f32; RUN];
+                for run in runs(row) {
+                    sums.iter_mut().zip(run).for_each(|(s, v)| *s += v);
                 }
-                *b += sums.iter().sum::<f32>() + tail.iter().sum::<f32>();
+                *b = sums.iter().sum();
             }
         },
     );
 }
 
 /// Multiplies every position of a channel by that channel's signs, one per image.
-fn flip(values: &mut [f32], signs: &[f32], batch: usize) {
-    let channels = signs.len() / batch;
-    let per_channel = values.len() / channels;
-    for (channel, signs) in values.chunks_exact_mut(per_channel).zip(signs.chunks_exact(batch)) {
-        for run in channel.chunks_exact_mut(batch) {
-            run.iter_mut().zip(signs).for_each(|(v, s)| *v *= s);
-        }
-    }
+fn flip(values: &mut [f32], signs: &[f32]) {
+    let (channels, signs) = (signs.len() / RUN, runs(signs));
+    let row = values.len() / channels;
+    vectorized(
+        #[inline(always)]
+        || {
+            for (channel, signs) in values.chunks_exact_mut(row).zip(signs) {
+                for run in runs_mut(channel) {
+                    run.iter_mut().zip(signs).for_each(|(v, s)| *v *= s);
+                }
+            }
+        },
+    );
+}
+
+/// `y = x^2`
+fn square(x: &[f32], y: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || y.iter_mut().zip(x).for_each(|(y, x)| *y = x * x),
+    );
+}
+
+/// Turns variances into standard deviations, and adds so much noise.
+fn add_noise(y: &mut [f32], variance: &mut [f32], noise: &[f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((y, sd), eps) in y.iter_mut().zip(variance).zip(noise) {
+                *sd = sd.max(1e-16).sqrt();
+                *y += *sd * *eps;
+            }
+        },
+    );
+}
+
+/// Turns noise into the variances' gradient: y = mean + sqrt(v) eps, so dv = dy eps / (2 sqrt(v)).
+fn noise_gradient(noise: &mut [f32], sd: &[f32], dy: &[f32]) {
+    vectorized(
+        #[inline(always)]
+        || noise.iter_mut().zip(sd).zip(dy).for_each(|((e, sd), dy)| *e *= dy / (2.0 * sd)),
+    );
 }

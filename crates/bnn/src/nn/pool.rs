@@ -90,8 +90,25 @@ impl Pool {
         run[at..at + L].iter_mut().zip(best).for_each(|(y, b)| *y = b * share);
     }
 
-    /// Adds the input's gradient. Of equal largest values the first of the window takes it, as in the forward pass.
+    /// Whether every input lies in exactly one window.
+    fn tiles(&self) -> bool {
+        let fits = |from: usize, windows: usize| self.stride == self.size && windows * self.size == from;
+        fits(self.input.rows, self.output.rows) && fits(self.input.columns, self.output.columns)
+    }
+
+    /// The input's gradient, overwritten. Of equal largest values the first of the window takes it, as in the forward
+    /// pass.
     pub fn backward(&self, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32], batch: usize) {
+        if self.tiles() {
+            self.backward_as::<false>(x, y, dy, dx, batch);
+        } else {
+            dx.fill(0.0);
+            self.backward_as::<true>(x, y, dy, dx, batch);
+        }
+    }
+
+    /// Adds to `dx`, or overwrites it.
+    fn backward_as<const ADD: bool>(&self, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32], batch: usize) {
         vectorized(
             #[inline(always)]
             || {
@@ -102,11 +119,11 @@ impl Pool {
                         let (y, dy) = (&y[out..out + batch], &dy[out..out + batch]);
                         let mut start = 0;
                         while start + LANES <= batch {
-                            self.backward_lanes::<LANES>(x, y, dy, dx, start, from + start, batch);
+                            self.backward_lanes::<LANES, ADD>(x, y, dy, dx, start, from + start, batch);
                             start += LANES;
                         }
                         for i in start..batch {
-                            self.backward_lanes::<1>(x, y, dy, dx, i, from + i, batch);
+                            self.backward_lanes::<1, ADD>(x, y, dy, dx, i, from + i, batch);
                         }
                     },
                 );
@@ -116,7 +133,7 @@ impl Pool {
 
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "the four arrays of a backward pass, and where")]
-    fn backward_lanes<const L: usize>(
+    fn backward_lanes<const L: usize, const ADD: bool>(
         &self,
         x: &[f32],
         y: &[f32],
@@ -136,12 +153,13 @@ impl Pool {
             |k| {
                 let (x, dx) = (&x[from + k..from + k + L], &mut dx[from + k..from + k + L]);
                 for i in 0..L {
+                    let before = if ADD { dx[i] } else { 0.0 };
                     if self.max {
                         let winner = x[i] == top[i];
-                        dx[i] += if winner { left[i] } else { 0.0 };
+                        dx[i] = before + if winner { left[i] } else { 0.0 };
                         left[i] = if winner { 0.0 } else { left[i] };
                     } else {
-                        dx[i] += left[i] * share;
+                        dx[i] = before + left[i] * share;
                     }
                 }
             },

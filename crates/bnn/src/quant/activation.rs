@@ -44,7 +44,7 @@ impl Sites for QuantizedSites<'_> {
                     for (((&x, &dy), dx), sum) in x.iter().zip(dy).zip(dx).zip(&mut sums) {
                         let value = function.value(x);
                         let through = grid.backward(value, grid.code(value), dy);
-                        *dx += through.value * function.slope(x);
+                        *dx = through.value * function.slope(x);
                         *sum += through.log2_scale;
                     }
                 }

@@ -224,21 +224,19 @@ fn the_pass_climbs_along_its_gradient() {
         let upstream = random.values(5 * batch);
         let first: Vec<f32> = random.values(net.parameters()).iter().map(|v| 0.4 * v).collect();
         let second: Vec<f32> = random.values(net.parameters()).iter().map(|v| 0.06 + 0.03 * v).collect();
-        let mut gradient = Gradient::default();
+        let mut gradient = qbnn_bnn::nn::pass::Gradient::default();
         let mut tape = Tape::default();
-        let mut loss = |first: &[f32], second: &[f32], gradient: Option<&mut Gradient>| {
+        let mut loss = |first: &[f32], second: &[f32], gradient: Option<&mut qbnn_bnn::nn::pass::Gradient>| {
             let weights = match estimator {
                 Estimator::Drawn => Weights::Drawn(first),
                 Estimator::Local => Weights::Local { mean: first, variance: second, noise },
                 Estimator::Flipout => Weights::Flipout { mean: first, deviation: second, noise },
             };
-            tape.input(&net, batch).copy_from_slice(&x);
-            tape.forward(&net, weights, &FloatSites);
+            let logits = block::logits(&mut tape, &net, weights, &x, batch);
             if let Some(gradient) = gradient {
-                gradient.reset(net.parameters(), weights.second(), 0);
-                tape.backward(&net, weights, &FloatSites, &upstream, gradient);
+                *gradient = block::gradient(&mut tape, &net, weights, &upstream, batch);
             }
-            tape.logits().iter().zip(&upstream).map(|(&l, &u)| l as f64 * u as f64).sum::<f64>()
+            logits.iter().zip(&upstream).map(|(&l, &u)| l as f64 * u as f64).sum::<f64>()
         };
         loss(&first, &second, Some(&mut gradient));
         for part in [&gradient.first, &gradient.second] {

@@ -1,0 +1,123 @@
+//! From bytes to a block's input: images gathered, normalised, each training pair with its own noise, and turned so
+//! that the images lie innermost.
+
+use crate::nn::kernel::{RUN, runs_mut, turn};
+use crate::nn::pass::Input;
+use crate::noise::{self, purpose};
+use crate::sets::{Normalisation, TrainData};
+use pulp::{Arch, Simd, WithSimd};
+use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
+
+/// Loads training pairs.
+pub struct Loader<'a> {
+    data: TrainData<'a>,
+    normalisation: Normalisation,
+    key: [u32; 2],
+}
+
+impl<'a> Loader<'a> {
+    /// For some data.
+    pub fn new(data: TrainData<'a>, normalisation: Normalisation, seed: u64) -> Self {
+        Loader { data, normalisation, key: qbnn_core::noise::key(seed) }
+    }
+
+    /// Fills a block's input with at most 32 pairs, zeros past them, and the labels.
+    pub fn load(&self, pairs: &[u32], input: Input<'_>, labels: &mut Vec<u8>) {
+        let Input { input, turned } = input;
+        let pixels = input.len() / RUN;
+        labels.clear();
+        labels.extend(pairs.iter().map(|&p| self.data.pairs[p as usize].1));
+        let image = |pair: u32| self.data.images.get(self.data.pairs[pair as usize].0 as usize);
+        let members: Vec<&[u8]> = pairs.iter().map(|&pair| image(pair)).collect();
+        let mut noise = Vec::new();
+        if self.data.noise > 0.0 {
+            let mut bytes = vec![0; pixels];
+            noise.resize(pairs.len() * pixels, 0);
+            for (noise, &draw) in noise.chunks_exact_mut(pixels).zip(pairs) {
+                noise::bytes(self.key, Place { purpose: purpose::PIXELS, tensor: 0, draw }, &mut bytes);
+                look_up(&bytes, noise);
+            }
+        }
+        let scale = self.data.noise / (1u32 << GAUSSIAN_FRACTION_BITS) as f32;
+        let noise = (scale, &noise[..]);
+        Arch::new().dispatch(Fill { input, turned, images: &members, normalisation: self.normalisation, noise });
+    }
+}
+
+/// Fills a block's input with images, zeros past them.
+pub(crate) fn fill(input: Input<'_>, images: &[&[u8]], normalisation: Normalisation) {
+    Arch::new().dispatch(Fill { input: input.input, turned: None, images, normalisation, noise: (0.0, &[]) });
+}
+
+/// Each byte's entry of the Gaussian table. Not inlined: within a vectorized loop it would become gathers, which are
+/// slower than plain loads.
+#[inline(never)]
+fn look_up(bytes: &[u8], noise: &mut [i16]) {
+    const UNROLLED: usize = 16;
+    let (bytes, bytes_rest) = bytes.as_chunks::<UNROLLED>();
+    let (noise, noise_rest) = noise.as_chunks_mut::<UNROLLED>();
+    for (noise, bytes) in noise.iter_mut().zip(bytes) {
+        for i in 0..UNROLLED {
+            noise[i] = GAUSSIAN[bytes[i] as usize];
+        }
+    }
+    noise_rest.iter_mut().zip(bytes_rest).for_each(|(n, &byte)| *n = GAUSSIAN[byte as usize]);
+}
+
+struct Fill<'a> {
+    input: &'a mut [f32],
+    /// The same with the pixels innermost, where somebody wants that too.
+    turned: Option<&'a mut [f32]>,
+    images: &'a [&'a [u8]],
+    normalisation: Normalisation,
+    /// A factor and what it multiplies, `[image][pixel]`; nothing without noise.
+    noise: (f32, &'a [i16]),
+}
+
+impl WithSimd for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Fill { input, mut turned, images, normalisation, noise: (scale, noise) } = self;
+        let pixels = input.len() / RUN;
+        let mut own = [[0.0f32; RUN]; RUN];
+        for (chunk, into) in runs_mut(input).chunks_mut(RUN).enumerate() {
+            let at = chunk * RUN..chunk * RUN + into.len();
+            let tile = match &mut turned {
+                Some(turned) => runs_mut(turned)[chunk * RUN..].first_chunk_mut().unwrap_or(&mut own),
+                None => &mut own,
+            };
+            for (i, (values, image)) in tile.iter_mut().zip(images).enumerate() {
+                let pixels_at: [u8; RUN] = whole(&image[at.clone()]);
+                for (value, pixel) in values.iter_mut().zip(pixels_at) {
+                    *value = normalisation.value(pixel);
+                }
+                if let Some(noise) = noise.get(i * pixels + at.start..i * pixels + at.end) {
+                    let noise: [i16; RUN] = whole(noise);
+                    for (value, noise) in values.iter_mut().zip(noise) {
+                        *value += noise as f32 * scale;
+                    }
+                }
+            }
+            for row in &mut tile[images.len()..] {
+                *row = [0.0; RUN];
+            }
+            turn(simd, tile, into);
+        }
+    }
+}
+
+/// A run's worth of a slice, zeros past its end: an array, so that the loops over it have a length that the compiler
+/// knows.
+#[inline(always)]
+fn whole<T: Copy + Default>(from: &[T]) -> [T; RUN] {
+    match from.first_chunk() {
+        Some(run) => *run,
+        None => {
+            let mut run = [T::default(); RUN];
+            run[..from.len()].copy_from_slice(from);
+            run
+        }
+    }
+}

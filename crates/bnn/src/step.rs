@@ -1,0 +1,167 @@
+//! One step of training: a draw, a batch forward and backward in blocks, and what is learned from it.
+
+use crate::checkpoint::Checkpoint;
+use crate::fused;
+use crate::guide::{Drawn, GuideGradient};
+use crate::likelihood::negative_log_likelihood;
+use crate::load::Loader;
+use crate::nn::batch::batch_gradient;
+use crate::nn::pass::{BLOCK, Gradient, PassNoise, Tape};
+use crate::optim::{Rates, cosine};
+use crate::prior::{Prior, WeightedPrior};
+use crate::profile::{Part, Profile};
+use crate::sets::TrainData;
+use crate::settings::Estimator;
+use rayon::prelude::*;
+
+/// Memory of one block of a step.
+#[derive(Default)]
+struct Block {
+    tape: Tape,
+    gradient: Gradient,
+    logits: Vec<f32>,
+    labels: Vec<u8>,
+    nll: f64,
+    profile: Profile,
+}
+
+/// What a step says of its batch, before it learned from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Loss {
+    /// Mean NLL of the batch's pairs, nats.
+    pub nll: f64,
+    /// KL divided by the number of training pairs, nats, not weighted.
+    pub kl: f64,
+    /// Weight of the KL at this step.
+    pub kl_weight: f64,
+}
+
+/// Everything that the steps of a phase need besides the checkpoint.
+pub struct Steps<'a> {
+    data: TrainData<'a>,
+    loader: Loader<'a>,
+    blocks: Vec<Block>,
+    drawn: Drawn,
+    batch: Gradient,
+    gradient: GuideGradient,
+    /// Where the time of the steps so far went.
+    pub profile: Profile,
+}
+
+impl<'a> Steps<'a> {
+    /// For a checkpoint and the data that it learns from.
+    pub fn new(checkpoint: &Checkpoint, data: TrainData<'a>) -> Self {
+        Steps {
+            loader: Loader::new(data, checkpoint.normalisation, checkpoint.seed),
+            data,
+            blocks: Vec::new(),
+            drawn: Drawn::default(),
+            batch: Gradient::default(),
+            gradient: GuideGradient::default(),
+            profile: Profile::default(),
+        }
+    }
+
+    /// Learns from `pairs` in step `step` of `total`.
+    pub fn step(&mut self, checkpoint: &mut Checkpoint, pairs: &[u32], step: u64, total: u64) -> Loss {
+        // Inside the pool from end to end: entering it once costs what entering it for each part would cost each time.
+        rayon::scope(|_| {
+            let nll = self.pass(checkpoint, pairs, step);
+            let kl_weight = checkpoint.kl_weight(step, total);
+            let kl = self.learn(checkpoint, kl_weight, step, total);
+            Loss { nll, kl: kl / self.data.pairs.len() as f64, kl_weight: kl_weight as f64 }
+        })
+    }
+
+    /// Draws, and works out the gradient of the batch's mean NLL. Returns that.
+    fn pass(&mut self, checkpoint: &Checkpoint, pairs: &[u32], step: u64) -> f64 {
+        let (net, guide) = (checkpoint.net(), checkpoint.guide());
+        let estimator = checkpoint.estimator();
+        let key = qbnn_core::noise::key(checkpoint.seed);
+        let mut clock = self.profile.clock();
+        guide.draw_for(net, estimator, key, step as u32, &mut self.drawn);
+        clock.stop(Part::Draw);
+        let sites = guide.sites();
+        let (drawn, loader) = (&self.drawn, &self.loader);
+        let second = estimator != Estimator::WeightDraw;
+        let count = pairs.len().div_ceil(BLOCK);
+        if self.blocks.len() < count {
+            self.blocks.resize_with(count, Block::default);
+        }
+        let scale = 1.0 / pairs.len() as f32;
+        let blocks = &mut self.blocks[..count];
+        blocks.par_iter_mut().zip(pairs.par_chunks(BLOCK)).enumerate().for_each(|(i, (block, pairs))| {
+            let Block { tape, gradient, logits, labels, nll, profile } = block;
+            let mut clock = profile.clock();
+            loader.load(pairs, tape.input(net), labels);
+            clock.stop(Part::Data);
+            let weights = drawn.for_pass(estimator, PassNoise { key, step: step as u32, block: i as u32 });
+            tape.forward(net, weights, &*sites);
+            clock.stop(Part::Forward);
+            let out = tape.logits(net);
+            logits.resize(out.len(), 0.0);
+            *nll = negative_log_likelihood(out, BLOCK, labels, scale, logits);
+            gradient.reset(net.parameters(), second, sites.parameters());
+            tape.backward(net, weights, &*sites, logits, gradient);
+            clock.stop(Part::Backward);
+        });
+        let mut clock = self.profile.clock();
+        self.batch.reset(net.parameters(), second, sites.parameters());
+        let done: Vec<_> = self.blocks[..count].iter().map(|block| (&block.tape, &block.gradient)).collect();
+        batch_gradient(net, &done, &mut self.batch);
+        clock.stop(Part::Weights);
+        for block in &mut self.blocks[..count] {
+            self.profile.add(&std::mem::take(&mut block.profile));
+        }
+        self.blocks[..count].iter().map(|block| block.nll).sum::<f64>() / pairs.len() as f64
+    }
+
+    /// Moves everything learned by one step of Adam, against the gradient of NLL and weighted KL. Returns the KL in
+    /// nats, before the move.
+    fn learn(&mut self, checkpoint: &mut Checkpoint, kl_weight: f32, step: u64, total: u64) -> f64 {
+        let estimator = checkpoint.estimator();
+        let rate = checkpoint.learning_rate() * cosine(step, total);
+        let prior = Prior { sigma: checkpoint.train.prior_sigma };
+        let kl = WeightedPrior { prior, scale: kl_weight / self.data.pairs.len() as f32 };
+        let mut clock = self.profile.clock();
+        if checkpoint.guide().is_fused(estimator) {
+            let (d_weights, noise) = (&self.batch.first, self.drawn.noise());
+            let Checkpoint { guide, mu_adam, sigma_adam, .. } = checkpoint;
+            let adam = (mu_adam, sigma_adam);
+            let kl = fused::update(&mut guide.posterior, adam, d_weights, noise, kl, Rates::new(rate, step));
+            clock.stop(Part::Update);
+            return kl;
+        }
+        let net = checkpoint.net();
+        let gradient = &mut self.gradient;
+        let kl = checkpoint.guide().backward(net, estimator, &mut self.drawn, &self.batch, kl, gradient);
+        clock.stop(Part::Guide);
+        let Checkpoint { guide, mu_adam, sigma_adam, learned_adam, .. } = checkpoint;
+        mu_adam.update(&mut guide.posterior.mu, &gradient.mu, rate, step);
+        sigma_adam.update(&mut guide.posterior.log_sigma, &gradient.log_sigma, rate, step);
+        if let Some(quantizers) = &mut guide.quantizers {
+            learned_adam.update(&mut quantizers.learned, &gradient.learned, rate, step);
+        }
+        clock.stop(Part::Update);
+        kl
+    }
+}
+
+impl Checkpoint {
+    /// The estimator of this phase: a quantized draw is not Gaussian and has only one.
+    pub(crate) fn estimator(&self) -> Estimator {
+        if self.quantize.is_some() { Estimator::WeightDraw } else { self.train.estimator }
+    }
+
+    /// Step size at the start of this phase.
+    fn learning_rate(&self) -> f32 {
+        self.quantize.as_ref().map_or(self.train.learning_rate, |q| q.learning_rate)
+    }
+
+    /// KL weight of a step: risen linearly over the warm-up; fine-tuning has none.
+    fn kl_weight(&self, step: u64, total: u64) -> f32 {
+        let warmup = self.train.kl_warmup as f64 * total as f64;
+        let share = if self.quantize.is_some() || warmup <= 0.0 { 1.0 } else { ((step + 1) as f64 / warmup).min(1.0) };
+        self.train.kl_weight * share as f32
+    }
+}
