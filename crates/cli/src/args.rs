@@ -50,6 +50,15 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
         qbnn eval runs/a/float.safetensors runs/b/jq-w4a4.safetensors --out both.json")]
     Eval(EvalCommand),
+    /// Turn a run, several runs, or anyone's predictions into one HTML page.
+    #[command(
+        after_help = "Examples:\n  qbnn report runs/first\n  qbnn report runs/first --svg figures\n  \
+        qbnn report runs/seed-1 runs/seed-2 runs/seed-3 --out seeds.html\n  \
+        qbnn report --predictions mine.npz --out mine.html\n\n\
+        Predictions: arrays probs [S][N][C], and where there are any labels [N], groups [N] (clean, ambiguous, ood, or 0, \
+        1, 2) and images [N][rows][columns]. Of several files the first is what the others are compared with."
+    )]
+    Report(ReportCommand),
     /// List or download data.
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
     Data(DataCommand),
@@ -231,6 +240,32 @@ pub struct EvalCommand {
     /// Settings.
     #[command(flatten)]
     pub eval: EvalArgs,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportCommand {
+    /// A run folder; or several, or a folder of run folders, for a page that compares them.
+    #[arg(value_name = "RUN|SWEEP", required_unless_present = "predictions")]
+    pub runs: Vec<PathBuf>,
+    /// Predictions of any program instead of a run; may be repeated.
+    #[arg(long, value_name = "FILE.npz|.safetensors", conflicts_with = "runs")]
+    pub predictions: Vec<PathBuf>,
+    /// The page [default: report.html in the run folder, or here].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write every figure as an SVG file too.
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
+    /// Write every figure as a PNG file too, in three times its size.
+    #[arg(long, value_name = "DIR")]
+    pub png: Option<PathBuf>,
+    /// Heading of the page.
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Resamples for the 95 % intervals of --predictions; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "predictions")]
+    pub bootstrap: usize,
 }
 
 /// `data`.

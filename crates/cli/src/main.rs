@@ -9,12 +9,18 @@ mod commands;
 mod config;
 mod convert;
 mod failure;
+mod foreign;
 mod judge;
 mod keys;
+mod npy;
+mod page;
 mod phase;
+mod png;
+mod provenance;
 mod recipe;
 mod run_folder;
 mod session;
+mod stored;
 mod table;
 mod ui;
 

@@ -3,8 +3,10 @@
 use super::Start;
 use crate::args::RunArgs;
 use crate::convert::Prepared;
-use crate::judge;
+use crate::judge::{self, Judged};
 use crate::phase::Place;
+use crate::stored::PREDICTIONS;
+use crate::{page, provenance};
 use crate::run_folder::{FLOAT, METRICS, model_name};
 use crate::session::{self, Session};
 use anyhow::Result;
@@ -29,8 +31,11 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
     let shown = folder.path().display().to_string();
     let go_on = format!("{} {shown}", place.go_on);
-    let metrics = judge::judge(session, &models, &data, config.eval, config.seed, &go_on)?;
+    let Judged { metrics, stored } = judge::judge(session, &models, &data, config.eval, config.seed, &go_on)?;
     folder.write(METRICS, &judge::to_file(&metrics)?)?;
-    let next = format!("next: qbnn quantize {shown} --bits 3, then qbnn eval {shown}");
+    folder.write(PREDICTIONS, &stored.to_bytes()?)?;
+    provenance::append(session, folder)?;
+    let report = page::write(folder)?.display().to_string();
+    let next = format!("report: {report}\nnext: open it, then qbnn quantize {shown} --bits 3 and qbnn eval {shown}");
     judge::show(session, &metrics, dataset.note.as_deref(), Some(&shown), &next)
 }

@@ -57,7 +57,7 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
     let cells: Vec<String> = m.models.iter().map(bytes).collect();
     out.push_str(&format!("| parameter bytes | {} |\n", cells.join(" | ")));
     let models: Vec<String> =
-        m.models.iter().map(|m| format!("`{}` is {}, {} draws", m.name, model_in_words(m), m.samples)).collect();
+        m.models.iter().map(|m| format!("`{}` is {}, {} draws", m.name, model_in_words(&m.name, m.strategy, m.bits), m.samples)).collect();
     out.push_str(&format!("\n{}.\n\n## Limits\n\n", models.join("; ")));
     for limit in [
         "It was judged on the groups above and on nothing else: another kind of foreign image may look familiar to it.",

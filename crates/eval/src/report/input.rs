@@ -9,6 +9,8 @@ pub struct RunReport {
     pub title: String,
     /// All numbers.
     pub metrics: Metrics,
+    /// Whether another program made the predictions: nothing is then said of parameters and training.
+    pub foreign: bool,
     /// A note on the data, such as that it is synthetic.
     pub note: Option<String>,
     /// The models' predictions, found by name.
@@ -35,6 +37,7 @@ impl RunReport {
         Self {
             title: title.into(),
             metrics,
+            foreign: false,
             note: None,
             predictions: Vec::new(),
             labels: Vec::new(),

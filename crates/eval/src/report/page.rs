@@ -135,7 +135,7 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
             p.brand { "qbnn report" }
             h1 { (report.title) }
             @for sentence in sentences(m) { p.lead { (sentence) } }
-            (facts(m))
+            (facts(m, report.foreign))
             (nav(figures, &more))
         }
         main {
@@ -147,11 +147,11 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
                 }
                 (headline(m))
                 @if let Some(note) = &report.note { p.note { (super::words::capitalised(note)) "." } }
-                p.note { (ONE_SEED) }
+                @if !report.foreign { p.note { (ONE_SEED) } }
             }
             @for f in figures { (figure(f)) }
             (left_out_section(left_out))
-            (origin(m, &report.provenance, report.config.as_deref()))
+            (origin(report))
         }
         (footer())
     };
@@ -206,13 +206,16 @@ fn pairs(pairs: &[(String, String)]) -> Markup {
     html! { dl { @for (what, value) in pairs { dt { (what) } dd { (value) } } } }
 }
 
-fn origin(m: &Metrics, provenance: &[(String, String)], config: Option<&str>) -> Markup {
+fn origin(report: &RunReport) -> Markup {
+    let RunReport { metrics: m, provenance, config, foreign, .. } = report;
     html! {
         section #origin aria-labelledby="origin-h" {
             h2 #origin-h { "Where this comes from" }
             dl {
-                dt { "dataset" } dd { (m.dataset) }
-                dt { "seed" } dd { (m.seed) }
+                @if !foreign {
+                    dt { "dataset" } dd { (m.dataset) }
+                    dt { "seed" } dd { (m.seed) }
+                }
                 @for (what, value) in provenance { dt { (what) } dd { (value) } }
                 dt { "metrics" } dd { "schema version " (SCHEMA_VERSION) }
             }
@@ -232,18 +235,18 @@ fn footer() -> Markup {
     }
 }
 
-fn facts(m: &Metrics) -> Markup {
+fn facts(m: &Metrics, foreign: bool) -> Markup {
     let counts = m.models.first().map_or(Counts::default(), |m| m.counts);
     let samples: std::collections::BTreeSet<u64> = m.models.iter().map(|m| m.samples).collect();
     let samples: Vec<String> = samples.iter().map(u64::to_string).collect();
     html! {
         ul.facts {
-            li { "dataset " b { (m.dataset) } }
+            @if !foreign { li { "dataset " b { (m.dataset) } } }
             li { "clean " b { (thousands(counts.clean)) } }
             li { "ambiguous " b { (thousands(counts.ambiguous)) } }
             li { "ood " b { (thousands(counts.ood)) } }
             li { "draws " b { (samples.join(", ")) } }
-            li { "seed " b { (m.seed) } }
+            @if !foreign { li { "seed " b { (m.seed) } } }
         }
     }
 }
@@ -271,7 +274,7 @@ fn headline(m: &Metrics) -> Markup {
                             @for model in &m.models { td { (cell(m, model, h)) } }
                         }
                     }
-                    tr {
+                    @if m.models.iter().any(|m| m.parameter_bytes > 0) { tr {
                         th scope="row" { "parameter bytes" span.sub { "means and standard deviations, with scales" } }
                         @for model in &m.models {
                             td {
@@ -281,7 +284,7 @@ fn headline(m: &Metrics) -> Markup {
                                 }
                             }
                         }
-                    }
+                    } }
                 }
             }
         }

@@ -87,14 +87,14 @@ pub fn verdict(headline: Headline, difference: &Difference, reference: Option<f6
 }
 
 /// `4-bit JQ`, or every width where they differ.
-pub(crate) fn model_in_words(model: &ModelEntry) -> String {
-    let strategy = match model.strategy {
-        Strategy::Float => return if model.bits == Bits::FLOAT { "float".into() } else { model.name.clone() },
+pub(crate) fn model_in_words(name: &str, strategy: Strategy, bits: Bits) -> String {
+    let strategy = match strategy {
+        Strategy::Float => return name.to_owned(),
         Strategy::Vpq => "VPQ",
         Strategy::Spq => "SPQ",
         Strategy::Jq => "JQ",
     };
-    let Bits { mu, sigma, weight, activation } = model.bits;
+    let Bits { mu, sigma, weight, activation } = bits;
     let parameters: Vec<u8> = [mu, sigma, weight].into_iter().filter(|&b| b < 32).collect();
     match parameters.split_first() {
         Some((first, rest)) if rest.iter().all(|b| b == first) && (activation == *first || activation == 32) => {
@@ -175,10 +175,9 @@ fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> S
         text.push_str(words);
     }
     let memory = ratio(model, reference).map_or(String::new(), |r| format!(", at {r} of the memory"));
-    let mut text = format!("{} {text} of {}{memory}.", capitalised(&model_in_words(model)), model_in_words(reference));
-    if !clauses.iter().all(|c| c.starts_with("keeps")) {
-        text = text.replace(&format!(" of {}{memory}.", model_in_words(reference)), &format!(", compared with {}{memory}.", model_in_words(reference)));
-    }
+    let words = |m: &ModelEntry| model_in_words(&m.name, m.strategy, m.bits);
+    let link = if clauses.iter().all(|c| c.starts_with("keeps")) { " of" } else { ", compared with" };
+    let mut text = format!("{} {text}{link} {}{memory}.", capitalised(&words(model)), words(reference));
     let group = |wanted: Verdict| {
         let names: Vec<String> = Headline::ALL
             .into_iter()

@@ -26,7 +26,9 @@ pub(super) fn all(report: &RunReport) -> Vec<Drawn> {
         draws::figure(report),
         gallery::figure(report),
     ];
-    figures.extend([posterior::figure(report), training::figure(report)]);
+    if !report.foreign {
+        figures.extend([posterior::figure(report), training::figure(report)]);
+    }
     figures
 }
 

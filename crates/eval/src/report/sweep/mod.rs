@@ -1,7 +1,7 @@
 //! Many evaluations on one page: widths, strategies, seeds, and techniques of others.
 //!
-//! A row is one model of one evaluation ([`SweepRow::of`] takes them from a `metrics.json`). Rows of one experiment that
-//! differ in the seed alone are one *configuration*; its interval is over seeds (Student's t) where there are several,
+//! A row is one model judged with one seed; [`SweepRow::of`] takes rows from a `metrics.json`, a ledger of runs fills them
+//! line by line (differences are then made from the float row of the same seed). Rows of one experiment that differ in the seed alone are one *configuration*; its interval is over seeds (Student's t) where there are several,
 //! and the bootstrap's over images where there is one.
 
 mod figures;
@@ -9,8 +9,8 @@ mod figures;
 use super::figure::{Drawn, Table};
 use super::number::{fixed, thousands};
 use super::words::model_in_words;
-use crate::metrics::{Bits, DifferenceEntry, Metrics, ModelEntry, Strategy};
-use crate::{Headline, Interval};
+use crate::metrics::{Bits, Difference, Metrics, ModelEntry, Strategy};
+use crate::{ByHeadline, Headline, Interval};
 
 pub(crate) use figures::all as figures;
 
@@ -18,37 +18,54 @@ pub(crate) use figures::all as figures;
 pub(crate) const HOW: &str = "One row per configuration, best first by NLL within each experiment. With several seeds: mean and 95 % \
                               interval of the mean over seeds; with one: the bootstrap interval over test images.";
 
-/// One model of one evaluation.
+/// One model, trained and judged with one seed. A ledger of runs is a list of these.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepRow {
     /// What is compared with each other: data and network, such as `dirty-mnist lenet5`.
     pub experiment: String,
-    /// The name of a technique that is not one of the house's strategies (`mc-dropout`, ...).
-    pub technique: Option<String>,
+    /// Name of the configuration, whatever the seed: `jq-w4a4`, `mc-dropout`, ...
+    pub configuration: String,
+    /// Whether it is a technique of others, shown in a table of its own.
+    pub technique: bool,
+    /// How it was quantized.
+    pub strategy: Strategy,
+    /// At which widths.
+    pub bits: Bits,
     /// Seed of training and draws.
     pub seed: u64,
-    /// What was measured.
-    pub model: ModelEntry,
-    /// Against float of the same seed.
-    pub difference: Option<DifferenceEntry>,
+    /// Bytes of all stored parameters.
+    pub bytes: u64,
+    /// The headline metrics.
+    pub values: ByHeadline<Option<f64>>,
+    /// Their bootstrap intervals over images, where they were made.
+    pub intervals: ByHeadline<Option<Interval>>,
+    /// Paired differences from the float model of the same seed, where they were made.
+    pub differences: ByHeadline<Option<Difference>>,
 }
 
 impl SweepRow {
     /// The rows of one evaluation.
     pub fn of(experiment: &str, metrics: &Metrics) -> Vec<Self> {
-        let row = |model: &ModelEntry| SweepRow {
-            experiment: experiment.to_owned(),
-            technique: None,
-            seed: metrics.seed,
-            model: model.clone(),
-            difference: metrics.differences.iter().find(|d| d.name == model.name).cloned(),
+        let row = |model: &ModelEntry| {
+            let difference = metrics.differences.iter().find(|d| d.name == model.name);
+            SweepRow {
+                experiment: experiment.to_owned(),
+                configuration: model.name.clone(),
+                technique: false,
+                strategy: model.strategy,
+                bits: model.bits,
+                seed: metrics.seed,
+                bytes: model.parameter_bytes,
+                values: ByHeadline::from_fn(|h| model.value(h)),
+                intervals: ByHeadline::from_fn(|h| model.ci95.get(h.name()).copied()),
+                differences: ByHeadline::from_fn(|h| difference.and_then(|d| *d.metrics.get(h))),
+            }
         };
         metrics.models.iter().map(row).collect()
     }
 
-    /// The configuration's name.
-    pub(crate) fn name(&self) -> &str {
-        self.technique.as_deref().unwrap_or(&self.model.name)
+    fn is_float(&self) -> bool {
+        !self.technique && self.bits == Bits::FLOAT
     }
 }
 
@@ -82,22 +99,30 @@ pub(crate) struct Configuration<'a> {
 impl Configuration<'_> {
     /// Mean of a metric over the seeds that have it, and its interval.
     pub(crate) fn value(&self, headline: Headline) -> Option<(f64, Option<Interval>)> {
-        let values: Vec<f64> = self.rows.iter().filter_map(|r| r.model.value(headline)).collect();
+        let values: Vec<f64> = self.rows.iter().filter_map(|r| *r.values.get(headline)).collect();
         match values[..] {
             [] => None,
-            [one] => Some((one, self.rows.iter().find_map(|r| r.model.ci95.get(headline.name()).copied()))),
+            [one] => Some((one, self.rows.iter().find_map(|r| *r.intervals.get(headline)))),
             _ => Some(over_seeds(&values)),
         }
     }
 
     /// Mean paired difference from float over seeds, and its interval.
-    pub(crate) fn difference(&self, headline: Headline) -> Option<(f64, Option<Interval>)> {
-        let all = self.rows.iter().filter_map(|r| r.difference.as_ref()?.metrics.get(headline).as_ref());
-        let all: Vec<_> = all.collect();
+    pub(crate) fn difference(&self, headline: Headline, report: &SweepReport) -> Option<(f64, Option<Interval>)> {
+        let paired = |row: &SweepRow| {
+            let stored = *row.differences.get(headline);
+            let float = || report.rows.iter().find(|f| f.is_float() && f.experiment == row.experiment && f.seed == row.seed);
+            let subtracted = || Some((*row.values.get(headline))? - (*float()?.values.get(headline))?);
+            stored.map(|d| (d.value, d.ci95)).or_else(|| subtracted().map(|d| (d, None)))
+        };
+        if self.rows.iter().any(|r| r.is_float()) {
+            return None;
+        }
+        let all: Vec<_> = self.rows.iter().filter_map(|r| paired(r)).collect();
         match all[..] {
             [] => None,
-            [one] => Some((one.value, one.ci95)),
-            _ => Some(over_seeds(&all.iter().map(|d| d.value).collect::<Vec<_>>())),
+            [one] => Some(one),
+            _ => Some(over_seeds(&all.iter().map(|d| d.0).collect::<Vec<_>>())),
         }
     }
 }
@@ -122,17 +147,17 @@ pub(crate) fn configurations(report: &SweepReport) -> Vec<Configuration<'_>> {
     let mut all: Vec<Configuration<'_>> = Vec::new();
     for row in &report.rows {
         let same = |c: &&mut Configuration<'_>| {
-            c.experiment == row.experiment && c.name == row.name() && c.bits == row.model.bits
+            c.experiment == row.experiment && c.name == row.configuration && c.bits == row.bits
         };
         match all.iter_mut().find(same) {
             Some(c) => c.rows.push(row),
             None => all.push(Configuration {
                 experiment: &row.experiment,
-                name: row.name(),
-                technique: row.technique.is_some(),
-                strategy: row.model.strategy,
-                bits: row.model.bits,
-                bytes: row.model.parameter_bytes,
+                name: &row.configuration,
+                technique: row.technique,
+                strategy: row.strategy,
+                bits: row.bits,
+                bytes: row.bytes,
                 rows: vec![row],
             }),
         }
@@ -199,7 +224,7 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<String> {
         let mut text = format!("{experiment}: {} configurations, up to {seeds} seed{}.", of().count(), if seeds == 1 { "" } else { "s" });
         let keeps = |c: &&Configuration<'_>| {
             let within = |h, kept: f64| {
-                c.difference(h).and_then(|d| d.1).is_some_and(|[low, high]| low.abs().max(high.abs()) <= kept)
+                c.difference(h, report).and_then(|d| d.1).is_some_and(|[low, high]| low.abs().max(high.abs()) <= kept)
             };
             within(Headline::Accuracy, 0.01) && within(Headline::AurocEpistemicOod, 0.02)
         };
@@ -210,13 +235,13 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<String> {
             } else {
                 String::new()
             };
-            let words = least.rows.first().map_or(String::new(), |r| model_in_words(&r.model));
+            let words = model_in_words(least.name, least.strategy, least.bits);
             text.push_str(&format!(
                 " The smallest that surely keeps accuracy within one point and the AUROC for foreign images within 0.02 of float is \
                  {} ({words}){memory}.",
                 least.name
             ));
-        } else if of().any(|c| c.difference(Headline::Accuracy).is_some()) {
+        } else if of().any(|c| c.difference(Headline::Accuracy, report).is_some()) {
             text.push_str(" None surely keeps accuracy within one point and the AUROC for foreign images within 0.02 of float.");
         }
         out.push(text);

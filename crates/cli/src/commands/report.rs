@@ -1,0 +1,134 @@
+//! `qbnn report`: one page from what is stored. Nothing is trained, predicted or measured again; only anyone's
+//! predictions are measured here, because nobody has yet.
+
+use crate::args::ReportCommand;
+use crate::failure::usage;
+use crate::foreign;
+use crate::page::{self, CARD, REPORT};
+use crate::run_folder::{RunFolder, write_whole};
+use crate::session::Session;
+use crate::stored::PREDICTIONS;
+use anyhow::{Context, Result, bail};
+use qbnn_eval::report::{Page, SweepReport, SweepRow, sweep_page};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Writes it.
+pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
+    if !args.predictions.is_empty() {
+        let page = foreign::page(&args.predictions, args.title.as_deref(), args.bootstrap)?;
+        let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
+        return finish(session, args, &page, &out, None);
+    }
+    let runs = runs(&args.runs)?;
+    if let ([folder], [given]) = (&runs[..], &args.runs[..])
+        && folder.path() == given
+    {
+        let (page, card) = page::of_run(folder, args.title.as_deref())?;
+        let out = args.out.clone().unwrap_or_else(|| folder.path().join(REPORT));
+        let card_path = out.with_file_name(CARD);
+        write_whole(&card_path, card.as_bytes())?;
+        if !folder.path().join(PREDICTIONS).is_file() {
+            session.ui.warn(&format!(
+                "{} holds no {PREDICTIONS}: the page has numbers and no curves; `qbnn eval {0}` stores them",
+                folder.path().display()
+            ));
+        }
+        return finish(session, args, &page, &out, Some(&card_path));
+    }
+    let page = compare(session, &runs, args)?;
+    let out = args.out.clone().unwrap_or_else(|| match &args.runs[..] {
+        [one] => one.join(REPORT),
+        _ => PathBuf::from(REPORT),
+    });
+    finish(session, args, &page, &out, None)
+}
+
+/// The run folders that were named, or that lie in the folders that were.
+fn runs(named: &[PathBuf]) -> Result<Vec<RunFolder>> {
+    let mut runs = Vec::new();
+    for path in named {
+        if let Ok(folder) = RunFolder::open(path) {
+            runs.push(folder);
+            continue;
+        }
+        if !path.is_dir() {
+            return Err(usage(format!(
+                "{} is no folder; name a run folder, or predictions with --predictions",
+                path.display()
+            )));
+        }
+        let entries = std::fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))?;
+        let mut inside: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+        inside.sort();
+        let found = runs.len();
+        runs.extend(inside.iter().filter_map(|p| RunFolder::open(p).ok()));
+        if runs.len() == found {
+            bail!("{} is no run folder and holds none; `qbnn run` makes one", path.display());
+        }
+    }
+    Ok(runs)
+}
+
+/// The page of several runs. A run without metrics is left out, and the page says so.
+fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Result<Page> {
+    let mut report = SweepReport { title: args.title.clone().unwrap_or_default(), ..SweepReport::default() };
+    for run in runs {
+        match page::metrics(run) {
+            Ok(metrics) => {
+                let network = page::network(run).unwrap_or_default();
+                let experiment = format!("{} {network}", metrics.dataset);
+                report.rows.extend(SweepRow::of(experiment.trim(), &metrics));
+                report.provenance.push(("run folder".to_owned(), run.path().display().to_string()));
+            }
+            Err(e) => {
+                session.ui.warn(&format!("left out: {e:#}"));
+                report.left_out.push(format!("{e:#}."));
+            }
+        }
+    }
+    if report.rows.is_empty() {
+        bail!("none of the {} run folders has metrics yet; `qbnn eval` makes them", runs.len());
+    }
+    if report.title.is_empty() {
+        report.title = format!("{} runs compared", report.provenance.len());
+    }
+    Ok(sweep_page(&report))
+}
+
+/// Writes the page and its figures, and says where.
+fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card: Option<&Path>) -> Result<()> {
+    let out = if out.is_dir() { out.join(REPORT) } else { out.to_owned() };
+    write_whole(&out, page.html.as_bytes())?;
+    let mut figures = Vec::new();
+    if let Some(folder) = &args.svg {
+        let written = page::figures(page, folder, "svg", |svg| Ok(svg.as_bytes().to_vec()))?;
+        figures.push((written, folder.display().to_string()));
+    }
+    if let Some(folder) = &args.png {
+        let painter = crate::png::Painter::new()?;
+        let written = page::figures(page, folder, "png", |svg| painter.paint(svg))?;
+        figures.push((written, folder.display().to_string()));
+    }
+    let ui = session.ui;
+    if ui.json {
+        let figures: Vec<_> = figures.iter().map(|(n, folder)| json!({ "folder": folder, "files": n })).collect();
+        return ui.json_line(&json!({
+            "report": out.display().to_string(),
+            "card": card.map(|c| c.display().to_string()),
+            "bytes": page.html.len(),
+            "figures": figures,
+            "left_out": page.left_out,
+        }));
+    }
+    for why in &page.left_out {
+        ui.say(why);
+    }
+    for (written, folder) in figures {
+        ui.result(&format!("{written} figures: {folder}"))?;
+    }
+    if let Some(card) = card {
+        ui.result(&format!("card: {}", card.display()))?;
+    }
+    ui.result(&format!("report: {} ({} kB)", out.display(), page.html.len().div_ceil(1000)))
+}
