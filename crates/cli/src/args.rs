@@ -65,6 +65,20 @@ pub enum Command {
     /// Print the settings that `run` would use, as TOML.
     #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]
     Config(SettingArgs),
+    /// Look at the machine: CPU, threads, data, folders; and say what would be better.
+    #[command(after_help = "Examples:\n  qbnn doctor\n  qbnn doctor --json")]
+    Doctor {
+        /// Folder searched for data before $QBNN_DATA and the user's cache.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Print the manual page, or write one for every command.
+    #[command(after_help = "Examples:\n  qbnn man | man -l -\n  qbnn man --out ~/.local/share/man/man1")]
+    Man {
+        /// Folder for the pages of all commands.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  qbnn completions bash > ~/.local/share/bash-completion/completions/qbnn")]
     Completions {

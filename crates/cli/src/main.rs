@@ -21,6 +21,7 @@ mod recipe;
 mod run_folder;
 mod session;
 mod stored;
+mod summary;
 mod table;
 mod ui;
 

@@ -3,7 +3,9 @@
 pub mod completions;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod eval;
+pub mod man;
 pub mod quantize;
 pub mod report;
 pub mod run;
@@ -26,6 +28,8 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Report(args) => report::report(session, &args),
         Command::Data(args) => data::data(session, args),
         Command::Config(args) => config::config(session, &args),
+        Command::Doctor { data_dir } => doctor::doctor(session, data_dir),
+        Command::Man { out } => man::man(session, out.as_deref()),
         Command::Completions { shell } => completions::completions(session, shell),
     }
 }

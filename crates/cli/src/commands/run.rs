@@ -6,7 +6,7 @@ use crate::convert::Prepared;
 use crate::judge::{self, Judged};
 use crate::phase::Place;
 use crate::stored::PREDICTIONS;
-use crate::{page, provenance};
+use crate::{page, provenance, summary};
 use crate::run_folder::{FLOAT, METRICS, model_name};
 use crate::session::{self, Session};
 use anyhow::Result;
@@ -20,6 +20,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let (spec, net) = session::network(config, &data)?;
     start.begin()?;
     session.ui.say(&session::headline(config, &data, &net));
+    session.ui.say(&summary::table(&net));
     let place = Place { session, folder, data: &data, go_on: "qbnn run --resume" };
     let float = place.float(config, &spec)?;
     // Read again where it must be kept: fine-tuning starts from what is stored.
