@@ -51,13 +51,11 @@ pub enum Command {
         qbnn eval runs/a/float.safetensors runs/b/jq-w4a4.safetensors --out both.json")]
     Eval(EvalCommand),
     /// Turn a run, several runs, or anyone's predictions into one HTML page.
-    #[command(
-        after_help = "Examples:\n  qbnn report runs/first\n  qbnn report runs/first --svg figures\n  \
+    #[command(after_help = "Examples:\n  qbnn report runs/first\n  qbnn report runs/first --svg figures\n  \
         qbnn report runs/seed-1 runs/seed-2 runs/seed-3 --out seeds.html\n  \
         qbnn report --predictions mine.npz --out mine.html\n\n\
         Predictions: arrays probs [S][N][C], and where there are any labels [N], groups [N] (clean, ambiguous, ood, or 0, \
-        1, 2) and images [N][rows][columns]. Of several files the first is what the others are compared with."
-    )]
+        1, 2) and images [N][rows][columns]. Of several files the first is what the others are compared with.")]
     Report(ReportCommand),
     /// List or download data.
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]

@@ -34,7 +34,10 @@ pub fn page(paths: &[PathBuf], title: Option<&str>, resamples: usize) -> Result<
     }
     let names: Vec<String> = files.iter().map(|f| f.name.clone()).collect();
     for (i, name) in names.iter().enumerate() {
-        ensure!(!names[..i].contains(name), "two files are called {name}; rename one, the page tells them apart by name");
+        ensure!(
+            !names[..i].contains(name),
+            "two files are called {name}; rename one, the page tells them apart by name"
+        );
     }
     let options = EvalOptions { resamples, ..EvalOptions::default() };
     let mut metrics = Metrics::new(names.first().cloned().unwrap_or_default(), 0);
@@ -172,7 +175,10 @@ fn read(path: &Path) -> Result<File> {
     for &i in &places[0] {
         let label = usize::try_from(labels[i]).ok().filter(|&l| l < classes);
         clean.push(label.with_context(|| {
-            format!("found label {} at clean input {i}, wanted one in 0..{classes}; number the classes from 0", labels[i])
+            format!(
+                "found label {} at clean input {i}, wanted one in 0..{classes}; number the classes from 0",
+                labels[i]
+            )
         })?);
     }
     let part = |group: Group| -> Result<Option<Predictions>> {

@@ -113,8 +113,7 @@ fn zip64(mut extra: &[u8]) -> impl Iterator<Item = u64> + use<> {
 fn read_npy(bytes: &[u8]) -> Result<Array> {
     ensure!(bytes.starts_with(b"\x93NUMPY"), "it is no .npy array");
     let major = *bytes.get(6).context("it ends too early")?;
-    let (at, length) =
-        if major == 1 { (10, usize::from(u16_at(bytes, 8)?)) } else { (12, u32_at(bytes, 8)? as usize) };
+    let (at, length) = if major == 1 { (10, usize::from(u16_at(bytes, 8)?)) } else { (12, u32_at(bytes, 8)? as usize) };
     let header = String::from_utf8_lossy(slice(bytes, at, length)?).into_owned();
     let field = |name: &str| -> Result<&str> {
         let key = format!("'{name}':");
@@ -146,7 +145,8 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
     let big = kind.starts_with('>');
     let plain = kind.trim_start_matches(['<', '>', '|', '=']);
     let (letter, width) = plain.split_at_checked(1).with_context(|| format!("its type {kind} is unknown"))?;
-    let width: usize = width.parse().with_context(|| format!("its type {kind} cannot be read; store numbers or text"))?;
+    let width: usize =
+        width.parse().with_context(|| format!("its type {kind} cannot be read; store numbers or text"))?;
     let size = if letter == "U" { width * 4 } else { width };
     let wanted = n.checked_mul(size).context("its shape is impossible")?;
     ensure!(data.len() == wanted, "it holds {} bytes, wanted {wanted}", data.len());

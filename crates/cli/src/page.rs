@@ -53,8 +53,8 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>) -> Result<(Page, String)>
     let metrics = metrics(folder)?;
     let network = network(folder).unwrap_or_else(|| "network".into());
     let names: Vec<&str> = metrics.models.iter().map(|m| m.name.as_str()).collect();
-    let title = title
-        .map_or_else(|| format!("{network} on {}: {}", metrics.dataset, names.join(" and ")), str::to_owned);
+    let title =
+        title.map_or_else(|| format!("{network} on {}: {}", metrics.dataset, names.join(" and ")), str::to_owned);
     let mut report = RunReport::new(title, metrics);
     let path = folder.path().join(PREDICTIONS);
     if path.is_file() {

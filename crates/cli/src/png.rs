@@ -23,7 +23,8 @@ impl Painter {
         options.fontdb_mut().load_system_fonts();
         let fonts = options.fontdb_mut();
         // The families that a figure asks for may all be absent; any upright face without serifs does.
-        let Some(face) = fonts.faces().find(|f| f.families.iter().any(|n| n.0.contains("Sans"))).or(fonts.faces().next())
+        let Some(face) =
+            fonts.faces().find(|f| f.families.iter().any(|n| n.0.contains("Sans"))).or(fonts.faces().next())
         else {
             bail!("found no font on this system, wanted one for the words of the figures; install one, or use --svg")
         };

@@ -138,8 +138,9 @@ pub fn in_words(steps: &[Step]) -> Vec<(String, String)> {
         }
     }
     for m in machines {
+        let plural = if m.cores == 1 { "" } else { "s" };
         let features = if m.features.is_empty() { String::new() } else { format!(", {}", m.features.join(" ")) };
-        pairs.push(("machine".to_owned(), format!("{}, {} cores, {}{features}", m.cpu, m.cores, m.system)));
+        pairs.push(("machine".to_owned(), format!("{}, {} core{plural}, {}{features}", m.cpu, m.cores, m.system)));
     }
     pairs
 }

@@ -191,7 +191,10 @@ impl RunFolder {
     }
 
     fn own_files(&self) -> Result<Vec<PathBuf>> {
-        let named = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD].map(|n| self.path.join(n)).into_iter().filter(|p| p.is_file());
+        let named = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD]
+            .map(|n| self.path.join(n))
+            .into_iter()
+            .filter(|p| p.is_file());
         Ok(named.chain(self.models()?.iter().map(|m| self.checkpoint(m))).collect())
     }
 

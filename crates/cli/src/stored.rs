@@ -50,14 +50,8 @@ impl Stored {
     /// Predictions of one evaluation.
     pub fn new(metrics: &Metrics, classes: usize, note: Option<String>) -> Self {
         let models = metrics.models.iter().map(|m| (m.name.clone(), m.samples)).collect();
-        let header = Header {
-            version: VERSION,
-            dataset: metrics.dataset.clone(),
-            seed: metrics.seed,
-            classes,
-            models,
-            note,
-        };
+        let header =
+            Header { version: VERSION, dataset: metrics.dataset.clone(), seed: metrics.seed, classes, models, note };
         Stored { header, predictions: Vec::new(), labels: Vec::new(), gallery: Vec::new() }
     }
 
@@ -206,7 +200,10 @@ mod tests {
         stored.gallery = vec![GalleryImage { chosen, height: 1, width: 2, channels: 1, pixels: vec![7, 9] }];
         let bytes = stored.to_bytes().unwrap();
         let read = Stored::parse(&bytes).unwrap();
-        assert_eq!((&read.predictions, &read.labels, &read.gallery), (&stored.predictions, &stored.labels, &stored.gallery));
+        assert_eq!(
+            (&read.predictions, &read.labels, &read.gallery),
+            (&stored.predictions, &stored.labels, &stored.gallery)
+        );
         assert!(!read.belongs_to(&metrics));
         for damaged in [&bytes[..bytes.len() - 3], &bytes[..9], &[]] {
             assert!(Stored::parse(damaged).is_err());

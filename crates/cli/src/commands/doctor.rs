@@ -93,7 +93,8 @@ fn advice(machine: &Machine, sets: &[SetReport], threads: usize) -> Vec<String> 
         advice.push("run folders cannot be made here: change to another folder, or give --out".to_owned());
     }
     for report in sets.iter().filter(|r| r.used().is_none()) {
-        advice.push(format!("get {0} with `qbnn data fetch {0}`, or name its folder with --data-dir", report.set.name()));
+        advice
+            .push(format!("get {0} with `qbnn data fetch {0}`, or name its folder with --data-dir", report.set.name()));
     }
     advice
 }

@@ -5,10 +5,10 @@ use crate::args::RunArgs;
 use crate::convert::Prepared;
 use crate::judge::{self, Judged};
 use crate::phase::Place;
-use crate::stored::PREDICTIONS;
-use crate::{page, provenance, summary};
 use crate::run_folder::{FLOAT, METRICS, model_name};
 use crate::session::{self, Session};
+use crate::stored::PREDICTIONS;
+use crate::{page, provenance, summary};
 use anyhow::Result;
 
 /// Runs it.

@@ -3,7 +3,7 @@
 
 use super::input::RunReport;
 use super::number::{thousands, with_interval};
-use super::words::{capitalised, explained, model_in_words, ratio, sentences};
+use super::words::{explained, model_in_words, ratio, sentences};
 use crate::Headline;
 
 /// What a card says that its numbers do not: filled in by who knows how the models were made.
@@ -21,11 +21,11 @@ pub struct CardText {
 pub fn card(report: &RunReport, text: &CardText) -> String {
     let m = &report.metrics;
     let mut out = format!("# {}\n\n{}\n\n", report.title, text.purpose);
-    for sentence in sentences(m) {
-        out.push_str(&format!("{sentence}\n\n"));
+    for said in sentences(m) {
+        out.push_str(&format!("{}\n\n", format!("{} {}", said.result, said.more).trim_end()));
     }
     out.push_str("## Data\n\n");
-    for line in text.data.iter().chain(&report.note.as_deref().map(|n| format!("{}.", capitalised(n)))) {
+    for line in text.data.iter().chain(&report.note.as_deref().map(|n| format!("note: {n}"))) {
         out.push_str(&format!("- {line}\n"));
     }
     let counts = m.models.first().map(|m| m.counts).unwrap_or_default();
@@ -56,8 +56,11 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
     };
     let cells: Vec<String> = m.models.iter().map(bytes).collect();
     out.push_str(&format!("| parameter bytes | {} |\n", cells.join(" | ")));
-    let models: Vec<String> =
-        m.models.iter().map(|m| format!("`{}` is {}, {} draws", m.name, model_in_words(&m.name, m.strategy, m.bits), m.samples)).collect();
+    let models: Vec<String> = m
+        .models
+        .iter()
+        .map(|m| format!("`{}` is {}, {} draws", m.name, model_in_words(&m.name, m.strategy, m.bits), m.samples))
+        .collect();
     out.push_str(&format!("\n{}.\n\n## Limits\n\n", models.join("; ")));
     for limit in [
         "It was judged on the groups above and on nothing else: another kind of foreign image may look familiar to it.",

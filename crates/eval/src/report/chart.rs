@@ -11,8 +11,8 @@ use super::palette;
 pub(crate) const WIDTH: f64 = 360.0;
 /// Room that one character of 11 units' height takes, generously.
 const CHARACTER: f64 = 6.3;
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = 14.0;
+const LEFT: f64 = 50.0;
+const RIGHT: f64 = 19.0;
 const LINE: f64 = 16.0;
 
 /// One drawing with its title and its description in words.
@@ -113,7 +113,11 @@ impl Axis {
                 let v = digit * 10f64.powi(power);
                 if v >= low * 0.999 && v <= high * 1.001 {
                     let digits = (-v.log10().floor()).max(0.0) as usize;
-                    let text = if power < -3 || power > 4 { format!("10{}", superscript(power)) } else { fixed(v, digits, false) };
+                    let text = if power < -3 || power > 4 {
+                        format!("10{}", superscript(power))
+                    } else {
+                        fixed(v, digits, false)
+                    };
                     ticks.push((v, text));
                 }
             }
@@ -217,16 +221,25 @@ impl Chart {
             let (x, y) = (n(at), line - 4.0);
             head.push_str(&match mark {
                 Mark::Line => format!("<path class=\"s {class}\" d=\"M{x} {}h16\"/>", n(y)),
-                Mark::Fill => format!("<rect class=\"f {class}\" x=\"{}\" y=\"{}\" width=\"10\" height=\"10\"/>", n(at + 3.0), n(y - 5.0)),
+                Mark::Fill => format!(
+                    "<rect class=\"f {class}\" x=\"{}\" y=\"{}\" width=\"10\" height=\"10\"/>",
+                    n(at + 3.0),
+                    n(y - 5.0)
+                ),
                 Mark::Dot => format!("<circle class=\"f {class}\" cx=\"{}\" cy=\"{}\" r=\"4\"/>", n(at + 8.0), n(y)),
             });
-            head.push_str(&format!("<text class=\"tx\" x=\"{}\" y=\"{}\">{}</text>", n(at + 20.0), n(line), escape(text)));
+            head.push_str(&format!(
+                "<text class=\"tx\" x=\"{}\" y=\"{}\">{}</text>",
+                n(at + 20.0),
+                n(line),
+                escape(text)
+            ));
             at += width + 6.0;
         }
         let mut top = if legend.is_empty() { 24.0 } else { line + 8.0 };
         if !y.label.is_empty() {
-            top += LINE;
-            head.push_str(&format!("<text class=\"mt\" x=\"2\" y=\"{}\">{}</text>", n(top - 6.0), escape(&y.label)));
+            top += LINE + 4.0;
+            head.push_str(&format!("<text class=\"mt\" x=\"2\" y=\"{}\">{}</text>", n(top - 10.0), escape(&y.label)));
         }
         let (title, description) = (title.to_owned(), description.to_owned());
         Self { title, description, x, y, top, plot_height, head, marks: String::new(), over: String::new() }
@@ -279,8 +292,7 @@ impl Chart {
 
     /// Dots of one size; drawn as one path of points with round ends, which is the shortest that SVG has.
     pub(crate) fn dots(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
-        let d: String =
-            points.into_iter().map(|(x, y)| format!("M{} {}h0", n(self.px(x)), n(self.py(y)))).collect();
+        let d: String = points.into_iter().map(|(x, y)| format!("M{} {}h0", n(self.px(x)), n(self.py(y)))).collect();
         self.marks.push_str(&format!("<path class=\"p {class}\" d=\"{d}\"/>"));
     }
 
@@ -303,7 +315,9 @@ impl Chart {
         let (x0, x1, y0, y1) = (self.px(x[0]), self.px(x[1]), self.py(y[0]), self.py(y[1]));
         let (x, y, w, h) = (n(x0.min(x1)), n(y0.min(y1)), n((x1 - x0).abs()), n((y1 - y0).abs()));
         let opacity = if strength < 1.0 { format!(" opacity=\"{strength:.2}\"") } else { String::new() };
-        self.marks.push_str(&format!("<rect class=\"f {class}\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"{opacity}/>"));
+        self.marks.push_str(&format!(
+            "<rect class=\"f {class}\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"{opacity}/>"
+        ));
     }
 
     /// A short stroke at the foot of the plot: a level of a grid.
@@ -334,14 +348,24 @@ impl Chart {
             if self.y.grid {
                 grid.push_str(&format!("M{} {}H{}", n(LEFT), n(y), n(right)));
             }
-            body.push_str(&format!("<text class=\"tk end\" x=\"{}\" y=\"{}\">{}</text>", n(LEFT - 5.0), n(y + 3.8), escape(text)));
+            body.push_str(&format!(
+                "<text class=\"tk end\" x=\"{}\" y=\"{}\">{}</text>",
+                n(LEFT - 5.0),
+                n(y + 3.8),
+                escape(text)
+            ));
         }
         for (v, text) in &self.x.ticks {
             let x = self.px(*v);
             if self.x.grid {
                 grid.push_str(&format!("M{} {}V{}", n(x), n(self.top), n(bottom)));
             }
-            body.push_str(&format!("<text class=\"tk mid\" x=\"{}\" y=\"{}\">{}</text>", n(x), n(bottom + 14.0), escape(text)));
+            body.push_str(&format!(
+                "<text class=\"tk mid\" x=\"{}\" y=\"{}\">{}</text>",
+                n(x),
+                n(bottom + 14.0),
+                escape(text)
+            ));
         }
         body.push_str(&format!("<path class=\"gr\" d=\"{grid}\"/>"));
         body.push_str(&self.marks);
@@ -351,7 +375,12 @@ impl Chart {
         let mut height = bottom + 20.0;
         if !self.x.label.is_empty() {
             height += LINE - 4.0;
-            body.push_str(&format!("<text class=\"mt mid\" x=\"{}\" y=\"{}\">{}</text>", n(middle), n(height - 4.0), escape(&self.x.label)));
+            body.push_str(&format!(
+                "<text class=\"mt mid\" x=\"{}\" y=\"{}\">{}</text>",
+                n(middle),
+                n(height - 4.0),
+                escape(&self.x.label)
+            ));
         }
         panel(self.title, self.description, height, body)
     }

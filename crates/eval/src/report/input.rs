@@ -69,7 +69,8 @@ pub struct ModelPredictions {
 impl ModelPredictions {
     /// What an evaluation found, in single precision.
     pub fn of(name: impl Into<String>, evaluation: &Evaluation) -> Self {
-        let groups = Group::ALL.map(|g| evaluation.uncertainty(g).map(|u| GroupPredictions::of(u, evaluation.classes())));
+        let groups =
+            Group::ALL.map(|g| evaluation.uncertainty(g).map(|u| GroupPredictions::of(u, evaluation.classes())));
         Self { name: name.into(), groups }
     }
 

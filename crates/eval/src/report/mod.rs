@@ -21,7 +21,7 @@ pub use figure::{Figure, Table};
 pub use figures::gallery::{PER_SHELF, choose};
 pub use input::{Chosen, Epoch, GalleryImage, GroupPredictions, Kind, ModelPredictions, RunReport, Shelf, Tensor};
 pub use sweep::{SweepReport, SweepRow};
-pub use words::{Verdict, sentences, verdict};
+pub use words::{Said, Verdict, sentences, verdict};
 
 /// A finished page.
 #[derive(Debug, Clone, PartialEq)]

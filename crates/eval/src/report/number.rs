@@ -88,7 +88,10 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!([0.25, -0.04, 12.0].map(coordinate), ["0.2", "0", "12"]);
-        assert_eq!((fixed(-0.5, 2, true), fixed(0.0001, 2, true), fixed(0.5, 1, true)), ("−0.50".into(), "±0.00".into(), "+0.5".into()));
+        assert_eq!(
+            (fixed(-0.5, 2, true), fixed(0.0001, 2, true), fixed(0.5, 1, true)),
+            ("−0.50".into(), "±0.00".into(), "+0.5".into())
+        );
         assert_eq!(metric(Headline::Accuracy, 0.9908, false), "99.08");
         assert_eq!(with_interval(Headline::Nll, 0.5, Some([0.25, 0.75]), false), "0.5000 [0.2500, 0.7500]");
         assert_eq!([0.0, 0.123456, 1234.0, 1e-9, 12.5].map(short), ["0", "0.1235", "1234", "1.00e−9", "12.5"]);

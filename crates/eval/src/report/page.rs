@@ -15,12 +15,13 @@ const LAYOUT: &str = "\
 *{box-sizing:border-box}\
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}\
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 var(--font)}\
-main,header,footer{max-width:1180px;margin:0 auto;padding:0 20px}\
+main,header,footer{max-width:1200px;margin:0 auto;padding:0 20px}\
 header{padding-top:36px}\
 .brand{color:var(--muted);font-size:13px;letter-spacing:.04em;margin:0}\
 h1{font-size:clamp(24px,4.4vw,36px);line-height:1.15;margin:.15em 0 .5em;overflow-wrap:anywhere}\
 h2{font-size:21px;line-height:1.25;margin:0 0 .3em}\
 .lead{font-size:clamp(17px,2.1vw,20px);line-height:1.45;max-width:60em;margin:0 0 .6em}\
+.more{color:var(--muted);max-width:62em;margin:0 0 1em;font-size:15px}\
 .facts{display:flex;flex-wrap:wrap;gap:6px 22px;list-style:none;padding:0;margin:18px 0 0;color:var(--muted);font-size:14px}\
 .facts b{color:var(--ink);font-weight:600}\
 nav ul{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;padding:14px 0;margin:22px 0 0;border-top:1px solid var(--line);border-bottom:1px solid var(--line);font-size:14px}\
@@ -29,9 +30,9 @@ nav a{text-decoration:none}nav a:hover{text-decoration:underline}\
 section{margin:36px 0 0;scroll-margin-top:12px}\
 .how{color:var(--muted);max-width:62em;margin:0 0 14px}\
 .note{border-left:3px solid var(--accent);padding:2px 0 2px 14px;margin:14px 0;max-width:62em}\
-.panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr));gap:14px}\
+.panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:14px}\
 .card{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:14px 14px 10px;margin:0}\
-.pair .panels{grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr))}\
+.three .panels{grid-template-columns:repeat(auto-fill,minmax(min(100%,350px),1fr))}\
 .scroll{overflow-x:auto;background:var(--paper);border:1px solid var(--line);border-radius:10px}\
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}\
 th,td{padding:8px 14px;text-align:right;vertical-align:top;border-top:1px solid var(--line)}\
@@ -40,6 +41,7 @@ th:first-child,td:first-child{text-align:left}\
 tbody th{font-weight:600;min-width:8.5em}\
 .sub{display:block;color:var(--muted);font-weight:400;font-size:12.5px;line-height:1.4}\
 .val{font-weight:600;font-size:15px}\
+.both{display:flex;flex-direction:row-reverse;justify-content:flex-start;gap:4px 26px}.delta{min-width:14em}.both .sub{white-space:nowrap}.delta i{font-style:normal}\
 .badge{display:inline-block;font-size:12px;line-height:1.5;padding:0 7px;border-radius:9px;border:1px solid currentColor;white-space:nowrap;margin-top:3px}\
 .better{color:var(--k1)}.worse{color:var(--g1)}.none{color:var(--muted)}\
 details{margin:10px 0 0;font-size:14px}\
@@ -52,10 +54,10 @@ pre{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;backgroun
 code{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}\
 footer{color:var(--muted);font-size:13px;padding:36px 20px 48px}\
 @media(max-width:560px){main,header,footer{padding-left:14px;padding-right:14px}header{padding-top:22px}\
-th,td{padding:7px 8px}table{font-size:13px}.val{font-size:14px}.sub{font-size:11.5px}tbody th{min-width:6.5em}\
-.panels{grid-template-columns:minmax(0,1fr)}.card{padding:12px 8px 8px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}\
+th,td{padding:7px 6px}table{font-size:13px}.val{font-size:14px}.sub{font-size:11px}tbody th{min-width:6.5em}\
+.panels,.three .panels{grid-template-columns:minmax(0,1fr)}.card{padding:12px 8px 8px}.both{flex-direction:column-reverse;align-items:flex-end}.delta{min-width:0}.delta i{display:block}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}\
 @media print{body{background:#fff;font-size:10.5pt}nav,details{display:none}main,header,footer{max-width:none;padding:0}\
-.card,tr,h2,.how{break-inside:avoid}h2,.how{break-after:avoid}section{margin-top:20px}.panels{grid-template-columns:1fr 1fr}\
+.card,tr,h2,.how{break-inside:avoid}h2,.how{break-after:avoid}section{margin-top:20px}.panels,.three .panels{grid-template-columns:1fr 1fr}\
 .scroll{overflow:visible}a{color:inherit;text-decoration:none}}";
 
 fn document(title: &str, body: Markup) -> String {
@@ -90,10 +92,9 @@ fn nav(figures: &[Figure], more: &[(&str, &str)]) -> Markup {
 }
 
 fn figure(f: &Figure) -> Markup {
-    // Two or four large drawings stand in pairs.
-    let pair = matches!(f.id, "disentanglement" | "uncertainty" | "reliability" | "confusion" | "pareto");
+    let three = f.panels.len() == 3;
     html! {
-        section id=(f.id) class=[pair.then_some("pair")] aria-labelledby={ (f.id) "-h" } {
+        section id=(f.id) class=[three.then_some("three")] aria-labelledby={ (f.id) "-h" } {
             h2 id={ (f.id) "-h" } { (f.title) }
             p.how { (f.caption) }
             div.panels {
@@ -134,7 +135,10 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
         header {
             p.brand { "qbnn report" }
             h1 { (report.title) }
-            @for sentence in sentences(m) { p.lead { (sentence) } }
+            @for said in sentences(m) {
+                p.lead { (said.result) }
+                @if !said.more.is_empty() { p.more { (said.more) } }
+            }
             (facts(m, report.foreign))
             (nav(figures, &more))
         }
@@ -143,10 +147,10 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
                 h2 #summary-h { "Summary" }
                 p.how {
                     "In brackets 95 % bootstrap intervals over test images. Accuracy, NLL, Brier score and ECE on clean images."
-                    @if !m.differences.is_empty() { " Differences are paired: both models meet the same images and resamples." }
+                    @if !m.differences.is_empty() { " Differences (Δ) are paired: both models meet the same images and resamples." }
                 }
                 (headline(m))
-                @if let Some(note) = &report.note { p.note { (super::words::capitalised(note)) "." } }
+                @if let Some(note) = &report.note { p.note { "Note: " (note) "." } }
                 @if !report.foreign { p.note { (ONE_SEED) } }
             }
             @for f in figures { (figure(f)) }
@@ -178,7 +182,7 @@ pub(crate) fn sweep(report: &SweepReport, figures: &[Figure], left_out: &[String
                 h2 #summary-h { "All configurations" }
                 p.how { (sweep::HOW) }
                 (table(&sweep::overview(report)))
-                @if let Some(note) = &report.note { p.note { (super::words::capitalised(note)) "." } }
+                @if let Some(note) = &report.note { p.note { "Note: " (note) "." } }
             }
             @for f in figures { (figure(f)) }
             (left_out_section(left_out))
@@ -278,9 +282,14 @@ fn headline(m: &Metrics) -> Markup {
                         th scope="row" { "parameter bytes" span.sub { "means and standard deviations, with scales" } }
                         @for model in &m.models {
                             td {
-                                span.val { (thousands(model.parameter_bytes)) }
-                                @if let Some(first) = m.models.first() && let Some(r) = ratio(model, first) {
-                                    span.sub { (r) " of " (first.name) }
+                                div.both {
+                                    @if m.differences.iter().any(|d| d.name == model.name) { div.delta {} }
+                                    div {
+                                        span.val { (thousands(model.parameter_bytes)) }
+                                        @if let Some(first) = m.models.first() && let Some(r) = ratio(model, first) {
+                                            span.sub { (r) " of " (first.name) }
+                                        }
+                                    }
                                 }
                             }
                         }
@@ -300,15 +309,23 @@ fn cell(m: &Metrics, model: &ModelEntry, h: Headline) -> Markup {
     let reference = entry.and_then(|e| m.models.iter().find(|m| m.name == e.against)).and_then(|r| r.value(h));
     let difference = entry.and_then(|e| e.metrics.get(h).as_ref());
     html! {
-        span.val { (value) }
-        @if !interval.is_empty() { span.sub { (interval) } }
-        @if let Some(d) = difference {
-            @let verdict = verdict(h, d, reference);
-            span.sub { "Δ " (with_interval(h, d.value, d.ci95, true)) }
-            @if verdict != Verdict::Open {
-                span class={ "badge " (match verdict { Verdict::Better => "better", Verdict::Worse => "worse", _ => "none" }) } {
-                    (verdict.text())
+        div.both {
+            @if let Some(d) = difference {
+                @let verdict = verdict(h, d, reference);
+                div.delta {
+                    @let text = with_interval(h, d.value, d.ci95, true);
+                    @let (value, interval) = text.split_once(' ').unwrap_or((&text, ""));
+                    span.sub { i { "Δ " (value) } " " i { (interval) } }
+                    @if verdict != Verdict::Open {
+                        span class={ "badge " (match verdict { Verdict::Better => "better", Verdict::Worse => "worse", _ => "none" }) } {
+                            (verdict.text())
+                        }
+                    }
                 }
+            }
+            div {
+                span.val { (value) }
+                @if !interval.is_empty() { span.sub { (interval) } }
             }
         }
     }

@@ -102,7 +102,7 @@ text{font:11px var(--font);fill:var(--ink)}\
 .f{fill:currentColor}\
 .a{fill:currentColor;fill-opacity:.32}\
 .b{fill:currentColor;fill-opacity:.18}\
-.p{fill:none;stroke:currentColor;stroke-width:2.6;stroke-linecap:round;stroke-opacity:.42}\
+.p{fill:none;stroke:currentColor;stroke-width:3;stroke-linecap:round;stroke-opacity:.45}\
 .ring{stroke:var(--paper);stroke-width:1.6}\
 .heat{color:var(--accent)}.on-weak{fill:var(--ink)}.on-strong{fill:var(--paper)}\
 .tg{fill:currentColor;font-weight:600}\
@@ -112,12 +112,19 @@ text{font:11px var(--font);fill:var(--ink)}\
 .s.k0{stroke-dasharray:5 3}.s.k2,.s.d2{stroke-dasharray:1.5 2.5}.s.k3,.s.d3{stroke-dasharray:8 2 2 2}\
 .s.k4,.s.d4{stroke-dasharray:4 1.5}.s.k5,.s.d5{stroke-dasharray:3 2}.s.k6,.s.d6{stroke-dasharray:10 3}.s.k7,.s.d7{stroke-dasharray:2 4}\
 .s.solid{stroke-dasharray:none}.s.thin{stroke-width:1.1}.s.fine{stroke-dasharray:1.5 2.5;stroke-width:1.5}\
-.ghost{color:var(--muted)}.ink{color:var(--ink)}.tiny{font-size:8px}";
+.ghost{color:var(--muted)}.ink{color:var(--ink)}.tiny{font-size:9px}";
 
 fn variables(scheme: &Scheme) -> Vec<(String, &'static str)> {
     let Scheme { ground, paper, ink, muted, line, grid, accent, groups, models } = *scheme;
-    let named =
-        [("ground", ground), ("paper", paper), ("ink", ink), ("muted", muted), ("line", line), ("grid", grid), ("accent", accent)];
+    let named = [
+        ("ground", ground),
+        ("paper", paper),
+        ("ink", ink),
+        ("muted", muted),
+        ("line", line),
+        ("grid", grid),
+        ("accent", accent),
+    ];
     let mut all: Vec<_> = named.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
     all.extend(groups.into_iter().enumerate().map(|(i, v)| (format!("g{i}"), v)));
     all.extend(models.into_iter().enumerate().map(|(i, v)| (format!("k{i}"), v)));
@@ -208,7 +215,8 @@ mod tests {
                 let text = if class.contains("strong") { scheme.paper } else { scheme.ink };
                 // Opacity mixes the encoded values, not the light.
                 let channel = |hex: &str, i: usize| f64::from(u8::from_str_radix(&hex[i..i + 2], 16).unwrap());
-                let mix = |i| (opacity * channel(scheme.accent, i) + (1.0 - opacity) * channel(scheme.paper, i)).round();
+                let mix =
+                    |i| (opacity * channel(scheme.accent, i) + (1.0 - opacity) * channel(scheme.paper, i)).round();
                 let cell = format!("#{:02x}{:02x}{:02x}", mix(1) as u8, mix(3) as u8, mix(5) as u8);
                 let ratio = contrast(luminance(linear(text)), luminance(linear(&cell)));
                 assert!(ratio >= 4.5, "{text} on {cell} ({opacity:.2}): {ratio:.2}");

@@ -51,7 +51,9 @@ pub(crate) fn explained(headline: Headline) -> (&'static str, &'static str, &'st
         Headline::AurocEpistemicAmbiguous => {
             ("cross: AUROC epistemic, ambiguous", "", "the wrong uncertainty; 0.5 is disentangled")
         }
-        Headline::AurocAleatoricOod => ("cross: AUROC aleatoric, ood", "", "the wrong uncertainty; 0.5 is disentangled"),
+        Headline::AurocAleatoricOod => {
+            ("cross: AUROC aleatoric, ood", "", "the wrong uncertainty; 0.5 is disentangled")
+        }
         Headline::SpearmanAleatoricEpistemic => {
             ("Spearman aleatoric, epistemic", "", "how far both rank images alike; 0 is disentangled")
         }
@@ -111,7 +113,11 @@ pub(crate) fn model_in_words(name: &str, strategy: Strategy, bits: Bits) -> Stri
 pub(crate) fn ratio(model: &ModelEntry, reference: &ModelEntry) -> Option<String> {
     let (own, whole) = (model.parameter_bytes as f64, reference.parameter_bytes as f64);
     (own > 0.0 && whole > 0.0 && own != whole).then(|| {
-        if own < whole { format!("1/{}", fixed(whole / own, 2, false)) } else { format!("{} times", fixed(own / whole, 2, false)) }
+        if own < whole {
+            format!("1/{}", fixed(whole / own, 2, false))
+        } else {
+            format!("{} times", fixed(own / whole, 2, false))
+        }
     })
 }
 
@@ -139,8 +145,17 @@ fn clause(what: &str, unit: &str, scale: f64, digits: usize, kept: f64, d: &Diff
     }
 }
 
-/// One or two sentences for each model that is compared with another.
-pub fn sentences(metrics: &Metrics) -> Vec<String> {
+/// What is said of one model: the result, then what else is measurable (may be empty).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// One sentence on accuracy, detection and memory.
+    pub result: String,
+    /// What is measurably worse or better.
+    pub more: String,
+}
+
+/// What is said of each model that is compared with another, or of each model where none is.
+pub fn sentences(metrics: &Metrics) -> Vec<Said> {
     let find = |name: &str| metrics.models.iter().find(|m| m.name == name);
     let mut out = Vec::new();
     for entry in &metrics.differences {
@@ -153,7 +168,7 @@ pub fn sentences(metrics: &Metrics) -> Vec<String> {
     out
 }
 
-fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> String {
+fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> Said {
     let d = &entry.metrics;
     let mut clauses = Vec::new();
     if let Some(d) = &d.accuracy {
@@ -170,14 +185,21 @@ fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> S
     for (i, clause) in clauses.iter().enumerate() {
         let again = i > 0 && clause.starts_with("keeps ") && clauses[i - 1].starts_with("keeps ");
         let words = if again { clause.trim_start_matches("keeps ") } else { clause };
-        let link = if i == 0 { "" } else if i + 1 == clauses.len() { " and " } else { ", " };
+        let link = if i == 0 {
+            ""
+        } else if i + 1 == clauses.len() {
+            " and "
+        } else {
+            ", "
+        };
         text.push_str(link);
         text.push_str(words);
     }
     let memory = ratio(model, reference).map_or(String::new(), |r| format!(", at {r} of the memory"));
     let words = |m: &ModelEntry| model_in_words(&m.name, m.strategy, m.bits);
     let link = if clauses.iter().all(|c| c.starts_with("keeps")) { " of" } else { ", compared with" };
-    let mut text = format!("{} {text}{link} {}{memory}.", capitalised(&words(model)), words(reference));
+    let result = format!("{} {text}{link} {}{memory}.", capitalised(&words(model)), words(reference));
+    let mut more = Vec::new();
     let group = |wanted: Verdict| {
         let names: Vec<String> = Headline::ALL
             .into_iter()
@@ -192,13 +214,16 @@ fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> S
     for (words, verdict) in [("Measurably worse", Verdict::Worse), ("Measurably better", Verdict::Better)] {
         let names = group(verdict);
         if !names.is_empty() {
-            text.push_str(&format!(" {words}: {names}."));
+            more.push(format!("{words}: {names}."));
         }
     }
-    text
+    if more.is_empty() {
+        more.push("No other difference was seen.".to_owned());
+    }
+    Said { result, more: more.join(" ") }
 }
 
-fn alone(model: &ModelEntry) -> String {
+fn alone(model: &ModelEntry) -> Said {
     let mut text = format!("{}: accuracy {} %", model.name, metric(Headline::Accuracy, model.accuracy, false));
     let asked = [(Headline::AurocEpistemicOod, "foreign"), (Headline::AurocAleatoricAmbiguous, "ambiguous")];
     for (headline, what) in asked {
@@ -206,7 +231,8 @@ fn alone(model: &ModelEntry) -> String {
             text.push_str(&format!(", {what} images found with an AUROC of {}", fixed(v, 3, false)));
         }
     }
-    format!("{text}, from {} draw{}.", model.samples, if model.samples == 1 { "" } else { "s" })
+    let draws = if model.samples == 1 { "draw" } else { "draws" };
+    Said { result: format!("{text}, from {} {draws}.", model.samples), more: String::new() }
 }
 
 /// The first letter in capitals.

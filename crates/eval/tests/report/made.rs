@@ -37,9 +37,10 @@ fn metrics(float: &Groups, quantized: &Groups, bits: Bits, seed: u64) -> (Metric
     let Bits { mu, sigma, weight, .. } = bits;
     let name = format!("jq-mu{mu}s{sigma}w{weight}a4");
     let (mut evaluations, mut predictions) = (Vec::new(), Vec::new());
-    for (name, groups, strategy, bits, bytes) in
-        [("float", float, Strategy::Float, Bits::FLOAT, 8000), (name.as_str(), quantized, Strategy::Jq, bits, 125 * u64::from(mu + sigma))]
-    {
+    for (name, groups, strategy, bits, bytes) in [
+        ("float", float, Strategy::Float, Bits::FLOAT, 8000),
+        (name.as_str(), quantized, Strategy::Jq, bits, 125 * u64::from(mu + sigma)),
+    ] {
         let evaluation = evaluate(groups, &options).unwrap();
         let description =
             ModelDescription { name: name.into(), strategy, bits, parameter_bytes: bytes, parameters: None };
@@ -103,9 +104,9 @@ pub fn sweep_report() -> SweepReport {
             let salt = seed as usize;
             let (metrics, _) = metrics(&groups(4, salt), &groups(4, salt), bits, seed);
             let rows = SweepRow::of("made small", &metrics);
-            let new = rows.into_iter().filter(|r| {
-                !report.rows.iter().any(|o| o.seed == r.seed && o.configuration == r.configuration)
-            });
+            let new = rows
+                .into_iter()
+                .filter(|r| !report.rows.iter().any(|o| o.seed == r.seed && o.configuration == r.configuration));
             report.rows.extend(new.collect::<Vec<_>>());
         }
         for width in [2, 4] {

@@ -84,9 +84,11 @@ fn the_page_of_a_sweep_has_this_structure() {
 #[test]
 fn the_card_holds_the_numbers() {
     let report = run_report(&groups(8, 0), &groups(8, 3));
-    let text = CardText { purpose: "Reads images.".into(), data: vec!["digits".into()], commands: vec!["qbnn eval".into()] };
+    let text =
+        CardText { purpose: "Reads images.".into(), data: vec!["digits".into()], commands: vec!["qbnn eval".into()] };
     let card = card(&report, &text);
-    for part in ["# A run", "Reads images.", "- digits", "| accuracy % |", "parameter bytes", "## Limits", "qbnn eval"] {
+    for part in ["# A run", "Reads images.", "- digits", "| accuracy % |", "parameter bytes", "## Limits", "qbnn eval"]
+    {
         assert!(card.contains(part), "{part}\n{card}");
     }
 }

@@ -46,8 +46,11 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         let names: Vec<String> = (0..classes).map(|c| c.to_string()).collect();
         let reversed: Vec<String> = names.iter().rev().cloned().collect();
         let errors = report.labels.len() - (0..classes).map(|c| counts[c * classes + c]).sum::<usize>();
-        let description =
-            format!("Confusion matrix of {}: {errors} of {} clean images decided wrongly.", model.name, report.labels.len());
+        let description = format!(
+            "Confusion matrix of {}: {errors} of {} clean images decided wrongly.",
+            model.name,
+            report.labels.len()
+        );
         let (x, y) = (Axis::names("decided", &names), Axis::names("true class", &reversed));
         let title = format!("{}: {errors} errors", model.name);
         let mut chart = Chart::new(&title, &description, x, y, &[], 290.0);

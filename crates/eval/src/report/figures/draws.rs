@@ -26,15 +26,16 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     };
     let mut table = Table::new(["metric", "model", "draws S", "sets of S draws", "mean", "lowest", "highest"]);
     let mut panels = Vec::new();
-    let legend: Vec<Key> =
-        models.iter().map(|(i, m)| (Mark::Line, palette::model(*i), m.name.clone())).collect();
+    let legend: Vec<Key> = models.iter().map(|(i, m)| (Mark::Line, palette::model(*i), m.name.clone())).collect();
     for (headline, title, limits) in SHOWN {
         let spreads = || models.iter().flat_map(|m| &m.1.by_samples).filter_map(|e| *e.metrics.get(headline));
         if spreads().next().is_none() {
             continue;
         }
-        let mut powers: Vec<(f64, String)> =
-            std::iter::successors(Some(1u64), |s| Some(s * 2)).take_while(|s| *s <= most).map(|s| (s as f64, s.to_string())).collect();
+        let mut powers: Vec<(f64, String)> = std::iter::successors(Some(1u64), |s| Some(s * 2))
+            .take_while(|s| *s <= most)
+            .map(|s| (s as f64, s.to_string()))
+            .collect();
         let stride = powers.len().div_ceil(8).max(1);
         powers = powers.into_iter().step_by(stride).collect();
         let x = Axis::log_at("draws S (logarithmic)", 1.0, most.max(2) as f64, powers);
@@ -42,11 +43,17 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         if headline == Headline::Accuracy {
             y = y.percent();
         }
-        let description = format!("{title} against the number of draws of {}.", models.iter().map(|m| m.1.name.as_str()).collect::<Vec<_>>().join(", "));
+        let description = format!(
+            "{title} against the number of draws of {}.",
+            models.iter().map(|m| m.1.name.as_str()).collect::<Vec<_>>().join(", ")
+        );
         let mut chart = Chart::new(title, &description, x, y, &legend, 150.0);
         for (i, model) in &models {
-            let points: Vec<_> =
-                model.by_samples.iter().filter_map(|e| e.metrics.get(headline).map(|s| (e.samples as f64, e.sets, s))).collect();
+            let points: Vec<_> = model
+                .by_samples
+                .iter()
+                .filter_map(|e| e.metrics.get(headline).map(|s| (e.samples as f64, e.sets, s)))
+                .collect();
             let class = palette::model(*i);
             chart.band(&class, &points.iter().map(|(s, _, p)| (*s, p.low, p.high)).collect::<Vec<_>>());
             chart.line(&class, &points.iter().map(|(s, _, p)| (*s, p.mean)).collect::<Vec<_>>());

@@ -74,10 +74,8 @@ fn pixels(image: &GalleryImage, x: f64, y: f64) -> String {
             }
         }
     }
-    let paths: String = runs
-        .iter()
-        .map(|([r, g, b], d)| format!("<path stroke=\"#{r:x}{g:x}{b:x}\" d=\"{d}\"/>"))
-        .collect();
+    let paths: String =
+        runs.iter().map(|([r, g, b], d)| format!("<path stroke=\"#{r:x}{g:x}{b:x}\" d=\"{d}\"/>")).collect();
     let size = n(IMAGE);
     format!(
         "<rect fill=\"#fff\" x=\"{0}\" y=\"{1}\" width=\"{size}\" height=\"{size}\"/>\
@@ -113,7 +111,12 @@ fn bars(models: &[(usize, &ModelPredictions)], chosen: Chosen, x: f64, y: f64, w
     out
 }
 
-fn shelf_panel(report: &RunReport, models: &[(usize, &ModelPredictions)], shelf: Shelf, images: &[&GalleryImage]) -> Panel {
+fn shelf_panel(
+    report: &RunReport,
+    models: &[(usize, &ModelPredictions)],
+    shelf: Shelf,
+    images: &[&GalleryImage],
+) -> Panel {
     let (title, kind) = match shelf {
         Shelf::Certain => ("Most certain, one of each decision", Kind::Total),
         Shelf::Ambiguous => ("Most ambiguous: highest aleatoric", Kind::Aleatoric),
@@ -158,7 +161,8 @@ fn shelf_panel(report: &RunReport, models: &[(usize, &ModelPredictions)], shelf:
         body.push_str(&bars(models, *chosen, left, y + IMAGE + 30.0 + BARS, CELL - 10.0));
     }
     let height = 44.0 + images.len().div_ceil(COLUMNS) as f64 * row_height;
-    let description = format!("{title}: {} images with the class probabilities that each model gives them.", images.len());
+    let description =
+        format!("{title}: {} images with the class probabilities that each model gives them.", images.len());
     panel(title.into(), description, height, body)
 }
 
@@ -167,7 +171,17 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     if report.gallery.is_empty() || models.is_empty() {
         return Err("The gallery is left out: no images are stored with these predictions.".into());
     }
-    let mut table = Table::new(["shelf", "group", "image", "label", "model", "decision", "probability %", "aleatoric nats", "epistemic nats"]);
+    let mut table = Table::new([
+        "shelf",
+        "group",
+        "image",
+        "label",
+        "model",
+        "decision",
+        "probability %",
+        "aleatoric nats",
+        "epistemic nats",
+    ]);
     let mut panels = Vec::new();
     for shelf in Shelf::ALL {
         let images: Vec<_> = report.gallery.iter().filter(|g| g.chosen.shelf == shelf).collect();
@@ -180,7 +194,8 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
             for (_, model) in &models {
                 let Some(p) = model.group(group) else { continue };
                 let (class, most) = p.decisions().nth(input).unwrap_or((0, 0.0));
-                let text = |kind| p.kind(kind).and_then(|v| v.get(input)).map_or("–".to_owned(), |&v| short(v.into()));
+                let text =
+                    |kind| p.kind(kind).and_then(|v| v.get(input)).map_or("–".to_owned(), |&v| short(v.into()));
                 let label = if group == Group::Clean { report.labels.get(input).map(usize::to_string) } else { None };
                 table.row([
                     panel.title.clone(),

@@ -33,4 +33,5 @@ pub(super) fn all(report: &RunReport) -> Vec<Drawn> {
 }
 
 /// Why figures of predictions are missing.
-pub(super) const NO_PREDICTIONS: &str = "no predictions are stored beside the metrics; `qbnn eval` on the run stores them";
+pub(super) const NO_PREDICTIONS: &str =
+    "no predictions are stored beside the metrics; `qbnn eval` on the run stores them";

@@ -29,7 +29,14 @@ fn shares(values: &[f32], low: f64, high: f64) -> Vec<f64> {
     bins
 }
 
-fn drawing(tensor: &Tensor, what: &str, unit: &str, [before, after]: [&[f32]; 2], levels: &[f32], model: &str) -> Panel {
+fn drawing(
+    tensor: &Tensor,
+    what: &str,
+    unit: &str,
+    [before, after]: [&[f32]; 2],
+    levels: &[f32],
+    model: &str,
+) -> Panel {
     let (b, a) = (sorted(before), sorted(after));
     let ends = [quantile(&b, 0.002), quantile(&a, 0.002), quantile(&b, 0.998), quantile(&a, 0.998)];
     let (mut low, mut high) = (ends[0].min(ends[1]), ends[2].max(ends[3]));
@@ -39,9 +46,14 @@ fn drawing(tensor: &Tensor, what: &str, unit: &str, [before, after]: [&[f32]; 2]
     // Each to its own highest bin: values on a grid crowd into few bins, and would flatten what they came from.
     let top = |bins: &[f64]| bins.iter().copied().fold(1e-9, f64::max);
     let legend: [Key; 2] = [(Mark::Fill, "ghost".into(), "float".into()), (Mark::Line, "k1".into(), model.to_owned())];
-    let description = format!("Histogram of {what} of layer {}, in float and quantized, {} levels of the grid marked.", tensor.name, levels.len());
+    let description = format!(
+        "Histogram of {what} of layer {}, in float and quantized, {} levels of the grid marked.",
+        tensor.name,
+        levels.len()
+    );
     let x = Axis::linear(unit, low, high);
-    let mut chart = Chart::new(&format!("{}: {what}", tensor.name), &description, x, Axis::bare("", 0.0, 1.05), &legend, 92.0);
+    let mut chart =
+        Chart::new(&format!("{}: {what}", tensor.name), &description, x, Axis::bare("", 0.0, 1.05), &legend, 92.0);
     let edges: Vec<f64> = (0..=BINS).map(|i| low + (high - low) * i as f64 / BINS as f64).collect();
     let scaled = |bins: &[f64]| bins.iter().map(|v| v / top(bins)).collect::<Vec<_>>();
     chart.steps("ghost", &edges, &scaled(&before), 0.0, true);
@@ -57,16 +69,38 @@ fn drawing(tensor: &Tensor, what: &str, unit: &str, [before, after]: [&[f32]; 2]
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
     if report.tensors.is_empty() {
-        return Err("Means and standard deviations per layer are left out: they need a float checkpoint and a quantized one.".into());
+        return Err(
+            "Means and standard deviations per layer are left out: they need a float checkpoint and a quantized one."
+                .into(),
+        );
     }
-    let mut table = Table::new(["layer", "model", "weights", "what", "median float", "median quantized", "5 % to 95 % float", "5 % to 95 % quantized", "levels"]);
+    let mut table = Table::new([
+        "layer",
+        "model",
+        "weights",
+        "what",
+        "median float",
+        "median quantized",
+        "5 % to 95 % float",
+        "5 % to 95 % quantized",
+        "levels",
+    ]);
     let mut panels = Vec::new();
     for tensor in &report.tensors {
         let log2 = |values: &[f32]| values.iter().map(|v| v.log2()).collect::<Vec<f32>>();
         let sigma = [log2(&tensor.sigma[0]), log2(&tensor.sigma[1])];
-        panels.push(drawing(tensor, "sigma", "log2 of sigma", [&sigma[0], &sigma[1]], &log2(&tensor.sigma_levels), &tensor.model));
+        panels.push(drawing(
+            tensor,
+            "sigma",
+            "log2 of sigma",
+            [&sigma[0], &sigma[1]],
+            &log2(&tensor.sigma_levels),
+            &tensor.model,
+        ));
         panels.push(drawing(tensor, "mu", "mu", [&tensor.mu[0], &tensor.mu[1]], &tensor.mu_levels, &tensor.model));
-        for (what, [before, after], levels) in [("sigma", &tensor.sigma, &tensor.sigma_levels), ("mu", &tensor.mu, &tensor.mu_levels)] {
+        for (what, [before, after], levels) in
+            [("sigma", &tensor.sigma, &tensor.sigma_levels), ("mu", &tensor.mu, &tensor.mu_levels)]
+        {
             let (b, a) = (sorted(before), sorted(after));
             let range = |v: &[f32]| format!("{} to {}", short(quantile(v, 0.05)), short(quantile(v, 0.95)));
             table.row([

@@ -45,8 +45,15 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         }
         let entry = &report.metrics.models[*i];
         let ece = fixed(entry.ece, 4, false);
-        let description = format!("Reliability diagram of {}: accuracy against confidence in {ECE_BINS} bins. ECE {ece}.", model.name);
-        let legend = [(Mark::Line, format!("{} solid", palette::model(*i)), format!("accuracy and its 95 % interval; ECE {ece}"))];
+        let description = format!(
+            "Reliability diagram of {}: accuracy against confidence in {ECE_BINS} bins. ECE {ece}.",
+            model.name
+        );
+        let legend = [(
+            Mark::Line,
+            format!("{} solid", palette::model(*i)),
+            format!("accuracy and its 95 % interval; ECE {ece}"),
+        )];
         let x = Axis::linear("confidence: the greatest probability", 0.0, 1.0).percent();
         // Below zero hangs the histogram; its axis has no ticks of its own, the table has the counts.
         let mut y = Axis::linear("accuracy; below it the share of images by confidence", 0.0, 1.0).percent();

@@ -43,7 +43,9 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     type Line<'a> = (usize, &'a str, Vec<(f64, f64)>);
     let clean: Vec<Line> = models
         .iter()
-        .filter_map(|(i, m)| Some((*i, m.name.as_str(), curve(&m.group(Group::Clean)?.total, &right(m, &report.labels)?))))
+        .filter_map(|(i, m)| {
+            Some((*i, m.name.as_str(), curve(&m.group(Group::Clean)?.total, &right(m, &report.labels)?)))
+        })
         .collect();
     let mixed = |kind: Kind| -> Vec<Line> {
         let one = |m: &'_ ModelPredictions| {
@@ -56,8 +58,18 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     };
     let sets = [
         ("Clean images", "Left to a human: the greatest total uncertainty", "clean, by total uncertainty", clean),
-        ("Clean and foreign, by total", "Any decision on a foreign image counts as wrong", "clean + ood, by total uncertainty", mixed(Kind::Total)),
-        ("Clean and foreign, by epistemic", "Any decision on a foreign image counts as wrong", "clean + ood, by epistemic uncertainty", mixed(Kind::Epistemic)),
+        (
+            "Clean and foreign, by total",
+            "Any decision on a foreign image counts as wrong",
+            "clean + ood, by total uncertainty",
+            mixed(Kind::Total),
+        ),
+        (
+            "Clean and foreign, by epistemic",
+            "Any decision on a foreign image counts as wrong",
+            "clean + ood, by epistemic uncertainty",
+            mixed(Kind::Epistemic),
+        ),
     ];
     let coverages = [0.5, 0.8, 0.9, 0.95, 0.99, 1.0];
     let mut table = Table::new(["images", "model"]);
@@ -69,7 +81,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         }
         let legend: Vec<Key> = lines.iter().map(|l| (Mark::Line, palette::model(l.0), l.1.to_owned())).collect();
         let shown = lines.iter().flat_map(|l| l.2.iter().filter(|p| p.0 >= 0.02).map(|p| p.1));
-        let y = Axis::around(&format!("accuracy of what the network decides ({what})"), shown, (0.0, 1.0)).percent();
+        let y = Axis::around(&format!("accuracy, {what}"), shown, (0.0, 1.0)).percent();
         let x = Axis::linear("coverage: share decided by the network", 0.0, 1.0).percent();
         let mut chart = Chart::new(title, &format!("{says}. Accuracy against coverage, {what}."), x, y, &legend, 190.0);
         for (i, name, points) in &lines {

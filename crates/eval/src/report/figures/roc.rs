@@ -10,9 +10,27 @@ use crate::{Group, Headline};
 
 /// The four questions: which metric, which uncertainty, which group is to be found, among which.
 const QUESTIONS: [(Headline, Kind, Group, &[Group], &str); 4] = [
-    (Headline::AurocEpistemicOod, Kind::Epistemic, Group::Ood, &[Group::Clean, Group::Ambiguous], "Epistemic finds ood"),
-    (Headline::AurocAleatoricAmbiguous, Kind::Aleatoric, Group::Ambiguous, &[Group::Clean], "Aleatoric finds ambiguous"),
-    (Headline::AurocEpistemicAmbiguous, Kind::Epistemic, Group::Ambiguous, &[Group::Clean], "Cross: epistemic on ambiguous"),
+    (
+        Headline::AurocEpistemicOod,
+        Kind::Epistemic,
+        Group::Ood,
+        &[Group::Clean, Group::Ambiguous],
+        "Epistemic finds ood",
+    ),
+    (
+        Headline::AurocAleatoricAmbiguous,
+        Kind::Aleatoric,
+        Group::Ambiguous,
+        &[Group::Clean],
+        "Aleatoric finds ambiguous",
+    ),
+    (
+        Headline::AurocEpistemicAmbiguous,
+        Kind::Epistemic,
+        Group::Ambiguous,
+        &[Group::Clean],
+        "Cross: epistemic on ambiguous",
+    ),
     (Headline::AurocAleatoricOod, Kind::Aleatoric, Group::Ood, &[Group::Clean], "Cross: aleatoric on ood"),
 ];
 
@@ -57,8 +75,10 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
             continue;
         }
         let auroc = |i: usize| report.metrics.models[i].value(headline).map_or("–".into(), |v| fixed(v, 3, false));
-        let legend: Vec<Key> =
-            curves.iter().map(|(i, m, _)| (Mark::Line, palette::model(*i), format!("{} {}", m.name, auroc(*i)))).collect();
+        let legend: Vec<Key> = curves
+            .iter()
+            .map(|(i, m, _)| (Mark::Line, palette::model(*i), format!("{} {}", m.name, auroc(*i))))
+            .collect();
         let against = negatives.iter().filter(|&&g| curves.iter().any(|c| c.1.group(g).is_some()));
         let against = against.map(|g| g.name()).collect::<Vec<_>>().join(" and ");
         let description = format!(
@@ -84,7 +104,9 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         panels.push(chart.finish());
     }
     if panels.is_empty() {
-        return Err("ROC curves are left out: they need two groups, and more than one draw for the epistemic ones.".into());
+        return Err(
+            "ROC curves are left out: they need two groups, and more than one draw for the epistemic ones.".into()
+        );
     }
     let caption = "Each threshold on an uncertainty finds a share of the images it should find, and raises false alarms on \
                    others. In the two cross panels the diagonal would be best: the wrong kind of uncertainty should not react."

@@ -14,6 +14,13 @@ const DOTS: usize = 900;
 /// Layers in which groups are drawn by turns, so that none hides another.
 const LAYERS: usize = 6;
 
+/// The value that 99.5 % lie below: a few outliers must not press all others into a corner.
+fn nearly_all(values: &[f32]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    sorted.get(sorted.len() * 995 / 1000).map_or(0.0, |&v| v.into())
+}
+
 pub(crate) fn figure(report: &RunReport) -> Drawn {
     let models = report.drawn();
     if models.is_empty() {
@@ -23,21 +30,30 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         let g = models[place].1.group(group)?;
         Some((g.kind(Kind::Aleatoric)?, g.kind(Kind::Epistemic)?))
     };
-    let mut highest = Vec::new();
+    let (mut far, mut high) = (0.1f64, 0.05f64);
+    let mut any = false;
     for place in 0..models.len() {
-        for (_, e) in Group::ALL.into_iter().filter_map(|g| pairs(place, g)) {
-            let mut sorted = e.to_vec();
-            sorted.sort_unstable_by(f32::total_cmp);
-            highest.extend(sorted.get(sorted.len() * 995 / 1000).map(|&v| f64::from(v)));
+        for (a, e) in Group::ALL.into_iter().filter_map(|g| pairs(place, g)) {
+            far = far.max(nearly_all(a));
+            high = high.max(nearly_all(e));
+            any = true;
         }
     }
-    if highest.is_empty() {
-        return Err("The scatter of both uncertainties is left out: with a single draw there is no epistemic uncertainty.".into());
+    if !any {
+        return Err(
+            "The scatter of both uncertainties is left out: with a single draw there is no epistemic uncertainty."
+                .into(),
+        );
     }
-    let top = highest.into_iter().fold(0.05, f64::max) * 1.05;
-    let classes = models.iter().flat_map(|m| m.1.groups.iter().flatten()).map(|g| g.classes).max().unwrap_or(2);
-    let right = (classes as f64).ln();
-    let mut table = Table::new(["model", "group", "images", "median aleatoric nats", "median epistemic nats", "Spearman of the two"]);
+    let (right, top) = (far * 1.05, high * 1.05);
+    let mut table = Table::new([
+        "model",
+        "group",
+        "images",
+        "median aleatoric nats",
+        "median epistemic nats",
+        "Spearman of the two",
+    ]);
     let mut panels = Vec::new();
     for (place, (_, model)) in models.iter().enumerate() {
         let groups: Vec<Group> = Group::ALL.into_iter().filter(|&g| pairs(place, g).is_some()).collect();
@@ -64,12 +80,19 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
             let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
             let rank = spearman(&wide(a), &wide(e)).ok().flatten();
             let rank = rank.map_or("–".to_owned(), short);
-            table.row([model.name.clone(), group.name().into(), a.len().to_string(), short(median(a)), short(median(e)), rank]);
+            table.row([
+                model.name.clone(),
+                group.name().into(),
+                a.len().to_string(),
+                short(median(a)),
+                short(median(e)),
+                rank,
+            ]);
         }
         panels.push(chart.finish());
     }
     let caption = format!(
-        "One dot per image, at most {DOTS} of each group, evenly taken; large dots are medians. Disentangled, the groups would \
+        "One dot per image, at most {DOTS} of each group, evenly taken; large dots are medians, the few dots beyond a range lie on its edge. Disentangled, the groups would \
          form an L: ambiguous images to the right, foreign ones upward. A single diagonal cloud means that both uncertainties \
          say the same."
     );

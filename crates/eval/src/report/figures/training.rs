@@ -33,7 +33,12 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     }
     type Series = (&'static str, &'static str, fn(&Epoch) -> f64);
     let charts: [(&str, &str, &[Series], bool); 3] = [
-        ("NLL", "nats per image", &[("training", "solid", |e| e.nll), ("validation", "fine", |e| e.validation_nll)], false),
+        (
+            "NLL",
+            "nats per image",
+            &[("training", "solid", |e| e.nll), ("validation", "fine", |e| e.validation_nll)],
+            false,
+        ),
         ("KL divergence", "nats per training image", &[("", "solid", |e| e.kl)], false),
         ("Accuracy", "on validation images", &[("", "solid", |e| e.validation_accuracy)], true),
     ];
@@ -53,13 +58,15 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
                 legend.push((Mark::Line, format!("{} {style}", palette::model(place(name, i))), text));
             }
         }
-        let description = format!("{title} by epoch of {}.", phases.iter().map(|p| p.0).collect::<Vec<_>>().join(", then "));
+        let description =
+            format!("{title} by epoch of {}.", phases.iter().map(|p| p.0).collect::<Vec<_>>().join(", then "));
         let mut chart = Chart::new(title, &description, x, y, &legend, 150.0);
         let mut before = 0;
         for (i, (name, epochs)) in phases.iter().enumerate() {
             let class = palette::model(place(name, i));
             for (_, style, value) in series {
-                let points: Vec<_> = epochs.iter().enumerate().map(|(n, e)| ((before + n + 1) as f64, value(e))).collect();
+                let points: Vec<_> =
+                    epochs.iter().enumerate().map(|(n, e)| ((before + n + 1) as f64, value(e))).collect();
                 let style = format!("{class} {style}");
                 if let [(x, y)] = points[..] {
                     chart.point(&style, x, y);

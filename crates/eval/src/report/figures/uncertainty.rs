@@ -37,9 +37,16 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         return Err(format!("Histograms of uncertainty are left out: {NO_PREDICTIONS}."));
     };
     let top = (classes as f64).ln() * 1.0001;
-    let edges: Vec<f64> =
-        (0..=BINS).map(|i| LEAST * (top / LEAST).powf(i as f64 / BINS as f64)).collect();
-    let mut table = Table::new(["model", "uncertainty", "group", "images", "median nats", "share below 0.001 nats", "share above 0.1 nats"]);
+    let edges: Vec<f64> = (0..=BINS).map(|i| LEAST * (top / LEAST).powf(i as f64 / BINS as f64)).collect();
+    let mut table = Table::new([
+        "model",
+        "uncertainty",
+        "group",
+        "images",
+        "median nats",
+        "share below 0.001 nats",
+        "share above 0.1 nats",
+    ]);
     let mut panels = Vec::new();
     for kind in [Kind::Aleatoric, Kind::Epistemic] {
         let present: Vec<Group> = Group::ALL
@@ -52,18 +59,23 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         let legend: Vec<Key> = models
             .iter()
             .map(|(i, m)| {
-                if *i == 0 { (Mark::Fill, "ghost".into(), m.name.clone()) } else { (Mark::Line, format!("ink {}", palette::dashes(*i)), m.name.clone()) }
+                if *i == 0 {
+                    (Mark::Fill, "ghost".into(), m.name.clone())
+                } else {
+                    (Mark::Line, format!("ink {}", palette::dashes(*i)), m.name.clone())
+                }
             })
             .collect();
         let rows = present.len() as f64;
-        let x = Axis::log10(&format!("{} uncertainty, nats (logarithmic; the first bin holds all below)", kind.name()), LEAST, top);
+        let x = Axis::log10(&format!("{} uncertainty, nats (logarithmic)", kind.name()), LEAST, top);
         let y = Axis::bare("share of images, each group to its own highest bin", 0.0, rows);
         let description = format!(
             "Histograms of {} uncertainty of {}, models over each other.",
             kind.name(),
             present.iter().map(|g| g.name()).collect::<Vec<_>>().join(", ")
         );
-        let mut chart = Chart::new(&format!("{} by group", capital(kind.name())), &description, x, y, &legend, 76.0 * rows);
+        let mut chart =
+            Chart::new(&format!("{} by group", capital(kind.name())), &description, x, y, &legend, 76.0 * rows);
         for (row, &group) in present.iter().enumerate() {
             let base = rows - 1.0 - row as f64;
             let histograms: Vec<_> = models
@@ -100,7 +112,8 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         panels.push(chart.finish());
     }
     let mut caption = "Clean images should lie left. Aleatoric uncertainty should move ambiguous images to the right, epistemic the \
-                       foreign ones. Where line and area coincide, quantization changed nothing."
+                       foreign ones. Where line and area coincide, the models agree. What lies below 0.0001 nats is counted in the \
+                       first bin."
         .to_owned();
     if panels.len() == 1 {
         caption.push_str(" Epistemic uncertainty is left out: with a single draw there is nothing to disagree.");

@@ -49,7 +49,9 @@ fn widths(all: &[Configuration<'_>]) -> Drawn {
     for experiment in experiments(all) {
         let own: Vec<_> = all.iter().filter(|c| c.experiment == experiment && !c.technique).collect();
         // Activations as wide as the parameters are the common case; others make lines of their own.
-        let kind = |c: &Configuration<'_>| width(c.bits).map(|w| (c.strategy, if c.bits.activation == w { 0 } else { c.bits.activation }));
+        let kind = |c: &Configuration<'_>| {
+            width(c.bits).map(|w| (c.strategy, if c.bits.activation == w { 0 } else { c.bits.activation }))
+        };
         let mut lines: Vec<(Strategy, u8)> = Vec::new();
         for c in &own {
             if let Some(k) = kind(c)
@@ -75,7 +77,8 @@ fn widths(all: &[Configuration<'_>]) -> Drawn {
                 points.sort_by(|a, b| a.0.total_cmp(&b.0));
                 points
             };
-            let ends = |v: (f64, Option<[f64; 2]>)| [v.0].into_iter().chain(v.1.into_iter().flatten()).collect::<Vec<_>>();
+            let ends =
+                |v: (f64, Option<[f64; 2]>)| [v.0].into_iter().chain(v.1.into_iter().flatten()).collect::<Vec<_>>();
             let mut values: Vec<f64> = lines.iter().flat_map(|&k| of(k)).flat_map(|p| ends(p.2)).collect();
             if values.is_empty() {
                 continue;
@@ -145,7 +148,8 @@ fn pareto(all: &[Configuration<'_>]) -> Drawn {
         let own: Vec<_> = all.iter().filter(|c| c.experiment == experiment && c.bytes > 0).collect();
         for (headline, title, limits) in [SHOWN[2], SHOWN[0]] {
             let sign = if headline == Headline::Nll { -1.0 } else { 1.0 };
-            let mut points: Vec<_> = own.iter().filter_map(|c| Some((c.bytes as f64, *c, c.value(headline)?))).collect();
+            let mut points: Vec<_> =
+                own.iter().filter_map(|c| Some((c.bytes as f64, *c, c.value(headline)?))).collect();
             // Fewest bytes first, of equal size the best.
             points.sort_by(|a, b| a.0.total_cmp(&b.0).then((sign * b.2.0).total_cmp(&(sign * a.2.0))));
             if points.len() < 2 {
@@ -170,7 +174,8 @@ fn pareto(all: &[Configuration<'_>]) -> Drawn {
             legend.push((Mark::Line, "ink solid thin".into(), "front".into()));
             let x = Axis::log10("parameter bytes (logarithmic)", low * 0.8, high * 1.25);
             let y = axis(experiment, headline, points.iter().map(|p| p.2.0), limits);
-            let description = format!("Bytes against {title}, {experiment}; the line joins what nothing smaller beats.");
+            let description =
+                format!("Bytes against {title}, {experiment}; the line joins what nothing smaller beats.");
             let mut chart = Chart::new(&format!("Bytes against {title}"), &description, x, y, &legend, 220.0);
             let on: Vec<_> = points.iter().zip(&front).filter(|p| *p.1).map(|(p, _)| (p.0, p.2.0)).collect();
             chart.line("ink solid thin", &stairs(&on));
@@ -244,7 +249,10 @@ fn heat(all: &[Configuration<'_>]) -> Drawn {
             }
             for (headline, title, _) in [SHOWN[0], SHOWN[1], SHOWN[2]] {
                 let valued: Vec<_> = cells.iter().filter_map(|c| Some((c, c.value(headline)?))).collect();
-                let range = valued.iter().map(|v| v.1.0).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+                let range = valued
+                    .iter()
+                    .map(|v| v.1.0)
+                    .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
                 if valued.is_empty() {
                     continue;
                 }
@@ -280,7 +288,10 @@ fn heat(all: &[Configuration<'_>]) -> Drawn {
         }
     }
     if panels.is_empty() {
-        return Err("The heat map of mu bits against sigma bits is left out: it needs two widths of each, all else equal.".into());
+        return Err(
+            "The heat map of mu bits against sigma bits is left out: it needs two widths of each, all else equal."
+                .into(),
+        );
     }
     let caption = "Darker is better, from the worst to the best of each map (in the dark scheme: brighter).".into();
     Ok(Figure { id: "heat", title: "Bits for mu, bits for sigma".into(), caption, panels, table })

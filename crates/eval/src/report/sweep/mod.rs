@@ -111,7 +111,8 @@ impl Configuration<'_> {
     pub(crate) fn difference(&self, headline: Headline, report: &SweepReport) -> Option<(f64, Option<Interval>)> {
         let paired = |row: &SweepRow| {
             let stored = *row.differences.get(headline);
-            let float = || report.rows.iter().find(|f| f.is_float() && f.experiment == row.experiment && f.seed == row.seed);
+            let float =
+                || report.rows.iter().find(|f| f.is_float() && f.experiment == row.experiment && f.seed == row.seed);
             let subtracted = || Some((*row.values.get(headline))? - (*float()?.values.get(headline))?);
             stored.map(|d| (d.value, d.ci95)).or_else(|| subtracted().map(|d| (d, None)))
         };
@@ -221,7 +222,11 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<String> {
     for experiment in experiments(&all) {
         let of = || all.iter().filter(|c| c.experiment == experiment);
         let seeds = of().map(|c| c.rows.len()).max().unwrap_or(0);
-        let mut text = format!("{experiment}: {} configurations, up to {seeds} seed{}.", of().count(), if seeds == 1 { "" } else { "s" });
+        let mut text = format!(
+            "{experiment}: {} configurations, up to {seeds} seed{}.",
+            of().count(),
+            if seeds == 1 { "" } else { "s" }
+        );
         let keeps = |c: &&Configuration<'_>| {
             let within = |h, kept: f64| {
                 c.difference(h, report).and_then(|d| d.1).is_some_and(|[low, high]| low.abs().max(high.abs()) <= kept)
@@ -242,7 +247,9 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<String> {
                 least.name
             ));
         } else if of().any(|c| c.difference(Headline::Accuracy, report).is_some()) {
-            text.push_str(" None surely keeps accuracy within one point and the AUROC for foreign images within 0.02 of float.");
+            text.push_str(
+                " None surely keeps accuracy within one point and the AUROC for foreign images within 0.02 of float.",
+            );
         }
         out.push(text);
     }
