@@ -272,6 +272,9 @@ pub struct ReportCommand {
     /// Write every figure as a PNG file too, in three times its size.
     #[arg(long, value_name = "DIR")]
     pub png: Option<PathBuf>,
+    /// Models that the figures show, by name [default: all, or of many the first and three by size]; may be repeated.
+    #[arg(long, value_name = "MODEL")]
+    pub show: Vec<String>,
     /// Heading of the page.
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,

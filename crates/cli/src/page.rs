@@ -1,6 +1,7 @@
 //! From what lies in a run folder to its page and card. Nothing is computed here: a page is a view of what is stored.
 
 use crate::config::Layers;
+use crate::failure::usage;
 use crate::provenance;
 use crate::run_folder::{CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, RunFolder};
 use crate::stored::{PREDICTIONS, Stored};
@@ -18,7 +19,7 @@ pub const CARD: &str = "card.md";
 
 /// Writes page and card into a run folder and says where the page is.
 pub fn write(folder: &RunFolder) -> Result<PathBuf> {
-    let (page, card) = of_run(folder, None)?;
+    let (page, card) = of_run(folder, None, &[])?;
     folder.write(REPORT, page.html.as_bytes())?;
     folder.write(CARD, card.as_bytes())?;
     Ok(folder.path().join(REPORT))
@@ -49,12 +50,18 @@ pub fn network(folder: &RunFolder) -> Option<String> {
 }
 
 /// The page and the card of a run folder.
-pub fn of_run(folder: &RunFolder, title: Option<&str>) -> Result<(Page, String)> {
+pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Result<(Page, String)> {
     let metrics = metrics(folder)?;
     let network = network(folder).unwrap_or_else(|| "network".into());
     let names: Vec<&str> = metrics.models.iter().map(|m| m.name.as_str()).collect();
-    let title =
-        title.map_or_else(|| format!("{network} on {}: {}", metrics.dataset, names.join(" and ")), str::to_owned);
+    if let Some(unknown) = show.iter().find(|s| !names.contains(&s.as_str())) {
+        return Err(usage(format!("--show {unknown}: the metrics hold {}; name one of them", names.join(", "))));
+    }
+    let models = match &names[..] {
+        [first, rest @ ..] if rest.len() > 2 => format!("{first} and {} others", rest.len()),
+        _ => names.join(" and "),
+    };
+    let title = title.map_or_else(|| format!("{network} on {}: {models}", metrics.dataset), str::to_owned);
     let mut report = RunReport::new(title, metrics);
     let path = folder.path().join(PREDICTIONS);
     if path.is_file() {
@@ -72,6 +79,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>) -> Result<(Page, String)>
             Err(e) => report.left_out.push(format!("{e:#}.")),
         }
     }
+    report.show = show.to_vec();
     report.epochs = epochs(folder);
     for entry in report.metrics.models.iter().filter(|m| m.name != FLOAT) {
         match tensors(folder, &entry.name) {

@@ -32,7 +32,7 @@ fn kind(op: &Op) -> &'static str {
 /// The table and a line of bytes.
 pub fn table(net: &Network) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["layer", "output", "parameters", "multiply-adds"]);
     for node in &net.nodes {
         let (parameters, adds) = costs(net, node);
@@ -57,7 +57,7 @@ fn bytes(net: &Network) -> String {
         let name = if b == 32 { "float".to_owned() } else { format!("{b} bits") };
         format!("{name} {}", thousands(packed(b) as u64))
     });
-    format!("bytes of the weights' mu and sigma: {} (biases and scales come on top)", each.join(", "))
+    format!("weights' mu and sigma in bytes: {}\n(biases and scales come on top)", each.join(", "))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn half_a_run_says_what_it_lacks() {
     fs::write(dir.path().join("a/metrics.json"), "{\"schema_version\": 1").unwrap();
     assert!(fail(dir.path(), 1, &["report", "a"]).contains("metrics.json is damaged"));
     assert!(fail(dir.path(), 2, &["report", "nowhere"]).contains("nowhere"));
-    assert!(fail(dir.path(), 1, &["report", "."]).contains("damaged"));
+    assert!(fail(dir.path(), 1, &["report", "."]).contains("none of these run folders"));
 }
 
 #[test]

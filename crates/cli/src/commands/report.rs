@@ -24,7 +24,7 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     if let ([folder], [given]) = (&runs[..], &args.runs[..])
         && folder.path() == given
     {
-        let (page, card) = page::of_run(folder, args.title.as_deref())?;
+        let (page, card) = page::of_run(folder, args.title.as_deref(), &args.show)?;
         let out = args.out.clone().unwrap_or_else(|| folder.path().join(REPORT));
         let card_path = out.with_file_name(CARD);
         write_whole(&card_path, card.as_bytes())?;
@@ -88,7 +88,7 @@ fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Resul
         }
     }
     if report.rows.is_empty() {
-        bail!("none of the {} run folders has metrics yet; `qbnn eval` makes them", runs.len());
+        bail!("none of these run folders has whole metrics; `qbnn eval` on each makes them");
     }
     if report.title.is_empty() {
         report.title = format!("{} runs compared", report.provenance.len());

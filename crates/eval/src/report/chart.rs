@@ -4,7 +4,7 @@
 //! panels stand side by side. Colours are classes (see [`super::palette`]), so that one drawing serves light, dark and
 //! print; a chart that leaves the page brings its own style sheet. A chart needs no script and refers to nothing.
 
-use super::number::{coordinate as n, fixed, ticks};
+use super::number::{coordinate as n, fixed, thousands, ticks};
 use super::palette;
 
 /// Width of a panel in its own units.
@@ -113,10 +113,11 @@ impl Axis {
                 let v = digit * 10f64.powi(power);
                 if v >= low * 0.999 && v <= high * 1.001 {
                     let digits = (-v.log10().floor()).max(0.0) as usize;
-                    let text = if power < -3 || power > 4 {
-                        format!("10{}", superscript(power))
-                    } else {
-                        fixed(v, digits, false)
+                    let text = match power {
+                        ..-3 | 7.. if *digit == 1.0 => format!("10{}", superscript(power)),
+                        ..-3 | 7.. => format!("{digit}·10{}", superscript(power)),
+                        3.. => thousands(v.round() as u64),
+                        _ => fixed(v, digits, false),
                     };
                     ticks.push((v, text));
                 }
@@ -193,6 +194,34 @@ pub(crate) enum Mark {
 /// An entry of a legend: how, which class, what.
 pub(crate) type Key = (Mark, String, String);
 
+/// A legend below a title, on as many lines as it needs, and the foot of its last line.
+pub(crate) fn draw_legend(legend: &[Key]) -> (String, f64) {
+    let mut out = String::new();
+    let (mut at, mut line) = (2.0, 32.0);
+    for (mark, class, text) in legend {
+        let width = 22.0 + text.chars().count() as f64 * CHARACTER;
+        if at > 2.0 && at + width > WIDTH - 4.0 {
+            at = 2.0;
+            line += LINE;
+        }
+        let (x, y) = (n(at), line - 4.0);
+        out.push_str(&match mark {
+            Mark::Line => format!("<path class=\"s {class}\" d=\"M{x} {}h16\"/>", n(y)),
+            Mark::Fill => format!(
+                "<rect class=\"f {class}\" x=\"{}\" y=\"{}\" width=\"10\" height=\"10\"/>",
+                n(at + 3.0),
+                n(y - 5.0)
+            ),
+            Mark::Dot => {
+                format!("<circle class=\"f {class}\" cx=\"{}\" cy=\"{}\" r=\"4\"/>", n(at + 8.0), n(y))
+            }
+        });
+        out.push_str(&format!("<text class=\"tx\" x=\"{}\" y=\"{}\">{}</text>", n(at + 20.0), n(line), escape(text)));
+        at += width + 6.0;
+    }
+    (out, line)
+}
+
 /// A chart being drawn.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
@@ -205,44 +234,33 @@ pub(crate) struct Chart {
     head: String,
     marks: String,
     over: String,
+    /// Names already drawn: left end, foot, right end.
+    names: Vec<(f64, f64, f64)>,
 }
 
 impl Chart {
     /// An empty chart; `plot_height` is that of the area between the axes.
     pub(crate) fn new(title: &str, description: &str, x: Axis, y: Axis, legend: &[Key], plot_height: f64) -> Self {
-        let mut head = format!("<text class=\"tl\" x=\"2\" y=\"14\">{}</text>", escape(title));
-        let (mut at, mut line) = (2.0, 32.0);
-        for (mark, class, text) in legend {
-            let width = 22.0 + text.chars().count() as f64 * CHARACTER;
-            if at > 2.0 && at + width > WIDTH - 4.0 {
-                at = 2.0;
-                line += LINE;
-            }
-            let (x, y) = (n(at), line - 4.0);
-            head.push_str(&match mark {
-                Mark::Line => format!("<path class=\"s {class}\" d=\"M{x} {}h16\"/>", n(y)),
-                Mark::Fill => format!(
-                    "<rect class=\"f {class}\" x=\"{}\" y=\"{}\" width=\"10\" height=\"10\"/>",
-                    n(at + 3.0),
-                    n(y - 5.0)
-                ),
-                Mark::Dot => format!("<circle class=\"f {class}\" cx=\"{}\" cy=\"{}\" r=\"4\"/>", n(at + 8.0), n(y)),
-            });
-            head.push_str(&format!(
-                "<text class=\"tx\" x=\"{}\" y=\"{}\">{}</text>",
-                n(at + 20.0),
-                n(line),
-                escape(text)
-            ));
-            at += width + 6.0;
-        }
+        let (keys, line) = draw_legend(legend);
+        let mut head = format!("<text class=\"tl\" x=\"2\" y=\"14\">{}</text>{keys}", escape(title));
         let mut top = if legend.is_empty() { 24.0 } else { line + 8.0 };
         if !y.label.is_empty() {
             top += LINE + 4.0;
             head.push_str(&format!("<text class=\"mt\" x=\"2\" y=\"{}\">{}</text>", n(top - 10.0), escape(&y.label)));
         }
         let (title, description) = (title.to_owned(), description.to_owned());
-        Self { title, description, x, y, top, plot_height, head, marks: String::new(), over: String::new() }
+        Self {
+            title,
+            description,
+            x,
+            y,
+            top,
+            plot_height,
+            head,
+            marks: String::new(),
+            over: String::new(),
+            names: Vec::new(),
+        }
     }
 
     fn px(&self, x: f64) -> f64 {
@@ -336,6 +354,22 @@ impl Chart {
     pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, shift: (f64, f64), text: &str) {
         let (x, y) = (n(self.px(x) + shift.0), n(self.py(y) + shift.1));
         self.over.push_str(&format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", escape(text)));
+    }
+
+    /// Names a point where there is room: names that would run into an earlier one are left to the table.
+    pub(crate) fn name(&mut self, x: f64, y: f64, text: &str) {
+        let (px, py) = (self.px(x), self.py(y));
+        let width = text.chars().count() as f64 * CHARACTER;
+        let left = px + 8.0 + width > WIDTH - 4.0;
+        let (start, foot) = (if left { px - 8.0 - width } else { px + 8.0 }, py - 7.0);
+        let apart =
+            |other: &(f64, f64, f64)| (other.1 - foot).abs() > 12.0 || start > other.2 || start + width < other.0;
+        if start > 0.0 && foot > self.top && self.names.iter().all(apart) {
+            self.names.push((start, foot, start + width));
+            let (anchor, x) = if left { ("tk end", start + width) } else { ("tk", start) };
+            let text = escape(text);
+            self.over.push_str(&format!("<text class=\"{anchor}\" x=\"{}\" y=\"{}\">{text}</text>", n(x), n(foot)));
+        }
     }
 
     /// Frame, ticks and marks together.

@@ -1,6 +1,9 @@
 //! What a page is made of: plain data, gathered by the caller.
 
-use crate::{Evaluation, Group, Metrics, Uncertainty};
+use crate::{Evaluation, Group, Metrics, ModelEntry, Uncertainty};
+
+/// More models than this in one figure cannot be told apart.
+pub(crate) const MOST_SHOWN: usize = 4;
 
 /// Everything that the page of one evaluation shows. What is absent is left out of the page, which says so.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +14,8 @@ pub struct RunReport {
     pub metrics: Metrics,
     /// Whether another program made the predictions: nothing is then said of parameters and training.
     pub foreign: bool,
+    /// Names of the models that figures show; empty leaves the choice to the page. The table has all.
+    pub show: Vec<String>,
     /// A note on the data, such as that it is synthetic.
     pub note: Option<String>,
     /// The models' predictions, found by name.
@@ -38,6 +43,7 @@ impl RunReport {
             title: title.into(),
             metrics,
             foreign: false,
+            show: Vec::new(),
             note: None,
             predictions: Vec::new(),
             labels: Vec::new(),
@@ -50,10 +56,32 @@ impl RunReport {
         }
     }
 
-    /// The models of the metrics that have predictions, each with its place among the metrics.
+    /// The places among the metrics of the models that figures show: those asked for; else all, or of many the first,
+    /// and by their size the largest, the middle and the smallest of the others.
+    pub(crate) fn shown(&self) -> Vec<usize> {
+        let all = &self.metrics.models;
+        if !self.show.is_empty() {
+            return (0..all.len()).filter(|&i| self.show.contains(&all[i].name)).collect();
+        }
+        if all.len() <= MOST_SHOWN {
+            return (0..all.len()).collect();
+        }
+        let mut others: Vec<usize> = (1..all.len()).collect();
+        others.sort_by_key(|&i| all[i].parameter_bytes);
+        let chosen = [0, others[others.len() - 1], others[others.len() / 2], others[0]];
+        (0..all.len()).filter(|i| chosen.contains(i)).collect()
+    }
+
+    /// The shown models that have predictions, each with its place among the shown: that is its colour.
     pub(crate) fn drawn(&self) -> Vec<(usize, &ModelPredictions)> {
         let of = |name: &str| self.predictions.iter().find(|p| p.name == name);
-        self.metrics.models.iter().enumerate().filter_map(|(i, m)| of(&m.name).map(|p| (i, p))).collect()
+        let shown = self.shown();
+        shown.iter().enumerate().filter_map(|(i, &m)| of(&self.metrics.models[m].name).map(|p| (i, p))).collect()
+    }
+
+    /// The metrics of a shown model.
+    pub(crate) fn entry(&self, name: &str) -> Option<&ModelEntry> {
+        self.metrics.models.iter().find(|m| m.name == name)
     }
 }
 

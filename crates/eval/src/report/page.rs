@@ -1,10 +1,10 @@
 //! The page: words first, then the table, then figures, each with the numbers behind it.
 
 use super::figure::{Figure, Table};
-use super::input::RunReport;
+use super::input::{MOST_SHOWN, RunReport};
 use super::number::{thousands, with_interval};
 use super::sweep::SweepReport;
-use super::words::{Verdict, explained, ratio, sentences, verdict};
+use super::words::{Said, Verdict, explained, ratio, sentences, smallest, verdict};
 use super::{palette, sweep};
 use crate::metrics::{Counts, Metrics, ModelEntry};
 use crate::{Headline, SCHEMA_VERSION};
@@ -36,7 +36,7 @@ section{margin:36px 0 0;scroll-margin-top:12px}\
 .scroll{overflow-x:auto;background:var(--paper);border:1px solid var(--line);border-radius:10px}\
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}\
 th,td{padding:8px 14px;text-align:right;vertical-align:top;border-top:1px solid var(--line)}\
-thead th{border-top:0;color:var(--muted);font-weight:600;white-space:nowrap}\
+thead th{border-top:0;color:var(--muted);font-weight:600;vertical-align:bottom}.sub{white-space:nowrap}th .sub{white-space:normal}\
 th:first-child,td:first-child{text-align:left}\
 tbody th{font-weight:600;min-width:8.5em}\
 .sub{display:block;color:var(--muted);font-weight:400;font-size:12.5px;line-height:1.4}\
@@ -79,6 +79,15 @@ fn document(title: &str, body: Markup) -> String {
     .into_string()
 }
 
+fn in_sentences(all: &[Said]) -> Markup {
+    html! {
+        @for said in all {
+            p.lead { (said.result) }
+            @if !said.more.is_empty() { p.more { (said.more) } }
+        }
+    }
+}
+
 fn nav(figures: &[Figure], more: &[(&str, &str)]) -> Markup {
     html! {
         nav aria-label="Sections" {
@@ -114,9 +123,17 @@ fn table(t: &Table) -> Markup {
         div.scroll tabindex="0" {
             table {
                 thead { tr { @for head in &t.head { th scope="col" { (head) } } } }
-                tbody { @for row in &t.rows { tr { @for cell in row { td { (cell) } } } } }
+                tbody { @for row in &t.rows { tr { @for cell in row { td { (stacked(cell)) } } } } }
             }
         }
+    }
+}
+
+/// A value above its interval, so that columns stay narrow.
+fn stacked(cell: &str) -> Markup {
+    match cell.split_once(" [") {
+        Some((value, interval)) => html! { (value) span.sub { "[" (interval) } },
+        None => html! { (cell) },
     }
 }
 
@@ -135,10 +152,12 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
         header {
             p.brand { "qbnn report" }
             h1 { (report.title) }
-            @for said in sentences(m) {
-                p.lead { (said.result) }
-                @if !said.more.is_empty() { p.more { (said.more) } }
-            }
+            @let said = sentences(m);
+            @let many = said.len() >= MOST_SHOWN;
+            @if many {
+                p.lead { (smallest(m)) }
+                details { summary { "Each model in a sentence" } (in_sentences(&said)) }
+            } @else { (in_sentences(&said)) }
             (facts(m, report.foreign))
             (nav(figures, &more))
         }
@@ -152,6 +171,10 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
                 (headline(m))
                 @if let Some(note) = &report.note { p.note { "Note: " (note) "." } }
                 @if !report.foreign { p.note { (ONE_SEED) } }
+                @if report.shown().len() < m.models.len() {
+                    @let names: Vec<&str> = report.shown().into_iter().map(|i| m.models[i].name.as_str()).collect();
+                    p.note { "Figures show " (names.join(", ")) "; the table has all. Choose others with --show." }
+                }
             }
             @for f in figures { (figure(f)) }
             (left_out_section(left_out))

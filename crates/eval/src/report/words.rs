@@ -168,6 +168,33 @@ pub fn sentences(metrics: &Metrics) -> Vec<Said> {
     out
 }
 
+/// Of many models: the smallest that keeps accuracy and the detection of foreign images, in one sentence.
+pub(crate) fn smallest(metrics: &Metrics) -> String {
+    let keeps = |d: &&DifferenceEntry| {
+        let within =
+            |h: Headline, kept| d.metrics.get(h).as_ref().and_then(|d| d.ci95).is_some_and(|i| farthest(i) <= kept);
+        within(Headline::Accuracy, ACCURACY_KEPT) && within(Headline::AurocEpistemicOod, AUROC_KEPT)
+    };
+    let find = |name: &str| metrics.models.iter().find(|m| m.name == name);
+    let kept = metrics.differences.iter().filter(keeps).filter_map(|d| Some((find(&d.name)?, find(&d.against)?)));
+    let n = metrics.differences.len();
+    match kept.min_by_key(|(m, _)| m.parameter_bytes) {
+        Some((m, reference)) => {
+            let memory = ratio(m, reference).map_or(String::new(), |r| format!(", at {r} of the memory"));
+            format!(
+                "Of {n} models the smallest that surely keeps accuracy within one point and the AUROC for foreign images \
+                 within 0.02 of {} is {} ({}){memory}.",
+                reference.name,
+                m.name,
+                model_in_words(&m.name, m.strategy, m.bits)
+            )
+        }
+        None => format!(
+            "None of {n} models surely keeps accuracy within one point and the AUROC for foreign images within 0.02."
+        ),
+    }
+}
+
 fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> Said {
     let d = &entry.metrics;
     let mut clauses = Vec::new();

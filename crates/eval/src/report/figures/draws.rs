@@ -15,7 +15,13 @@ const SHOWN: [(Headline, &str, (f64, f64)); 4] = [
 ];
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
-    let models: Vec<_> = report.metrics.models.iter().enumerate().filter(|m| m.1.by_samples.len() > 1).collect();
+    let models: Vec<_> = report
+        .shown()
+        .into_iter()
+        .enumerate()
+        .map(|(i, m)| (i, &report.metrics.models[m]))
+        .filter(|m| m.1.by_samples.len() > 1)
+        .collect();
     let Some(most) = models.iter().flat_map(|m| &m.1.by_samples).map(|e| e.samples).max() else {
         let why = if report.metrics.models.iter().any(|m| m.samples > 1) {
             "the metrics hold only one number of draws; `qbnn eval` on the run measures more"

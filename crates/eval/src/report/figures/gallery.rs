@@ -1,7 +1,7 @@
 //! The images themselves, with what each model predicts for them.
 
 use crate::Group;
-use crate::report::chart::{Panel, WIDTH, escape, panel};
+use crate::report::chart::{Key, Mark, Panel, WIDTH, draw_legend, escape, panel};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::{Chosen, GalleryImage, Kind, ModelPredictions, RunReport, Shelf};
 use crate::report::number::{coordinate as n, fixed, short};
@@ -123,22 +123,14 @@ fn shelf_panel(
         Shelf::Foreign => ("Most foreign: highest epistemic", Kind::Epistemic),
         Shelf::Mistaken => ("Sure and wrong: clean errors, least total", Kind::Total),
     };
-    let mut body = format!("<text class=\"tl\" x=\"2\" y=\"14\">{}</text>", escape(title));
-    let mut x = 2.0;
-    for (i, model) in models {
-        body.push_str(&format!(
-            "<rect class=\"f {}\" x=\"{}\" y=\"23\" width=\"10\" height=\"10\"/><text class=\"tx\" x=\"{}\" y=\"32\">{}</text>",
-            palette::model(*i),
-            n(x),
-            n(x + 15.0),
-            escape(&model.name)
-        ));
-        x += 28.0 + model.name.chars().count() as f64 * 6.3;
-    }
+    let keys: Vec<Key> = models.iter().map(|(i, m)| (Mark::Fill, palette::model(*i), m.name.clone())).collect();
+    let (legend, line) = draw_legend(&keys);
+    let mut body = format!("<text class=\"tl\" x=\"2\" y=\"14\">{}</text>{legend}", escape(title));
+    let top = line + 12.0;
     let row_height = IMAGE + BARS + 50.0;
     for (place, image) in images.iter().enumerate() {
         let (column, row) = (place % COLUMNS, place / COLUMNS);
-        let (x, y) = (column as f64 * CELL + (CELL - IMAGE) / 2.0, 44.0 + row as f64 * row_height);
+        let (x, y) = (column as f64 * CELL + (CELL - IMAGE) / 2.0, top + row as f64 * row_height);
         let GalleryImage { chosen, .. } = image;
         body.push_str(&pixels(image, x, y));
         let label = if chosen.group == Group::Clean {
@@ -160,7 +152,7 @@ fn shelf_panel(
         let left = column as f64 * CELL + 5.0;
         body.push_str(&bars(models, *chosen, left, y + IMAGE + 30.0 + BARS, CELL - 10.0));
     }
-    let height = 44.0 + images.len().div_ceil(COLUMNS) as f64 * row_height;
+    let height = top + images.len().div_ceil(COLUMNS) as f64 * row_height;
     let description =
         format!("{title}: {} images with the class probabilities that each model gives them.", images.len());
     panel(title.into(), description, height, body)

@@ -68,7 +68,10 @@ fn drawing(
 }
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
-    if report.tensors.is_empty() {
+    let shown = report.shown();
+    let is_shown = |t: &&Tensor| shown.iter().any(|&i| report.metrics.models[i].name == t.model);
+    let tensors: Vec<&Tensor> = report.tensors.iter().filter(is_shown).collect();
+    if tensors.is_empty() {
         return Err(
             "Means and standard deviations per layer are left out: they need a float checkpoint and a quantized one."
                 .into(),
@@ -86,7 +89,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         "levels",
     ]);
     let mut panels = Vec::new();
-    for tensor in &report.tensors {
+    for tensor in tensors {
         let log2 = |values: &[f32]| values.iter().map(|v| v.log2()).collect::<Vec<f32>>();
         let sigma = [log2(&tensor.sigma[0]), log2(&tensor.sigma[1])];
         panels.push(drawing(

@@ -43,8 +43,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
             bin.right += usize::from(class == label);
             bin.confidence += f64::from(p);
         }
-        let entry = &report.metrics.models[*i];
-        let ece = fixed(entry.ece, 4, false);
+        let ece = report.entry(&model.name).map_or("–".to_owned(), |e| fixed(e.ece, 4, false));
         let description = format!(
             "Reliability diagram of {}: accuracy against confidence in {ECE_BINS} bins. ECE {ece}.",
             model.name

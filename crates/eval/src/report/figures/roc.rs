@@ -74,10 +74,12 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         if curves.is_empty() {
             continue;
         }
-        let auroc = |i: usize| report.metrics.models[i].value(headline).map_or("–".into(), |v| fixed(v, 3, false));
+        let auroc = |m: &ModelPredictions| {
+            report.entry(&m.name).and_then(|e| e.value(headline)).map_or("–".to_owned(), |v| fixed(v, 3, false))
+        };
         let legend: Vec<Key> = curves
             .iter()
-            .map(|(i, m, _)| (Mark::Line, palette::model(*i), format!("{} {}", m.name, auroc(*i))))
+            .map(|(i, m, _)| (Mark::Line, palette::model(*i), format!("{} {}", m.name, auroc(m))))
             .collect();
         let against = negatives.iter().filter(|&&g| curves.iter().any(|c| c.1.group(g).is_some()));
         let against = against.map(|g| g.name()).collect::<Vec<_>>().join(" and ");
@@ -93,7 +95,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         chart.rule((0.0, 0.0), (1.0, 1.0));
         for (i, model, points) in &curves {
             chart.line(&palette::model(*i), &thin(points, 0.006));
-            let mut row = vec![title.to_owned(), model.name.clone(), auroc(*i)];
+            let mut row = vec![title.to_owned(), model.name.clone(), auroc(model)];
             row.extend(rates.iter().map(|&rate| {
                 let at = points.partition_point(|p| p.0 <= rate);
                 let found = points.get(at.saturating_sub(1)).map_or(0.0, |p| p.1);

@@ -7,21 +7,23 @@ use crate::report::number::{fixed, short};
 use crate::report::palette;
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
-    if report.epochs.is_empty() {
+    let shown: Vec<&str> = report.shown().into_iter().map(|i| report.metrics.models[i].name.as_str()).collect();
+    let all: Vec<&Epoch> = report.epochs.iter().filter(|e| shown.contains(&e.model.as_str())).collect();
+    if all.is_empty() {
         return Err("Training curves are left out: no epoch is recorded.".into());
     }
     // One phase after the other, as they happened.
     let mut phases: Vec<(&str, Vec<&Epoch>)> = Vec::new();
-    for epoch in &report.epochs {
+    for epoch in all.iter().copied() {
         match phases.iter_mut().find(|p| p.0 == epoch.model) {
             Some(phase) => phase.1.push(epoch),
             None => phases.push((&epoch.model, vec![epoch])),
         }
     }
-    let place = |name: &str, i: usize| report.metrics.models.iter().position(|m| m.name == name).unwrap_or(i);
+    let place = |name: &str, i: usize| shown.iter().position(|m| *m == name).unwrap_or(i);
     let total: usize = phases.iter().map(|p| p.1.len()).sum();
     let mut table = Table::new(["model", "epoch", "NLL", "KL", "validation NLL", "validation accuracy %"]);
-    for e in &report.epochs {
+    for e in &all {
         table.row([
             e.model.clone(),
             e.epoch.to_string(),
@@ -44,7 +46,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     ];
     let mut panels = Vec::new();
     for (title, unit, series, percent) in charts {
-        let values = || report.epochs.iter().flat_map(|e| series.iter().map(|s| s.2(e)));
+        let values = || all.iter().flat_map(|e| series.iter().map(|s| s.2(e)));
         let top = if percent { 1.0 } else { f64::INFINITY };
         let mut y = Axis::around(unit, values(), (0.0, top));
         if percent {

@@ -183,9 +183,7 @@ fn pareto(all: &[Configuration<'_>]) -> Drawn {
                 let class = if p.1.technique { "g1" } else { strategy(p.1.strategy).1 };
                 chart.point(class, p.0, p.2.0);
                 if on {
-                    let shift = if p.0 > (low * high).sqrt() { (-7.0, -7.0) } else { (7.0, 13.0) };
-                    let anchor = if shift.0 < 0.0 { "tk end" } else { "tk" };
-                    chart.text(anchor, p.0, p.2.0, shift, p.1.name);
+                    chart.name(p.0, p.2.0, p.1.name);
                 }
                 table.row([
                     experiment.to_owned(),
@@ -257,12 +255,13 @@ fn heat(all: &[Configuration<'_>]) -> Drawn {
                     continue;
                 }
                 let names = |v: &[u8]| v.iter().map(u8::to_string).collect::<Vec<_>>();
-                let (x, y) = (Axis::names("sigma bits", &names(&sigmas)), Axis::names("mu bits", &names(&mus)));
                 let (name, _) = strategy(key.0);
-                let side = |b: u8| if b == 32 { "float".to_owned() } else { b.to_string() };
-                let heading = format!("{title}: {name}, weights {}, activations {}", side(key.1), side(key.2));
-                let description = format!("Heat map of {heading}, mu bits up, sigma bits across, {experiment}.");
-                let mut chart = Chart::new(&heading, &description, x, y, &[], 46.0 * mus.len() as f64);
+                let side = |b: u8| if b == 32 { "float".to_owned() } else { format!("{b}-bit") };
+                let rest = format!("{name}, {} weights, {} activations", side(key.1), side(key.2));
+                let x = Axis::names("sigma bits", &names(&sigmas));
+                let y = Axis::names(&format!("mu bits; {rest}"), &names(&mus));
+                let description = format!("Heat map of {title}: mu bits up, sigma bits across. {rest}, {experiment}.");
+                let mut chart = Chart::new(title, &description, x, y, &[], 46.0 * mus.len() as f64);
                 for (c, value) in &valued {
                     let column = sigmas.iter().position(|&b| b == c.bits.sigma).unwrap_or(0) as f64;
                     let row = mus.iter().position(|&b| b == c.bits.mu).unwrap_or(0) as f64;

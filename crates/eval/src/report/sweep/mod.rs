@@ -180,7 +180,8 @@ pub(crate) fn experiments<'a>(all: &[Configuration<'a>]) -> Vec<&'a str> {
 /// The table of all configurations.
 pub(crate) fn overview(report: &SweepReport) -> Table {
     let all = configurations(report);
-    let mut table = Table::new(["configuration", "experiment", "mu, sigma, weight, activation bits", "bytes", "seeds"]);
+    let mut table =
+        Table::new(["configuration", "experiment", "bits of mu, sigma, weight, activation", "bytes", "seeds"]);
     let shown = [
         (Headline::Accuracy, "accuracy %"),
         (Headline::Nll, "NLL nats"),
