@@ -57,7 +57,7 @@ fn bytes(net: &Network) -> String {
         let name = if b == 32 { "float".to_owned() } else { format!("{b} bits") };
         format!("{name} {}", thousands(packed(b) as u64))
     });
-    format!("weights' mu and sigma in bytes: {}\n(biases and scales come on top)", each.join(", "))
+    format!("bytes of the weights' mu and sigma (biases and scales come on top):\n{}", each.join(", "))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:ta
 th,td{padding:8px 14px;text-align:right;vertical-align:top;border-top:1px solid var(--line)}\
 thead th{border-top:0;color:var(--muted);font-weight:600;vertical-align:bottom}.sub{white-space:nowrap}th .sub{white-space:normal}\
 th:first-child,td:first-child{text-align:left}\
-tbody th{font-weight:600;min-width:8.5em}\
+tbody th{font-weight:600;min-width:13em;position:sticky;left:0;background:var(--paper)}\
 .sub{display:block;color:var(--muted);font-weight:400;font-size:12.5px;line-height:1.4}\
 .val{font-weight:600;font-size:15px}\
 .both{display:flex;flex-direction:row-reverse;justify-content:flex-start;gap:4px 26px}.delta{min-width:14em}.both .sub{white-space:nowrap}.delta i{font-style:normal}\

@@ -197,13 +197,15 @@ pub(crate) fn overview(report: &SweepReport) -> Table {
         for c in rows {
             let Bits { mu, sigma, weight, activation } = c.bits;
             let width = |b: u8| if b == 32 { "float".to_owned() } else { b.to_string() };
-            let mut row = vec![
-                c.name.to_owned(),
-                c.experiment.to_owned(),
+            let mut row = vec![c.name.to_owned()];
+            if several {
+                row.push(c.experiment.to_owned());
+            }
+            row.extend([
                 [mu, sigma, weight, activation].map(width).join(", "),
                 thousands(c.bytes),
                 c.rows.len().to_string(),
-            ];
+            ]);
             row.extend(shown.map(|(h, _)| c.value(h).map_or("–".into(), |v| in_words(h, v))));
             table.row(row);
         }
