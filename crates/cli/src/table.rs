@@ -76,6 +76,11 @@ fn lay_out(rows: &[Vec<String>], style: TableStyle) -> String {
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
+/// Rows of text under a header, all but the first column to the right.
+pub fn plain(rows: &[Vec<String>]) -> String {
+    lay_out(rows, presets::ASCII_MARKDOWN)
+}
+
 /// Accuracy in percent, the rest as it is.
 fn number(headline: Headline, value: f64, signed: bool) -> String {
     let (value, digits) = if headline == Headline::Accuracy { (100.0 * value, 2) } else { (value, 4) };

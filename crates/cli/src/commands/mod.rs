@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod data;
@@ -8,7 +9,7 @@ pub mod quantize;
 pub mod run;
 pub mod train;
 
-use crate::args::{Cli, Command, RunArgs};
+use crate::args::{BenchCommand, Cli, Command, RunArgs};
 use crate::config::{Config, Layers};
 use crate::failure::usage;
 use crate::run_folder::RunFolder;
@@ -23,6 +24,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Quantize(args) => quantize::quantize(session, &args),
         Command::Eval(args) => eval::eval(session, &args),
         Command::Data(args) => data::data(session, args),
+        Command::Bench(BenchCommand::Train(args)) => bench::train(session, &args),
         Command::Config(args) => config::config(session, &args),
         Command::Completions { shell } => completions::completions(session, shell),
     }
