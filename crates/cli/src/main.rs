@@ -15,6 +15,7 @@ mod phase;
 mod recipe;
 mod run_folder;
 mod session;
+mod sweep;
 mod table;
 mod ui;
 
