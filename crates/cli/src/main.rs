@@ -16,6 +16,7 @@ mod phase;
 mod recipe;
 mod run_folder;
 mod session;
+mod sweep;
 mod table;
 mod ui;
 

@@ -7,6 +7,7 @@ pub mod data;
 pub mod eval;
 pub mod quantize;
 pub mod run;
+pub mod sweep;
 pub mod train;
 
 use crate::args::{BenchCommand, Cli, Command, RunArgs};
@@ -23,6 +24,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Train(args) => train::train(session, &args),
         Command::Quantize(args) => quantize::quantize(session, &args),
         Command::Eval(args) => eval::eval(session, &args),
+        Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Data(args) => data::data(session, args),
         Command::Bench(BenchCommand::Train(args)) => bench::train(session, &args),
         Command::Config(args) => config::config(session, &args),
