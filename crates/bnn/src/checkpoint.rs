@@ -9,9 +9,10 @@ use crate::guide::Guide;
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::optim::Adam;
 use crate::posterior::Posterior;
-use crate::quant::Jq;
+use crate::quant::Quantizers;
+use crate::quant::settings::QuantizeSettings;
 use crate::sets::Normalisation;
-use crate::settings::{QuantizeSettings, TrainSettings};
+use crate::settings::{Family, TrainSettings};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -75,7 +76,11 @@ impl Checkpoint {
     ) -> Result<Self, BnnError> {
         train.check()?;
         let net = Network::new(network, input, classes)?;
-        let posterior = Posterior::initial(&net, qbnn_core::noise::key(seed), train.initial_sigma);
+        let mut posterior = Posterior::initial(&net, qbnn_core::noise::key(seed), train.initial_sigma);
+        if train.posterior != Family::Gaussian {
+            posterior.log_sigma.clear();
+        }
+        let dropout = if train.posterior == Family::Dropout { train.dropout } else { 0.0 };
         let n = net.parameters();
         Ok(Checkpoint {
             network: network.clone(),
@@ -86,26 +91,37 @@ impl Checkpoint {
             train,
             quantize: None,
             epoch: 0,
-            guide: Guide { posterior, quantizers: None },
             mu_adam: Adam::new(n),
-            sigma_adam: Adam::new(n),
+            sigma_adam: Adam::new(posterior.log_sigma.len()),
+            guide: Guide { posterior, quantizers: None, dropout },
             learned_adam: Adam::default(),
             net,
         })
     }
 
     /// The float network `float` with the grids `quantizers`, at the start of its fine-tuning.
-    pub(crate) fn with_quantizers(float: Checkpoint, settings: QuantizeSettings, quantizers: Jq) -> Self {
+    ///
+    /// Without any (every width 32) it goes on as the float network that it is.
+    pub(crate) fn with_quantizers(
+        float: Checkpoint,
+        settings: QuantizeSettings,
+        quantizers: Option<Quantizers>,
+    ) -> Self {
         let n = float.net.parameters();
         Checkpoint {
             quantize: Some(settings),
             epoch: 0,
             mu_adam: Adam::new(n),
-            sigma_adam: Adam::new(n),
-            learned_adam: Adam::new(quantizers.learned.len()),
-            guide: Guide { quantizers: Some(quantizers), ..float.guide },
+            sigma_adam: Adam::new(float.guide.posterior.log_sigma.len()),
+            learned_adam: quantizers.as_ref().map_or(Adam::default(), |q| Adam::new(q.learned.len())),
+            guide: Guide { quantizers, ..float.guide },
             ..float
         }
+    }
+
+    /// The grids that settings ask for, not yet calibrated; `None` where every width is 32.
+    pub(crate) fn quantizers(&self, settings: &QuantizeSettings) -> Result<Option<Quantizers>, BnnError> {
+        if settings.is_float() { Ok(None) } else { Quantizers::new(&self.net, settings).map(Some) }
     }
 
     /// The network.
@@ -134,11 +150,13 @@ impl Checkpoint {
         for tensor in &self.net.tensors {
             let r = tensor.range.clone();
             out.push((format!("{}.mu", tensor.name), tensor.dims.clone(), &self.guide.posterior.mu[r.clone()]));
-            out.push((format!("{}.log_sigma", tensor.name), tensor.dims.clone(), &self.guide.posterior.log_sigma[r]));
+            if let Some(log_sigma) = self.guide.posterior.log_sigma.get(r) {
+                out.push((format!("{}.log_sigma", tensor.name), tensor.dims.clone(), log_sigma));
+            }
         }
-        if let Some(jq) = &self.guide.quantizers {
-            for (name, r) in jq.names(&self.net) {
-                out.push((name, vec![r.len()], &jq.learned[r]));
+        if let Some(quantizers) = &self.guide.quantizers {
+            for (name, r) in quantizers.names(&self.net) {
+                out.push((name, vec![r.len()], &quantizers.learned[r]));
             }
         }
         for (name, adam) in [("mu", &self.mu_adam), ("log_sigma", &self.sigma_adam), ("learned", &self.learned_adam)] {
@@ -228,8 +246,8 @@ impl Checkpoint {
             Checkpoint::new(&header.network, input, header.classes, header.normalisation, header.seed, header.train)?;
         if let Some(settings) = header.quantize {
             settings.check()?;
-            let jq = Jq::new(&checkpoint.net, &settings)?;
-            checkpoint = Checkpoint::with_quantizers(checkpoint, settings, jq);
+            let quantizers = checkpoint.quantizers(&settings)?;
+            checkpoint = Checkpoint::with_quantizers(checkpoint, settings, quantizers);
         }
         checkpoint.epoch = header.epoch;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(&e))?;
@@ -256,11 +274,13 @@ impl Checkpoint {
         };
         for tensor in &self.net.tensors {
             get(&format!("{}.mu", tensor.name), &mut self.guide.posterior.mu[tensor.range.clone()])?;
-            get(&format!("{}.log_sigma", tensor.name), &mut self.guide.posterior.log_sigma[tensor.range.clone()])?;
+            if let Some(log_sigma) = self.guide.posterior.log_sigma.get_mut(tensor.range.clone()) {
+                get(&format!("{}.log_sigma", tensor.name), log_sigma)?;
+            }
         }
-        if let Some(jq) = &mut self.guide.quantizers {
-            for (name, r) in jq.names(&self.net) {
-                get(&name, &mut jq.learned[r])?;
+        if let Some(quantizers) = &mut self.guide.quantizers {
+            for (name, r) in quantizers.names(&self.net) {
+                get(&name, &mut quantizers.learned[r])?;
             }
         }
         let adams =

@@ -7,8 +7,10 @@ use crate::nn::pass::{FloatSites, Gradient, PassNoise, Sites, Weights};
 use crate::noise;
 use crate::posterior::Posterior;
 use crate::prior::WeightedPrior;
+use crate::quant::Quantizers;
 use crate::quant::activation::QuantizedSites;
-use crate::quant::jq::{Draw, Jq};
+use crate::quant::draw::Draw;
+use crate::quant::settings::FLOAT_BITS;
 use crate::settings::Estimator;
 use qbnn_core::Bits;
 use qbnn_core::noise::Place;
@@ -19,8 +21,10 @@ use qbnn_core::pack::packed_len;
 pub struct Guide {
     /// The posterior that training moves, in float.
     pub posterior: Posterior,
-    /// The grids that stand between it and a draw; `None` in float.
-    pub quantizers: Option<Jq>,
+    /// The grids that stand between it and a draw; `None` in float, and where every width is 32.
+    pub quantizers: Option<Quantizers>,
+    /// Share of the units that each draw drops; 0 for none. With it the posterior is a point mass.
+    pub dropout: f32,
 }
 
 /// Memory of a guide's draws: the stored posterior and one draw.
@@ -70,16 +74,17 @@ impl Guide {
         let mut bytes = ParameterBytes { weights: 0, biases: 0, scales: 0 };
         for tensor in &net.tensors {
             let n = tensor.range.len();
-            let size = match &self.quantizers {
-                None => 8 * n,
-                Some(jq) => {
-                    let (mu, sigma) = jq.stored_bits(tensor);
-                    [mu, sigma].map(|b| Bits::new(b).map_or(4 * n, |b| packed_len(n, b))).iter().sum()
-                }
+            let wide = (FLOAT_BITS, FLOAT_BITS);
+            let (mu, sigma) = self.quantizers.as_ref().map_or(wide, |q| q.stored_bits(tensor));
+            let packed = |b| Bits::new(b).map_or(4 * n, |b| packed_len(n, b));
+            let size = match self.posterior.is_point() {
+                false => packed(mu) + packed(sigma),
+                // The only draw is known beforehand, and stored in its place.
+                true => packed(self.quantizers.as_ref().map_or(mu, |q| q.drawn_bits(tensor))),
             };
             *if tensor.bias { &mut bytes.biases } else { &mut bytes.weights } += size;
         }
-        bytes.scales = self.quantizers.as_ref().map_or(0, |jq| 4 * jq.learned.len());
+        bytes.scales = self.quantizers.as_ref().map_or(0, |q| 4 * q.learned.len());
         bytes
     }
 
@@ -91,7 +96,7 @@ impl Guide {
                 into.mu.clone_from(&self.posterior.mu);
                 self.posterior.sigma_into(&mut into.sigma);
             }
-            Some(jq) => jq.stored(net, &self.posterior, &mut into.mu, &mut into.sigma),
+            Some(quantizers) => quantizers.stored(net, &self.posterior, &mut into.mu, &mut into.sigma),
         }
     }
 
@@ -99,9 +104,16 @@ impl Guide {
     pub fn draw(&self, net: &Network, key: [u32; 2], purpose: u32, draw: u32, into: &mut Drawn) {
         let Drawn { mu, sigma, draw: memory, .. } = into;
         match &self.quantizers {
-            Some(jq) => {
+            Some(quantizers) => {
                 let place = Place { purpose: purpose + noise::purpose::CODES, tensor: 0, draw };
-                jq.draw(net, mu, sigma, key, place, memory);
+                quantizers.draw(net, mu, sigma, key, place, memory);
+            }
+            None if self.posterior.is_point() => {
+                let place = Place { purpose: purpose + noise::purpose::WEIGHTS, tensor: 0, draw };
+                keep(net, self.dropout, key, place, memory);
+                memory.weights.clear();
+                let kept = self.posterior.mu.iter().zip(&memory.noise);
+                memory.weights.extend(kept.map(|(m, kept)| m * kept));
             }
             None => {
                 let place = Place { purpose: purpose + noise::purpose::WEIGHTS, tensor: 0, draw };
@@ -132,14 +144,15 @@ impl Guide {
 
     /// Whether a step of training goes through [`fused::update`].
     pub fn is_fused(&self, estimator: Estimator) -> bool {
-        self.quantizers.is_none() && estimator == Estimator::WeightDraw
+        self.quantizers.is_none() && !self.posterior.is_point() && estimator == Estimator::WeightDraw
     }
 
     /// The activations' sites.
     pub fn sites(&self) -> Box<dyn Sites + '_> {
-        match &self.quantizers {
+        let quantized = self.quantizers.as_ref().and_then(|q| q.activation().map(|bits| (bits, q.site_steps())));
+        match quantized {
             None => Box::new(FloatSites),
-            Some(jq) => Box::new(QuantizedSites { bits: jq.activation, log2_steps: jq.site_steps() }),
+            Some((bits, log2_steps)) => Box::new(QuantizedSites { bits, log2_steps }),
         }
     }
 
@@ -156,15 +169,18 @@ impl Guide {
     ) -> f64 {
         let n = drawn.mu.len();
         into.mu.resize(n, 0.0);
-        into.log_sigma.resize(n, 0.0);
+        into.log_sigma.resize(self.posterior.log_sigma.len(), 0.0);
         into.learned.clear();
-        into.learned.resize(self.quantizers.as_ref().map_or(0, |jq| jq.learned.len()), 0.0);
+        into.learned.resize(self.quantizers.as_ref().map_or(0, |q| q.learned.len()), 0.0);
         let (d_mu, d_sigma) = (&mut into.mu[..], &mut into.log_sigma[..]);
         let noise = &drawn.draw.noise;
         match (&self.quantizers, estimator) {
-            (Some(jq), _) => {
-                jq.backward_draw(net, &drawn.draw, &batch.first, d_mu, d_sigma, &mut into.learned);
-                into.learned[jq.site_range()].copy_from_slice(&batch.sites);
+            (Some(quantizers), _) => {
+                quantizers.backward_draw(net, &drawn.draw, &batch.first, d_mu, d_sigma, &mut into.learned);
+                into.learned[quantizers.site_range()].copy_from_slice(&batch.sites);
+            }
+            (None, _) if self.posterior.is_point() => {
+                d_mu.iter_mut().zip(&batch.first).zip(noise).for_each(|((d, g), kept)| *d = g * kept);
             }
             (None, Estimator::WeightDraw) => {
                 d_mu.copy_from_slice(&batch.first);
@@ -179,9 +195,15 @@ impl Guide {
                 d_sigma.iter_mut().zip(&batch.second).zip(&drawn.sigma).for_each(|((d, g), s)| *d = 2.0 * g * s);
             }
         }
-        let kl = kl.prior.kl(&drawn.mu, &drawn.sigma, kl.scale, d_mu, d_sigma);
+        let lifted = self.quantizers.as_ref().and_then(|q| q.divergence_sigma(net, &drawn.sigma));
+        let kl = match self.posterior.is_point() {
+            false => kl.prior.kl(&drawn.mu, lifted.as_ref().unwrap_or(&drawn.sigma), kl.scale, d_mu, d_sigma),
+            true => kl.prior.penalty(&drawn.mu, kl.scale, d_mu),
+        };
         match &self.quantizers {
-            Some(jq) => jq.backward_stored(net, &self.posterior, &drawn.sigma, d_mu, d_sigma, &mut into.learned),
+            Some(quantizers) => {
+                quantizers.backward_stored(net, &self.posterior, &drawn.sigma, d_mu, d_sigma, &mut into.learned);
+            }
             None => d_sigma.iter_mut().zip(&drawn.sigma).for_each(|(d, s)| *d *= s),
         }
         kl
@@ -199,6 +221,32 @@ impl Guide {
                 found: format!("{other:?}"),
                 wanted: "a quantized draw is not Gaussian: fine-tune with weight-draw".into(),
             }),
+        }
+    }
+}
+
+/// Which weights a dropout draw keeps, into `memory.noise`: 0 where the unit that they read is dropped, else 1 over the
+/// share that is kept. Units are the inputs of every layer but the first (of convolutions, channels), in 1/256 shares.
+///
+/// Dropping a unit is drawing the weights that read it: w = mu diag(z) (Gal, Ghahramani 2016, section 3), so that a draw
+/// is one network for all images, as with every other posterior.
+fn keep(net: &Network, share: f32, key: [u32; 2], place: Place, memory: &mut Draw) {
+    memory.noise.clear();
+    memory.noise.resize(net.parameters(), 1.0);
+    let dropped = (share * 256.0).round().clamp(0.0, 255.0);
+    if dropped == 0.0 {
+        return;
+    }
+    let kept = 256.0 / (256.0 - dropped);
+    for (index, tensor) in net.tensors.iter().enumerate().filter(|(i, t)| *i > 0 && !t.bias) {
+        let units = tensor.dims.get(1).copied().unwrap_or(1);
+        let taps = tensor.fan_in / units.max(1);
+        memory.bytes.resize(units, 0);
+        noise::bytes(key, Place { tensor: index as u32, ..place }, &mut memory.bytes);
+        for row in memory.noise[tensor.range.clone()].chunks_exact_mut(tensor.fan_in) {
+            for (unit, &byte) in row.chunks_exact_mut(taps).zip(&memory.bytes) {
+                unit.fill(if f32::from(byte) < dropped { 0.0 } else { kept });
+            }
         }
     }
 }

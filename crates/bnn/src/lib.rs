@@ -29,5 +29,6 @@ pub use error::BnnError;
 pub use guide::{Guide, ParameterBytes};
 pub use nn::{Network, NetworkSpec, Shape};
 pub use posterior::Posterior;
+pub use quant::settings::{BitWidths, QuantizeSettings, Rounding, Strategy};
 pub use sets::{Images, Normalisation, TrainData};
-pub use settings::{BitWidths, Estimator, QuantizeSettings, Rounding, Strategy, TrainSettings};
+pub use settings::{Estimator, Family, TrainSettings};

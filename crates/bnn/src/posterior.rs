@@ -13,7 +13,7 @@ use qbnn_core::noise::Place;
 pub struct Posterior {
     /// Means.
     pub mu: Vec<f32>,
-    /// Natural logarithms of the standard deviations.
+    /// Natural logarithms of the standard deviations; empty for a point mass, whose only draw is its mean.
     pub log_sigma: Vec<f32>,
 }
 
@@ -31,8 +31,18 @@ impl Posterior {
         Posterior { mu, log_sigma }
     }
 
+    /// Whether there are means alone.
+    pub fn is_point(&self) -> bool {
+        self.log_sigma.is_empty()
+    }
+
     /// Writes the standard deviations into `sigma`.
     pub fn sigma_into(&self, sigma: &mut Vec<f32>) {
+        if self.is_point() {
+            sigma.clear();
+            sigma.resize(self.mu.len(), 0.0);
+            return;
+        }
         sigma.resize(self.log_sigma.len(), 0.0);
         vectorized(
             #[inline(always)]

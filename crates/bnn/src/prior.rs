@@ -19,6 +19,14 @@ pub struct WeightedPrior {
 }
 
 impl Prior {
+    /// Negative log density of point masses up to a constant, mu^2 / (2 p^2) summed over all parameters, in nats; adds
+    /// `scale` times its gradient.
+    pub fn penalty(self, mu: &[f32], scale: f32, d_mu: &mut [f32]) -> f64 {
+        let precision = 1.0 / (self.sigma * self.sigma);
+        d_mu.iter_mut().zip(mu).for_each(|(d, m)| *d += scale * precision * m);
+        mu.iter().map(|&m| 0.5 * f64::from(precision) * f64::from(m) * f64::from(m)).sum()
+    }
+
     /// KL(q || prior) summed over all parameters, in nats; adds `scale` times its gradient to that of the means and of
     /// the standard deviations.
     ///
@@ -73,6 +81,13 @@ impl Prior {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn penalty_worked_by_hand() {
+        let mut d = [1.0, 0.0];
+        let total = Prior { sigma: 0.5 }.penalty(&[0.5, -1.0], 2.0, &mut d);
+        assert_eq!((total, d), (0.5 + 2.0, [1.0 + 4.0, -8.0]));
+    }
 
     #[test]
     fn divergence_worked_by_hand_and_gradient_by_differences() {

@@ -1,7 +1,7 @@
-//! What a training and a quantization are told: plain data that a config file and a checkpoint hold alike.
+//! What a training is told: plain data that a config file and a checkpoint hold alike. What a quantization is told
+//! stands with the quantizers, in [`crate::quant::settings`].
 
 use crate::error::BnnError;
-use qbnn_core::Bits;
 use serde::{Deserialize, Serialize};
 
 /// How training is done. Defaults are the house recipe.
@@ -24,6 +24,10 @@ pub struct TrainSettings {
     pub initial_sigma: f32,
     /// How the gradient meets the random weights.
     pub estimator: Estimator,
+    /// What is learned of every weight.
+    pub posterior: Family,
+    /// Share of the units that a dropout posterior drops.
+    pub dropout: f32,
 }
 
 impl Default for TrainSettings {
@@ -37,8 +41,22 @@ impl Default for TrainSettings {
             prior_sigma: 1.0,
             initial_sigma: 0.02,
             estimator: Estimator::WeightDraw,
+            posterior: Family::Gaussian,
+            dropout: 0.1,
         }
     }
+}
+
+/// What is learned of every weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// A mean and a standard deviation.
+    Gaussian,
+    /// A value: the deterministic network that peers compare with. The KL's weight is that of its prior (MAP).
+    Point,
+    /// A value, each draw with some units dropped: MC dropout (Gal, Ghahramani 2016).
+    Dropout,
 }
 
 /// The gradient estimator.
@@ -53,78 +71,8 @@ pub enum Estimator {
     Flipout,
 }
 
-/// Which of the values are quantized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// Posterior and drawn weights.
-    Jq,
-}
-
-/// Widths in bits: 2 to 8 each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BitWidths {
-    /// Stored means.
-    pub mu: u32,
-    /// Stored standard deviations.
-    pub sigma: u32,
-    /// Drawn weights.
-    pub weight: u32,
-    /// Activations.
-    pub activation: u32,
-}
-
-impl Default for BitWidths {
-    fn default() -> Self {
-        BitWidths { mu: 4, sigma: 4, weight: 4, activation: 4 }
-    }
-}
-
-/// How a drawn weight meets its grid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rounding {
-    /// To the nearest code.
-    Nearest,
-    /// Up with the probability of the fraction: keeps the mean of the draw, and adds the variance of the rounding, a
-    /// sixth of a squared step on average.
-    Stochastic,
-}
-
-/// How a posterior is quantized and fine-tuned through its quantizers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct QuantizeSettings {
-    /// Which values.
-    pub strategy: Strategy,
-    /// How wide.
-    pub bits: BitWidths,
-    /// How a draw is rounded.
-    pub rounding: Rounding,
-    /// Passes of quantization-aware training; 0 calibrates only (PTQ).
-    pub epochs: usize,
-    /// Adam's step size at the start of it.
-    pub learning_rate: f32,
-    /// Training images whose activations set the first scales.
-    pub calibration: usize,
-}
-
-impl Default for QuantizeSettings {
-    fn default() -> Self {
-        QuantizeSettings {
-            strategy: Strategy::Jq,
-            bits: BitWidths::default(),
-            rounding: Rounding::Nearest,
-            epochs: 3,
-            learning_rate: 1e-4,
-            calibration: 1024,
-        }
-    }
-}
-
 /// A setting that must be a positive finite number.
-fn positive(key: &'static str, value: f32) -> Result<(), BnnError> {
+pub(crate) fn positive(key: &'static str, value: f32) -> Result<(), BnnError> {
     if value > 0.0 && value.is_finite() {
         Ok(())
     } else {
@@ -150,40 +98,13 @@ impl TrainSettings {
         if !(0.0..=1.0).contains(&self.kl_warmup) {
             return Err(BnnError::setting("kl_warmup", self.kl_warmup, "it is a share of the training, 0 to 1"));
         }
-        Ok(())
-    }
-}
-
-impl QuantizeSettings {
-    /// Checks every range.
-    ///
-    /// # Errors
-    /// [`BnnError::Setting`] names the key, what was found and what is accepted.
-    pub fn check(&self) -> Result<(), BnnError> {
-        let widths = [
-            ("bits.mu", self.bits.mu),
-            ("bits.sigma", self.bits.sigma),
-            ("bits.weight", self.bits.weight),
-            ("bits.activation", self.bits.activation),
-        ];
-        for (key, bits) in widths {
-            let wanted = "JQ quantizes it to 2..8 bits (32, which means float, belongs to the float network)";
-            Bits::new(bits).map_err(|_| BnnError::setting(key, bits, wanted))?;
+        if !(self.dropout > 0.0 && self.dropout < 1.0) {
+            return Err(BnnError::setting("dropout", self.dropout, "it is a share of the units, between 0 and 1"));
         }
-        positive("learning_rate", self.learning_rate)?;
-        if self.calibration == 0 {
-            return Err(BnnError::setting("calibration", 0, "it must be at least 1 image"));
+        if self.posterior != Family::Gaussian && self.estimator != Estimator::WeightDraw {
+            let found = format!("{:?}", self.estimator);
+            return Err(BnnError::setting("estimator", found, "a posterior without sigma needs weight-draw"));
         }
         Ok(())
-    }
-
-    /// What reports call the quantized network: `jq-w4a4`, or every width where they differ.
-    pub fn name(&self) -> String {
-        let BitWidths { mu, sigma, weight, activation } = self.bits;
-        if mu == sigma && mu == weight {
-            format!("jq-w{mu}a{activation}")
-        } else {
-            format!("jq-mu{mu}s{sigma}w{weight}a{activation}")
-        }
     }
 }

@@ -10,6 +10,7 @@ use crate::nn::pass::{BLOCK, Gradient, PassNoise, Tape};
 use crate::optim::{Rates, cosine};
 use crate::prior::{Prior, WeightedPrior};
 use crate::profile::{Part, Profile};
+use crate::quant::settings::Start;
 use crate::sets::TrainData;
 use crate::settings::Estimator;
 use rayon::prelude::*;
@@ -161,7 +162,10 @@ impl Checkpoint {
     /// KL weight of a step: risen linearly over the warm-up; fine-tuning has none.
     fn kl_weight(&self, step: u64, total: u64) -> f32 {
         let warmup = self.train.kl_warmup as f64 * total as f64;
-        let share = if self.quantize.is_some() || warmup <= 0.0 { 1.0 } else { ((step + 1) as f64 / warmup).min(1.0) };
-        self.train.kl_weight * share as f32
+        // Fine-tuning starts from weights that have met the whole divergence already.
+        let settled = self.quantize.as_ref().is_some_and(|q| q.start == Start::Float);
+        let share = if settled || warmup <= 0.0 { 1.0 } else { ((step + 1) as f64 / warmup).min(1.0) };
+        let weight = self.quantize.as_ref().and_then(|q| q.kl_weight).unwrap_or(self.train.kl_weight);
+        weight * share as f32
     }
 }

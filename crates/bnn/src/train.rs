@@ -11,10 +11,10 @@ use crate::load::Loader;
 use crate::nn::pass::{BLOCK, PassNoise, Tape};
 use crate::noise::{self, purpose};
 use crate::predict::predict;
-use crate::quant::Jq;
 use crate::quant::activation::calibrate;
+use crate::quant::settings::{QuantizeSettings, Start};
 use crate::sets::TrainData;
-use crate::settings::{Estimator, QuantizeSettings};
+use crate::settings::{Estimator, Family};
 use crate::step::Steps;
 use qbnn_core::noise::Place;
 use std::ops::ControlFlow;
@@ -72,19 +72,44 @@ pub enum Outcome {
 }
 
 impl Checkpoint {
-    /// The float network `float`, its grids calibrated on its posterior and on training images (PTQ).
+    /// The float network `float`, its grids calibrated on its posterior and on training images (PTQ); from scratch, as
+    /// it was before its training.
     ///
     /// # Errors
     /// A setting out of range; data that does not fit the network.
     pub fn quantized(float: Checkpoint, settings: QuantizeSettings, data: &TrainData<'_>) -> Result<Self, BnnError> {
         settings.check()?;
         data.check(float.input, float.classes)?;
-        let mut jq = Jq::new(float.net(), &settings)?;
-        jq.calibrate(float.net(), &float.guide().posterior);
-        for (site, values) in site_values(&float, data, settings.calibration).into_iter().enumerate() {
-            jq.set_site(site, calibrate(float.net().activations[site], jq.activation, &values));
+        let refuse = |found: &str, wanted: &str| Err(BnnError::setting("train.posterior", found, wanted));
+        match float.train.posterior {
+            Family::Dropout => {
+                return refuse("dropout", "it is not quantized here: train a gaussian or a point posterior");
+            }
+            Family::Point if settings.strategy.stores() && !settings.is_float() => {
+                return refuse("point", "it has no sigma to store: quantize it with strategy = \"spq\"");
+            }
+            _ => {}
         }
-        Ok(Checkpoint::with_quantizers(float, settings, jq))
+        let float = match settings.start {
+            Start::Float => float,
+            Start::Scratch => {
+                let Checkpoint { network, input, classes, normalisation, seed, train, .. } = float;
+                Checkpoint::new(&network, input, classes, normalisation, seed, train)?
+            }
+        };
+        let mut quantizers = float.quantizers(&settings)?;
+        if let Some(quantizers) = &mut quantizers {
+            // From scratch, sigma is still to spread: from below where it begins up to the prior.
+            let span = (float.train.initial_sigma / 4.0, float.train.prior_sigma);
+            let span = (settings.start == Start::Scratch).then_some(span);
+            quantizers.calibrate(float.net(), &float.guide().posterior, span);
+            if let Some(bits) = quantizers.activation() {
+                for (site, values) in site_values(&float, data, settings.calibration).into_iter().enumerate() {
+                    quantizers.set_site(site, calibrate(float.net().activations[site], bits, settings.fit, &values));
+                }
+            }
+        }
+        Ok(Checkpoint::with_quantizers(float, settings, quantizers))
     }
 }
 

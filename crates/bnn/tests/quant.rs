@@ -1,5 +1,5 @@
 //! The quantizers: grids worked by hand, laws that hold at every width, straight-through gradients against finite
-//! differences where those are exact, and what joint quantization stores and draws.
+//! differences where those are exact, and what is stored and drawn.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
 use proptest::prelude::*;
@@ -7,10 +7,12 @@ use proptest::test_runner::RngSeed;
 use qbnn_bnn::guide::GuideGradient;
 use qbnn_bnn::nn::activation::Activation;
 use qbnn_bnn::nn::pass::Sites;
+use qbnn_bnn::quant::Quantizers;
 use qbnn_bnn::quant::activation::{QuantizedSites, calibrate};
-use qbnn_bnn::quant::jq::{Draw, Jq};
+use qbnn_bnn::quant::draw::Draw;
 use qbnn_bnn::quant::log::{LogGrid, fit};
-use qbnn_bnn::quant::uniform::{Uniform, search};
+use qbnn_bnn::quant::settings::Fit;
+use qbnn_bnn::quant::uniform::{Uniform, covering, search};
 use qbnn_bnn::{BitWidths, BnnError, Guide, Network, NetworkSpec, ParameterBytes, Posterior, QuantizeSettings};
 use qbnn_bnn::{Rounding, Shape};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
@@ -44,17 +46,17 @@ fn posterior(net: &Network, seed: u32) -> Posterior {
 }
 
 /// Sets every learned number whose name ends in `suffix`.
-fn set(jq: &mut Jq, net: &Network, suffix: &str, value: f32) {
-    for (name, range) in jq.names(net) {
+fn set(grids: &mut Quantizers, net: &Network, suffix: &str, value: f32) {
+    for (name, range) in grids.names(net) {
         if name.ends_with(suffix) {
-            jq.learned[range].fill(value);
+            grids.learned[range].fill(value);
         }
     }
 }
 
-fn stored(jq: &Jq, net: &Network, posterior: &Posterior) -> (Vec<f32>, Vec<f32>) {
+fn stored(grids: &Quantizers, net: &Network, posterior: &Posterior) -> (Vec<f32>, Vec<f32>) {
     let (mut mu, mut sigma) = (Vec::new(), Vec::new());
-    jq.stored(net, posterior, &mut mu, &mut sigma);
+    grids.stored(net, posterior, &mut mu, &mut sigma);
     (mu, sigma)
 }
 
@@ -96,10 +98,10 @@ fn log_grids_worked_by_hand() {
     }
     // 201 values, 0 to -20: the 1st percentile is -19.8, the 99.5th -0.1, and 15 steps lie between.
     let mut values: Vec<f32> = (0..=200).map(|i| -(i as f32) / 10.0).collect();
-    let (top, log2_step) = fit(LogCode(bits(4)), &mut values);
+    let (top, log2_step) = fit(LogCode(bits(4)), &mut values, (0.01, 0.995));
     assert!(near(top, -0.1, 1e-6) && near(log2_step.exp2(), 19.7 / 15.0, 1e-5), "{top} {log2_step}");
-    assert_eq!(fit(LogCode(bits(4)), &mut [-3.0; 5]), (-3.0, -6.0), "no spread: the least step");
-    assert_eq!(fit(LogCode(bits(4)), &mut []), (0.0, -6.0));
+    assert_eq!(fit(LogCode(bits(4)), &mut [-3.0; 5], (0.01, 0.995)), (-3.0, -6.0), "no spread: the least step");
+    assert_eq!(fit(LogCode(bits(4)), &mut [], (0.01, 0.995)), (0.0, -6.0));
 }
 
 proptest! {
@@ -147,21 +149,21 @@ proptest! {
     ) {
         let net = tiny();
         let rounding = if stochastic { Rounding::Stochastic } else { Rounding::Nearest };
-        let mut jq = Jq::new(&net, &settings(mu, sigma, weight, 4, rounding)).unwrap();
+        let mut grids = Quantizers::new(&net, &settings(mu, sigma, weight, 4, rounding)).unwrap();
         let posterior = posterior(&net, seed);
-        jq.calibrate(&net, &posterior);
-        let (m, s) = stored(&jq, &net, &posterior);
+        grids.calibrate(&net, &posterior, None);
+        let (m, s) = stored(&grids, &net, &posterior);
         // What is stored has at most 2^b values a row, and storing it again changes nothing.
         let again = Posterior { mu: m.clone(), log_sigma: s.iter().map(|s| s.ln()).collect() };
-        prop_assert_eq!(stored(&jq, &net, &again), (m.clone(), s.clone()));
+        prop_assert_eq!(stored(&grids, &net, &again), (m.clone(), s.clone()));
         let mut draw = Draw::default();
-        jq.draw(&net, &m, &s, [seed, 1], place(3), &mut draw);
+        grids.draw(&net, &m, &s, [seed, 1], place(3), &mut draw);
         let code = UniformCode::Signed(bits(weight));
-        let names = jq.names(&net);
+        let names = grids.names(&net);
         for tensor in net.tensors.iter().filter(|t| !t.bias) {
             let (_, at) = names.iter().find(|(n, _)| *n == format!("{}.draw.log2_scale", tensor.name)).unwrap();
             let rows = draw.weights[tensor.range.clone()].chunks_exact(tensor.fan_in);
-            for (row, &log2_scale) in rows.zip(&jq.learned[at.clone()]) {
+            for (row, &log2_scale) in rows.zip(&grids.learned[at.clone()]) {
                 for w in row {
                     let c = (w / log2_scale.exp2()).round();
                     prop_assert_eq!(c * log2_scale.exp2(), *w);
@@ -228,11 +230,14 @@ fn search_finds_the_scale_of_values_that_lie_on_a_grid() {
         for code in [UniformCode::Signed(bits(b)), UniformCode::Unsigned(bits(b))] {
             for log2_scale in [-7.3, -2.0, 0.4] {
                 let scale = f32::exp2(log2_scale);
-                // Every code that has its mirror image, the largest among them.
-                let low = if code.min() < 0 { -code.max() } else { 0 };
-                let values: Vec<f32> = (low..=code.max()).map(|c| c as f32 * scale).collect();
-                let found = search(code, || values.iter().map(|&v| (v, 1.0)));
-                assert!((found - log2_scale).abs() < 1e-5, "{code:?} {log2_scale}: {found}");
+                // All codes, and those that have a mirror image alone: two's complement has one more below zero.
+                for low in [code.min(), if code.min() < 0 { -code.max() } else { 0 }] {
+                    let values: Vec<f32> = (low..=code.max()).map(|c| c as f32 * scale).collect();
+                    let found = search(code, || values.iter().map(|&v| (v, 1.0)));
+                    assert!((found - log2_scale).abs() < 1e-5, "{code:?} {log2_scale}: {found}");
+                    let found = covering(code, values.iter().copied());
+                    assert!((found - log2_scale).abs() < 1e-5, "{code:?} {log2_scale}: {found}");
+                }
             }
         }
     }
@@ -248,7 +253,7 @@ fn search_finds_the_scale_of_values_that_lie_on_a_grid() {
 #[test]
 fn activations_lie_on_their_grid_and_clipped_ones_move_its_step() {
     let values: Vec<f32> = (0..=15).map(|c| c as f32 * 0.25).collect();
-    let step = calibrate(Activation::Relu, bits(4), &values);
+    let step = calibrate(Activation::Relu, bits(4), Fit::WeightedError, &values);
     assert!((step + 2.0).abs() < 1e-5, "{step}");
     let sites = QuantizedSites { bits: bits(4), log2_steps: &[-2.0] };
     let x = [-1.0, 0.3, 3.6, 80.0];
@@ -273,61 +278,61 @@ fn of_clipped_parameters_every_learned_number_has_its_finite_difference() {
     let n = net.parameters();
     let posterior = posterior(&net, 3);
     let weights: Vec<f32> = (0..n).map(|i| 1.0 + (i % 5) as f32 * 0.3).collect();
-    let mut jq = Jq::new(&net, &settings(3, 3, 3, 3, Rounding::Nearest)).unwrap();
+    let mut grids = Quantizers::new(&net, &settings(3, 3, 3, 3, Rounding::Nearest)).unwrap();
     // Stored: grids far narrower than the values, sigma's far above them.
-    set(&mut jq, &net, ".mu.log2_scale", -30.0);
-    set(&mut jq, &net, ".log2_top", 9.0);
-    set(&mut jq, &net, ".sigma.log2_step", -2.0);
-    let loss = |jq: &Jq| -> f64 {
-        let (mu, sigma) = stored(jq, &net, &posterior);
+    set(&mut grids, &net, ".mu.log2_scale", -30.0);
+    set(&mut grids, &net, ".log2_top", 9.0);
+    set(&mut grids, &net, ".sigma.log2_step", -2.0);
+    let loss = |grids: &Quantizers| -> f64 {
+        let (mu, sigma) = stored(grids, &net, &posterior);
         // Means are tiny here: their part is scaled up to be seen.
         let part = |(i, w): (usize, &f32)| f64::from(*w) * (f64::from(mu[i]) * 1e8 + f64::from(sigma[i]) * 1e-2);
         weights.iter().enumerate().map(part).sum()
     };
-    let (_, sigma) = stored(&jq, &net, &posterior);
+    let (_, sigma) = stored(&grids, &net, &posterior);
     let (mut d_mu, mut d_sigma) = (weights.clone(), weights.clone());
     d_mu.iter_mut().for_each(|d| *d *= 1e8);
     d_sigma.iter_mut().for_each(|d| *d *= 1e-2);
-    let mut learned = vec![0.0; jq.learned.len()];
-    jq.backward_stored(&net, &posterior, &sigma, &mut d_mu, &mut d_sigma, &mut learned);
+    let mut learned = vec![0.0; grids.learned.len()];
+    grids.backward_stored(&net, &posterior, &sigma, &mut d_mu, &mut d_sigma, &mut learned);
     assert!(d_mu.iter().chain(&d_sigma).all(|&d| d == 0.0), "nothing passes a clipped value");
-    check(&jq, &net, &[".mu.log2_scale", ".log2_top", ".sigma.log2_step"], &learned, &loss);
+    check(&grids, &net, &[".mu.log2_scale", ".log2_top", ".sigma.log2_step"], &learned, &loss);
 
     // Drawn: wide means, narrow draws.
-    jq.calibrate(&net, &posterior);
-    set(&mut jq, &net, ".draw.log2_scale", -20.0);
-    let (mu, sigma) = stored(&jq, &net, &posterior);
+    grids.calibrate(&net, &posterior, None);
+    set(&mut grids, &net, ".draw.log2_scale", -20.0);
+    let (mu, sigma) = stored(&grids, &net, &posterior);
     let mu: Vec<f32> = mu.iter().enumerate().map(|(i, m)| m + if i % 2 == 0 { 50.0 } else { -50.0 }).collect();
-    let drawn = |jq: &Jq| {
+    let drawn = |grids: &Quantizers| {
         let mut draw = Draw::default();
-        jq.draw(&net, &mu, &sigma, [1, 2], place(0), &mut draw);
+        grids.draw(&net, &mu, &sigma, [1, 2], place(0), &mut draw);
         draw
     };
     let is_weight = |i: usize| net.tensors.iter().any(|t| !t.bias && t.range.contains(&i));
-    let loss = |jq: &Jq| -> f64 {
-        let draw = drawn(jq);
+    let loss = |grids: &Quantizers| -> f64 {
+        let draw = drawn(grids);
         let part = |(i, w): (usize, &f32)| if is_weight(i) { f64::from(w * draw.weights[i]) * 1e5 } else { 0.0 };
         weights.iter().enumerate().map(part).sum()
     };
     let up: Vec<f32> = weights.iter().map(|w| w * 1e5).collect();
-    let mut into = GuideGradient { mu: vec![0.0; n], log_sigma: vec![0.0; n], learned: vec![0.0; jq.learned.len()] };
-    let draw = drawn(&jq);
-    jq.backward_draw(&net, &draw, &up, &mut into.mu, &mut into.log_sigma, &mut into.learned);
+    let mut into = GuideGradient { mu: vec![0.0; n], log_sigma: vec![0.0; n], learned: vec![0.0; grids.learned.len()] };
+    let draw = drawn(&grids);
+    grids.backward_draw(&net, &draw, &up, &mut into.mu, &mut into.log_sigma, &mut into.learned);
     for (i, &up) in up.iter().enumerate() {
         let mean = if is_weight(i) { 0.0 } else { up };
         assert_eq!((into.mu[i], into.log_sigma[i]), (mean, mean * draw.noise[i]), "parameter {i}");
     }
-    check(&jq, &net, &[".draw.log2_scale"], &into.learned, &loss);
+    check(&grids, &net, &[".draw.log2_scale"], &into.learned, &loss);
 }
 
 /// Compares `learned` with central differences of `loss` for all numbers named.
-fn check(jq: &Jq, net: &Network, suffixes: &[&str], learned: &[f32], loss: &dyn Fn(&Jq) -> f64) {
+fn check(grids: &Quantizers, net: &Network, suffixes: &[&str], learned: &[f32], loss: &dyn Fn(&Quantizers) -> f64) {
     let h = 1.0 / 32.0;
-    for (name, range) in jq.names(net) {
+    for (name, range) in grids.names(net) {
         if suffixes.iter().any(|s| name.ends_with(s)) {
             for i in range {
                 let at = |h| {
-                    let mut moved = jq.clone();
+                    let mut moved = grids.clone();
                     moved.learned[i] += h;
                     loss(&moved)
                 };
@@ -344,21 +349,21 @@ fn without_spread_a_draw_is_the_stored_mean() {
     let net = tiny();
     let posterior = posterior(&net, 8);
     for rounding in [Rounding::Nearest, Rounding::Stochastic] {
-        let mut jq = Jq::new(&net, &settings(4, 4, 4, 4, rounding)).unwrap();
-        jq.calibrate(&net, &posterior);
+        let mut grids = Quantizers::new(&net, &settings(4, 4, 4, 4, rounding)).unwrap();
+        grids.calibrate(&net, &posterior, None);
         // Means and draws share their grid, and sigma's lies at 2^-40 and below.
-        let names = jq.names(&net);
+        let names = grids.names(&net);
         for (name, from) in &names {
             let twin = name.replace(".mu.", ".draw.");
             if let Some((_, to)) = names.iter().find(|(n, _)| name.ends_with(".mu.log2_scale") && *n == twin) {
-                let scales = jq.learned[from.clone()].to_vec();
-                jq.learned[to.clone()].copy_from_slice(&scales);
+                let scales = grids.learned[from.clone()].to_vec();
+                grids.learned[to.clone()].copy_from_slice(&scales);
             }
         }
-        set(&mut jq, &net, ".log2_top", -40.0);
-        let (mu, sigma) = stored(&jq, &net, &posterior);
+        set(&mut grids, &net, ".log2_top", -40.0);
+        let (mu, sigma) = stored(&grids, &net, &posterior);
         let mut draw = Draw::default();
-        jq.draw(&net, &mu, &sigma, [4, 4], place(0), &mut draw);
+        grids.draw(&net, &mu, &sigma, [4, 4], place(0), &mut draw);
         for (tensor, w, m) in net.tensors.iter().map(|t| (t, &draw.weights[t.range.clone()], &mu[t.range.clone()])) {
             assert!(w.iter().zip(m).all(|(w, m)| (w - m).abs() < 1e-9), "{}: {w:?} {m:?}", tensor.name);
         }
@@ -366,11 +371,11 @@ fn without_spread_a_draw_is_the_stored_mean() {
 }
 
 /// Mean and variance of every parameter over `draws` draws.
-fn moments(jq: &Jq, net: &Network, mu: &[f32], sigma: &[f32], draws: u32) -> Vec<(f64, f64)> {
+fn moments(grids: &Quantizers, net: &Network, mu: &[f32], sigma: &[f32], draws: u32) -> Vec<(f64, f64)> {
     let mut draw = Draw::default();
     let mut sums = vec![(0.0f64, 0.0f64); mu.len()];
     for d in 0..draws {
-        jq.draw(net, mu, sigma, [9, 9], place(d), &mut draw);
+        grids.draw(net, mu, sigma, [9, 9], place(d), &mut draw);
         for ((sum, &w), &m) in sums.iter_mut().zip(&draw.weights).zip(mu) {
             let x = (w - m) as f64;
             *sum = (sum.0 + x, sum.1 + x * x);
@@ -387,15 +392,15 @@ fn stochastic_draws_have_the_mean_and_on_a_fine_grid_the_variance() {
     let posterior = posterior(&net, 21);
     // Fine: 1/16 of a sigma and less. Coarse: a step as wide as the largest sigma, and 6 bits so that nothing clips.
     for (weight_bits, log2_scale) in [(8, -6.0f32), (6, -2.0)] {
-        let mut jq = Jq::new(&net, &settings(6, 4, weight_bits, 4, Rounding::Stochastic)).unwrap();
-        jq.calibrate(&net, &posterior);
-        set(&mut jq, &net, ".draw.log2_scale", log2_scale);
-        set(&mut jq, &net, ".log2_top", -2.0);
-        set(&mut jq, &net, ".sigma.log2_step", -5.0);
-        let (mu, sigma) = stored(&jq, &net, &posterior);
+        let mut grids = Quantizers::new(&net, &settings(6, 4, weight_bits, 4, Rounding::Stochastic)).unwrap();
+        grids.calibrate(&net, &posterior, None);
+        set(&mut grids, &net, ".draw.log2_scale", log2_scale);
+        set(&mut grids, &net, ".log2_top", -2.0);
+        set(&mut grids, &net, ".sigma.log2_step", -5.0);
+        let (mu, sigma) = stored(&grids, &net, &posterior);
         let scale = log2_scale.exp2() as f64;
         let limit = (1 << (weight_bits - 1)) as f64 * scale;
-        for (tensor, all) in net.tensors.iter().map(|t| (t, moments(&jq, &net, &mu, &sigma, DRAWS))) {
+        for (tensor, all) in net.tensors.iter().map(|t| (t, moments(&grids, &net, &mu, &sigma, DRAWS))) {
             for i in tensor.range.clone() {
                 let (m, s) = (mu[i] as f64, sigma[i] as f64);
                 assert!(m.abs() + 3.2 * s < limit, "the test's own premise: nothing clips");
@@ -425,7 +430,7 @@ fn stochastic_draws_have_the_mean_and_on_a_fine_grid_the_variance() {
 #[test]
 fn widths_without_a_format_are_refused_by_name() {
     let net = tiny();
-    for wrong in [0, 1, 9, 32] {
+    for wrong in [0, 1, 9, 31] {
         let cases = [
             ("bits.mu", settings(wrong, 4, 4, 4, Rounding::Nearest)),
             ("bits.sigma", settings(4, wrong, 4, 4, Rounding::Nearest)),
@@ -433,7 +438,7 @@ fn widths_without_a_format_are_refused_by_name() {
             ("bits.activation", settings(4, 4, 4, wrong, Rounding::Nearest)),
         ];
         for (name, settings) in cases {
-            for error in [settings.check().unwrap_err(), Jq::new(&net, &settings).unwrap_err()] {
+            for error in [settings.check().unwrap_err(), Quantizers::new(&net, &settings).unwrap_err()] {
                 assert!(
                     matches!(&error, BnnError::Setting { key, found, .. } if *key == name && *found == wrong.to_string()),
                     "{name} = {wrong}: {error}"
@@ -450,15 +455,15 @@ fn widths_without_a_format_are_refused_by_name() {
 fn bytes_worked_by_hand() {
     let net = tiny();
     let posterior = posterior(&net, 0);
-    let float = Guide { posterior: posterior.clone(), quantizers: None };
+    let float = Guide { posterior: posterior.clone(), quantizers: None, dropout: 0.0 };
     let bytes = float.bytes(&net);
     assert_eq!(bytes, ParameterBytes { weights: 8 * 18, biases: 8 * 5, scales: 0 });
     assert_eq!(bytes.total(), 184);
     // Means of 3 bits: ceil(36/8) + ceil(18/8) = 5 + 3; sigmas of 5: ceil(60/8) + ceil(30/8) = 8 + 4.
     // Biases: means of 8 bits, 3 + 2; sigmas of 5: ceil(15/8) + ceil(10/8) = 2 + 2.
     // Scales: 3 + 3 + 2 and 2 + 2 + 2 of the weights, 1 + 2 of each bias, one site: 21 floats.
-    let quantizers = Some(Jq::new(&net, &settings(3, 5, 4, 4, Rounding::Nearest)).unwrap());
-    let bytes = Guide { posterior, quantizers }.bytes(&net);
+    let quantizers = Some(Quantizers::new(&net, &settings(3, 5, 4, 4, Rounding::Nearest)).unwrap());
+    let bytes = Guide { posterior, quantizers, dropout: 0.0 }.bytes(&net);
     assert_eq!(bytes, ParameterBytes { weights: 20, biases: 9, scales: 84 });
     assert_eq!(bytes.total(), 113);
 }

@@ -3,6 +3,7 @@
 use crate::config::{Config, Layers};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use qbnn_bnn::quant::settings::Widths;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
@@ -44,7 +45,7 @@ pub enum Command {
     Train(RunArgs),
     /// Quantize a float checkpoint, with training through the quantizers or without.
     #[command(after_help = "Examples:\n  qbnn quantize runs/mlp --bits 4\n  \
-        qbnn quantize runs/mlp --bits 8 --activation-bits 4 --qat-epochs 0")]
+        qbnn quantize runs/mlp --strategy vpq --bits w4a8 --qat-epochs 0")]
     Quantize(QuantizeCommand),
     /// Evaluate checkpoints side by side and write metrics.json.
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
@@ -53,13 +54,24 @@ pub enum Command {
     /// Turn a run, several runs, or anyone's predictions into one HTML page.
     #[command(after_help = "Examples:\n  qbnn report runs/first\n  qbnn report runs/first --svg figures\n  \
         qbnn report runs/seed-1 runs/seed-2 runs/seed-3 --out seeds.html\n  \
+        qbnn report experiments/smoke.toml --out smoke.html\n  \
         qbnn report --predictions mine.npz --out mine.html\n\n\
         Predictions: arrays probs [S][N][C], and where there are any labels [N], groups [N] (clean, ambiguous, ood, or 0, \
         1, 2) and images [N][rows][columns]. Of several files the first is what the others are compared with.")]
     Report(ReportCommand),
+    /// Run a grid of experiments from a file, over seeds; a sweep that was stopped or killed goes on.
+    #[command(
+        after_help = "Examples:\n  qbnn sweep experiments/smoke.toml --dry-run\n  qbnn sweep experiments/smoke.toml\n  \
+        qbnn sweep night.toml --shard $SLURM_ARRAY_TASK_ID/8\n  \
+        qbnn sweep experiments/*.toml --report docs/results.md"
+    )]
+    Sweep(SweepArgs),
     /// List or download data.
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
     Data(DataCommand),
+    /// Measure speed, as multiples of what the machine could do at best.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the settings that `run` would use, as TOML.
     #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]
     Config(SettingArgs),
@@ -83,6 +95,34 @@ pub enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// `bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Training steps against their bare matrix products, with a profile by part.
+    #[command(
+        after_help = "Examples:\n  qbnn bench train\n  qbnn bench train --net mlp --batch 128 --bench-threads 1 --quick\n  \
+        qbnn bench train --json > train.json"
+    )]
+    Train(BenchTrainArgs),
+}
+
+/// `bench train`.
+#[derive(Debug, Args)]
+pub struct BenchTrainArgs {
+    /// Networks to measure: lenet5, mlp, residual [default: all].
+    #[arg(long, value_name = "NET", value_delimiter = ',')]
+    pub net: Vec<String>,
+    /// Training pairs per step [default: 32, 128 and 512].
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch: Vec<u32>,
+    /// Threads to measure with [default: 1 and 2].
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub bench_threads: Vec<u16>,
+    /// Fewer and shorter rounds: rough figures.
+    #[arg(long)]
+    pub quick: bool,
 }
 
 /// `run` and `train`.
@@ -150,6 +190,10 @@ pub struct TrainArgs {
     /// Network: mlp, lenet5, or a TOML file of layers.
     #[arg(long, value_name = "NET")]
     pub net: Option<String>,
+    /// Activation function in the place of every one of the network: relu, leaky-relu, clipped-relu, hardtanh, tanh,
+    /// sigmoid.
+    #[arg(long, value_name = "FUNCTION")]
+    pub activation: Option<String>,
     /// Training pairs to keep.
     #[arg(long, value_name = "N")]
     pub train_limit: Option<u32>,
@@ -188,12 +232,13 @@ pub enum EstimatorArg {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Quantization")]
 pub struct QuantizeArgs {
-    /// Passes of training through the quantizers; 0 only calibrates.
-    #[arg(long, value_name = "N")]
-    pub qat_epochs: Option<u32>,
-    /// Width of everything quantized, 2 to 8.
+    /// What is put on grids [default: jq].
+    #[arg(long)]
+    pub strategy: Option<StrategyArg>,
+    /// Widths of whatever the strategy quantizes: 4, w4a2 (parameters and activations), mu4s3w4a4; 2 to 8, or 32 for
+    /// float.
     #[arg(long, value_name = "BITS")]
-    pub bits: Option<u32>,
+    pub bits: Option<Widths>,
     /// Width of the stored means.
     #[arg(long, value_name = "BITS")]
     pub mu_bits: Option<u32>,
@@ -206,6 +251,56 @@ pub struct QuantizeArgs {
     /// Width of the activations.
     #[arg(long, value_name = "BITS")]
     pub activation_bits: Option<u32>,
+    /// Grid of the standard deviations [default: log].
+    #[arg(long)]
+    pub sigma_grid: Option<SigmaGridArg>,
+    /// What shares a scale of means and drawn weights [default: channel].
+    #[arg(long)]
+    pub scale: Option<ScaleArg>,
+    /// How a drawn weight meets its grid.
+    #[arg(long)]
+    pub rounding: Option<RoundingArg>,
+    /// Passes of training through the quantizers; 0 only calibrates.
+    #[arg(long, value_name = "N")]
+    pub qat_epochs: Option<u32>,
+}
+
+/// Names of the strategies.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum StrategyArg {
+    /// Means and standard deviations; draws in float.
+    Vpq,
+    /// Drawn weights; the posterior in float.
+    Spq,
+    /// Both: nothing but integers at inference.
+    Jq,
+}
+
+/// Names of sigma's grids.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SigmaGridArg {
+    /// Equal ratios.
+    Log,
+    /// Equal differences.
+    Uniform,
+}
+
+/// What shares a scale.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ScaleArg {
+    /// The weights of an output channel.
+    Channel,
+    /// Those of a tensor.
+    Tensor,
+}
+
+/// Names of the roundings.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RoundingArg {
+    /// To the nearest code.
+    Nearest,
+    /// Up with the probability of the fraction.
+    Stochastic,
 }
 
 /// Settings of evaluation.
@@ -257,9 +352,12 @@ pub struct EvalCommand {
 /// `report`.
 #[derive(Debug, Args)]
 pub struct ReportCommand {
-    /// A run folder; or several, or a folder of run folders, for a page that compares them.
-    #[arg(value_name = "RUN|SWEEP", required_unless_present = "predictions")]
+    /// A run folder; several, or a folder of run folders, for a page that compares them; or the specs of sweeps.
+    #[arg(value_name = "RUN|SPEC.toml", required_unless_present = "predictions")]
     pub runs: Vec<PathBuf>,
+    /// Ledger of a sweep, or the folder of it [default: runs/sweep-NAME, else ledgers/NAME.jsonl beside the spec].
+    #[arg(long, value_name = "PATH", conflicts_with = "predictions")]
+    pub ledger: Option<PathBuf>,
     /// Predictions of any program instead of a run; may be repeated.
     #[arg(long, value_name = "FILE.npz|.safetensors", conflicts_with = "runs")]
     pub predictions: Vec<PathBuf>,
@@ -281,6 +379,69 @@ pub struct ReportCommand {
     /// Resamples for the 95 % intervals of --predictions; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "predictions")]
     pub bootstrap: usize,
+}
+
+/// `sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// What to run: a TOML file of questions (several with --report).
+    #[arg(value_name = "SPEC", required = true)]
+    pub specs: Vec<PathBuf>,
+    /// Folder of ledger, float networks and tables [default: runs/sweep-NAME].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Folder of float networks, to share them between sweeps [default: float in the folder above].
+    #[arg(long, value_name = "DIR")]
+    pub floats: Option<PathBuf>,
+    /// List what is left to do, with an estimate of the time, and do nothing.
+    #[arg(long, conflicts_with_all = ["tables", "report"])]
+    pub dry_run: bool,
+    /// Show the tables of what is done, and do nothing.
+    #[arg(long, conflicts_with = "report")]
+    pub tables: bool,
+    /// Runs side by side, each with its share of the threads [default: one per thread]. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Do only part I of N of the runs; each part has its own ledger, tables read all of them.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Keep what an earlier version of the spec left in the ledger, where it is still asked for.
+    #[arg(long)]
+    pub adopt: bool,
+    /// Take over what other sweeps have done already, where it is asked for here too: their ledgers, or folders of them;
+    /// may be repeated.
+    #[arg(long, value_name = "LEDGER")]
+    pub known: Vec<PathBuf>,
+    /// Make runs again that failed.
+    #[arg(long)]
+    pub retry: bool,
+    /// Write the answers of all SPECs, from their ledgers, as one Markdown page, and do nothing.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Folder of the ledgers NAME.jsonl for --report [default: ledgers beside each SPEC].
+    #[arg(long, value_name = "DIR", requires = "report")]
+    pub ledgers: Option<PathBuf>,
+}
+
+/// A part of a sweep.
+#[derive(Clone, Copy, Debug)]
+pub struct Shard {
+    /// Which, from 1.
+    pub index: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((index, of)) if (1..=of).contains(&index) && of <= 10_000 => Ok(Shard { index, of }),
+            _ => Err(format!("`{text}`: wanted I/N with 1 <= I <= N, such as 2/8")),
+        }
+    }
 }
 
 /// `data`.
@@ -358,6 +519,12 @@ fn string(layers: &mut Layers, key: &str, value: Option<&str>) {
     value.into_iter().for_each(|v| layers.flag(key, Value::String(v.to_owned())));
 }
 
+/// A value by the name that it has on the command line, which is that of the config file.
+fn word(layers: &mut Layers, key: &str, value: Option<impl ValueEnum>) {
+    let name = value.and_then(|v| v.to_possible_value());
+    string(layers, key, name.as_ref().map(|n| n.get_name()));
+}
+
 impl Flags for BaseArgs {
     fn apply(&self, layers: &mut Layers) {
         string(layers, "data.name", self.data.as_deref());
@@ -375,20 +542,21 @@ impl Flags for TrainArgs {
             let is_file = net.ends_with(".toml") || net.contains(['/', '\\']);
             string(layers, if is_file { "network.file" } else { "network.name" }, Some(net));
         }
+        string(layers, "network.activation", self.activation.as_deref());
         integer(layers, "data.train_limit", self.train_limit);
         integer(layers, "train.epochs", self.epochs);
         integer(layers, "train.batch", self.batch);
         float(layers, "train.learning_rate", self.learning_rate);
         float(layers, "train.kl_weight", self.kl_weight);
         float(layers, "train.prior_sigma", self.prior_sigma);
-        let name = self.estimator.and_then(|e| e.to_possible_value());
-        string(layers, "train.estimator", name.as_ref().map(|n| n.get_name()));
+        word(layers, "train.estimator", self.estimator);
     }
 }
 
 impl Flags for QuantizeArgs {
     fn apply(&self, layers: &mut Layers) {
-        integer(layers, "quantize.epochs", self.qat_epochs);
+        word(layers, "quantize.strategy", self.strategy);
+        self.bits.into_iter().for_each(|widths| layers.widths(widths));
         let widths = [
             ("mu", self.mu_bits),
             ("sigma", self.sigma_bits),
@@ -396,8 +564,12 @@ impl Flags for QuantizeArgs {
             ("activation", self.activation_bits),
         ];
         for (what, bits) in widths {
-            integer(layers, &format!("quantize.bits.{what}"), bits.or(self.bits));
+            integer(layers, &format!("quantize.bits.{what}"), bits);
         }
+        word(layers, "quantize.sigma_grid", self.sigma_grid);
+        word(layers, "quantize.scale", self.scale);
+        word(layers, "quantize.rounding", self.rounding);
+        integer(layers, "quantize.epochs", self.qat_epochs);
     }
 }
 

@@ -9,11 +9,16 @@ use crate::failure::usage;
 use crate::keys;
 use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
 use anyhow::{Context, Result};
+use qbnn_bnn::nn::spec::OpSpec;
 use qbnn_bnn::nn::{LayerSpec, NetworkSpec};
-use qbnn_bnn::settings::{QuantizeSettings, TrainSettings};
+use qbnn_bnn::quant::settings::{BitWidths, QuantizeSettings, Strategy, Widths};
+use qbnn_bnn::settings::TrainSettings;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
+
+/// The width of whatever is quantized, where none is named.
+const DEFAULT_BITS: u32 = 4;
 
 /// An experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +67,9 @@ pub struct NetworkConfig {
     /// A TOML file that describes a network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// An activation function that takes the place of every one in the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<String>,
     /// Layers, first to last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer: Option<Vec<LayerSpec>>,
@@ -109,6 +117,8 @@ pub struct Layers {
     merged: Table,
     /// Keys set by flags or `--set`, for messages.
     pub flags: Vec<String>,
+    /// Widths whose keys depend on the strategy, which may be set in any layer; over files, under single widths.
+    widths: Option<Widths>,
 }
 
 impl Layers {
@@ -130,9 +140,34 @@ impl Layers {
     }
 
     /// Puts one flag on top; its type is right by construction.
+    ///
+    /// Widths belong to the strategy that they were written with: naming another one leaves them behind.
     pub fn flag(&mut self, key: &str, value: Value) {
+        if key == "quantize.strategy"
+            && let Some(Value::Table(quantize)) = self.merged.get_mut("quantize")
+            && quantize.get("strategy").is_some_and(|below| *below != value)
+        {
+            quantize.remove("bits");
+        }
         self.flags.push(key.to_owned());
         merge(&mut self.merged, keys::nested(key, value));
+    }
+
+    /// Puts widths on top: of whatever the strategy, once it is known, quantizes.
+    pub fn widths(&mut self, widths: Widths) {
+        self.flags.push("quantize.bits".to_owned());
+        self.widths = Some(widths);
+    }
+
+    /// Puts one value of any kind on top, checked.
+    ///
+    /// # Errors
+    /// What is wrong with key or value, and the mend.
+    pub fn put(&mut self, key: &str, value: Value) -> Result<(), String> {
+        keys::check_key(key)?;
+        Config::deserialize(keys::nested(key, value.clone())).map_err(|e| e.message().trim().to_owned())?;
+        self.flag(key, value);
+        Ok(())
     }
 
     /// Puts one `key.path=value` on top. A value that is no TOML, or of the wrong type, is tried as a string.
@@ -168,10 +203,17 @@ impl Layers {
             self.merged.get(table).and_then(|t| t.get(key)).and_then(Value::as_str).map(str::to_owned)
         };
         let data = text("data", "name").unwrap_or_else(|| DEFAULT_DATA.into());
-        let given_network = self.merged.get("network").and_then(Value::as_table).is_some_and(|t| !t.is_empty());
+        let names_network = |t: &Table| t.keys().any(|key| key != ACTIVATION);
+        let given_network = self.merged.get("network").and_then(Value::as_table).is_some_and(names_network);
         let network = text("network", "name")
             .unwrap_or_else(|| if given_network { String::new() } else { DEFAULT_NETWORK.into() });
         let recipe = recipe::recipe(&data, &network);
+        let found = self.merged.get("quantize").and_then(|q| q.get("strategy")).cloned();
+        let strategy = match found {
+            Some(name) => Strategy::deserialize(name).map_err(|e| usage(format!("config: {}", e.message())))?,
+            None => recipe.quantize.strategy,
+        };
+        let bits = strategy.widths(DEFAULT_BITS);
         let base = Config {
             data: DataConfig { train_limit: recipe.train_limit, ..DataConfig::default() },
             network: NetworkConfig {
@@ -179,12 +221,23 @@ impl Layers {
                 ..NetworkConfig::default()
             },
             train: recipe.train,
-            quantize: recipe.quantize,
+            quantize: QuantizeSettings { strategy, bits, ..recipe.quantize },
             ..Config::default()
         };
         let mut table = Table::try_from(base).context("the default settings cannot be written as TOML")?;
-        merge(&mut table, self.merged);
+        merge(&mut table, self.merged.clone());
         let mut config = Config::deserialize(table).map_err(|e| usage(format!("config: {}", e.message())))?;
+        if let Some(widths) = self.widths {
+            let single = |key: &str| self.flags.iter().any(|f| f == &format!("quantize.bits.{key}"));
+            let (wide, given) = (widths.resolve(strategy, config.quantize.bits), config.quantize.bits);
+            let either = |key, given, wide| if single(key) { given } else { wide };
+            config.quantize.bits = BitWidths {
+                mu: either("mu", given.mu, wide.mu),
+                sigma: either("sigma", given.sigma, wide.sigma),
+                weight: either("weight", given.weight, wide.weight),
+                activation: either("activation", given.activation, wide.activation),
+            };
+        }
         config.network = config.network.resolve()?;
         config.check()?;
         if config.name.is_empty() {
@@ -194,11 +247,21 @@ impl Layers {
     }
 }
 
-/// Puts `over` on `base`. A network is replaced as a whole: the layers of one never mix with another's name.
+/// Key of the activation function, which goes with any network.
+const ACTIVATION: &str = "activation";
+
+/// Puts `over` on `base`. A network is replaced as a whole, but for its activation function: the layers of one never
+/// mix with another's name.
 fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) if key != "network" => merge(below, above),
+            (Some(Value::Table(below)), Value::Table(above)) if key == "network" => {
+                if above.keys().any(|key| key != ACTIVATION) {
+                    below.retain(|key, _| key == ACTIVATION);
+                }
+                below.extend(above);
+            }
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
             (_, value) => {
                 base.insert(key, value);
             }
@@ -222,13 +285,14 @@ impl NetworkConfig {
         let text = std::fs::read_to_string(path)
             .map_err(|e| usage(format!("cannot read network {shown}: {e}; check the path")))?;
         let spec: NetworkSpec = toml::from_str(&text).map_err(|e| keys::located(&text, &shown, &e))?;
-        Ok(NetworkConfig { name: Some(self.name.unwrap_or(spec.name)), file: None, layer: Some(spec.layers) })
+        let name = Some(self.name.unwrap_or(spec.name));
+        Ok(NetworkConfig { name, file: None, layer: Some(spec.layers), ..self })
     }
 
     /// The description, for so many classes.
     pub fn spec(&self, classes: usize) -> Result<NetworkSpec> {
         let name = self.title();
-        match &self.layer {
+        let spec = match &self.layer {
             Some(layers) => Ok(NetworkSpec { name: name.to_owned(), layers: layers.clone() }),
             None => NetworkSpec::named(name, classes).ok_or_else(|| {
                 let near = keys::nearest(name, NetworkSpec::NAMES.into_iter())
@@ -238,7 +302,15 @@ impl NetworkConfig {
                     NetworkSpec::NAMES.join(", ")
                 ))
             }),
-        }
+        }?;
+        let Some(activation) = &self.activation else { return Ok(spec) };
+        let function = OpSpec::activation(activation).ok_or_else(|| {
+            let known: Vec<_> = OpSpec::activation_names().collect();
+            let near = keys::nearest(activation, known.iter().copied());
+            let near = near.map_or(String::new(), |n| format!("did you mean `{n}`? "));
+            usage(format!("network.activation = `{activation}` is unknown; {near}known are {}", known.join(", ")))
+        })?;
+        Ok(spec.with_activation(&function))
     }
 }
 
@@ -284,6 +356,27 @@ mod tests {
     }
 
     #[test]
+    fn widths_follow_the_strategy_wherever_it_is_set() {
+        let bits = |text: &str, widths: Option<&str>, sets: &[&str]| {
+            let mut layers = Layers::default();
+            layers.text(text, "x.toml").unwrap();
+            widths.into_iter().for_each(|w| layers.widths(w.parse().unwrap()));
+            sets.iter().for_each(|s| layers.set(s).unwrap());
+            let BitWidths { mu, sigma, weight, activation } = layers.finish().unwrap().quantize.bits;
+            [mu, sigma, weight, activation]
+        };
+        assert_eq!(bits("", None, &[]), [4, 4, 4, 4]);
+        assert_eq!(bits("", None, &["quantize.strategy=vpq"]), [4, 4, 32, 4]);
+        assert_eq!(bits("[quantize]\nstrategy = \"spq\"\n", Some("w2a3"), &[]), [32, 32, 2, 3]);
+        assert_eq!(bits("[quantize.bits]\nmu = 8\n", Some("3"), &["quantize.bits.sigma=2"]), [3, 2, 3, 3]);
+        assert_eq!(bits("[quantize.bits]\nmu = 8\n", Some("a3"), &[]), [8, 4, 4, 3]);
+        let stored = config("", &[]).unwrap().to_toml().unwrap();
+        assert_eq!(bits(&stored, None, &["quantize.strategy=vpq"]), [4, 4, 32, 4]);
+        let error = config("[quantize]\nstrategy = \"vpq\"\nbits = { weight = 4 }\n", &[]).unwrap_err();
+        assert!(format!("{error:#}").contains("bits.weight = 4"), "{error:#}");
+    }
+
+    #[test]
     fn errors_name_line_and_nearest_key() {
         let message = |text: &str, sets: &[&str]| config(text, sets).unwrap_err().to_string();
         let error = message("seed = 1\n[train]\nepoch = 3\n", &[]);
@@ -294,6 +387,18 @@ mod tests {
         assert!(message("", &["train.epochs=many"]).contains("train.epochs=many"));
         assert!(message("", &["network.name=lenet"]).contains("`lenet5`"));
         assert!(message("seed =", &[]).contains("line 1"));
+    }
+
+    #[test]
+    fn an_activation_goes_with_any_network() {
+        let spec = |text: &str, sets: &[&str]| config(text, sets).map(|c| c.network.spec(10).unwrap());
+        let is = |spec: &NetworkSpec, op: &OpSpec| spec.layers.iter().filter(|l| l.op == *op).count();
+        let tanh = spec("", &["network.activation=tanh"]).unwrap();
+        assert_eq!((tanh.name.as_str(), is(&tanh, &OpSpec::Tanh), is(&tanh, &OpSpec::Relu)), ("lenet5", 4, 0));
+        let mlp = spec("[network]\nactivation = \"sigmoid\"\n", &["network.name=mlp"]).unwrap();
+        assert_eq!((mlp.name.as_str(), is(&mlp, &OpSpec::Sigmoid)), ("mlp", 2));
+        let error = config("", &["network.activation=tahn"]).unwrap_err().to_string();
+        assert!(error.contains("`tanh`"), "{error}");
     }
 
     #[test]

@@ -87,33 +87,69 @@ fn groups(
     samples: usize,
     seed: u64,
 ) -> Result<Option<Groups>> {
-    let run = |what: &str, planes: &Planes<'_>| -> Result<Option<Predictions>> {
+    let mut run = |what: &str, planes: &Planes<'_>| {
         let bar = session.ui.predicting(&format!("{name}: {what}"));
         let mut progress = |done: usize, of: usize| {
             bar.set_length(of as u64);
             bar.set_position(done as u64);
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let images = planes.images();
         let (net, guide) = (checkpoint.net(), checkpoint.guide());
-        let probs = predict(net, guide, checkpoint.normalisation, images, samples, seed, &mut progress)?;
+        let probs = predict(net, guide, checkpoint.normalisation, planes.images(), samples, seed, &mut progress)?;
         bar.finish_and_clear();
-        let check = |probs| Predictions::new(samples, images.len(), checkpoint.classes, probs);
-        probs.map(check).transpose().with_context(|| format!("predictions of {name} on {what}"))
+        Ok(probs)
     };
-    let d = data.dataset;
-    let Some(predictions) = run("clean", &data.clean)? else { return Ok(None) };
-    let clean = LabelledGroup { predictions, labels: d.clean.labels.iter().map(|&l| l.into()).collect() };
-    let mut ambiguous = None;
-    if let (Some(planes), Some(group)) = (&data.ambiguous, &d.ambiguous) {
-        let Some(predictions) = run("ambiguous", planes)? else { return Ok(None) };
-        ambiguous = Some(AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
-    }
-    let Some(predictions) = run("ood", &data.ood)? else { return Ok(None) };
-    Ok(Some(Groups { clean, ambiguous, ood: Some(OodGroup { predictions }) }))
+    let all = group_probabilities(data, &mut run)?;
+    all.map(|all| all.groups(data, samples, checkpoint.classes)).transpose().with_context(|| format!("model {name}"))
 }
 
-fn describe(name: &str, checkpoint: &Checkpoint) -> ModelDescription {
+/// Predicts one group, by its name and images; `None` once it was told to stop.
+pub type Predict<'a> = dyn FnMut(&str, &Planes<'_>) -> Result<Option<Vec<f32>>> + 'a;
+
+/// Class probabilities of every test group, `[draw][image][class]`.
+pub struct GroupProbabilities {
+    clean: Vec<f32>,
+    ambiguous: Option<Vec<f32>>,
+    ood: Vec<f32>,
+}
+
+/// Lets a model predict every test group; `None` once it was told to stop.
+pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result<Option<GroupProbabilities>> {
+    let Some(clean) = run("clean", &data.clean)? else { return Ok(None) };
+    let ambiguous = match &data.ambiguous {
+        Some(planes) => match run("ambiguous", planes)? {
+            Some(ambiguous) => Some(ambiguous),
+            None => return Ok(None),
+        },
+        None => None,
+    };
+    let Some(ood) = run("ood", &data.ood)? else { return Ok(None) };
+    Ok(Some(GroupProbabilities { clean, ambiguous, ood }))
+}
+
+impl GroupProbabilities {
+    /// The groups as the evaluation reads them, with the first `samples` draws.
+    pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
+        let predictions = |what: &str, planes: &Planes<'_>, probs: &[f32]| {
+            let images = planes.images().len();
+            let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
+            Predictions::new(samples, images, classes, first).with_context(|| format!("predictions on {what}"))
+        };
+        let d = data.dataset;
+        let labels = d.clean.labels.iter().map(|&l| l.into()).collect();
+        let clean = LabelledGroup { predictions: predictions("clean", &data.clean, &self.clean)?, labels };
+        let mut ambiguous = None;
+        if let (Some(planes), Some(group), Some(probs)) = (&data.ambiguous, &d.ambiguous, &self.ambiguous) {
+            let predictions = predictions("ambiguous", planes, probs)?;
+            ambiguous = Some(AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
+        }
+        let ood = Some(OodGroup { predictions: predictions("ood", &data.ood, &self.ood)? });
+        Ok(Groups { clean, ambiguous, ood })
+    }
+}
+
+/// What the evaluation cannot know of a model.
+pub fn describe(name: &str, checkpoint: &Checkpoint) -> ModelDescription {
     let bytes = checkpoint.guide().bytes(checkpoint.net());
     // Widths are checked to be at most 32 wherever settings come in.
     let width = |bits: u32| bits.try_into().unwrap_or(u8::MAX);
@@ -121,7 +157,9 @@ fn describe(name: &str, checkpoint: &Checkpoint) -> ModelDescription {
         None => (Strategy::Float, Bits::FLOAT),
         Some(q) => (
             match q.strategy {
-                qbnn_bnn::settings::Strategy::Jq => Strategy::Jq,
+                qbnn_bnn::Strategy::Vpq => Strategy::Vpq,
+                qbnn_bnn::Strategy::Spq => Strategy::Spq,
+                qbnn_bnn::Strategy::Jq => Strategy::Jq,
             },
             Bits {
                 mu: width(q.bits.mu),

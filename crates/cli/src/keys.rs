@@ -20,7 +20,9 @@ fn known() -> Vec<String> {
     full.data.group_limit = Some(1);
     full.network.name = Some(String::new());
     full.network.file = Some(PathBuf::new());
+    full.network.activation = Some(String::new());
     full.network.layer = Some(Vec::new());
+    full.quantize.kl_weight = Some(1.0);
     let mut keys = Vec::new();
     if let Ok(table) = Table::try_from(full) {
         collect("", &table, &mut keys);

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod commands;
 mod config;
 mod convert;
@@ -22,6 +23,7 @@ mod run_folder;
 mod session;
 mod stored;
 mod summary;
+mod sweep;
 mod table;
 mod ui;
 

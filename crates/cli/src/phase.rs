@@ -7,7 +7,7 @@ use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
 use crate::session::Session;
 use anyhow::{Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::settings::QuantizeSettings;
+use qbnn_bnn::quant::settings::QuantizeSettings;
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, NetworkSpec};
 use std::ops::ControlFlow;

@@ -3,7 +3,8 @@
 //! Numbers that were found by experiment live in this table and nowhere else. A config file, a flag or `--set`
 //! overrides each of them.
 
-use qbnn_bnn::settings::{QuantizeSettings, TrainSettings};
+use qbnn_bnn::quant::settings::QuantizeSettings;
+use qbnn_bnn::settings::TrainSettings;
 
 /// The data where none is named: embedded, needs no file.
 pub const DEFAULT_DATA: &str = "strokes";

@@ -8,6 +8,7 @@ use crate::page::{CARD, REPORT};
 use crate::provenance::PROVENANCE;
 use crate::stored::PREDICTIONS;
 use anyhow::{Context, Result, anyhow, bail};
+use qbnn_bnn::Strategy;
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::train::Event;
 use serde::{Deserialize, Serialize};
@@ -176,7 +177,7 @@ impl RunFolder {
         for path in self.entries()? {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
             if let Some(model) = name.strip_suffix(SUFFIX)
-                && (model == FLOAT || model.starts_with("jq-"))
+                && (model == FLOAT || Strategy::ALL.iter().any(|s| model.starts_with(&format!("{s}-"))))
             {
                 names.push(model.to_owned());
             }

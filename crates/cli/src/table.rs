@@ -6,7 +6,8 @@
 use comfy_table::{CellAlignment, Table, TableStyle, presets};
 use qbnn_eval::{DifferenceEntry, Headline, Interval, Metrics, ModelEntry};
 
-const METRICS: [(Headline, &str); 9] = [
+/// The columns: each metric and its heading.
+pub const METRICS: [(Headline, &str); 9] = [
     (Headline::Accuracy, "accuracy\n%"),
     (Headline::Nll, "NLL\nnats"),
     (Headline::Brier, "Brier"),
@@ -44,7 +45,8 @@ pub fn table(metrics: &Metrics, columns: u16) -> String {
     lay_out(&turn(&cells, two_lines, str::to_owned), presets::UTF8_HORIZONTAL_ONLY)
 }
 
-fn fits(text: &str, columns: u16) -> bool {
+/// Whether every line fits into so many columns.
+pub fn fits(text: &str, columns: u16) -> bool {
     text.lines().all(|l| l.chars().count() <= usize::from(columns))
 }
 
@@ -63,6 +65,11 @@ fn turn(rows: &[Vec<String>], label: impl Fn(&str) -> String, cell: impl Fn(&str
     (0..width).map(turned).collect()
 }
 
+/// Lays rows out, the first as header, with lines between them.
+pub fn lay_out_rows(rows: &[Vec<String>]) -> String {
+    lay_out(rows, presets::UTF8_HORIZONTAL_ONLY)
+}
+
 fn lay_out(rows: &[Vec<String>], style: TableStyle) -> String {
     let mut table = Table::new();
     table.load_style(style);
@@ -76,8 +83,13 @@ fn lay_out(rows: &[Vec<String>], style: TableStyle) -> String {
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
+/// Rows of text under a header, all but the first column to the right.
+pub fn plain(rows: &[Vec<String>]) -> String {
+    lay_out(rows, presets::ASCII_MARKDOWN)
+}
+
 /// Accuracy in percent, the rest as it is.
-fn number(headline: Headline, value: f64, signed: bool) -> String {
+pub fn number(headline: Headline, value: f64, signed: bool) -> String {
     let (value, digits) = if headline == Headline::Accuracy { (100.0 * value, 2) } else { (value, 4) };
     if signed { format!("{value:+.digits$}") } else { format!("{value:.digits$}") }
 }

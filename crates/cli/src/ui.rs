@@ -52,7 +52,8 @@ impl Ui {
         console::Term::stdout().size_checked().map_or(130, |(_, columns)| columns)
     }
 
-    fn bar(self, total: u64, template: &str) -> ProgressBar {
+    /// A progress bar on a terminal, hidden elsewhere.
+    pub fn bar(self, total: u64, template: &str) -> ProgressBar {
         if self.quiet || !io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }

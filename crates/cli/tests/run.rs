@@ -204,3 +204,29 @@ fn completions_and_config_print() {
     let config = succeed(dir.path(), &["config", "--data", "dirty-mnist", "--net", "lenet5"]);
     assert!(config.contains("name = \"dirty-mnist\"") && config.contains("[quantize.bits]"), "{config}");
 }
+
+#[test]
+fn every_strategy_runs_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny(&["run", "--out", "a", "--strategy", "vpq", "--bits", "w3a8"]));
+    for args in [
+        &["--strategy", "spq", "--bits", "4"][..],
+        &["--strategy", "jq", "--bits", "mu4s3w4a4", "--rounding", "stochastic"],
+        &["--strategy", "jq", "--sigma-grid", "uniform", "--scale", "tensor"],
+    ] {
+        succeed(dir.path(), &[&["quantize", "a", "--qat-epochs", "0"][..], args].concat());
+    }
+    let table = succeed(dir.path(), &["eval", "a", "--samples", "2", "--bootstrap", "0"]);
+    let names = ["vpq-w3a8", "spq-w4a4", "jq-mu4s3w4a4-stochastic", "jq-w4a4-uniform-sigma-per-tensor"];
+    let metrics = json(&dir.path().join("a/metrics.json"));
+    for name in names {
+        assert!(table.contains(name), "{name} is missing in\n{table}");
+        let model = metrics["models"].as_array().unwrap().iter().find(|m| m["name"] == name).unwrap();
+        assert_eq!(model["strategy"], name[..name.find('-').unwrap()], "{model}");
+    }
+    let error = common::fail(dir.path(), 2, &["quantize", "a", "--strategy", "vpq", "--weight-bits", "4"]);
+    assert!(error.contains("bits.weight = 4") && error.contains("jq"), "{error}");
+    let error = common::fail(dir.path(), 2, &["quantize", "a", "--mu-bits", "32", "--strategy", "jq"]);
+    assert!(error.contains("bits.mu = 32"), "{error}");
+    assert_eq!(common::qbnn(dir.path(), &["quantize", "a", "--bits", "w4x"]).status.code(), Some(2));
+}

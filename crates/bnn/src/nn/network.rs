@@ -258,6 +258,8 @@ impl Network {
             }
             OpSpec::ClippedRelu { max } => return Err(format!("max = {max}; it must be above 0")),
             OpSpec::Hardtanh => (self.activation(Activation::Hardtanh), from),
+            OpSpec::Tanh => (self.activation(Activation::Tanh), from),
+            OpSpec::Sigmoid => (self.activation(Activation::Sigmoid), from),
             OpSpec::Flatten => (Op::Flatten, Shape::flat(from.len())),
             OpSpec::Add { from: ref other } => {
                 let other = self.find(other)?;

@@ -106,6 +106,10 @@ pub enum OpSpec {
     },
     /// min(max(x, -1), 1).
     Hardtanh,
+    /// tanh(x).
+    Tanh,
+    /// 1 / (1 + e^-x).
+    Sigmoid,
     /// Channels, rows and columns become one axis.
     Flatten,
     /// Sum of the layer before and another of the same shape.
@@ -115,22 +119,53 @@ pub enum OpSpec {
     },
 }
 
+/// As PyTorch has it.
+const LEAKY_SLOPE: f32 = 0.01;
+
+/// As ReLU6 has it.
+const RELU_CLIP: f32 = 6.0;
+
 fn leaky_slope() -> f32 {
-    0.01
+    LEAKY_SLOPE
 }
 
 fn relu_clip() -> f32 {
-    6.0
+    RELU_CLIP
 }
 
+/// Activation functions by name, with their usual parameters.
+const ACTIVATIONS: [(&str, OpSpec); 6] = [
+    ("relu", OpSpec::Relu),
+    ("leaky-relu", OpSpec::LeakyRelu { slope: LEAKY_SLOPE }),
+    ("clipped-relu", OpSpec::ClippedRelu { max: RELU_CLIP }),
+    ("hardtanh", OpSpec::Hardtanh),
+    ("tanh", OpSpec::Tanh),
+    ("sigmoid", OpSpec::Sigmoid),
+];
+
 impl OpSpec {
+    /// Names of the activation functions.
+    pub fn activation_names() -> impl Iterator<Item = &'static str> {
+        ACTIVATIONS.iter().map(|a| a.0)
+    }
+
+    /// The activation function of a name, with its usual parameters.
+    pub fn activation(name: &str) -> Option<Self> {
+        ACTIVATIONS.iter().find(|a| a.0 == name).map(|a| a.1.clone())
+    }
+
     /// The word that default layer names begin with.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             OpSpec::Dense { .. } => "dense",
             OpSpec::Conv { .. } => "conv",
             OpSpec::MaxPool { .. } | OpSpec::AveragePool { .. } => "pool",
-            OpSpec::Relu | OpSpec::LeakyRelu { .. } | OpSpec::ClippedRelu { .. } | OpSpec::Hardtanh => "activation",
+            OpSpec::Relu
+            | OpSpec::LeakyRelu { .. }
+            | OpSpec::ClippedRelu { .. }
+            | OpSpec::Hardtanh
+            | OpSpec::Tanh
+            | OpSpec::Sigmoid => "activation",
             OpSpec::Flatten => "flatten",
             OpSpec::Add { .. } => "add",
         }
@@ -138,6 +173,14 @@ impl OpSpec {
 }
 
 impl NetworkSpec {
+    /// Puts another activation function in the place of every one.
+    pub fn with_activation(mut self, function: &OpSpec) -> Self {
+        for layer in self.layers.iter_mut().filter(|l| l.op.word() == function.word()) {
+            layer.op = function.clone();
+        }
+        self
+    }
+
     /// Names that [`NetworkSpec::named`] knows.
     pub const NAMES: [&'static str; 2] = ["mlp", "lenet5"];
 

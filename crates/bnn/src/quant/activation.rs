@@ -1,7 +1,9 @@
 //! Activations on a uniform grid: unsigned after the ReLU family, signed where the function can be negative; the step,
 //! and with it the clip, is learned (PACT, Choi et al. 2018, in LSQ's parametrisation).
 
-use super::uniform::{Uniform, search};
+use super::fit;
+use super::settings::Fit;
+use super::uniform::Uniform;
 use crate::nn::activation::Activation;
 use crate::nn::pass::Sites;
 use qbnn_core::{Bits, UniformCode};
@@ -55,7 +57,7 @@ impl Sites for QuantizedSites<'_> {
     }
 }
 
-/// log2 of the step that minimises the squared error over a site's float values.
-pub fn calibrate(function: Activation, bits: Bits, values: &[f32]) -> f32 {
-    search(code(function, bits), || values.iter().map(|&v| (v, 1.0)))
+/// log2 of the first step of a site, from its float values: that of the least squared error, or of their range.
+pub fn calibrate(function: Activation, bits: Bits, rule: Fit, values: &[f32]) -> f32 {
+    fit::scale(code(function, bits), rule, || values.iter().map(|&v| (v, 1.0)))
 }

@@ -56,14 +56,21 @@ impl LogGrid {
     }
 }
 
-/// Top and log2(step) for log2 standard deviations: from their 1st to their 99.5th percentile, in steps of at least
-/// 1/64 octave.
-pub fn fit(code: LogCode, log2_sigmas: &mut [f32]) -> (f32, f32) {
+/// Least step of a fitted grid, log2 of 1/64 octave.
+const LEAST_LOG2_STEP: f32 = -6.0;
+
+/// Top and log2(step) that span `low` to `high`, both log2(sigma), in steps of at least 1/64 octave.
+pub fn span(code: LogCode, low: f32, high: f32) -> (f32, f32) {
+    (high, ((high - low) / code.max() as f32).max(LEAST_LOG2_STEP.exp2()).log2())
+}
+
+/// Top and log2(step) for log2 standard deviations, which it sorts: from one of their percentiles to another, each as
+/// a share of 1.
+pub fn fit(code: LogCode, log2_sigmas: &mut [f32], (low, high): (f32, f32)) -> (f32, f32) {
     log2_sigmas.sort_by(f32::total_cmp);
     let at = |share: f32| {
         let last = log2_sigmas.len().saturating_sub(1);
         log2_sigmas.get((share * last as f32).round() as usize).copied().unwrap_or(0.0)
     };
-    let (low, high) = (at(0.01), at(0.995));
-    (high, ((high - low) / code.max() as f32).max(1.0 / 64.0).log2())
+    span(code, at(low), at(high))
 }

@@ -3,10 +3,18 @@
 //! Every range of codes comes from `qbnn_core`; what is added here is the real-valued side: scales that are calibrated
 //! or learned. Scales are learned as log2, so that none can cross zero; a range's ends are a top and a positive step,
 //! so that they cannot change places.
+//!
+//! Grids: [`uniform`] and [`log`]. What lies on them: [`means`], [`spread`] (standard deviations), [`draw`] (drawn
+//! weights), [`activation`]. [`Quantizers`] joins them as the [`settings`] say.
 
 pub mod activation;
-pub mod jq;
+pub mod draw;
+pub mod fit;
 pub mod log;
+pub mod means;
+pub mod quantizers;
+pub mod settings;
+pub mod spread;
 pub mod uniform;
 
-pub use jq::Jq;
+pub use quantizers::Quantizers;

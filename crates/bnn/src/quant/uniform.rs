@@ -69,19 +69,24 @@ impl Uniform {
     }
 }
 
-/// log2 of the scale that minimises the weighted squared error over `values`: a search over 80 shrinkages of the
-/// largest magnitude.
+/// log2 of the least scale under which no value clips; 2^-8 without any non-zero value.
+///
+/// Two's complement has one level more below zero than above it, so the two sides are measured apart.
+pub fn covering(code: UniformCode, values: impl Iterator<Item = f32>) -> f32 {
+    let (above, below) = values.fold((0.0f32, 0.0f32), |(a, b), v| (a.max(v), b.max(-v)));
+    let needed = (above / code.max() as f32).max(if code.min() < 0 { below / -code.min() as f32 } else { 0.0 });
+    if needed > 0.0 { needed.log2() } else { -8.0 }
+}
+
+/// log2 of the scale that minimises the weighted squared error over `values`: a search over 80 shrinkages of the one
+/// under which nothing clips.
 ///
 /// `values` gives (value, weight) pairs afresh for each candidate. Without any non-zero value the scale is 2^-8.
 pub fn search<I: Iterator<Item = (f32, f32)>>(code: UniformCode, values: impl Fn() -> I) -> f32 {
-    let reach = code.max().max(1) as f32;
-    let largest = values().map(|(v, _)| v.abs()).fold(0.0, f32::max);
-    if largest == 0.0 {
-        return -8.0;
-    }
-    let mut best = (f64::INFINITY, 0.0);
+    let widest = covering(code, values().map(|(v, _)| v));
+    let mut best = (f64::INFINITY, widest);
     for i in 0..80 {
-        let log2_scale = (largest / reach).log2() - i as f32 * 0.05;
+        let log2_scale = widest - i as f32 * 0.05;
         let grid = Uniform::new(code, log2_scale);
         let error: f64 = values().map(|(v, weight)| (weight * (grid.value(v) - v).powi(2)) as f64).sum();
         if error < best.0 {

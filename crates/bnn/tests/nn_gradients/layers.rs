@@ -38,6 +38,25 @@ fn activations_by_themselves() {
     }
 }
 
+/// The smooth ones against the library, in f64, and against differences of it.
+#[test]
+fn smooth_activations_by_themselves() {
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let all: [(Activation, &dyn Fn(f64) -> f64); 2] = [(Activation::Tanh, &f64::tanh), (Activation::Sigmoid, &sigmoid)];
+    for (function, exact) in all {
+        for i in -400..=400 {
+            let x = i as f32 / 16.0;
+            let (y, slope) = (function.value(x) as f64, function.slope(x) as f64);
+            assert!((y - exact(x as f64)).abs() < 1e-6, "{function:?} of {x}: {y}");
+            let h = 1e-5;
+            let wanted = (exact(x as f64 + h) - exact(x as f64 - h)) / (2.0 * h);
+            assert!((slope - wanted).abs() < 1e-6, "{function:?} at {x}: {slope} {wanted}");
+            assert!(function.signed() || y >= 0.0);
+            assert!(function.ceiling().is_some_and(|top| y <= f64::from(top)));
+        }
+    }
+}
+
 /// Every entry of the input's gradient of random pools. Values are whole numbers, all different, and the step is 1/4, so
 /// that no tie is crossed and differences are exact.
 #[test]

@@ -147,6 +147,8 @@ impl<'a> Reference<'a> {
                     let shifted: Vec<f64> = x.iter().map(|x| x + 1.0).collect();
                     run.pieces(&shifted, &[0.0, 2.0], &[0.0, 1.0, 0.0]).iter().map(|y| y - 1.0).collect()
                 }
+                OpSpec::Tanh => x.iter().map(|x| x.tanh()).collect(),
+                OpSpec::Sigmoid => x.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
                 OpSpec::Flatten => x.clone(),
                 OpSpec::Add { .. } => x.iter().zip(&values[layer.other]).map(|(a, b)| a + b).collect(),
             };

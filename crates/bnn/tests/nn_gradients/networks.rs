@@ -105,6 +105,8 @@ fn activations() {
         OpSpec::LeakyRelu { slope: 0.0 },
         OpSpec::ClippedRelu { max: 0.6 },
         OpSpec::Hardtanh,
+        OpSpec::Tanh,
+        OpSpec::Sigmoid,
     ];
     for op in all {
         each(8, |random| {

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod data;
@@ -9,9 +10,10 @@ pub mod man;
 pub mod quantize;
 pub mod report;
 pub mod run;
+pub mod sweep;
 pub mod train;
 
-use crate::args::{Cli, Command, RunArgs};
+use crate::args::{BenchCommand, Cli, Command, RunArgs};
 use crate::config::{Config, Layers};
 use crate::failure::usage;
 use crate::run_folder::RunFolder;
@@ -26,7 +28,9 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Quantize(args) => quantize::quantize(session, &args),
         Command::Eval(args) => eval::eval(session, &args),
         Command::Report(args) => report::report(session, &args),
+        Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Data(args) => data::data(session, args),
+        Command::Bench(BenchCommand::Train(args)) => bench::train(session, &args),
         Command::Config(args) => config::config(session, &args),
         Command::Doctor { data_dir } => doctor::doctor(session, data_dir),
         Command::Man { out } => man::man(session, out.as_deref()),

@@ -8,6 +8,9 @@ use crate::page::{self, CARD, REPORT};
 use crate::run_folder::{RunFolder, write_whole};
 use crate::session::Session;
 use crate::stored::PREDICTIONS;
+use crate::sweep::plan::Plan;
+use crate::sweep::spec::Spec;
+use crate::sweep::{ledger, rows};
 use anyhow::{Context, Result, bail};
 use qbnn_eval::report::{Page, SweepReport, SweepRow, sweep_page};
 use serde_json::json;
@@ -17,6 +20,11 @@ use std::path::{Path, PathBuf};
 pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     if !args.predictions.is_empty() {
         let page = foreign::page(&args.predictions, args.title.as_deref(), args.bootstrap)?;
+        let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
+        return finish(session, args, &page, &out, None);
+    }
+    if args.runs.iter().all(|p| p.extension().is_some_and(|e| e == "toml")) {
+        let page = of_sweeps(args)?;
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
         return finish(session, args, &page, &out, None);
     }
@@ -93,6 +101,35 @@ fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Resul
     if report.title.is_empty() {
         report.title = format!("{} runs compared", report.provenance.len());
     }
+    Ok(sweep_page(&report))
+}
+
+/// The page of sweeps, from their specs and ledgers.
+fn of_sweeps(args: &ReportCommand) -> Result<Page> {
+    let mut report = SweepReport::default();
+    let mut names = Vec::new();
+    for path in &args.runs {
+        let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;
+        let folder = PathBuf::from(format!("runs/sweep-{}", plan.name));
+        let kept = path.with_file_name("ledgers").join(format!("{}.jsonl", plan.name));
+        let asked = args.ledger.clone().unwrap_or_else(|| if folder.is_dir() { folder.clone() } else { kept.clone() });
+        let results = ledger::read(&asked, &plan)?;
+        if results.lines().next().is_none() {
+            bail!(
+                "found no results of {} in {} or {}; `qbnn sweep {0}` makes them, --ledger names another place",
+                path.display(),
+                folder.display(),
+                kept.display()
+            );
+        }
+        let (rows, left_out) = rows::rows(&plan, &results);
+        report.rows.extend(rows);
+        report.left_out.extend(left_out);
+        report.provenance.push(("spec".to_owned(), path.display().to_string()));
+        report.provenance.push(("ledger".to_owned(), asked.display().to_string()));
+        names.push(plan.name);
+    }
+    report.title = args.title.clone().unwrap_or_else(|| format!("Sweep: {}", names.join(", ")));
     Ok(sweep_page(&report))
 }
 

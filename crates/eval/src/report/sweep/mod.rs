@@ -1,8 +1,9 @@
 //! Many evaluations on one page: widths, strategies, seeds, and techniques of others.
 //!
 //! A row is one model judged with one seed; [`SweepRow::of`] takes rows from a `metrics.json`, a ledger of runs fills them
-//! line by line (differences are then made from the float row of the same seed). Rows of one experiment that differ in the seed alone are one *configuration*; its interval is over seeds (Student's t) where there are several,
-//! and the bootstrap's over images where there is one.
+//! line by line (differences are then made from the float row of the same seed). Rows of one experiment that differ in
+//! the seed alone are one *configuration*; its interval is over seeds (Student's t) where there are several, and the
+//! bootstrap's over images where there is one.
 
 mod figures;
 
@@ -180,8 +181,12 @@ pub(crate) fn experiments<'a>(all: &[Configuration<'a>]) -> Vec<&'a str> {
 /// The table of all configurations.
 pub(crate) fn overview(report: &SweepReport) -> Table {
     let all = configurations(report);
-    let mut table =
-        Table::new(["configuration", "experiment", "bits of mu, sigma, weight, activation", "bytes", "seeds"]);
+    let several = experiments(&all).len() > 1;
+    let mut table = Table::new(["configuration"]);
+    if several {
+        table.head.push("experiment".to_owned());
+    }
+    table.head.extend(["bits of mu, sigma, weight, activation", "bytes", "seeds"].map(str::to_owned));
     let shown = [
         (Headline::Accuracy, "accuracy %"),
         (Headline::Nll, "NLL nats"),

@@ -1,0 +1,17 @@
+//! min(max(x, 0), max): a ReLU whose range is known before any calibration.
+
+pub const SIGNED: bool = false;
+
+pub fn ceiling(max: f32) -> Option<f32> {
+    Some(max)
+}
+
+#[inline(always)]
+pub fn value(x: f32, max: f32) -> f32 {
+    x.max(0.0).min(max)
+}
+
+#[inline(always)]
+pub fn slope(x: f32, max: f32) -> f32 {
+    super::one_if(x > 0.0 && x <= max)
+}

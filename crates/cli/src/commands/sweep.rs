@@ -1,0 +1,219 @@
+//! `qbnn sweep`: a grid of experiments, planned, run, resumed and laid out as tables.
+
+use crate::args::{Shard, SweepArgs};
+use crate::failure::usage;
+use crate::run_folder::write_whole;
+use crate::session::Session;
+use crate::sweep::estimate::{self, shown};
+use crate::sweep::ledger::{self, Ledger, Outcome, Results};
+use crate::sweep::plan::Plan;
+use crate::sweep::schedule::{self, SIDE_BY_SIDE, Task};
+use crate::sweep::spec::Spec;
+use crate::sweep::work::{Bench, Stopped};
+use crate::sweep::{document, tables};
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Runs it.
+pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
+    if let Some(page) = &args.report {
+        return report(session, args, page);
+    }
+    let [path] = &args.specs[..] else {
+        return Err(usage("several specs are only read with --report; run them one after the other"));
+    };
+    let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;
+    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{}", plan.name)));
+    let floats = args.floats.clone().unwrap_or_else(|| folder.join("float"));
+    let (jobs, threads) = side_by_side(args.jobs);
+    let bench = Bench::new(session, floats, jobs);
+    if args.tables {
+        return show(session, &plan, &ledger::read(&folder, &plan)?, &folder);
+    }
+    let runs = match args.shard {
+        None => (0..plan.runs.len()).collect(),
+        Some(Shard { index, of }) => schedule::shard(&plan, index, of),
+    };
+    let mut results = if args.adopt { Results::default() } else { ledger::read(&folder, &plan)? };
+    if args.dry_run {
+        ledger::known(&args.known, &plan, &results)?.into_iter().for_each(|line| results.take(line));
+        let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| bench.is_trained(id));
+        return plan_only(session, &plan, &results, &tasks, jobs * threads);
+    }
+    for dir in [&folder, &bench.floats] {
+        let cannot = || format!("cannot make {}; name another folder with --out", dir.display());
+        std::fs::create_dir_all(dir).with_context(cannot)?;
+    }
+    let name = match args.shard {
+        None => "ledger.jsonl".to_owned(),
+        Some(Shard { index, of }) => format!("ledger-{index}-of-{of}.jsonl"),
+    };
+    let mut file = Ledger::open(&folder.join(name), &plan, args.adopt)?;
+    if args.adopt {
+        results = ledger::read(&folder, &plan)?;
+    }
+    for line in ledger::known(&args.known, &plan, &results)? {
+        if runs.iter().any(|&at| plan.runs[at].id == line.run) {
+            file.append(&line)?;
+            results.take(line);
+        }
+    }
+    let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| bench.is_trained(id));
+    let left: f64 = tasks.iter().map(|t| schedule::cost(&plan, t)).sum();
+    let left = left * estimate::scale(&plan, &results) / (jobs * threads) as f64;
+    let open = tasks.iter().filter(|t| matches!(t, Task::Run(..))).count();
+    session.ui.say(&format!(
+        "{}: {open} of {} to make, {} to train, {jobs} at a time on {} each; about {}",
+        plan.name,
+        counted(runs.len(), "model"),
+        counted(tasks.len() - open, "float network"),
+        counted(threads, "thread"),
+        shown(left)
+    ));
+    let ended = schedule::work(&plan, &bench, tasks, (jobs, threads), file, &mut results);
+    if let Err(error) = ended {
+        if error.is::<Stopped>() {
+            bail!("stopped; finished runs are in {}, the same command goes on", folder.display());
+        }
+        return Err(error);
+    }
+    // Shards beside this one may have written meanwhile.
+    let results = ledger::read(&folder, &plan)?;
+    write_answers(&plan, &results, &folder)?;
+    show(session, &plan, &results, &folder)?;
+    let mine = runs.iter().flat_map(|&at| {
+        let run = &plan.runs[at];
+        run.samples.iter().map(|&samples| crate::sweep::plan::Point { run: run.id.clone(), samples })
+    });
+    let failed = |p| results.get(&p).is_some_and(|l| matches!(l.outcome, Outcome::Failed(_)));
+    match mine.filter(|p| failed(p.clone())).count() {
+        0 => Ok(()),
+        n => bail!("{n} results failed, their reasons stand under the tables; --retry makes them again"),
+    }
+}
+
+/// `1 thread`, `2 threads`.
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// How many tasks run side by side, and the threads of each.
+fn side_by_side(asked: Option<u16>) -> (usize, usize) {
+    let cores = rayon::current_num_threads();
+    let jobs = asked.map_or(if SIDE_BY_SIDE { cores } else { 1 }, usize::from).max(1);
+    (jobs, (cores / jobs).max(1))
+}
+
+/// Lists what would be done.
+fn plan_only(session: &Session, plan: &Plan, results: &Results, tasks: &[Task], threads: usize) -> Result<()> {
+    let scale = estimate::scale(plan, results);
+    let line = |task: &Task| {
+        let seconds = schedule::cost(plan, task) * scale;
+        let (what, config, seed, samples) = match task {
+            Task::Float(id) => {
+                let float = plan.floats.get(id)?;
+                ("train float".to_owned(), &float.config, float.seed, Vec::new())
+            }
+            Task::Run(at, samples) => {
+                let run = &plan.runs[*at];
+                (run.title(), &run.config, run.config.seed, samples.clone())
+            }
+        };
+        Some((what, config, seed, samples, seconds))
+    };
+    let lines: Vec<_> = tasks.iter().filter_map(line).collect();
+    let total: f64 = lines.iter().map(|l| l.4).sum();
+    let done = results.lines().count();
+    if session.ui.json {
+        let tasks = lines.iter().map(|(what, config, seed, samples, seconds)| {
+            json!({ "what": what, "data": config.data.name, "network": config.network.title(), "seed": seed,
+                    "samples": samples, "thread_seconds": seconds })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        return session.ui.json_line(&json!({
+            "sweep": plan.name, "plan": plan.hash, "results_there": done, "tasks": tasks, "thread_seconds": total,
+            "seconds": total / threads as f64,
+        }));
+    }
+    for (what, config, seed, samples, seconds) in &lines {
+        let draws: Vec<_> = samples.iter().map(usize::to_string).collect();
+        let draws = if draws.is_empty() { String::new() } else { format!(", S = {}", draws.join(" ")) };
+        let (data, network) = (&config.data.name, config.network.title());
+        session.ui.result(&format!("{what}, {data} {network}, seed {seed}{draws}: about {}", shown(*seconds)))?;
+    }
+    let floats = tasks.iter().filter(|t| matches!(t, Task::Float(_))).count();
+    session.ui.result(&format!(
+        "{}: {} and {} to do, {done} results there; about {} on {}",
+        plan.name,
+        counted(lines.len() - floats, "model"),
+        counted(floats, "float network"),
+        shown(total / threads as f64),
+        counted(threads, "thread")
+    ))
+}
+
+/// `results.jsonl` and `tables.md` beside the ledger.
+fn write_answers(plan: &Plan, results: &Results, folder: &Path) -> Result<()> {
+    let mut lines = String::new();
+    for row in tables::rows(plan, results) {
+        lines += &format!("{}\n", serde_json::to_string(&row)?);
+    }
+    write_whole(&folder.join("results.jsonl"), lines.as_bytes())?;
+    let mut page = String::new();
+    for answer in &plan.answers {
+        page += &format!("# {}\n\n{}\n", answer.title, answer.ask);
+        for table in tables::render(answer, results) {
+            page += &format!("\n{}\n\n{}", table.heading, table.markdown());
+        }
+        page.push('\n');
+    }
+    write_whole(&folder.join("tables.md"), page.as_bytes())
+}
+
+fn show(session: &Session, plan: &Plan, results: &Results, folder: &Path) -> Result<()> {
+    let ui = session.ui;
+    if ui.json {
+        let rows = tables::rows(plan, results);
+        return ui.json_line(&json!({ "sweep": plan.name, "folder": folder.display().to_string(), "rows": rows }));
+    }
+    for answer in &plan.answers {
+        ui.result(&format!("\n{}", answer.title))?;
+        if !answer.ask.is_empty() {
+            ui.result(&answer.ask)?;
+        }
+        for table in tables::render(answer, results) {
+            let heading = if table.heading.is_empty() { String::new() } else { format!("{}\n", table.heading) };
+            ui.result(&format!("{heading}{}", table.text(ui.columns())))?;
+        }
+    }
+    ui.result("means over seeds ± half of the 95 % interval; below each, the paired difference from float")?;
+    ui.result(&format!("ledger, results.jsonl and tables.md: {}", folder.display()))
+}
+
+/// Writes the page of several sweeps' answers.
+fn report(session: &Session, args: &SweepArgs, page: &Path) -> Result<()> {
+    let mut sweeps = Vec::new();
+    for path in &args.specs {
+        let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;
+        let beside = path.parent().unwrap_or(Path::new("")).join("ledgers");
+        let file = args.ledgers.as_ref().unwrap_or(&beside).join(format!("{}.jsonl", plan.name));
+        if !file.is_file() {
+            bail!(
+                "{} is missing; copy runs/sweep-{}/ledger.jsonl there, or name the folder with --ledgers",
+                file.display(),
+                plan.name
+            );
+        }
+        let results = ledger::read(&file, &plan)?;
+        sweeps.push((path.as_path(), plan, results));
+    }
+    let specs: Vec<_> = args.specs.iter().map(|p| p.display().to_string()).collect();
+    let command = format!("qbnn sweep {} --report {}", specs.join(" "), page.display());
+    write_whole(page, document::page(&sweeps, &command).as_bytes())?;
+    let there: usize = sweeps.iter().map(|s| s.2.lines().count()).sum();
+    if session.ui.json {
+        return session.ui.json_line(&json!({ "report": page.display().to_string(), "results": there }));
+    }
+    session.ui.result(&format!("{there} results of {} sweeps: {}", sweeps.len(), page.display()))
+}

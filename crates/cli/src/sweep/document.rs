@@ -1,0 +1,46 @@
+//! A Markdown page of several sweeps' answers, made of their specs and ledgers alone: what stands in `docs/results.md`.
+
+use super::ledger::Results;
+use super::plan::Plan;
+use super::tables::render;
+use std::path::Path;
+
+/// The page. Each sweep with the path of its spec and what its ledger holds.
+pub fn page(sweeps: &[(&Path, Plan, Results)], command: &str) -> String {
+    let mut text = format!(
+        "# Results\n\n\
+         Made by `{command}` from the ledgers beside the specs; change those, not this page.\n\n\
+         Read every cell so: the mean over seeds ± half of its 95 % interval (Student's t); below it, the difference \
+         from the float network of the same seed, paired, with its own interval. Accuracy in percent, NLL in nats. \
+         *Epistemic ood* and *aleatoric ambiguous* are AUROCs of each uncertainty at its own task, the *cross* \
+         columns those of the wrong one: 0.5 there would be perfect disentanglement. S = 32 draws unless said.\n"
+    );
+    let all = || sweeps.iter().flat_map(|(path, plan, results)| plan.answers.iter().map(move |a| (path, a, results)));
+    text += "\n";
+    for (_, answer, _) in all() {
+        text += &format!("- [{}](#{})\n", answer.title, anchor(&answer.title));
+    }
+    for (path, answer, results) in all() {
+        text += &format!("\n## {}\n", answer.title);
+        if !answer.ask.is_empty() {
+            text += &format!("\n{}\n", answer.ask.trim());
+        }
+        text += &format!("\n```console\nqbnn sweep {}\n```\n", path.display());
+        for table in render(answer, results) {
+            if !table.heading.is_empty() {
+                text += &format!("\n### {}\n", table.heading);
+            }
+            text += &format!("\n{}", table.markdown());
+        }
+        if !answer.answer.is_empty() {
+            text += &format!("\n**Answer.** {}\n", answer.answer.trim());
+        }
+    }
+    text
+}
+
+/// The anchor that Markdown readers give to a heading.
+fn anchor(title: &str) -> String {
+    let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}

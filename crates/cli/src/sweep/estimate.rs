@@ -1,0 +1,101 @@
+//! How long runs take, before any has: multiply-adds and draws counted, times what one thread does per second.
+//!
+//! Good to a factor of two on an AVX-512 machine of 2024. Once a ledger holds figures of this machine, estimates are
+//! scaled by them.
+
+use super::ledger::{Outcome, Results};
+use super::plan::{Float, Plan, Run};
+use super::spec::Model;
+use crate::config::Config;
+use qbnn_bnn::nn::Network;
+use qbnn_bnn::{Shape, Strategy};
+
+/// Multiply-adds of one thread per second, training and prediction.
+const RATE: f64 = 16.7e9;
+/// Seconds per parameter and step, in float: draw, divergence, optimizer.
+const FLOAT_PARAMETER: f64 = 30e-9;
+/// The same through quantizers.
+const QUANTIZED_PARAMETER: f64 = 100e-9;
+/// Seconds of one image's metrics per number of draws.
+const METRICS: f64 = 20e-6;
+
+/// Training pairs, and images of the three test groups.
+fn sizes(config: &Config) -> (f64, f64) {
+    let (pairs, groups): (usize, &[usize]) = match config.data.name.as_str() {
+        "dirty-mnist" | "dirty-fashion" => (115_000, &[10_000, 6_000, 10_000]),
+        "mnist" | "fashion-mnist" => (55_000, &[10_000, 10_000]),
+        _ => (20_000, &[2_000, 1_000, 2_000]),
+    };
+    let pairs = config.data.train_limit.map_or(pairs, |l| l.min(pairs));
+    let group = |n: &usize| config.data.group_limit.map_or(*n, |l| l.min(*n));
+    (pairs as f64, groups.iter().map(group).sum::<usize>() as f64)
+}
+
+/// (multiply-adds of an image, parameters); of nothing if the network cannot be built, which its run will say.
+fn network(config: &Config) -> (f64, f64) {
+    let shape = Shape { channels: 1, rows: 28, columns: 28 };
+    let built = config.network.spec(10).ok().and_then(|spec| Network::new(&spec, shape, 10).ok());
+    built.map_or((0.0, 0.0), |net| (net.multiply_adds() as f64, net.parameters() as f64))
+}
+
+fn training(config: &Config, epochs: usize, per_parameter: f64) -> f64 {
+    let ((macs, parameters), (pairs, _)) = (network(config), sizes(config));
+    let steps = (pairs / config.train.batch as f64).ceil();
+    epochs as f64 * (3.0 * pairs * macs / RATE + steps * parameters * per_parameter)
+}
+
+/// Seconds of training a float network on one thread.
+pub fn float(float: &Float) -> f64 {
+    training(&float.config, float.config.train.epochs, FLOAT_PARAMETER)
+}
+
+/// Seconds of making and judging a model on one thread, its float network left out.
+pub fn run(run: &Run) -> f64 {
+    let (train, eval) = parts(run);
+    train + eval
+}
+
+fn parts(run: &Run) -> (f64, f64) {
+    let config = &run.config;
+    let train = match run.model {
+        Model::Quantized => training(config, config.quantize.epochs, QUANTIZED_PARAMETER) + calibration(config),
+        Model::Float | Model::Ensemble => 0.0,
+    };
+    let ((macs, _), (_, images)) = (network(config), sizes(config));
+    let eval = images * (run.most_samples() as f64 * macs / RATE + METRICS * run.samples.len() as f64);
+    (train, eval + 0.1)
+}
+
+fn calibration(config: &Config) -> f64 {
+    let (_, parameters) = network(config);
+    let drawn = if config.quantize.strategy == Strategy::Vpq { 1.0 } else { 10.0 };
+    parameters * drawn * 80.0 * 2e-9 + 0.3
+}
+
+/// How much slower than estimated this machine was, by what a ledger holds of it; 1 without any.
+pub fn scale(plan: &Plan, results: &Results) -> f64 {
+    let (mut estimated, mut measured) = (0.0, 0.0);
+    for run in &plan.runs {
+        let lines =
+            run.samples.iter().filter_map(|&samples| results.get(&super::plan::Point { run: run.id.clone(), samples }));
+        let mut done = lines.filter_map(|l| match &l.outcome {
+            Outcome::Done(done) => Some(done.train_seconds + done.eval_seconds),
+            Outcome::Failed(_) => None,
+        });
+        if let Some(seconds) = done.next() {
+            estimated += self::run(run);
+            measured += seconds;
+        }
+    }
+    if estimated > 0.0 && measured > 0.0 { measured / estimated } else { 1.0 }
+}
+
+/// Seconds as people say them.
+pub fn shown(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match s {
+        0..=99 => format!("{s} s"),
+        100..=5399 => format!("{} min", (s + 30) / 60),
+        _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}

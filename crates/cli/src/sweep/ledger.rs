@@ -1,0 +1,258 @@
+//! The ledger: every finished run, one JSON line each, safe on disk before the next one counts.
+//!
+//! The first line names the plan. A line that a kill cut short is no line: it is dropped, and its run made again. A
+//! sweep split into shards has a ledger for each; tables read all of them.
+
+use super::plan::{Plan, Point};
+use crate::failure::usage;
+use crate::run_folder::write_whole;
+use anyhow::{Context, Result, anyhow, bail};
+use qbnn_eval::{ByHeadline, Headline};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Version of the lines.
+const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Header {
+    ledger: u32,
+    sweep: String,
+    plan: String,
+}
+
+/// A judged model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// The run.
+    pub run: String,
+    /// Draws.
+    pub samples: usize,
+    /// Its seed.
+    pub seed: u64,
+    /// Dataset.
+    pub data: String,
+    /// Network.
+    pub network: String,
+    /// Model, as metrics call it.
+    pub model: String,
+    /// What came out.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was judged.
+    Done(Box<Done>),
+    /// It failed, for this reason.
+    Failed(String),
+}
+
+/// Figures of a judged model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// Headline metrics.
+    pub metrics: ByHeadline<Option<f64>>,
+    /// Mean total, aleatoric and epistemic uncertainty in nats: of clean, ambiguous and ood images.
+    pub means: [Option<[Option<f64>; 3]>; 3],
+    /// Bytes of the stored parameters.
+    pub bytes: u64,
+    /// Seconds that making the model took, its float network left out.
+    pub train_seconds: f64,
+    /// Seconds that prediction and metrics took, of all numbers of draws together.
+    pub eval_seconds: f64,
+}
+
+impl Done {
+    /// A metric.
+    pub fn value(&self, headline: Headline) -> Option<f64> {
+        *self.metrics.get(headline)
+    }
+}
+
+/// Results by run and draws.
+#[derive(Clone, Debug, Default)]
+pub struct Results {
+    lines: HashMap<Point, Line>,
+}
+
+impl Results {
+    /// The line of a point, if it is there.
+    pub fn get(&self, point: &Point) -> Option<&Line> {
+        self.lines.get(point)
+    }
+
+    /// All lines.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.values()
+    }
+
+    /// Takes a line in; one that was judged stands above one that failed.
+    pub fn take(&mut self, line: Line) {
+        let point = Point { run: line.run.clone(), samples: line.samples };
+        let old = self.lines.get(&point);
+        if !old.is_some_and(|o| matches!((&o.outcome, &line.outcome), (Outcome::Done(_), Outcome::Failed(_)))) {
+            self.lines.insert(point, line);
+        }
+    }
+}
+
+/// What is read of a ledger.
+struct Contents {
+    header: Header,
+    lines: Vec<Line>,
+    /// The text up to the end of the last whole line.
+    whole: String,
+}
+
+fn parse(path: &Path, text: &str) -> Result<Contents> {
+    let shown = path.display();
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let mut rows = whole.lines().enumerate();
+    let Some((_, first)) = rows.next() else { bail!("{shown} is no ledger of a sweep: it is empty") };
+    let header: Header = serde_json::from_str(first)
+        .map_err(|_| anyhow!("{shown} is no ledger of a sweep; name another folder with --out"))?;
+    if header.ledger != VERSION {
+        bail!("{shown} has version {}; this program reads version {VERSION}: update qbnn", header.ledger);
+    }
+    let parse = |(i, row): (usize, &str)| {
+        serde_json::from_str(row)
+            .map_err(|e| anyhow!("{shown}, line {}: {e}; remove the line and its run is made again", i + 1))
+    };
+    let lines = rows.map(parse).collect::<Result<Vec<Line>>>()?;
+    Ok(Contents { header, lines, whole: whole.to_owned() })
+}
+
+/// Reads the ledgers of a folder (of all its shards), or one file. Nothing there is an empty result.
+///
+/// # Errors
+/// A file that is no ledger, or one of another spec.
+pub fn read(path: &Path, plan: &Plan) -> Result<Results> {
+    let mut results = Results::default();
+    for file in files(path)? {
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        if text.contains('\n') {
+            let contents = parse(&file, &text)?;
+            same_plan(&file, &contents.header, plan)?;
+            contents.lines.into_iter().for_each(|l| results.take(l));
+        }
+    }
+    Ok(results)
+}
+
+/// What the ledgers of other sweeps hold of a plan's results: a run's name tells what it is, whoever made it.
+///
+/// # Errors
+/// A path without a ledger, or a file that is none.
+pub fn known(paths: &[PathBuf], plan: &Plan, results: &Results) -> Result<Vec<Line>> {
+    let mut found = Results::default();
+    for path in paths {
+        let files = files(path)?;
+        if files.is_empty() {
+            bail!("{} holds no ledger of a sweep; check the path given to --known", path.display());
+        }
+        for file in files {
+            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            parse(&file, &text)?.lines.into_iter().for_each(|l| found.take(l));
+        }
+    }
+    let points =
+        plan.runs.iter().flat_map(|run| run.samples.iter().map(|&samples| Point { run: run.id.clone(), samples }));
+    let wanted = points.filter(|p| results.get(p).is_none()).filter_map(|p| found.get(&p).cloned());
+    Ok(wanted.filter(|l| matches!(l.outcome, Outcome::Done(_))).collect())
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(Vec::new()) };
+    let entries = entries.collect::<std::io::Result<Vec<_>>>();
+    let entries = entries.with_context(|| format!("cannot list {}", path.display()))?;
+    let is_ledger = |p: &PathBuf| {
+        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        name.starts_with("ledger") && name.ends_with(".jsonl")
+    };
+    let mut files: Vec<_> = entries.into_iter().map(|e| e.path()).filter(is_ledger).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn same_plan(path: &Path, header: &Header, plan: &Plan) -> Result<()> {
+    if header.plan == plan.hash {
+        return Ok(());
+    }
+    Err(usage(format!(
+        "{} was begun by another spec (`{}`, plan {}; this one is `{}`, plan {}): give --adopt to keep the runs that both \
+         have, or name another folder with --out",
+        path.display(),
+        header.sweep,
+        header.plan,
+        plan.name,
+        plan.hash
+    )))
+}
+
+/// A ledger that is written to, by this process alone.
+pub struct Ledger {
+    file: File,
+    path: PathBuf,
+}
+
+impl Ledger {
+    /// Opens or begins a ledger; with `adopt` also one that another spec began.
+    ///
+    /// # Errors
+    /// A ledger of another spec, of another running sweep, or that cannot be written.
+    pub fn open(path: &Path, plan: &Plan, adopt: bool) -> Result<Self> {
+        let shown = path.display();
+        let open = || OpenOptions::new().read(true).append(true).create(true).open(path);
+        let lock = |file: &File| match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                bail!("{shown} is being written by another sweep; wait for it, or name another folder with --out")
+            }
+            Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("cannot lock {shown}")),
+        };
+        let cannot = || format!("cannot write {shown}; name another folder with --out");
+        let mut file = open().with_context(cannot)?;
+        lock(&file)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(|| format!("cannot read {shown}"))?;
+        let header = Header { ledger: VERSION, sweep: plan.name.clone(), plan: plan.hash.clone() };
+        let first = format!("{}\n", serde_json::to_string(&header)?);
+        let wanted = if text.contains('\n') {
+            let contents = parse(path, &text)?;
+            if !adopt {
+                same_plan(path, &contents.header, plan)?;
+            }
+            let rest = contents.whole.find('\n').map_or("", |end| &contents.whole[end + 1..]);
+            format!("{first}{rest}")
+        } else {
+            first
+        };
+        if wanted != text {
+            write_whole(path, wanted.as_bytes())?;
+            file = open().with_context(cannot)?;
+            lock(&file)?;
+        }
+        Ok(Ledger { file, path: path.to_owned() })
+    }
+
+    /// Appends a line and waits until it is on disk.
+    pub fn append(&mut self, line: &Line) -> Result<()> {
+        let text = format!("{}\n", serde_json::to_string(line)?);
+        let mut write = || {
+            self.file.write_all(text.as_bytes())?;
+            self.file.sync_data()
+        };
+        write().with_context(|| format!("cannot write {}; free some space and start again", self.path.display()))
+    }
+}

@@ -1,0 +1,293 @@
+//! Who does what when: tasks side by side, each model after the float networks that it needs. A task that fails, even
+//! one that panics, is a line with its reason; the rest goes on.
+
+use super::estimate;
+use super::ledger::{Ledger, Line, Outcome, Results};
+use super::plan::{Id, Plan, Point};
+use super::progress::Progress;
+use super::work::{Bench, Stopped};
+use crate::failure::one_line;
+use anyhow::{Context, Result};
+use qbnn_eval::Headline;
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Whether independent runs go side by side, one thread each (`true`), or one after the other on all threads.
+pub const SIDE_BY_SIDE: bool = true;
+
+/// What is left to do.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// A float network.
+    Float(Id),
+    /// A model, by its place in the plan, at these numbers of draws.
+    Run(usize, Vec<usize>),
+}
+
+/// What `results` leave to do of some runs (by place in the plan): each float network before the first run that needs
+/// it. A run that failed is done, unless `retry`.
+pub fn tasks(plan: &Plan, runs: &[usize], results: &Results, retry: bool, trained: impl Fn(&str) -> bool) -> Vec<Task> {
+    let (mut tasks, mut seen) = (Vec::new(), HashSet::new());
+    for &at in runs {
+        let run = &plan.runs[at];
+        let open = |samples: &&usize| {
+            let line = results.get(&Point { run: run.id.clone(), samples: **samples });
+            line.is_none_or(|l| retry && matches!(l.outcome, Outcome::Failed(_)))
+        };
+        let samples: Vec<usize> = run.samples.iter().filter(open).copied().collect();
+        if samples.is_empty() {
+            continue;
+        }
+        for id in &run.floats {
+            if seen.insert(id.clone()) && !trained(id) {
+                tasks.push(Task::Float(id.clone()));
+            }
+        }
+        tasks.push(Task::Run(at, samples));
+    }
+    tasks
+}
+
+/// Estimated seconds of a task on one thread.
+pub fn cost(plan: &Plan, task: &Task) -> f64 {
+    match task {
+        Task::Float(id) => plan.floats.get(id).map_or(0.0, estimate::float),
+        Task::Run(at, _) => estimate::run(&plan.runs[*at]),
+    }
+}
+
+/// The runs of shard `index` (from 1) of `of`: those that share a float network stay together, and the shards are
+/// about equally long.
+pub fn shard(plan: &Plan, index: usize, of: usize) -> Vec<usize> {
+    // Runs joined through float networks that they share: each group by its least run.
+    let mut group: Vec<usize> = (0..plan.runs.len()).collect();
+    fn root(group: &[usize], mut at: usize) -> usize {
+        while group[at] != at {
+            at = group[at];
+        }
+        at
+    }
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    for (at, run) in plan.runs.iter().enumerate() {
+        for id in &run.floats {
+            let other = *first.entry(id).or_insert(at);
+            let (a, b) = (root(&group, at), root(&group, other));
+            group[a.max(b)] = a.min(b);
+        }
+    }
+    let mut costs: HashMap<usize, f64> = HashMap::new();
+    let mut counted = HashSet::new();
+    for (at, run) in plan.runs.iter().enumerate() {
+        let new = run.floats.iter().filter(|id| counted.insert(id.as_str()));
+        let floats: f64 = new.filter_map(|id| plan.floats.get(id)).map(estimate::float).sum();
+        *costs.entry(root(&group, at)).or_default() += floats + estimate::run(run);
+    }
+    let mut groups: Vec<(usize, f64)> = costs.into_iter().collect();
+    groups.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let mut loads = vec![0.0; of];
+    let mut mine = HashSet::new();
+    for (group, cost) in groups {
+        let least = (0..of).min_by(|&a, &b| f64::total_cmp(&loads[a], &loads[b])).unwrap_or(0);
+        loads[least] += cost;
+        if least + 1 == index {
+            mine.insert(group);
+        }
+    }
+    (0..plan.runs.len()).filter(|&at| mine.contains(&root(&group, at))).collect()
+}
+
+#[derive(Default)]
+struct State {
+    /// With each task's number.
+    pending: Vec<(usize, Task)>,
+    /// Float networks that are still to be trained, and those that failed.
+    floats: HashMap<Id, Option<String>>,
+    /// What ends everything: a stop, or a ledger that cannot be written.
+    end: Option<anyhow::Error>,
+}
+
+/// Everything that the workers share.
+struct Shop<'a> {
+    plan: &'a Plan,
+    bench: &'a Bench<'a>,
+    progress: Progress,
+    state: Mutex<State>,
+    changed: Condvar,
+    ledger: Mutex<(Ledger, &'a mut Results)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does the tasks, `jobs` at a time with `threads` each, and writes each result down.
+///
+/// # Errors
+/// [`Stopped`] if the user asked to stop; a ledger that cannot be written.
+pub fn work(
+    plan: &Plan,
+    bench: &Bench<'_>,
+    tasks: Vec<Task>,
+    (jobs, threads): (usize, usize),
+    ledger: Ledger,
+    results: &mut Results,
+) -> Result<()> {
+    let total = tasks.iter().map(|t| cost(plan, t)).sum();
+    let models = tasks.iter().filter(|t| matches!(t, Task::Run(..))).count();
+    let floats = tasks.iter().filter_map(|t| if let Task::Float(id) = t { Some((id.clone(), None)) } else { None });
+    let state = State { floats: floats.collect(), pending: tasks.into_iter().enumerate().collect(), end: None };
+    let shop = Shop {
+        plan,
+        bench,
+        progress: Progress::new(bench.session.ui, total, models, jobs),
+        state: Mutex::new(state),
+        changed: Condvar::new(),
+        ledger: Mutex::new((ledger, results)),
+    };
+    let mut pools = Vec::new();
+    for _ in 0..jobs {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pools.push(pool.context("cannot start the threads; give fewer --jobs")?);
+    }
+    std::thread::scope(|scope| {
+        for pool in &pools {
+            scope.spawn(|| shop.serve(pool));
+        }
+    });
+    shop.progress.close();
+    let end = lock(&shop.state).end.take();
+    end.map_or(Ok(()), Err)
+}
+
+impl Shop<'_> {
+    /// One worker: takes the first task that can be done, until none is left.
+    fn serve(&self, pool: &rayon::ThreadPool) {
+        while let Some((number, task)) = self.take() {
+            let cost = cost(self.plan, &task);
+            let tell = |share| self.progress.tell(number, cost, share);
+            tell(0.0);
+            let outcome = match &task {
+                Task::Float(id) => pool.install(|| self.float(id, &tell)).map(|line| (false, line)),
+                Task::Run(at, samples) => pool.install(|| self.run(*at, samples, &tell)).map(|line| (true, line)),
+            };
+            match outcome {
+                Ok((model, line)) => self.progress.end(number, cost, model, &line),
+                Err(end) => {
+                    lock(&self.state).end.get_or_insert(end);
+                }
+            }
+            self.changed.notify_all();
+        }
+        self.changed.notify_all();
+    }
+
+    fn take(&self) -> Option<(usize, Task)> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.end.is_some() || state.pending.is_empty() {
+                return None;
+            }
+            let State { pending, floats, .. } = &*state;
+            let ready = |task: &Task| match task {
+                Task::Float(_) => true,
+                Task::Run(at, _) => {
+                    let needed = &self.plan.runs[*at].floats;
+                    // A network that is neither waited for nor failed is there.
+                    needed.iter().all(|id| !floats.contains_key(id))
+                        || needed.iter().any(|id| matches!(floats.get(id), Some(Some(_))))
+                }
+            };
+            if let Some(at) = pending.iter().position(|(_, t)| ready(t)) {
+                return Some(state.pending.remove(at));
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Trains a float network. An error ends the whole sweep.
+    fn float(&self, id: &str, tell: super::work::Tell<'_>) -> Result<String> {
+        let float = self.plan.floats.get(id).context("a float network without a plan")?;
+        let started = Instant::now();
+        let outcome = caught(|| self.bench.float(id, float, tell));
+        let what = format!("float {} {} seed {}", float.config.data.name, float.config.network.title(), float.seed);
+        let reason = match outcome {
+            Err(error) if error.is::<Stopped>() => return Err(error),
+            Err(error) => Some(one_line(&error)),
+            Ok(()) => None,
+        };
+        let mut state = lock(&self.state);
+        match reason {
+            None => {
+                state.floats.remove(id);
+                Ok(format!("{what}: trained in {}", estimate::shown(started.elapsed().as_secs_f64())))
+            }
+            Some(reason) => {
+                let line = format!("{what}: failed: {reason}");
+                state.floats.insert(id.to_owned(), Some(reason));
+                Ok(line)
+            }
+        }
+    }
+
+    /// Makes and judges a model. An error ends the whole sweep.
+    fn run(&self, at: usize, samples: &[usize], tell: super::work::Tell<'_>) -> Result<String> {
+        let run = &self.plan.runs[at];
+        let config = &run.config;
+        let failed_float = {
+            let state = lock(&self.state);
+            run.floats.iter().find_map(|id| state.floats.get(id).cloned().flatten())
+        };
+        let outcome = match failed_float {
+            Some(reason) => Err(anyhow::anyhow!("its float network: {reason}")),
+            None => caught(|| self.bench.run(run, samples, tell)),
+        };
+        let line = |samples: usize, outcome: Outcome| Line {
+            run: run.id.clone(),
+            samples,
+            seed: config.seed,
+            data: config.data.name.clone(),
+            network: config.network.title().to_owned(),
+            model: run.title(),
+            outcome,
+        };
+        let (lines, said) = match outcome {
+            Err(error) if error.is::<Stopped>() => return Err(error),
+            Err(error) => {
+                let reason = one_line(&error);
+                let failed = |&s: &usize| line(s, Outcome::Failed(reason.clone()));
+                (samples.iter().map(failed).collect::<Vec<_>>(), format!("failed: {reason}"))
+            }
+            Ok(done) => {
+                let said = done.last().map_or(String::new(), |(_, d)| {
+                    let shown = |h, scale: f64| d.value(h).map_or("-".into(), |v| format!("{:.4}", v * scale));
+                    let seconds = estimate::shown(d.train_seconds + d.eval_seconds);
+                    format!(
+                        "accuracy {:.2} %, AUROC ood {}, ambiguous {}; {seconds}",
+                        d.value(Headline::Accuracy).unwrap_or(f64::NAN) * 100.0,
+                        shown(Headline::AurocEpistemicOod, 1.0),
+                        shown(Headline::AurocAleatoricAmbiguous, 1.0),
+                    )
+                });
+                (done.into_iter().map(|(s, d)| line(s, Outcome::Done(Box::new(d)))).collect(), said)
+            }
+        };
+        let mut guard = lock(&self.ledger);
+        let (ledger, results) = &mut *guard;
+        for line in lines {
+            ledger.append(&line)?;
+            results.take(line);
+        }
+        Ok(format!("{} {} {} seed {}: {said}", run.title(), config.data.name, config.network.title(), config.seed))
+    }
+}
+
+/// A panic as an error: one bad run must not end a night's work.
+fn caught<R>(task: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(anyhow::anyhow!("it panicked, which is a fault of this program: {text}"))
+    })
+}

@@ -1,0 +1,187 @@
+//! Answers as tables: means over seeds, 95 % intervals, and under each value the paired difference from float.
+
+use super::interval::{Mean, mean};
+use super::ledger::{Done, Outcome, Results};
+use super::plan::{Answer, Plan, Point, RowPlan, TablePlan};
+use crate::table::{self, METRICS, thousands};
+use qbnn_eval::Headline;
+use serde_json::{Value, json};
+
+/// A laid-out table; lines of a cell are parted by `\n`.
+pub struct Rendered {
+    /// What tells it from the question's other tables; may be empty.
+    pub heading: String,
+    /// Columns that name a row.
+    pub labels: usize,
+    /// Header, then rows.
+    pub cells: Vec<Vec<String>>,
+    /// What the cells cannot say: runs that failed.
+    pub notes: Vec<String>,
+}
+
+/// A row's figures over its seeds.
+struct Figures<'a> {
+    row: &'a RowPlan,
+    /// By seed, where it is judged.
+    done: Vec<(u64, &'a Done)>,
+    /// The same of what it is compared with; empty for a reference itself.
+    against: Vec<(u64, &'a Done)>,
+    failed: Vec<(u64, &'a str)>,
+}
+
+impl<'a> Figures<'a> {
+    fn new(row: &'a RowPlan, results: &'a Results) -> Self {
+        let done = |points: &'a [(u64, Point)]| {
+            let of = |(seed, point): &'a (u64, Point)| match results.get(point).map(|l| &l.outcome) {
+                Some(Outcome::Done(done)) => Some((*seed, &**done)),
+                _ => None,
+            };
+            points.iter().filter_map(of).collect()
+        };
+        let failed = |(seed, point): &'a (u64, Point)| match results.get(point).map(|l| &l.outcome) {
+            Some(Outcome::Failed(reason)) => Some((*seed, reason.as_str())),
+            _ => None,
+        };
+        let against = if row.results == row.against { Vec::new() } else { done(&row.against) };
+        Figures { row, done: done(&row.results), against, failed: row.results.iter().filter_map(failed).collect() }
+    }
+
+    fn mean(&self, headline: Headline) -> Option<Mean> {
+        mean(&self.done.iter().filter_map(|d| d.1.value(headline)).collect::<Vec<_>>())
+    }
+
+    /// Of the seeds that both have.
+    fn difference(&self, headline: Headline) -> Option<Mean> {
+        let of = |(seed, done): &(u64, &Done)| {
+            let reference = self.against.iter().find(|a| a.0 == *seed)?;
+            Some(done.value(headline)? - reference.1.value(headline)?)
+        };
+        mean(&self.done.iter().filter_map(of).collect::<Vec<_>>())
+    }
+
+    fn bytes(&self) -> String {
+        let Some((_, done)) = self.done.first() else { return "-".into() };
+        let smaller = |a: &&(u64, &Done)| done.bytes > 0 && a.1.bytes as f64 > 1.01 * done.bytes as f64;
+        let ratio = self.against.first().filter(smaller);
+        let ratio = ratio.map_or(String::new(), |a| format!("\n1/{:.2}", a.1.bytes as f64 / done.bytes as f64));
+        format!("{}{ratio}", thousands(done.bytes))
+    }
+}
+
+fn cell(headline: Headline, value: Option<Mean>, signed: bool) -> String {
+    let Some(Mean { value, half, .. }) = value else { return if signed { String::new() } else { "-".into() } };
+    let half = half.map_or(String::new(), |h| format!(" ±{}", table::number(headline, h, false)));
+    format!("{}{half}", table::number(headline, value, signed))
+}
+
+/// The tables of an answer.
+pub fn render(answer: &Answer, results: &Results) -> Vec<Rendered> {
+    answer.tables.iter().map(|t| one(t, results)).collect()
+}
+
+fn one(plan: &TablePlan, results: &Results) -> Rendered {
+    let mut header = plan.axes.clone();
+    if header.is_empty() {
+        header.push("model".into());
+    }
+    let labels = header.len();
+    header.extend(METRICS.map(|(_, name)| name.to_owned()));
+    header.extend(["parameter\nbytes".to_owned(), "seeds".to_owned()]);
+    let mut rendered = Rendered { heading: plan.heading.clone(), labels, cells: vec![header], notes: Vec::new() };
+    for row in &plan.rows {
+        let figures = Figures::new(row, results);
+        let mut cells = row.labels.clone();
+        if cells.is_empty() {
+            let model = row.results.first().and_then(|(_, p)| results.get(p)).map(|l| l.model.clone());
+            cells.push(model.unwrap_or_default());
+        }
+        cells.extend(METRICS.map(|(headline, _)| {
+            let difference = cell(headline, figures.difference(headline), true);
+            let value = cell(headline, figures.mean(headline), false);
+            if difference.is_empty() { value } else { format!("{value}\n{difference}") }
+        }));
+        cells.push(figures.bytes());
+        let (n, of) = (figures.done.len(), row.results.len());
+        cells.push(if n == of { n.to_string() } else { format!("{n} of {of}") });
+        for (seed, reason) in &figures.failed {
+            let named: Vec<_> = row.labels.iter().filter(|l| !l.is_empty()).map(String::as_str).collect();
+            rendered.notes.push(format!("{}, seed {seed}: failed: {reason}", named.join(", ")));
+        }
+        rendered.cells.push(cells);
+    }
+    rendered
+}
+
+impl Rendered {
+    /// For a terminal of so many columns: as many metrics side by side as fit, the rest below.
+    pub fn text(&self, columns: u16) -> String {
+        let width = self.cells.first().map_or(0, Vec::len);
+        let mut blocks = Vec::new();
+        let mut from = self.labels;
+        while from < width {
+            let block = |to: usize| {
+                let pick = |row: &Vec<String>| [&row[..self.labels], &row[from..to]].concat();
+                table::lay_out_rows(&self.cells.iter().map(pick).collect::<Vec<_>>())
+            };
+            let fitting = (from + 1..=width).rev().find(|&to| table::fits(&block(to), columns));
+            let to = fitting.unwrap_or(from + 1);
+            blocks.push(block(to));
+            from = to;
+        }
+        let notes = self.notes.iter().map(|n| format!("note: {n}"));
+        blocks.into_iter().chain(notes).collect::<Vec<_>>().join("\n")
+    }
+
+    /// As Markdown.
+    pub fn markdown(&self) -> String {
+        let line = |row: &Vec<String>| {
+            let cells: Vec<_> = row.iter().map(|c| c.replace('|', "\\|").replace('\n', "<br>")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let mut text = String::new();
+        if let Some((header, rows)) = self.cells.split_first() {
+            text += &line(&header.iter().map(|h| h.replace('\n', " ")).collect());
+            text += &format!(
+                "|{}\n",
+                (0..header.len()).map(|i| if i < self.labels { "---|" } else { "--:|" }).collect::<String>()
+            );
+            rows.iter().for_each(|row| text += &line(row));
+        }
+        for note in &self.notes {
+            text += &format!("\n{note}\n");
+        }
+        text
+    }
+}
+
+/// One JSON object per row of every table: means, half widths of the intervals, paired differences.
+pub fn rows(plan: &Plan, results: &Results) -> Vec<Value> {
+    let number = |m: Mean| json!({ "mean": m.value, "half95": m.half, "n": m.n });
+    let mut out = Vec::new();
+    for answer in &plan.answers {
+        for table in &answer.tables {
+            for row in &table.rows {
+                let figures = Figures::new(row, results);
+                let metrics = Headline::ALL.into_iter().filter_map(|h| {
+                    let mut value = number(figures.mean(h)?);
+                    value["difference"] = figures.difference(h).map_or(Value::Null, number);
+                    Some((h.name().to_owned(), value))
+                });
+                let metrics: serde_json::Map<_, _> = metrics.collect();
+                let labels = table.axes.iter().cloned().zip(figures.row.labels.iter().map(|l| json!(l)));
+                let labels: serde_json::Map<_, _> = labels.collect();
+                let failed = figures.failed.iter().map(|(seed, reason)| json!({ "seed": seed, "reason": reason }));
+                out.push(json!({
+                    "question": answer.name,
+                    "table": table.heading,
+                    "row": labels,
+                    "seeds": figures.done.iter().map(|d| d.0).collect::<Vec<_>>(),
+                    "parameter_bytes": figures.done.first().map(|d| d.1.bytes),
+                    "metrics": metrics,
+                    "failed": failed.collect::<Vec<_>>(),
+                }));
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,249 @@
+//! One task of a sweep: a float network trained, or a model made of it and judged.
+
+use super::ledger::Done;
+use super::plan::{Float, Run};
+use super::spec::Model;
+use crate::config::Config;
+use crate::convert::{Planes, Prepared};
+use crate::judge;
+use crate::session::{self, Session};
+use anyhow::{Context, Result, bail};
+use qbnn_bnn::BnnError;
+use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::predict::predict;
+use qbnn_bnn::quant::settings::Start;
+use qbnn_bnn::train::{Event, Outcome, train};
+use qbnn_data::Dataset;
+use qbnn_eval::{ByHeadline, EvalOptions, MeanUncertainty, ModelDescription, evaluate};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// The error of a task that was asked to stop.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// Hears which share of a task is done, 0 to 1.
+pub type Tell<'a> = &'a (dyn Fn(f64) + Sync);
+
+/// Where tasks are done.
+pub struct Bench<'a> {
+    /// The session.
+    pub session: &'a Session,
+    /// Folder of the float networks.
+    pub floats: PathBuf,
+    /// Datasets read lately, the newest last.
+    datasets: Mutex<VecDeque<(String, Arc<Dataset>)>>,
+    /// How many are kept.
+    kept: usize,
+}
+
+impl<'a> Bench<'a> {
+    /// A bench for so many tasks at a time.
+    pub fn new(session: &'a Session, floats: PathBuf, jobs: usize) -> Self {
+        Bench { session, floats, datasets: Mutex::default(), kept: jobs }
+    }
+
+    /// Where a float network lies.
+    pub fn checkpoint(&self, id: &str) -> PathBuf {
+        self.floats.join(format!("{id}.safetensors"))
+    }
+
+    /// Whether a float network is there and trained to its end.
+    pub fn is_trained(&self, id: &str) -> bool {
+        let path = self.checkpoint(id);
+        path.is_file() && Checkpoint::load(&path).is_ok_and(|c| c.finished())
+    }
+
+    fn dataset(&self, config: &Config) -> Result<Arc<Dataset>> {
+        let key = format!("{:?} {}", config.data, config.seed);
+        let mut kept = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
+        let dataset = match kept.iter().position(|(k, _)| *k == key).and_then(|at| kept.remove(at)) {
+            Some((_, dataset)) => dataset,
+            // Under the lock: two tasks of one seed wait for one reading.
+            None => Arc::new(session::load(config)?),
+        };
+        kept.push_back((key, Arc::clone(&dataset)));
+        while kept.len() > self.kept {
+            kept.pop_front();
+        }
+        Ok(dataset)
+    }
+
+    fn check_stop(&self) -> Result<()> {
+        if self.session.stopped() { Err(Stopped.into()) } else { Ok(()) }
+    }
+
+    /// Trains a float network to its end, from its checkpoint where there is one.
+    pub fn float(&self, id: &str, float: &Float, tell: Tell<'_>) -> Result<()> {
+        let path = self.checkpoint(id);
+        let dataset = self.dataset(&float.config)?;
+        let data = Prepared::new(&dataset);
+        // What a killed sweep left half-trained goes on; what cannot be read is made again.
+        let mut checkpoint = match Checkpoint::load(&path) {
+            Ok(checkpoint) if checkpoint.train == float.config.train && checkpoint.seed == float.seed => checkpoint,
+            _ => self.untrained(float, &data)?,
+        };
+        self.finish(&mut checkpoint, &data, Some(&path), tell)?;
+        if checkpoint.train.epochs == 0 {
+            checkpoint.save(&path)?;
+        }
+        Ok(())
+    }
+
+    fn untrained(&self, float: &Float, data: &Prepared<'_>) -> Result<Checkpoint> {
+        let (spec, _) = session::network(&float.config, data)?;
+        let (classes, train) = (data.dataset.classes, float.config.train.clone());
+        Ok(Checkpoint::new(&spec, data.shape(), classes, data.normalisation(), float.seed, train)?)
+    }
+
+    fn finish(
+        &self,
+        checkpoint: &mut Checkpoint,
+        data: &Prepared<'_>,
+        path: Option<&Path>,
+        tell: Tell<'_>,
+    ) -> Result<()> {
+        let mut observe = |event: &Event| {
+            if let Event::Step { epoch, epochs, step, steps, .. } = *event {
+                tell(((epoch - 1) as f64 + step as f64 / steps as f64) / epochs as f64);
+            }
+            if self.session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let mut save = |c: &Checkpoint| -> Result<(), BnnError> { path.map_or(Ok(()), |path| c.save(path)) };
+        match train(checkpoint, &data.train_data(), &mut observe, &mut save)? {
+            Outcome::Finished => self.check_stop(),
+            Outcome::Stopped => Err(Stopped.into()),
+        }
+    }
+
+    /// Makes a model and judges it at each number of draws.
+    pub fn run(&self, run: &Run, samples: &[usize], tell: Tell<'_>) -> Result<Vec<(usize, Done)>> {
+        let dataset = self.dataset(&run.config)?;
+        let data = Prepared::new(&dataset);
+        let started = Instant::now();
+        let models = self.models(run, &data, &|share| tell(0.5 * share))?;
+        let train_seconds = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let described = describe(run, &models);
+        let most = samples.iter().copied().max().unwrap_or(1);
+        let mut groups = 0;
+        let mut predictions = |_: &str, planes: &Planes<'_>| {
+            let from = 0.5 + groups as f64 / 6.0;
+            groups += 1;
+            let probs = self.predictions(run, &models, planes, most, &|share| tell(from + share / 6.0))?;
+            Ok(Some(probs))
+        };
+        let classes = dataset.classes;
+        let all = judge::group_probabilities(&data, &mut predictions)?.context("no predictions")?;
+        let mut done = Vec::new();
+        for &samples in samples {
+            // Draws do not depend on how many follow: fewer are the first of them.
+            let groups = all.groups(&data, samples, classes)?;
+            let evaluation = evaluate(&groups, &EvalOptions { resamples: 0, ..EvalOptions::default() })?;
+            let means = *evaluation.mean_uncertainty();
+            done.push((
+                samples,
+                Done {
+                    metrics: ByHeadline::from_fn(|h| evaluation.value(h).map(rounded)),
+                    means: [means.clean, means.ambiguous, means.ood].map(|m| m.map(three)),
+                    bytes: described.parameter_bytes,
+                    train_seconds: tenths(train_seconds),
+                    eval_seconds: 0.0,
+                },
+            ));
+        }
+        let eval_seconds = tenths(started.elapsed().as_secs_f64());
+        done.iter_mut().for_each(|d| d.1.eval_seconds = eval_seconds);
+        Ok(done)
+    }
+
+    fn models(&self, run: &Run, data: &Prepared<'_>, tell: Tell<'_>) -> Result<Vec<Checkpoint>> {
+        let load = |id: &String| -> Result<Checkpoint> {
+            let checkpoint = Checkpoint::load(&self.checkpoint(id))?;
+            if checkpoint.finished() { Ok(checkpoint) } else { bail!("its float network is not trained") }
+        };
+        if run.model != Model::Quantized {
+            return run.floats.iter().map(load).collect();
+        }
+        let settings = run.config.quantize.clone();
+        let float = match (settings.start, run.floats.first()) {
+            (Start::Float, Some(id)) => load(id)?,
+            _ => self.untrained(&Float { config: run.config.clone(), seed: run.config.seed }, data)?,
+        };
+        let mut checkpoint = Checkpoint::quantized(float, settings, &data.train_data())?;
+        if !checkpoint.finished() {
+            self.finish(&mut checkpoint, data, None, tell)?;
+        }
+        Ok(vec![checkpoint])
+    }
+
+    /// Probabilities `[draw][image][class]`; an ensemble's members share the draws, the first of each before the
+    /// second of any.
+    fn predictions(
+        &self,
+        run: &Run,
+        models: &[Checkpoint],
+        planes: &Planes<'_>,
+        samples: usize,
+        tell: Tell<'_>,
+    ) -> Result<Vec<f32>> {
+        let each = samples.div_ceil(models.len().max(1));
+        let mut all = Vec::new();
+        for (i, model) in models.iter().enumerate() {
+            let mut progress = |done: usize, of: usize| {
+                tell((i as f64 + done as f64 / of as f64) / models.len() as f64);
+                if self.session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let (net, guide, images) = (model.net(), model.guide(), planes.images());
+            let probs = predict(net, guide, model.normalisation, images, each, run.config.seed, &mut progress)?;
+            all.push(probs.ok_or(Stopped)?);
+        }
+        if let [_] = all[..] {
+            return Ok(all.swap_remove(0));
+        }
+        let draw = planes.images().len() * models.first().map_or(0, |m| m.classes);
+        let mut joined = Vec::with_capacity(samples * draw);
+        for s in 0..samples {
+            joined.extend_from_slice(&all[s % all.len()][s / all.len() * draw..][..draw]);
+        }
+        Ok(joined)
+    }
+}
+
+fn describe(run: &Run, models: &[Checkpoint]) -> ModelDescription {
+    let mut all = models.iter().map(|m| judge::describe(&run.model_name(), m));
+    let empty = || ModelDescription {
+        name: run.model_name(),
+        strategy: qbnn_eval::Strategy::Float,
+        bits: qbnn_eval::Bits::FLOAT,
+        parameter_bytes: 0,
+        parameters: None,
+    };
+    let mut first = all.next().unwrap_or_else(empty);
+    first.parameter_bytes += all.map(|m| m.parameter_bytes).sum::<u64>();
+    first
+}
+
+/// Six decimals: far below any difference between seeds, and short in a ledger.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+fn tenths(seconds: f64) -> f64 {
+    (seconds * 10.0).round() / 10.0
+}
+
+fn three(mean: MeanUncertainty) -> [Option<f64>; 3] {
+    [Some(mean.total), Some(mean.aleatoric), mean.epistemic].map(|m| m.map(rounded))
+}
