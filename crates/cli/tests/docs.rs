@@ -1,9 +1,10 @@
 //! The README and the tutorial do what they say: their console and Python blocks, run in order, as they stand.
 //!
-//! Commands of `qbnn` run for real, in a folder of their own, trainings with fewer images and epochs. What needs the
-//! network, a compiler or real data is in a list here; everything else must succeed.
+//! Commands of `qbnn` run for real, in a folder of their own, trainings with fewer images and epochs, sweeps as plans.
+//! What needs the network, a compiler or real data is in a list here; everything else must succeed.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+#![allow(clippy::print_stdout, reason = "what is left out must be seen")]
 
 mod common;
 
@@ -50,10 +51,22 @@ fn python() -> Option<()> {
     numpy.is_ok_and(|s| s.success()).then_some(())
 }
 
+fn experiments(folder: &Path) -> Option<std::path::PathBuf> {
+    Some(folder.join("experiments")).filter(|e| e.is_dir())
+}
+
 /// Runs a file's blocks in a fresh folder and gives the commands that ran.
 fn follow(file: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
     let dir = tempfile::tempdir().unwrap();
+    let specs = dir.path().join("experiments");
+    fs::create_dir(&specs).unwrap();
+    for spec in fs::read_dir(path.parent().unwrap().ancestors().find_map(experiments).unwrap()).unwrap() {
+        let spec = spec.unwrap();
+        if spec.path().is_file() {
+            fs::copy(spec.path(), specs.join(spec.file_name())).unwrap();
+        }
+    }
     let mut ran = Vec::new();
     for (language, text) in blocks(&fs::read_to_string(&path).unwrap()) {
         match language.as_str() {
@@ -73,6 +86,7 @@ fn follow(file: &str) -> Vec<String> {
                 common::npz::write(&dir.path().join("mine.npz"), &common::npz::made());
             }
             "console" => text.lines().filter(|l| !l.trim().is_empty()).for_each(|line| {
+                let line = line.split(" #").next().unwrap().trim();
                 if ELSEWHERE.iter().any(|e| line.starts_with(e)) {
                     return println!("LEFT OUT: {line}");
                 }
@@ -89,6 +103,10 @@ fn follow(file: &str) -> Vec<String> {
                         }
                         args.extend(pair);
                     }
+                }
+                if args[0] == "sweep" {
+                    // Minutes; sweeps have tests of their own.
+                    args.push("--dry-run");
                 }
                 let output = command(dir.path(), &args).output().unwrap();
                 assert!(output.status.success(), "{file}: {line}\n{}", String::from_utf8_lossy(&output.stderr));
