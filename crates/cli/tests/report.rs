@@ -189,3 +189,21 @@ fn a_build_without_png_says_so() {
     let error = fail(dir.path(), 1, &["report", "--predictions", "x.npz", "--png", "p"]);
     assert!(error.contains("--features png"), "{error}");
 }
+
+#[test]
+fn a_sweep_has_a_page_from_its_spec_and_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = "name = \"small\"\nseeds = [1, 2]\n[set]\ndata.name = \"strokes\"\ndata.train_limit = 500\n\
+                data.group_limit = 60\nnetwork = \"mlp\"\ntrain.epochs = 1\neval.samples = 4\n[[question]]\nname = \"w\"\n\
+                title = \"Widths\"\nask = \"?\"\nrows = [\"strategy\", \"bits\"]\n[question.grid]\n\
+                strategy = [\"vpq\", \"jq\"]\nbits = [\"w4a4\", \"w2a4\"]\nquantize.epochs = [0]\n";
+    fs::write(dir.path().join("s.toml"), spec).unwrap();
+    assert!(fail(dir.path(), 1, &["report", "s.toml"]).contains("qbnn sweep s.toml"));
+    succeed(dir.path(), &["sweep", "s.toml", "--quiet"]);
+    let text = succeed(dir.path(), &["report", "s.toml", "--out", "s.html"]);
+    assert!(text.contains("report: s.html"), "{text}");
+    let html = fs::read_to_string(dir.path().join("s.html")).unwrap();
+    for part in ["Sweep: small", "Widths: QAT epochs: 0", "vpq-w2a4", "up to 2 seeds", "Bytes against NLL", ">float<"] {
+        assert!(html.contains(part), "{part}\n{html}");
+    }
+}

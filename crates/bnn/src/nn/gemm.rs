@@ -1,7 +1,7 @@
-//! The one door to matrix products: `C (+)= A · B` on strided `f32` views, one thread.
+//! The yardstick of speed: a general matrix product, `C (+)= A · B` on strided `f32` views, one thread.
 //!
-//! Threads split the *batch*, never a product, so that every sum is taken in the same order whatever their number. The
-//! kernels are those of the `gemm` project (its `f32` crate alone: the umbrella crate also compiles five other types).
+//! The layers have products of their own (`super::kernel`); the kernels of the `gemm` project (its `f32` crate alone: the
+//! umbrella crate also compiles five other types) say what a good general product would take for the same sizes.
 
 use gemm_common::Parallelism;
 

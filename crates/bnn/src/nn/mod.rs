@@ -1,7 +1,7 @@
 //! The closed set of layers, forward and backward, and the networks built from them.
 //!
 //! No framework: every layer also needs an integer twin and an analytic (PFP) twin, so the set is closed anyway, and a
-//! plain backward on `gemm` is faster than any framework on networks this small (`docs/decisions.md`).
+//! plain backward is faster than any framework on networks this small (`docs/decisions.md`).
 
 pub mod activation;
 pub mod batch;

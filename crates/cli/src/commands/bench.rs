@@ -111,10 +111,12 @@ fn cases(networks: &[&'static str], batches: &[u32], threads: &[usize]) -> Vec<C
     cases
 }
 
+fn find<'a>(rows: &'a [Row], network: &str, kind: Kind, threads: usize) -> Option<&'a Row> {
+    rows.iter().find(|r| (r.network, r.kind, r.batch, r.threads) == (network, kind, BATCH, threads))
+}
+
 fn bars(rows: &[Row]) -> Vec<Bar> {
-    let find = |network: &str, kind: Kind, threads: usize| {
-        rows.iter().find(|r| (r.network, r.kind, r.batch, r.threads) == (network, kind, BATCH, threads))
-    };
+    let find = |network: &str, kind: Kind, threads: usize| find(rows, network, kind, threads);
     let mut out = Vec::new();
     for (network, kind, bar) in BARS {
         if let Some(row) = find(network, kind, 1) {
@@ -174,6 +176,15 @@ fn show(session: &Session, report: &Report) -> Result<()> {
         ui.result(&format!(
             "evaluation of lenet5, 32 draws of 80,000 images: {:.1} s on {} threads; two epochs of 120,000 pairs: {:.1} s",
             e.seconds, e.threads, e.two_epochs_seconds
+        ))?;
+    }
+    if let (Some(one), Some(two)) =
+        (find(&report.rows, "lenet5", Kind::Float, 1), find(&report.rows, "lenet5", Kind::Float, 2))
+    {
+        ui.result(&format!(
+            "two threads against one: {:.2} for the step of lenet5, {:.2} for its bare products (what the machine gives)",
+            two.steps_per_second / one.steps_per_second,
+            one.floor_ms / two.floor_ms
         ))?;
     }
     let mut rows: Vec<Vec<String>> = vec![["", "bar", "measured", ""].map(str::to_owned).to_vec()];

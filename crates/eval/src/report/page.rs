@@ -19,7 +19,7 @@ main,header,footer{max-width:1200px;margin:0 auto;padding:0 20px}\
 header{padding-top:36px}\
 .brand{color:var(--muted);font-size:13px;letter-spacing:.04em;margin:0}\
 h1{font-size:clamp(24px,4.4vw,36px);line-height:1.15;margin:.15em 0 .5em;overflow-wrap:anywhere}\
-h2{font-size:21px;line-height:1.25;margin:0 0 .3em}\
+h2{font-size:21px;line-height:1.25;margin:0 0 .3em}h3{font-size:16px;margin:1.2em 0 .5em}\
 .lead{font-size:clamp(17px,2.1vw,20px);line-height:1.45;max-width:60em;margin:0 0 .6em}\
 .more{color:var(--muted);max-width:62em;margin:0 0 1em;font-size:15px}\
 .facts{display:flex;flex-wrap:wrap;gap:6px 22px;list-style:none;padding:0;margin:18px 0 0;color:var(--muted);font-size:14px}\
@@ -204,7 +204,7 @@ pub(crate) fn sweep(report: &SweepReport, figures: &[Figure], left_out: &[String
             section #summary aria-labelledby="summary-h" {
                 h2 #summary-h { "All configurations" }
                 p.how { (sweep::HOW) }
-                (table(&sweep::overview(report)))
+                @for (experiment, t) in sweep::overview(report) { h3 { (experiment) } (table(&t)) }
                 @if let Some(note) = &report.note { p.note { "Note: " (note) "." } }
             }
             @for f in figures { (figure(f)) }

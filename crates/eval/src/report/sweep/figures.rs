@@ -48,9 +48,12 @@ fn widths(all: &[Configuration<'_>]) -> Drawn {
     let mut panels = Vec::new();
     for experiment in experiments(all) {
         let own: Vec<_> = all.iter().filter(|c| c.experiment == experiment && !c.technique).collect();
-        // Activations as wide as the parameters are the common case; others make lines of their own.
+        // A line holds all else equal: activations of one width, or as wide as the parameters throughout (0 stands for
+        // that).
+        let as_wide =
+            |s: Strategy| own.iter().filter(|c| c.strategy == s).all(|c| width(c.bits) == Some(c.bits.activation));
         let kind = |c: &Configuration<'_>| {
-            width(c.bits).map(|w| (c.strategy, if c.bits.activation == w { 0 } else { c.bits.activation }))
+            width(c.bits).map(|_| (c.strategy, if as_wide(c.strategy) { 0 } else { c.bits.activation }))
         };
         let mut lines: Vec<(Strategy, u8)> = Vec::new();
         for c in &own {
@@ -109,15 +112,17 @@ fn widths(all: &[Configuration<'_>]) -> Drawn {
                 }
                 chart.line("k0", &[(low * 0.94, mean), (high * 1.06, mean)]);
             }
-            for &k in &lines {
+            for (i, &k) in lines.iter().enumerate() {
                 let class = strategy(k.0).1;
                 let points = of(k);
-                chart.line(class, &points.iter().map(|p| (p.0, p.2.0)).collect::<Vec<_>>());
+                // Side by side, so that none hides another.
+                let aside = |bits: f64| bits * (1.0 + 0.018 * (i as f64 - (lines.len() as f64 - 1.0) / 2.0));
+                chart.line(class, &points.iter().map(|p| (aside(p.0), p.2.0)).collect::<Vec<_>>());
                 for (bits, c, value) in points {
                     if let Some([l, h]) = value.1 {
-                        chart.whisker(class, bits, l, h);
+                        chart.whisker(class, aside(bits), l, h);
                     }
-                    chart.point(class, bits, value.0);
+                    chart.point(class, aside(bits), value.0);
                     table.row([
                         experiment.to_owned(),
                         title.to_owned(),

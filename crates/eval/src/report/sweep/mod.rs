@@ -178,15 +178,10 @@ pub(crate) fn experiments<'a>(all: &[Configuration<'a>]) -> Vec<&'a str> {
     names
 }
 
-/// The table of all configurations.
-pub(crate) fn overview(report: &SweepReport) -> Table {
+/// A table of all configurations for each experiment, with its name.
+pub(crate) fn overview(report: &SweepReport) -> Vec<(String, Table)> {
     let all = configurations(report);
-    let several = experiments(&all).len() > 1;
-    let mut table = Table::new(["configuration"]);
-    if several {
-        table.head.push("experiment".to_owned());
-    }
-    table.head.extend(["bits of mu, sigma, weight, activation", "bytes", "seeds"].map(str::to_owned));
+    let mut tables = Vec::new();
     let shown = [
         (Headline::Accuracy, "accuracy %"),
         (Headline::Nll, "NLL nats"),
@@ -194,28 +189,27 @@ pub(crate) fn overview(report: &SweepReport) -> Table {
         (Headline::AurocEpistemicOod, "AUROC epistemic, ood"),
         (Headline::AurocAleatoricAmbiguous, "AUROC aleatoric, ambiguous"),
     ];
-    table.head.extend(shown.map(|s| s.1.to_owned()));
     for experiment in experiments(&all) {
+        let mut table = Table::new(["configuration", "bits of mu, sigma, weight, activation", "bytes", "seeds"]);
+        table.head.extend(shown.map(|s| s.1.to_owned()));
         let mut rows: Vec<_> = all.iter().filter(|c| c.experiment == experiment).collect();
         let nll = |c: &Configuration<'_>| c.value(Headline::Nll).map_or(f64::INFINITY, |v| v.0);
         rows.sort_by(|a, b| nll(a).total_cmp(&nll(b)));
         for c in rows {
             let Bits { mu, sigma, weight, activation } = c.bits;
             let width = |b: u8| if b == 32 { "float".to_owned() } else { b.to_string() };
-            let mut row = vec![c.name.to_owned()];
-            if several {
-                row.push(c.experiment.to_owned());
-            }
-            row.extend([
+            let mut row = vec![
+                c.name.to_owned(),
                 [mu, sigma, weight, activation].map(width).join(", "),
                 thousands(c.bytes),
                 c.rows.len().to_string(),
-            ]);
+            ];
             row.extend(shown.map(|(h, _)| c.value(h).map_or("–".into(), |v| in_words(h, v))));
             table.row(row);
         }
+        tables.push((experiment.to_owned(), table));
     }
-    table
+    tables
 }
 
 /// `0.9917 [0.9909, 0.9924]`.
