@@ -70,7 +70,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
     Data(DataCommand),
     /// Measure speed, as multiples of what the machine could do at best.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  qbnn bench train --quick")]
     Bench(BenchCommand),
     /// Print the settings that `run` would use, as TOML.
     #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]

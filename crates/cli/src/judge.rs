@@ -189,13 +189,28 @@ pub fn to_file(metrics: &Metrics) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Shows an evaluation: one JSON object, or the table, the note of the data and closing lines.
-pub fn show(session: &Session, metrics: &Metrics, note: Option<&str>, folder: Option<&str>, last: &str) -> Result<()> {
+/// What stands below the table of an evaluation.
+#[derive(Default)]
+pub struct Closing<'a> {
+    /// A note on the data.
+    pub note: Option<&'a str>,
+    /// The run folder.
+    pub folder: Option<&'a str>,
+    /// The page.
+    pub report: Option<&'a str>,
+    /// What to do now.
+    pub next: &'a str,
+}
+
+/// Shows an evaluation: one JSON object, or the table and closing lines.
+pub fn show(session: &Session, metrics: &Metrics, closing: &Closing<'_>) -> Result<()> {
+    let &Closing { note, folder, report, next } = closing;
     let ui = session.ui;
     if ui.json {
         let mut object = serde_json::to_value(metrics)?;
         object["note"] = note.into();
         object["run_folder"] = folder.into();
+        object["report"] = report.into();
         return ui.json_line(&object);
     }
     ui.result(&table::table(metrics, ui.columns()))?;
@@ -207,5 +222,8 @@ pub fn show(session: &Session, metrics: &Metrics, note: Option<&str>, folder: Op
     if let Some(folder) = folder {
         ui.result(&format!("run folder: {folder}"))?;
     }
-    ui.result(last)
+    if let Some(report) = report {
+        ui.result(&format!("report: {report}"))?;
+    }
+    ui.result(next)
 }

@@ -162,10 +162,16 @@ fn card_text(folder: &RunFolder, report: &RunReport, network: &str) -> CardText 
         "A Bayesian {network} that classifies images like those of {dataset} and says how uncertain it is, aleatoric \
          (the image is ambiguous) apart from epistemic (it has seen no such thing)."
     );
-    let mut data = vec![format!("trained and judged on {dataset}, as `qbnn data list` describes it")];
-    if dataset == "strokes" {
-        data.push("drawn by the program itself from the seed; no files".into());
-    }
+    let groups = match dataset.as_str() {
+        "strokes" => {
+            ": digits (clean), morphs between two digits (ambiguous), drawings that are none (ood), drawn from the seed"
+        }
+        "dirty-mnist" => ": MNIST (clean) and Ambiguous-MNIST (ambiguous); Fashion-MNIST (ood) was never trained on",
+        "dirty-fashion" | "fashion-mnist" => ": Fashion-MNIST (clean); MNIST (ood) was never trained on",
+        "mnist" => ": MNIST (clean); Fashion-MNIST (ood) was never trained on",
+        _ => "",
+    };
+    let data = vec![format!("trained and judged on {dataset}{groups}")];
     let mut commands = vec![format!("qbnn run --config {shown}/{CONFIG} --out again")];
     commands.push(format!("qbnn eval {}", folder.checkpoint(quantized.unwrap_or(FLOAT)).display()));
     CardText { purpose, data, commands }

@@ -155,8 +155,8 @@ fn what_are_no_predictions_is_refused_in_one_line() {
         let error = refuse(dir.path(), arrays);
         assert!(error.contains("x.npz") && error.contains(wanted), "{error}");
     };
-    refuse(&[labels.clone()], "probs [S][N][C]");
-    refuse(&[probs.clone()], "labels [N]");
+    refuse(std::slice::from_ref(&labels), "probs [S][N][C]");
+    refuse(std::slice::from_ref(&probs), "labels [N]");
     refuse(&[probs.clone(), npz::integers("labels", "(3,)", &[0, 1, 0]), groups.clone()], "found 3 labels, wanted 4");
     refuse(&[probs.clone(), npz::integers("labels", "(4,)", &[0, 2, 0, 0]), groups.clone()], "found label 2");
     refuse(&[npz::floats("probs", "(16,)", &PROBS), labels.clone()], "shape [16]");

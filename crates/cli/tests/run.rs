@@ -100,7 +100,7 @@ fn json_is_one_object_and_quiet_is_quiet() {
     assert!(output.status.success());
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(object["run_folder"], "a");
+    assert_eq!((&object["run_folder"], &object["report"]), (&"a".into(), &"a/report.html".into()));
     assert_eq!(object["models"].as_array().unwrap().len(), 2);
     let listed: Value = serde_json::from_str(&succeed(dir.path(), &["data", "list", "--json"])).unwrap();
     assert_eq!(listed["sets"].as_array().unwrap().len(), 3);
@@ -184,6 +184,9 @@ fn every_help_has_an_example() {
         &["data"],
         &["data", "list"],
         &["data", "fetch"],
+        &["sweep"],
+        &["bench"],
+        &["bench", "train"],
         &["config"],
         &["doctor"],
         &["man"],

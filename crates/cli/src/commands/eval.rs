@@ -3,7 +3,7 @@
 use crate::args::EvalCommand;
 use crate::convert::Prepared;
 use crate::failure::usage;
-use crate::judge::{self, Judged};
+use crate::judge::{self, Closing, Judged};
 use crate::run_folder::{METRICS, RunFolder, model_name, write_whole};
 use crate::session::{self, Session};
 use crate::stored::PREDICTIONS;
@@ -61,12 +61,13 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
         report = Some(page::write(folder)?);
     }
     let shown = folder.map(|f| f.path().display().to_string());
-    let last = match (&report, &target) {
-        (Some(report), _) => format!("report: {}", report.display()),
-        (None, Some(target)) => format!("metrics: {}", target.display()),
-        (None, None) => "next: give --out FILE to keep these metrics".to_owned(),
+    let report = report.map(|r| r.display().to_string());
+    let next = match &target {
+        Some(target) => format!("metrics: {}", target.display()),
+        None => "next: give --out FILE to keep these metrics".to_owned(),
     };
-    judge::show(session, &metrics, dataset.note.as_deref(), shown.as_deref(), &last)
+    let (note, folder) = (dataset.note.as_deref(), shown.as_deref());
+    judge::show(session, &metrics, &Closing { note, folder, report: report.as_deref(), next: &next })
 }
 
 fn of_run(path: &std::path::Path) -> Result<Vec<Entry>> {

@@ -3,7 +3,7 @@
 use super::Start;
 use crate::args::RunArgs;
 use crate::convert::Prepared;
-use crate::judge::{self, Judged};
+use crate::judge::{self, Closing, Judged};
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, METRICS, model_name};
 use crate::session::{self, Session};
@@ -37,6 +37,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     folder.write(PREDICTIONS, &stored.to_bytes()?)?;
     provenance::append(session, folder)?;
     let report = page::write(folder)?.display().to_string();
-    let next = format!("report: {report}\nnext: open it, then qbnn quantize {shown} --bits 3 and qbnn eval {shown}");
-    judge::show(session, &metrics, dataset.note.as_deref(), Some(&shown), &next)
+    let next = format!("next: open the report, then qbnn quantize {shown} --bits 3 and qbnn eval {shown}");
+    let (note, folder) = (dataset.note.as_deref(), Some(shown.as_str()));
+    judge::show(session, &metrics, &Closing { note, folder, report: Some(&report), next: &next })
 }
