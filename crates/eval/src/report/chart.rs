@@ -11,7 +11,7 @@ use super::palette;
 pub(crate) const WIDTH: f64 = 360.0;
 /// Room that one character of 11 units' height takes, generously.
 const CHARACTER: f64 = 6.3;
-const LEFT: f64 = 50.0;
+const LEFT: f64 = 54.0;
 const RIGHT: f64 = 19.0;
 const LINE: f64 = 16.0;
 
