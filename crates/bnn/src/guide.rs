@@ -2,6 +2,7 @@
 
 use crate::error::BnnError;
 use crate::fused;
+use crate::math::add;
 use crate::nn::Network;
 use crate::nn::pass::{FloatSites, Gradient, PassNoise, Sites, Weights};
 use crate::noise;
@@ -48,6 +49,15 @@ pub struct GuideGradient {
     pub log_sigma: Vec<f32>,
     /// Of the quantizers' learned numbers.
     pub learned: Vec<f32>,
+}
+
+impl GuideGradient {
+    /// Adds another gradient of the same guide.
+    pub fn add(&mut self, other: &GuideGradient) {
+        add(&mut self.mu, &other.mu);
+        add(&mut self.log_sigma, &other.log_sigma);
+        add(&mut self.learned, &other.learned);
+    }
 }
 
 /// Bytes of a stored network.

@@ -22,6 +22,40 @@ pub fn add(into: &mut [f32], from: &[f32]) {
     );
 }
 
+/// Replaces each of `into` by the first of what `f(a, b, into)` gives, and returns the sums of the other two: a gradient
+/// on its way through a quantizer, and what the quantizer learns. Sums are taken in lanes; `f` must be
+/// `#[inline(always)]`.
+#[inline(always)]
+pub fn through(a: &[f32], b: &[f32], into: &mut [f32], f: impl Fn(f32, f32, f32) -> (f32, [f32; 2])) -> [f32; 2] {
+    const LANES: usize = 32;
+    vectorized(
+        #[inline(always)]
+        || {
+            let (mut first, mut second) = ([0.0f32; LANES], [0.0f32; LANES]);
+            let (a, a_rest) = a.as_chunks::<LANES>();
+            let (b, b_rest) = b.as_chunks::<LANES>();
+            let (into, into_rest) = into.as_chunks_mut::<LANES>();
+            for ((a, b), into) in a.iter().zip(b).zip(into) {
+                let mut out = *into;
+                for i in 0..LANES {
+                    let (value, sums) = f(a[i], b[i], out[i]);
+                    out[i] = value;
+                    first[i] += sums[0];
+                    second[i] += sums[1];
+                }
+                *into = out;
+            }
+            for (i, ((&a, &b), into)) in a_rest.iter().zip(b_rest).zip(into_rest).enumerate() {
+                let (value, sums) = f(a, b, *into);
+                *into = value;
+                first[i] += sums[0];
+                second[i] += sums[1];
+            }
+            [first.iter().sum(), second.iter().sum()]
+        },
+    )
+}
+
 /// The nearest integer, ties to even, for |x| < 2^22.
 #[inline(always)]
 pub fn round(x: f32) -> f32 {

@@ -2,6 +2,7 @@
 //! stands with the quantizers, in [`crate::quant::settings`].
 
 use crate::error::BnnError;
+use crate::nn::pass::BLOCK;
 use serde::{Deserialize, Serialize};
 
 /// How training is done. Defaults are the house recipe.
@@ -24,6 +25,8 @@ pub struct TrainSettings {
     pub initial_sigma: f32,
     /// How the gradient meets the random weights.
     pub estimator: Estimator,
+    /// Networks drawn for a step, each for its share of the batch: more of them, less noise of the gradient.
+    pub draws: usize,
     /// What is learned of every weight.
     pub posterior: Family,
     /// Share of the units that a dropout posterior drops.
@@ -41,6 +44,7 @@ impl Default for TrainSettings {
             prior_sigma: 1.0,
             initial_sigma: 0.02,
             estimator: Estimator::WeightDraw,
+            draws: 1,
             posterior: Family::Gaussian,
             dropout: 0.1,
         }
@@ -88,6 +92,12 @@ impl TrainSettings {
     pub fn check(&self) -> Result<(), BnnError> {
         if self.batch == 0 {
             return Err(BnnError::setting("batch", self.batch, "it must be at least 1"));
+        }
+        let most = self.batch.div_ceil(BLOCK);
+        if !(1..=most).contains(&self.draws) {
+            let wanted =
+                format!("wanted 1 to {most}: each draw takes at least {BLOCK} of the batch's {} pairs", self.batch);
+            return Err(BnnError::setting("draws", self.draws, wanted));
         }
         positive("learning_rate", self.learning_rate)?;
         positive("prior_sigma", self.prior_sigma)?;

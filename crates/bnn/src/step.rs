@@ -26,6 +26,13 @@ struct Block {
     profile: Profile,
 }
 
+/// One of a step's draws, and the gradient of the blocks that met it.
+#[derive(Default)]
+struct Met {
+    drawn: Drawn,
+    batch: Gradient,
+}
+
 /// What a step says of its batch, before it learned from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
@@ -42,8 +49,8 @@ pub struct Steps<'a> {
     data: TrainData<'a>,
     loader: Loader<'a>,
     blocks: Vec<Block>,
-    drawn: Drawn,
-    batch: Gradient,
+    /// The draws of a step; block i meets draw i modulo their number.
+    met: Vec<Met>,
     gradient: GuideGradient,
     /// Where the time of the steps so far went.
     pub profile: Profile,
@@ -56,8 +63,7 @@ impl<'a> Steps<'a> {
             loader: Loader::new(data, checkpoint.normalisation, checkpoint.seed),
             data,
             blocks: Vec::new(),
-            drawn: Drawn::default(),
-            batch: Gradient::default(),
+            met: Vec::new(),
             gradient: GuideGradient::default(),
             profile: Profile::default(),
         }
@@ -80,12 +86,21 @@ impl<'a> Steps<'a> {
         let estimator = checkpoint.estimator();
         let key = qbnn_core::noise::key(checkpoint.seed);
         let mut clock = self.profile.clock();
-        guide.draw_for(net, estimator, key, step as u32, &mut self.drawn);
+        let count = pairs.len().div_ceil(BLOCK);
+        let draws = checkpoint.train.draws;
+        // The last batch of an epoch may have fewer blocks than draws.
+        self.met.resize_with(draws.min(count), Met::default);
+        for (i, met) in self.met.iter_mut().enumerate() {
+            if draws > 1 {
+                guide.store(net, &mut met.drawn);
+            }
+            let draw = (step as u32).wrapping_mul(draws as u32).wrapping_add(i as u32);
+            guide.draw_for(net, estimator, key, draw, &mut met.drawn);
+        }
         clock.stop(Part::Draw);
         let sites = guide.sites();
-        let (drawn, loader) = (&self.drawn, &self.loader);
+        let (met, loader) = (&self.met, &self.loader);
         let second = estimator != Estimator::WeightDraw;
-        let count = pairs.len().div_ceil(BLOCK);
         if self.blocks.len() < count {
             self.blocks.resize_with(count, Block::default);
         }
@@ -96,6 +111,7 @@ impl<'a> Steps<'a> {
             let mut clock = profile.clock();
             loader.load(pairs, tape.input(net), labels);
             clock.stop(Part::Data);
+            let drawn = &met[i % met.len()].drawn;
             let weights = drawn.for_pass(estimator, PassNoise { key, step: step as u32, block: i as u32 });
             tape.forward(net, weights, &*sites);
             clock.stop(Part::Forward);
@@ -107,9 +123,13 @@ impl<'a> Steps<'a> {
             clock.stop(Part::Backward);
         });
         let mut clock = self.profile.clock();
-        self.batch.reset(net.parameters(), second, sites.parameters());
-        let done: Vec<_> = self.blocks[..count].iter().map(|block| (&block.tape, &block.gradient)).collect();
-        batch_gradient(net, &done, &mut self.batch);
+        let draws = self.met.len();
+        for (i, met) in self.met.iter_mut().enumerate() {
+            met.batch.reset(net.parameters(), second, sites.parameters());
+            let blocks = self.blocks[..count].iter().skip(i).step_by(draws);
+            let done: Vec<_> = blocks.map(|block| (&block.tape, &block.gradient)).collect();
+            batch_gradient(net, &done, &mut met.batch);
+        }
         clock.stop(Part::Weights);
         for block in &mut self.blocks[..count] {
             self.profile.add(&std::mem::take(&mut block.profile));
@@ -125,17 +145,30 @@ impl<'a> Steps<'a> {
         let prior = Prior { sigma: checkpoint.train.prior_sigma };
         let kl = WeightedPrior { prior, scale: kl_weight / self.data.pairs.len() as f32 };
         let mut clock = self.profile.clock();
-        if checkpoint.guide().is_fused(estimator) {
-            let (d_weights, noise) = (&self.batch.first, self.drawn.noise());
+        if let [Met { drawn, batch }] = &self.met[..]
+            && checkpoint.guide().is_fused(estimator)
+            && checkpoint.train.draws == 1
+        {
+            let (d_weights, noise) = (&batch.first, drawn.noise());
             let Checkpoint { guide, mu_adam, sigma_adam, .. } = checkpoint;
             let adam = (mu_adam, sigma_adam);
             let kl = fused::update(&mut guide.posterior, adam, d_weights, noise, kl, Rates::new(rate, step));
             clock.stop(Part::Update);
             return kl;
         }
-        let net = checkpoint.net();
+        let (net, guide) = (checkpoint.net(), checkpoint.guide());
         let gradient = &mut self.gradient;
-        let kl = checkpoint.guide().backward(net, estimator, &mut self.drawn, &self.batch, kl, gradient);
+        // Every draw takes its share of the divergence; their gradients add up.
+        let share = WeightedPrior { scale: kl.scale / self.met.len() as f32, ..kl };
+        let mut kl = 0.0;
+        for (i, Met { drawn, batch }) in self.met.iter_mut().enumerate() {
+            let mut one = GuideGradient::default();
+            let into = if i == 0 { &mut *gradient } else { &mut one };
+            kl = guide.backward(net, estimator, drawn, batch, share, into);
+            if i > 0 {
+                gradient.add(&one);
+            }
+        }
         clock.stop(Part::Guide);
         let Checkpoint { guide, mu_adam, sigma_adam, learned_adam, .. } = checkpoint;
         mu_adam.update(&mut guide.posterior.mu, &gradient.mu, rate, step);

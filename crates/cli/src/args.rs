@@ -1,6 +1,8 @@
 //! What can be typed: commands, flags, and the settings that flags stand for.
 
+use crate::commands::report::ReportArgs;
 use crate::config::{Config, Layers};
+use crate::sweep::args::SweepArgs;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use qbnn_bnn::quant::settings::Widths;
@@ -58,7 +60,7 @@ pub enum Command {
         qbnn report --predictions mine.npz --out mine.html\n\n\
         Predictions: arrays probs [S][N][C], and where there are any labels [N], groups [N] (clean, ambiguous, ood, or 0, \
         1, 2) and images [N][rows][columns]. Of several files the first is what the others are compared with.")]
-    Report(ReportCommand),
+    Report(ReportArgs),
     /// Run a grid of experiments from a file, over seeds; a sweep that was stopped or killed goes on.
     #[command(
         after_help = "Examples:\n  qbnn sweep experiments/smoke.toml --dry-run\n  qbnn sweep experiments/smoke.toml\n  \
@@ -347,101 +349,6 @@ pub struct EvalCommand {
     /// Settings.
     #[command(flatten)]
     pub eval: EvalArgs,
-}
-
-/// `report`.
-#[derive(Debug, Args)]
-pub struct ReportCommand {
-    /// A run folder; several, or a folder of run folders, for a page that compares them; or the specs of sweeps.
-    #[arg(value_name = "RUN|SPEC.toml", required_unless_present = "predictions")]
-    pub runs: Vec<PathBuf>,
-    /// Ledger of a sweep, or the folder of it [default: runs/sweep-NAME, else ledgers/NAME.jsonl beside the spec].
-    #[arg(long, value_name = "PATH", conflicts_with = "predictions")]
-    pub ledger: Option<PathBuf>,
-    /// Predictions of any program instead of a run; may be repeated.
-    #[arg(long, value_name = "FILE.npz|.safetensors", conflicts_with = "runs")]
-    pub predictions: Vec<PathBuf>,
-    /// The page [default: report.html in the run folder, or here].
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Write every figure as an SVG file too.
-    #[arg(long, value_name = "DIR")]
-    pub svg: Option<PathBuf>,
-    /// Write every figure as a PNG file too, in three times its size.
-    #[arg(long, value_name = "DIR")]
-    pub png: Option<PathBuf>,
-    /// Models that the figures show, by name [default: all, or of many the first and three by size]; may be repeated.
-    #[arg(long, value_name = "MODEL")]
-    pub show: Vec<String>,
-    /// Heading of the page.
-    #[arg(long, value_name = "TEXT")]
-    pub title: Option<String>,
-    /// Resamples for the 95 % intervals of --predictions; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = 1000, requires = "predictions")]
-    pub bootstrap: usize,
-}
-
-/// `sweep`.
-#[derive(Debug, Args)]
-pub struct SweepArgs {
-    /// What to run: a TOML file of questions (several with --report).
-    #[arg(value_name = "SPEC", required = true)]
-    pub specs: Vec<PathBuf>,
-    /// Folder of ledger, float networks and tables [default: runs/sweep-NAME].
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Folder of float networks, to share them between sweeps [default: float in the folder above].
-    #[arg(long, value_name = "DIR")]
-    pub floats: Option<PathBuf>,
-    /// List what is left to do, with an estimate of the time, and do nothing.
-    #[arg(long, conflicts_with_all = ["tables", "report"])]
-    pub dry_run: bool,
-    /// Show the tables of what is done, and do nothing.
-    #[arg(long, conflicts_with = "report")]
-    pub tables: bool,
-    /// Runs side by side, each with its share of the threads [default: one per thread]. Results do not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub jobs: Option<u16>,
-    /// Do only part I of N of the runs; each part has its own ledger, tables read all of them.
-    #[arg(long, value_name = "I/N")]
-    pub shard: Option<Shard>,
-    /// Keep what an earlier version of the spec left in the ledger, where it is still asked for.
-    #[arg(long)]
-    pub adopt: bool,
-    /// Take over what other sweeps have done already, where it is asked for here too: their ledgers, or folders of them;
-    /// may be repeated.
-    #[arg(long, value_name = "LEDGER")]
-    pub known: Vec<PathBuf>,
-    /// Make runs again that failed.
-    #[arg(long)]
-    pub retry: bool,
-    /// Write the answers of all SPECs, from their ledgers, as one Markdown page, and do nothing.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Folder of the ledgers NAME.jsonl for --report [default: ledgers beside each SPEC].
-    #[arg(long, value_name = "DIR", requires = "report")]
-    pub ledgers: Option<PathBuf>,
-}
-
-/// A part of a sweep.
-#[derive(Clone, Copy, Debug)]
-pub struct Shard {
-    /// Which, from 1.
-    pub index: usize,
-    /// Of how many.
-    pub of: usize,
-}
-
-impl std::str::FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-        match numbers {
-            Some((index, of)) if (1..=of).contains(&index) && of <= 10_000 => Ok(Shard { index, of }),
-            _ => Err(format!("`{text}`: wanted I/N with 1 <= I <= N, such as 2/8")),
-        }
-    }
 }
 
 /// `data`.

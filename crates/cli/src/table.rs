@@ -65,9 +65,9 @@ fn turn(rows: &[Vec<String>], label: impl Fn(&str) -> String, cell: impl Fn(&str
     (0..width).map(turned).collect()
 }
 
-/// Lays rows out, the first as header, with lines between them.
+/// Lays rows out, the first as header, without lines between them.
 pub fn lay_out_rows(rows: &[Vec<String>]) -> String {
-    lay_out(rows, presets::UTF8_HORIZONTAL_ONLY)
+    lay_out(rows, presets::UTF8_FULL_CONDENSED)
 }
 
 fn lay_out(rows: &[Vec<String>], style: TableStyle) -> String {

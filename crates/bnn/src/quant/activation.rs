@@ -4,6 +4,7 @@
 use super::fit;
 use super::settings::Fit;
 use super::uniform::Uniform;
+use crate::math::through;
 use crate::nn::activation::Activation;
 use crate::nn::pass::Sites;
 use qbnn_core::{Bits, UniformCode};
@@ -35,22 +36,21 @@ impl Sites for QuantizedSites<'_> {
     }
 
     fn backward(&self, site: usize, function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], learned: &mut [f32]) {
-        const LANES: usize = 16;
         let grid = Uniform::new(code(function, self.bits), self.log2_steps[site]);
-        let sum = function.specialised(
+        let [sum, _] = function.specialised(
             #[inline(always)]
             |function| {
-                let mut sums = [0.0f32; LANES];
-                let inputs = x.chunks(LANES).zip(dy.chunks(LANES));
-                for ((x, dy), dx) in inputs.zip(dx.chunks_mut(LANES)) {
-                    for (((&x, &dy), dx), sum) in x.iter().zip(dy).zip(dx).zip(&mut sums) {
+                through(
+                    x,
+                    dy,
+                    dx,
+                    #[inline(always)]
+                    |x, dy, _| {
                         let value = function.value(x);
                         let through = grid.backward(value, grid.code(value), dy);
-                        *dx = through.value * function.slope(x);
-                        *sum += through.log2_scale;
-                    }
-                }
-                sums.iter().sum::<f32>()
+                        (through.value * function.slope(x), [through.log2_scale, 0.0])
+                    },
+                )
             },
         );
         learned[site] += sum;

@@ -6,11 +6,9 @@
 use super::fit;
 use super::settings::{Fit, Rounding};
 use super::uniform::Uniform;
-use crate::math::vectorized;
+use crate::math::{through, vectorized};
 use qbnn_core::UniformCode;
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS};
-
-const LANES: usize = 16;
 
 /// One draw's working memory: everything that the backward pass asks for again.
 #[derive(Clone, Debug, Default)]
@@ -77,19 +75,15 @@ pub fn round(code: UniformCode, log2_scale: f32, rounding: Rounding, raw: &[f32]
 pub fn backward(code: UniformCode, log2_scale: f32, raw: &[f32], weights: &[f32], gradient: &mut [f32]) -> f32 {
     let grid = Uniform::new(code, log2_scale);
     let inverse = 1.0 / grid.scale();
-    vectorized(
+    let [sum, _] = through(
+        raw,
+        weights,
+        gradient,
         #[inline(always)]
-        || {
-            let mut sums = [0.0f32; LANES];
-            let drawn = raw.chunks(LANES).zip(weights.chunks(LANES));
-            for (gradient, (raw, weights)) in gradient.chunks_mut(LANES).zip(drawn) {
-                for (((d, &x), &w), sum) in gradient.iter_mut().zip(raw).zip(weights).zip(&mut sums) {
-                    let through = grid.backward(x, w * inverse, *d);
-                    *d = through.value;
-                    *sum += through.log2_scale;
-                }
-            }
-            sums.iter().sum()
+        |x, w, d| {
+            let through = grid.backward(x, w * inverse, d);
+            (through.value, [through.log2_scale, 0.0])
         },
-    )
+    );
+    sum
 }

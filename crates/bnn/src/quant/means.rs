@@ -3,10 +3,8 @@
 use super::fit;
 use super::settings::Fit;
 use super::uniform::Uniform;
-use crate::math::vectorized;
+use crate::math::{through, vectorized};
 use qbnn_core::UniformCode;
-
-const LANES: usize = 16;
 
 /// log2 of the scale of a row of means, whose standard deviations are `sigma`.
 pub fn calibrate(code: UniformCode, rule: Fit, mu: &[f32], sigma: &[f32]) -> f32 {
@@ -25,18 +23,15 @@ pub fn store(code: UniformCode, log2_scale: f32, mu: &[f32], stored: &mut [f32])
 /// Turns the gradient of a stored row into that of the row, in place; returns that of log2(scale).
 pub fn backward(code: UniformCode, log2_scale: f32, mu: &[f32], gradient: &mut [f32]) -> f32 {
     let grid = Uniform::new(code, log2_scale);
-    vectorized(
+    let [sum, _] = through(
+        mu,
+        mu,
+        gradient,
         #[inline(always)]
-        || {
-            let mut sums = [0.0f32; LANES];
-            for (gradient, mu) in gradient.chunks_mut(LANES).zip(mu.chunks(LANES)) {
-                for ((d, &m), sum) in gradient.iter_mut().zip(mu).zip(&mut sums) {
-                    let through = grid.backward(m, grid.code(m), *d);
-                    *d = through.value;
-                    *sum += through.log2_scale;
-                }
-            }
-            sums.iter().sum()
+        |m, _, d| {
+            let through = grid.backward(m, grid.code(m), d);
+            (through.value, [through.log2_scale, 0.0])
         },
-    )
+    );
+    sum
 }

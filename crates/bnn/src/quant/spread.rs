@@ -6,11 +6,9 @@
 use super::log::{self, LogGrid};
 use super::settings::{Fit, SigmaGrid};
 use super::uniform::{Uniform, covering, search};
-use crate::math::{exp, vectorized};
+use crate::math::{exp, through, vectorized};
 use qbnn_core::{Bits, LogCode, UniformCode};
 use std::f32::consts::{LN_2, LOG2_E};
-
-const LANES: usize = 16;
 
 /// The grid of a network's standard deviations: its integers, without its learned numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +113,7 @@ impl Spread {
         match (self, learned, d_learned) {
             (Spread::Log(code), &[top, step], [d_top, d_step]) => {
                 let grid = LogGrid::new(code, top, step);
-                let [top, step] = row(
+                let [top, step] = through(
                     log_sigma,
                     stored,
                     gradient,
@@ -131,7 +129,7 @@ impl Spread {
             }
             (Spread::Uniform(code), &[scale], [d_scale]) => {
                 let grid = Uniform::new(code, scale);
-                let [scale, _] = row(
+                let [scale, _] = through(
                     log_sigma,
                     stored,
                     gradient,
@@ -151,30 +149,4 @@ impl Spread {
 
 fn in_octaves(log_sigma: &[f32]) -> Vec<f32> {
     log_sigma.iter().map(|l| l * LOG2_E).collect()
-}
-
-/// Applies `through` to every (ln sigma, stored sigma, gradient) of a row; sums what it gives besides, in lanes.
-#[inline(always)]
-fn row(
-    log_sigma: &[f32],
-    stored: &[f32],
-    gradient: &mut [f32],
-    through: impl Fn(f32, f32, f32) -> (f32, [f32; 2]),
-) -> [f32; 2] {
-    vectorized(
-        #[inline(always)]
-        || {
-            let mut sums = [[0.0f32; LANES]; 2];
-            let inputs = log_sigma.chunks(LANES).zip(stored.chunks(LANES));
-            for (gradient, (log_sigma, stored)) in gradient.chunks_mut(LANES).zip(inputs) {
-                for (lane, (d, (&l, &s))) in gradient.iter_mut().zip(log_sigma.iter().zip(stored)).enumerate() {
-                    let (value, [first, second]) = through(l, s, *d);
-                    *d = value;
-                    sums[0][lane] += first;
-                    sums[1][lane] += second;
-                }
-            }
-            sums.map(|s| s.iter().sum())
-        },
-    )
 }

@@ -1,7 +1,6 @@
 //! `qbnn report`: one page from what is stored. Nothing is trained, predicted or measured again; only anyone's
 //! predictions are measured here, because nobody has yet.
 
-use crate::args::ReportCommand;
 use crate::failure::usage;
 use crate::foreign;
 use crate::page::{self, CARD, REPORT};
@@ -12,12 +11,45 @@ use crate::sweep::plan::Plan;
 use crate::sweep::spec::Spec;
 use crate::sweep::{ledger, rows};
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use qbnn_eval::report::{Page, SweepReport, SweepRow, sweep_page};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A run folder; several, or a folder of run folders, for a page that compares them; or the specs of sweeps.
+    #[arg(value_name = "RUN|SPEC.toml", required_unless_present = "predictions")]
+    pub runs: Vec<PathBuf>,
+    /// Ledger of a sweep, or the folder of it [default: runs/sweep-NAME, else ledgers/NAME.jsonl beside the spec].
+    #[arg(long, value_name = "PATH", conflicts_with = "predictions")]
+    pub ledger: Option<PathBuf>,
+    /// Predictions of any program instead of a run; may be repeated.
+    #[arg(long, value_name = "FILE.npz|.safetensors", conflicts_with = "runs")]
+    pub predictions: Vec<PathBuf>,
+    /// The page [default: report.html in the run folder, or here].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write every figure as an SVG file too.
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
+    /// Write every figure as a PNG file too, in three times its size.
+    #[arg(long, value_name = "DIR")]
+    pub png: Option<PathBuf>,
+    /// Models that the figures show, by name [default: all, or of many the first and three by size]; may be repeated.
+    #[arg(long, value_name = "MODEL")]
+    pub show: Vec<String>,
+    /// Heading of the page.
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Resamples for the 95 % intervals of --predictions; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "predictions")]
+    pub bootstrap: usize,
+}
+
 /// Writes it.
-pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
+pub fn report(session: &Session, args: &ReportArgs) -> Result<()> {
     if !args.predictions.is_empty() {
         let page = foreign::page(&args.predictions, args.title.as_deref(), args.bootstrap)?;
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
@@ -79,7 +111,7 @@ fn runs(named: &[PathBuf]) -> Result<Vec<RunFolder>> {
 }
 
 /// The page of several runs. A run without metrics is left out, and the page says so.
-fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Result<Page> {
+fn compare(session: &Session, runs: &[RunFolder], args: &ReportArgs) -> Result<Page> {
     let mut report = SweepReport { title: args.title.clone().unwrap_or_default(), ..SweepReport::default() };
     for run in runs {
         match page::metrics(run) {
@@ -105,7 +137,7 @@ fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Resul
 }
 
 /// The page of sweeps, from their specs and ledgers.
-fn of_sweeps(args: &ReportCommand) -> Result<Page> {
+fn of_sweeps(args: &ReportArgs) -> Result<Page> {
     let mut report = SweepReport::default();
     let mut names = Vec::new();
     for path in &args.runs {
@@ -134,7 +166,7 @@ fn of_sweeps(args: &ReportCommand) -> Result<Page> {
 }
 
 /// Writes the page and its figures, and says where.
-fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card: Option<&Path>) -> Result<()> {
+fn finish(session: &Session, args: &ReportArgs, page: &Page, out: &Path, card: Option<&Path>) -> Result<()> {
     let out = if out.is_dir() { out.join(REPORT) } else { out.to_owned() };
     write_whole(&out, page.html.as_bytes())?;
     let mut figures = Vec::new();

@@ -1,9 +1,9 @@
 //! `qbnn sweep`: a grid of experiments, planned, run, resumed and laid out as tables.
 
-use crate::args::{Shard, SweepArgs};
 use crate::failure::usage;
 use crate::run_folder::write_whole;
 use crate::session::Session;
+use crate::sweep::args::{Shard, SweepArgs};
 use crate::sweep::estimate::{self, shown};
 use crate::sweep::ledger::{self, Ledger, Outcome, Results};
 use crate::sweep::plan::Plan;

@@ -4,6 +4,7 @@
 //! The way through: [`spec`] (what was written) to [`plan`] (which runs, which tables), [`ledger`] (what is done
 //! already), [`schedule`] (who does what when) and [`work`] (one task), then [`tables`] and [`document`].
 
+pub mod args;
 pub mod document;
 pub mod estimate;
 pub mod interval;
