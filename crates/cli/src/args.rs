@@ -1,5 +1,7 @@
 //! What can be typed: commands, flags, and the settings that flags stand for.
 
+use crate::bench::args::BenchCommand;
+use crate::commands::report::ReportCommand;
 use crate::config::{Config, Layers};
 use crate::sweep::args::SweepArgs;
 use anyhow::Result;
@@ -52,6 +54,14 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
         qbnn eval runs/a/float.safetensors runs/b/jq-w4a4.safetensors --out both.json")]
     Eval(EvalCommand),
+    /// Turn a run, several runs, or anyone's predictions into one HTML page.
+    #[command(after_help = "Examples:\n  qbnn report runs/first\n  qbnn report runs/first --svg figures\n  \
+        qbnn report runs/seed-1 runs/seed-2 runs/seed-3 --out seeds.html\n  \
+        qbnn report experiments/smoke.toml --out smoke.html\n  \
+        qbnn report --predictions mine.npz --out mine.html\n\n\
+        Predictions: arrays probs [S][N][C], and where there are any labels [N], groups [N] (clean, ambiguous, ood, or 0, \
+        1, 2) and images [N][rows][columns]. Of several files the first is what the others are compared with.")]
+    Report(ReportCommand),
     /// Run a grid of experiments from a file, over seeds; a sweep that was stopped or killed goes on.
     #[command(
         after_help = "Examples:\n  qbnn sweep experiments/smoke.toml --dry-run\n  qbnn sweep experiments/smoke.toml\n  \
@@ -63,45 +73,31 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
     Data(DataCommand),
     /// Measure speed, as multiples of what the machine could do at best.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  qbnn bench train --quick")]
     Bench(BenchCommand),
     /// Print the settings that `run` would use, as TOML.
     #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]
     Config(SettingArgs),
+    /// Look at the machine: CPU, threads, data, folders; and say what would be better.
+    #[command(after_help = "Examples:\n  qbnn doctor\n  qbnn doctor --json")]
+    Doctor {
+        /// Folder searched for data before $QBNN_DATA and the user's cache.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Print the manual page, or write one for every command.
+    #[command(after_help = "Examples:\n  qbnn man | man -l -\n  qbnn man --out ~/.local/share/man/man1")]
+    Man {
+        /// Folder for the pages of all commands.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  qbnn completions bash > ~/.local/share/bash-completion/completions/qbnn")]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-}
-
-/// `bench`.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Training steps against their bare matrix products, with a profile by part.
-    #[command(
-        after_help = "Examples:\n  qbnn bench train\n  qbnn bench train --net mlp --batch 128 --bench-threads 1 --quick\n  \
-        qbnn bench train --json > train.json"
-    )]
-    Train(BenchTrainArgs),
-}
-
-/// `bench train`.
-#[derive(Debug, Args)]
-pub struct BenchTrainArgs {
-    /// Networks to measure: lenet5, mlp, residual [default: all].
-    #[arg(long, value_name = "NET", value_delimiter = ',')]
-    pub net: Vec<String>,
-    /// Training pairs per step [default: 32, 128 and 512].
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub batch: Vec<u32>,
-    /// Threads to measure with [default: 1 and 2].
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub bench_threads: Vec<u16>,
-    /// Fewer and shorter rounds: rough figures.
-    #[arg(long)]
-    pub quick: bool,
 }
 
 /// `run` and `train`.

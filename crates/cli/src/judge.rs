@@ -3,15 +3,25 @@
 use crate::config::EvalConfig;
 use crate::convert::{Planes, Prepared};
 use crate::session::Session;
+use crate::stored::Stored;
 use crate::table;
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::predict::predict;
+use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    AmbiguousGroup, Bits, EvalOptions, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
-    ParameterBytes, Predictions, Strategy, compare, evaluate,
+    AmbiguousGroup, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
+    ParameterBytes, Predictions, Strategy, by_samples, compare, evaluate,
 };
 use std::ops::ControlFlow;
+
+/// What an evaluation leaves: its numbers, and what its page is drawn from.
+pub struct Judged {
+    /// The numbers.
+    pub metrics: Metrics,
+    /// Mean predictions, uncertainties and images.
+    pub stored: Stored,
+}
 
 /// Measures models by name on one dataset, and every other one against the first that is float. `go_on` is the command
 /// that does it again after a stop.
@@ -24,7 +34,7 @@ pub fn judge(
     settings: EvalConfig,
     seed: u64,
     go_on: &str,
-) -> Result<Metrics> {
+) -> Result<Judged> {
     let options = EvalOptions { resamples: settings.bootstrap, ..EvalOptions::default() };
     let mut metrics = Metrics::new(data.dataset.name.clone(), seed);
     let mut evaluations = Vec::new();
@@ -33,7 +43,9 @@ pub fn judge(
             bail!("stopped while {name} was evaluated; all checkpoints are whole, go on with `{go_on}`");
         };
         let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
-        metrics.models.push(ModelEntry::new(describe(name, checkpoint), &evaluation));
+        let mut entry = ModelEntry::new(describe(name, checkpoint), &evaluation);
+        entry.by_samples = by_samples(&groups)?;
+        metrics.models.push(entry);
         evaluations.push(evaluation);
     }
     if let Some(float) = models.iter().position(|(_, c)| c.quantize.is_none()) {
@@ -43,7 +55,28 @@ pub fn judge(
         }
     }
     metrics.check()?;
-    Ok(metrics)
+    let mut stored = Stored::new(&metrics, data.dataset.classes, data.dataset.note.clone());
+    stored.predictions =
+        models.iter().zip(&evaluations).map(|((name, _), e)| ModelPredictions::of(name.as_str(), e)).collect();
+    stored.labels = evaluations.first().map_or(Vec::new(), |e| e.labels().to_vec());
+    if let Some(last) = stored.predictions.last() {
+        // The last model is the one that would be put to use.
+        let chosen = choose(last, &stored.labels);
+        stored.gallery = chosen.into_iter().filter_map(|c| image(data.dataset, c)).collect();
+    }
+    Ok(Judged { metrics, stored })
+}
+
+/// An image of the gallery with its pixels.
+fn image(dataset: &qbnn_data::Dataset, chosen: Chosen) -> Option<GalleryImage> {
+    let images = match chosen.group {
+        Group::Clean => &dataset.clean.images,
+        Group::Ambiguous => &dataset.ambiguous.as_ref()?.images,
+        Group::Ood => &dataset.ood.images,
+    };
+    let pixels = images.get(chosen.input)?.to_vec();
+    let &qbnn_data::Images { height, width, channels, .. } = images;
+    Some(GalleryImage { chosen, height, width, channels, pixels })
 }
 
 fn groups(
@@ -156,13 +189,28 @@ pub fn to_file(metrics: &Metrics) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Shows an evaluation: one JSON object, or the table, the note of the data and closing lines.
-pub fn show(session: &Session, metrics: &Metrics, note: Option<&str>, folder: Option<&str>, last: &str) -> Result<()> {
+/// What stands below the table of an evaluation.
+#[derive(Default)]
+pub struct Closing<'a> {
+    /// A note on the data.
+    pub note: Option<&'a str>,
+    /// The run folder.
+    pub folder: Option<&'a str>,
+    /// The page.
+    pub report: Option<&'a str>,
+    /// What to do now.
+    pub next: &'a str,
+}
+
+/// Shows an evaluation: one JSON object, or the table and closing lines.
+pub fn show(session: &Session, metrics: &Metrics, closing: &Closing<'_>) -> Result<()> {
+    let &Closing { note, folder, report, next } = closing;
     let ui = session.ui;
     if ui.json {
         let mut object = serde_json::to_value(metrics)?;
         object["note"] = note.into();
         object["run_folder"] = folder.into();
+        object["report"] = report.into();
         return ui.json_line(&object);
     }
     ui.result(&table::table(metrics, ui.columns()))?;
@@ -174,5 +222,8 @@ pub fn show(session: &Session, metrics: &Metrics, note: Option<&str>, folder: Op
     if let Some(folder) = folder {
         ui.result(&format!("run folder: {folder}"))?;
     }
-    ui.result(last)
+    if let Some(report) = report {
+        ui.result(&format!("report: {report}"))?;
+    }
+    ui.result(next)
 }

@@ -4,6 +4,9 @@
 //! the checkpoint when a run is resumed, so that no epoch appears twice.
 
 use crate::failure::usage;
+use crate::page::{CARD, REPORT};
+use crate::provenance::PROVENANCE;
+use crate::stored::PREDICTIONS;
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::Strategy;
 use qbnn_bnn::checkpoint::Checkpoint;
@@ -189,7 +192,10 @@ impl RunFolder {
     }
 
     fn own_files(&self) -> Result<Vec<PathBuf>> {
-        let named = [CONFIG, EPOCHS, METRICS].map(|n| self.path.join(n)).into_iter().filter(|p| p.is_file());
+        let named = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD]
+            .map(|n| self.path.join(n))
+            .into_iter()
+            .filter(|p| p.is_file());
         Ok(named.chain(self.models()?.iter().map(|m| self.checkpoint(m))).collect())
     }
 

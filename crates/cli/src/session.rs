@@ -12,6 +12,7 @@ use qbnn_data::{Dataset, Limits, Locations};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// The session of one command.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Session {
     /// How to show things.
     pub ui: Ui,
     stop: Arc<AtomicBool>,
+    began: Instant,
 }
 
 impl Session {
@@ -32,7 +34,12 @@ impl Session {
             }
         };
         ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
-        Ok(Session { ui, stop })
+        Ok(Session { ui, stop, began: Instant::now() })
+    }
+
+    /// Time since the command began.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Whether the user asked to stop.

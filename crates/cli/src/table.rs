@@ -175,6 +175,7 @@ mod tests {
             ci95: Headline::ALL.map(|h| (h.name().to_owned(), [0.0123, 0.9876])).into(),
             mean_uncertainty: Default::default(),
             counts: Default::default(),
+            by_samples: Vec::new(),
         };
         let mut metrics = Metrics::new("strokes", 1);
         metrics.models = vec![model.clone(), ModelEntry { name: "jq-w4a4".into(), parameter_bytes: 91_463, ..model }];

@@ -29,13 +29,34 @@ const FIELDS: [&str; 14] = [
 fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
     let dir = tempfile::tempdir().unwrap();
     let table = succeed(dir.path(), &tiny(&["run", "--out", "a", "--seed", "5"]));
-    for word in ["float", "jq-w4a4", "accuracy", "AUROC", "scales", "seed 5", "run folder: a", "next: qbnn"] {
+    for word in [
+        "float",
+        "jq-w4a4",
+        "accuracy",
+        "AUROC",
+        "scales",
+        "seed 5",
+        "run folder: a",
+        "report: a/report.html",
+        "qbnn quantize a",
+    ] {
         assert!(table.contains(word), "{word} is missing in\n{table}");
     }
     let a = dir.path().join("a");
     let mut files: Vec<_> = fs::read_dir(&a).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["config.toml", "float.safetensors", "jq-w4a4.safetensors", "metrics.json", "metrics.jsonl"]);
+    let wanted = [
+        "card.md",
+        "config.toml",
+        "float.safetensors",
+        "jq-w4a4.safetensors",
+        "metrics.json",
+        "metrics.jsonl",
+        "predictions.safetensors",
+        "provenance.json",
+        "report.html",
+    ];
+    assert_eq!(files, wanted);
 
     let metrics = json(&a.join("metrics.json"));
     assert_eq!(
@@ -62,7 +83,9 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
     assert_eq!(phases, [("float".into(), 1), ("float".into(), 2), ("quantized".into(), 1)]);
 
     succeed(dir.path(), &["run", "--config", "a/config.toml", "--out", "b", "--quiet"]);
-    assert_eq!(fs::read(a.join("metrics.json")).unwrap(), fs::read(dir.path().join("b/metrics.json")).unwrap());
+    for file in ["metrics.json", "predictions.safetensors"] {
+        assert!(fs::read(a.join(file)).unwrap() == fs::read(dir.path().join("b").join(file)).unwrap(), "{file}");
+    }
 
     // An evaluation from the checkpoints finds what the run found.
     fs::copy(a.join("metrics.json"), dir.path().join("kept.json")).unwrap();
@@ -77,7 +100,7 @@ fn json_is_one_object_and_quiet_is_quiet() {
     assert!(output.status.success());
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(object["run_folder"], "a");
+    assert_eq!((&object["run_folder"], &object["report"]), (&"a".into(), &"a/report.html".into()));
     assert_eq!(object["models"].as_array().unwrap().len(), 2);
     let listed: Value = serde_json::from_str(&succeed(dir.path(), &["data", "list", "--json"])).unwrap();
     assert_eq!(listed["sets"].as_array().unwrap().len(), 3);
@@ -124,6 +147,57 @@ fn a_network_of_ones_own_is_stored_with_the_run() {
     succeed(dir.path(), &["train", "--config", "a/config.toml", "--out", "b"]);
     let read = |run: &str| fs::read(dir.path().join(run).join("float.safetensors")).unwrap();
     assert!(read("a") == read("b"));
+}
+
+#[test]
+fn manual_pages_are_made_of_the_arguments() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = succeed(dir.path(), &["man"]);
+    assert!(page.starts_with(".ie") && page.contains("qbnn run \\-\\-data dirty\\-mnist"), "{page}");
+    succeed(dir.path(), &["man", "--out", "man1"]);
+    for name in ["qbnn.1", "qbnn-run.1", "qbnn-report.1", "qbnn-data-fetch.1"] {
+        assert!(dir.path().join("man1").join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = succeed(dir.path(), &["doctor", "--threads", "1"]);
+    for part in ["cpu ", "threads   1", "can be written", "strokes: embedded", "qbnn data fetch mnist"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let object: Value = serde_json::from_str(&succeed(dir.path(), &["doctor", "--json"])).unwrap();
+    assert_eq!((&object["writable"], object["data"].as_array().unwrap().len()), (&true.into(), 3));
+}
+
+#[test]
+fn every_help_has_an_example() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in [
+        &[][..],
+        &["run"],
+        &["train"],
+        &["quantize"],
+        &["eval"],
+        &["report"],
+        &["data"],
+        &["data", "list"],
+        &["data", "fetch"],
+        &["sweep"],
+        &["bench"],
+        &["bench", "train"],
+        &["config"],
+        &["doctor"],
+        &["man"],
+        &["completions"],
+    ] {
+        let help = succeed(dir.path(), &[command, &["--help"]].concat());
+        assert!(
+            help.contains("Example") && help.contains(&["qbnn", &command.join(" ")].join(" ")),
+            "{command:?}\n{help}"
+        );
+    }
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn arg_max(probs: &[f64]) -> (usize, f64) {
 
 /// The bin b with b/15 < confidence <= (b+1)/15, decided by the bounds themselves and not by a rounded product.
 /// 0 belongs to the first bin, anything above 1 to the last.
-fn bin_of(confidence: f64) -> usize {
+pub(crate) fn bin_of(confidence: f64) -> usize {
     let bound = |b: usize| b as f64 / ECE_BINS as f64;
     // A cast to usize saturates: negative becomes 0.
     let mut bin = ((confidence * ECE_BINS as f64) as usize).min(ECE_BINS - 1);

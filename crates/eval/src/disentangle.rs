@@ -8,7 +8,7 @@
 use crate::calibration::Terms;
 use crate::metrics::{Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty};
 use crate::{
-    AmbiguousGroup, ByHeadline, Calibration, EvalError, Groups, Headline, Interval, Predictions, Resampler,
+    AmbiguousGroup, ByHeadline, Calibration, EvalError, Group, Groups, Headline, Interval, Predictions, Resampler,
     Uncertainty, WeightedAuroc, WeightedEce, WeightedMean, WeightedSpearman, percentile_interval, uncertainty,
 };
 
@@ -42,6 +42,8 @@ pub struct Evaluation {
     replicates: ByHeadline<Vec<Option<f64>>>,
     labels: Vec<usize>,
     options: EvalOptions,
+    /// Of clean, ambiguous and ood.
+    uncertainties: [Option<Uncertainty>; 3],
 }
 
 impl Evaluation {
@@ -73,6 +75,16 @@ impl Evaluation {
     /// One headline metric; `None` where its group or the epistemic part is absent, or a rank correlation undefined.
     pub fn value(&self, headline: Headline) -> Option<f64> {
         *self.values.get(headline)
+    }
+
+    /// Mean prediction and uncertainties of every input of a group; `None` for an absent group.
+    pub fn uncertainty(&self, group: Group) -> Option<&Uncertainty> {
+        self.uncertainties[group as usize].as_ref()
+    }
+
+    /// The label of every clean input.
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
     }
 
     /// Its 95 % interval; `None` too without resamples, or if one of them left the metric undefined.
@@ -156,6 +168,7 @@ pub fn evaluate(groups: &Groups, options: &EvalOptions) -> Result<Evaluation, Ev
         replicates,
         labels: groups.clean.labels.clone(),
         options: *options,
+        uncertainties: [Some(clean), ambiguous, ood],
     })
 }
 

@@ -7,6 +7,31 @@ use crate::predictions::check_row;
 use crate::uncertainty::normalise_into;
 use crate::{EvalError, Predictions, entropy};
 
+/// Which of the three groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// One right label each.
+    Clean,
+    /// Several right labels.
+    Ambiguous,
+    /// No right label: another distribution.
+    Ood,
+}
+
+impl Group {
+    /// All groups, in the order in which inputs are pooled.
+    pub const ALL: [Group; 3] = [Group::Clean, Group::Ambiguous, Group::Ood];
+
+    /// `clean`, `ambiguous` or `ood`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Clean => "clean",
+            Group::Ambiguous => "ambiguous",
+            Group::Ood => "ood",
+        }
+    }
+}
+
 /// Inputs with one right label each: the group on which accuracy and calibration are measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelledGroup {
@@ -44,6 +69,32 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// One group's predictions; `None` where it is absent.
+    pub fn predictions(&self, group: Group) -> Option<&Predictions> {
+        match group {
+            Group::Clean => Some(&self.clean.predictions),
+            Group::Ambiguous => self.ambiguous.as_ref().map(|g| &g.predictions),
+            Group::Ood => self.ood.as_ref().map(|g| &g.predictions),
+        }
+    }
+
+    /// The same inputs under some of the draws alone; `None` unless every group has these draws.
+    pub fn draws(&self, draws: std::ops::Range<usize>) -> Option<Groups> {
+        let ambiguous = match &self.ambiguous {
+            None => None,
+            Some(g) => Some(AmbiguousGroup {
+                predictions: g.predictions.draws(draws.clone())?,
+                soft_labels: g.soft_labels.clone(),
+            }),
+        };
+        let ood = match &self.ood {
+            None => None,
+            Some(g) => Some(OodGroup { predictions: g.predictions.draws(draws.clone())? }),
+        };
+        let predictions = self.clean.predictions.draws(draws)?;
+        Some(Groups { clean: LabelledGroup { predictions, labels: self.clean.labels.clone() }, ambiguous, ood })
+    }
+
     /// Checks labels, soft labels, and that all groups come from the same settings (S and C equal).
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 //!
 //! The way through: [`Predictions::new`] checks an array, [`Groups`] gathers the three groups of inputs,
 //! [`evaluate`] measures them with bootstrap intervals, [`compare`] pairs two models on the same inputs, and
-//! [`Metrics`] is the schema of `metrics.json`.
+//! [`Metrics`] is the schema of `metrics.json`. [`report`] turns metrics and predictions into a page.
 //!
 //! ```
 //! use qbnn_eval::{evaluate, EvalOptions, Groups, Headline, LabelledGroup, OodGroup, Predictions};
@@ -31,24 +31,27 @@
 mod bootstrap;
 mod calibration;
 mod disentangle;
+mod draws;
 mod error;
 mod groups;
 mod headline;
 mod metrics;
 mod predictions;
 mod rank;
+pub mod report;
 mod uncertainty;
 mod weighted;
 
 pub use bootstrap::{Interval, Resampler, percentile_interval};
 pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, brier, calibration, ece, nll};
 pub use disentangle::{EvalOptions, Evaluation, compare, evaluate};
+pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
-pub use groups::{AmbiguousGroup, Groups, LabelledGroup, OodGroup};
+pub use groups::{AmbiguousGroup, Group, Groups, LabelledGroup, OodGroup};
 pub use headline::{ByHeadline, Headline};
 pub use metrics::{
     Bits, Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty, Metrics, ModelDescription, ModelEntry,
-    ParameterBytes, SCHEMA_VERSION, Strategy,
+    ParameterBytes, SCHEMA_VERSION, SamplesEntry, Spread, Strategy,
 };
 pub use predictions::{Predictions, ROW_SUM_TOLERANCE};
 pub use rank::{auroc, mid_ranks, spearman};

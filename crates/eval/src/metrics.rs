@@ -163,6 +163,33 @@ pub struct ModelEntry {
     /// Inputs per group.
     #[serde(default)]
     pub counts: Counts,
+    /// The same metrics with fewer draws, in ascending order of S; empty where they were not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_samples: Vec<SamplesEntry>,
+}
+
+/// A metric over several disjoint sets of draws.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Mean over the sets.
+    pub mean: f64,
+    /// The lowest set.
+    pub low: f64,
+    /// The highest set.
+    pub high: f64,
+}
+
+/// The headline metrics with S draws: `{"samples", "sets", "accuracy": {"mean", "low", "high"}, ...}`, `null` for a
+/// metric that does not exist there (all epistemic ones at S = 1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SamplesEntry {
+    /// S.
+    pub samples: u64,
+    /// How many disjoint sets of S draws were measured.
+    pub sets: u64,
+    /// One spread per metric.
+    #[serde(flatten)]
+    pub metrics: ByHeadline<Option<Spread>>,
 }
 
 /// A paired difference of one metric.
@@ -216,6 +243,7 @@ impl ModelEntry {
             ci95,
             mean_uncertainty: *evaluation.mean_uncertainty(),
             counts: evaluation.counts(),
+            by_samples: Vec::new(),
         }
     }
 
@@ -269,6 +297,11 @@ impl Metrics {
             for mean in [means.clean, means.ambiguous, means.ood].into_iter().flatten() {
                 finite([mean.total, mean.aleatoric], "mean_uncertainty", &model.name)?;
                 finite(mean.epistemic, "mean_uncertainty", &model.name)?;
+            }
+            for entry in &model.by_samples {
+                for spread in Headline::ALL.into_iter().filter_map(|h| *entry.metrics.get(h)) {
+                    finite([spread.mean, spread.low, spread.high], "by_samples", &model.name)?;
+                }
             }
         }
         for entry in &self.differences {

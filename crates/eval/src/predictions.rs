@@ -65,6 +65,14 @@ impl Predictions {
         &self.probs
     }
 
+    /// The same inputs under some of the draws alone. `None` unless `draws` is a part of them and not empty.
+    pub fn draws(&self, draws: std::ops::Range<usize>) -> Option<Self> {
+        let row = self.inputs * self.classes;
+        let samples = draws.len();
+        let probs = self.probs.get(draws.start.checked_mul(row)?..draws.end.checked_mul(row)?)?.to_vec();
+        (samples > 0).then_some(Self { samples, probs, ..*self })
+    }
+
     /// The rows of one input, one per draw in the order of the draws, each of C values. An input out of range has
     /// no rows.
     pub fn rows_of(&self, input: usize) -> impl Iterator<Item = &[f32]> {
@@ -108,6 +116,13 @@ mod tests {
         let rows: Vec<_> = p.rows_of(1).collect();
         assert_eq!(rows, [&[0.2f32, 0.8][..], &[0.4, 0.6]]);
         assert_eq!(p.rows_of(2).count(), 0);
+    }
+
+    #[test]
+    fn draws_are_a_part() {
+        let p = Predictions::new(3, 1, 2, vec![0.1, 0.9, 0.2, 0.8, 0.3, 0.7]).unwrap();
+        assert_eq!(p.draws(1..3), Some(Predictions::new(2, 1, 2, vec![0.2, 0.8, 0.3, 0.7]).unwrap()));
+        assert_eq!((p.draws(1..1), p.draws(2..4)), (None, None));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use crate::args::EvalCommand;
 use crate::convert::Prepared;
 use crate::failure::usage;
-use crate::judge;
+use crate::judge::{self, Closing, Judged};
 use crate::run_folder::{METRICS, RunFolder, model_name, write_whole};
 use crate::session::{self, Session};
+use crate::stored::PREDICTIONS;
+use crate::{page, provenance};
 use anyhow::{Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use std::path::PathBuf;
@@ -46,17 +48,26 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     let folder = one_folder.then(|| entries[0].folder.clone());
     let names = names(&entries);
     let models: Vec<_> = names.into_iter().zip(entries).map(|(n, e)| (n, e.checkpoint)).collect();
-    let metrics = judge::judge(session, &models, &data, config.eval, config.seed, "qbnn eval")?;
+    let Judged { metrics, stored } = judge::judge(session, &models, &data, config.eval, config.seed, "qbnn eval")?;
     let target = args.out.clone().or_else(|| folder.as_ref().map(|f| f.path().join(METRICS)));
     if let Some(target) = &target {
         write_whole(target, &judge::to_file(&metrics)?)?;
     }
+    // The run's own metrics: its predictions and its page go with them.
+    let mut report = None;
+    if let (None, Some(folder)) = (&args.out, folder.as_ref().filter(|f| f.config().is_some())) {
+        folder.write(PREDICTIONS, &stored.to_bytes()?)?;
+        provenance::append(session, folder)?;
+        report = Some(page::write(folder)?);
+    }
     let shown = folder.map(|f| f.path().display().to_string());
-    let last = match &target {
+    let report = report.map(|r| r.display().to_string());
+    let next = match &target {
         Some(target) => format!("metrics: {}", target.display()),
         None => "next: give --out FILE to keep these metrics".to_owned(),
     };
-    judge::show(session, &metrics, dataset.note.as_deref(), shown.as_deref(), &last)
+    let (note, folder) = (dataset.note.as_deref(), shown.as_deref());
+    judge::show(session, &metrics, &Closing { note, folder, report: report.as_deref(), next: &next })
 }
 
 fn of_run(path: &std::path::Path) -> Result<Vec<Entry>> {

@@ -4,13 +4,17 @@ pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod eval;
+pub mod man;
 pub mod quantize;
+pub mod report;
 pub mod run;
 pub mod sweep;
 pub mod train;
 
-use crate::args::{BenchCommand, Cli, Command, RunArgs};
+use crate::args::{Cli, Command, RunArgs};
+use crate::bench::args::BenchCommand;
 use crate::config::{Config, Layers};
 use crate::failure::usage;
 use crate::run_folder::RunFolder;
@@ -24,10 +28,13 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Train(args) => train::train(session, &args),
         Command::Quantize(args) => quantize::quantize(session, &args),
         Command::Eval(args) => eval::eval(session, &args),
+        Command::Report(args) => report::report(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Data(args) => data::data(session, args),
         Command::Bench(BenchCommand::Train(args)) => bench::train(session, &args),
         Command::Config(args) => config::config(session, &args),
+        Command::Doctor { data_dir } => doctor::doctor(session, data_dir),
+        Command::Man { out } => man::man(session, out.as_deref()),
         Command::Completions { shell } => completions::completions(session, shell),
     }
 }

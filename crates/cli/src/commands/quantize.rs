@@ -7,6 +7,7 @@ use crate::config::{Config, Layers};
 use crate::convert::Prepared;
 use crate::failure::usage;
 use crate::phase::Place;
+use crate::provenance;
 use crate::run_folder::{FLOAT, RunFolder};
 use crate::session::{self, Session};
 use anyhow::{Context, Result};
@@ -64,6 +65,9 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     session.ui.say(&session::headline(&config, &data, float.net()));
     let place = Place { session, folder: &folder, data: &data, go_on: "qbnn train --resume" };
     let quantized = place.quantized(float, settings)?;
+    if folder.config().is_some() {
+        provenance::append(session, &folder)?;
+    }
     report(session, &folder, quantized.seed, &[name], quantized.epoch)
 }
 

@@ -3,10 +3,12 @@
 use super::Start;
 use crate::args::RunArgs;
 use crate::convert::Prepared;
-use crate::judge;
+use crate::judge::{self, Closing, Judged};
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, METRICS, model_name};
 use crate::session::{self, Session};
+use crate::stored::PREDICTIONS;
+use crate::{page, provenance, summary};
 use anyhow::Result;
 
 /// Runs it.
@@ -18,6 +20,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let (spec, net) = session::network(config, &data)?;
     start.begin()?;
     session.ui.say(&session::headline(config, &data, &net));
+    session.ui.say(&summary::table(&net));
     let place = Place { session, folder, data: &data, go_on: "qbnn run --resume" };
     let float = place.float(config, &spec)?;
     // Read again where it must be kept: fine-tuning starts from what is stored.
@@ -29,8 +32,12 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
     let shown = folder.path().display().to_string();
     let go_on = format!("{} {shown}", place.go_on);
-    let metrics = judge::judge(session, &models, &data, config.eval, config.seed, &go_on)?;
+    let Judged { metrics, stored } = judge::judge(session, &models, &data, config.eval, config.seed, &go_on)?;
     folder.write(METRICS, &judge::to_file(&metrics)?)?;
-    let next = format!("next: qbnn quantize {shown} --bits 3, then qbnn eval {shown}");
-    judge::show(session, &metrics, dataset.note.as_deref(), Some(&shown), &next)
+    folder.write(PREDICTIONS, &stored.to_bytes()?)?;
+    provenance::append(session, folder)?;
+    let report = page::write(folder)?.display().to_string();
+    let next = format!("next: open the report, then qbnn quantize {shown} --bits 3 and qbnn eval {shown}");
+    let (note, folder) = (dataset.note.as_deref(), Some(shown.as_str()));
+    judge::show(session, &metrics, &Closing { note, folder, report: Some(&report), next: &next })
 }

@@ -7,6 +7,7 @@ use crate::convert::Prepared;
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, RunFolder};
 use crate::session::{self, Session};
+use crate::{provenance, summary};
 use anyhow::Result;
 use serde_json::json;
 
@@ -19,6 +20,7 @@ pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
     let (spec, net) = session::network(config, &data)?;
     start.begin()?;
     session.ui.say(&session::headline(config, &data, &net));
+    session.ui.say(&summary::table(&net));
     let place = Place { session, folder, data: &data, go_on: "qbnn train --resume" };
     let mut models = vec![FLOAT.to_owned()];
     let float = place.float(config, &spec)?;
@@ -28,6 +30,7 @@ pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
             models.push(model);
         }
     }
+    provenance::append(session, folder)?;
     report(session, folder, config.seed, &models, float.epoch)
 }
 

@@ -11,6 +11,7 @@ pub mod interval;
 pub mod ledger;
 pub mod plan;
 pub mod progress;
+pub mod rows;
 pub mod schedule;
 pub mod spec;
 pub mod tables;

@@ -1,6 +1,8 @@
 //! The binary as a user starts it, and experiments small enough for a test.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod npz;
+
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

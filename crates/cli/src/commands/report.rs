@@ -1,0 +1,203 @@
+//! `qbnn report`: one page from what is stored. Nothing is trained, predicted or measured again; only anyone's
+//! predictions are measured here, because nobody has yet.
+
+use crate::failure::usage;
+use crate::foreign;
+use crate::page::{self, CARD, REPORT};
+use crate::run_folder::{RunFolder, write_whole};
+use crate::session::Session;
+use crate::stored::PREDICTIONS;
+use crate::sweep::plan::Plan;
+use crate::sweep::spec::Spec;
+use crate::sweep::{ledger, rows};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use qbnn_eval::report::{Page, SweepReport, SweepRow, sweep_page};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportCommand {
+    /// A run folder; several, or a folder of run folders, for a page that compares them; or the specs of sweeps.
+    #[arg(value_name = "RUN|SPEC.toml", required_unless_present = "predictions")]
+    pub runs: Vec<PathBuf>,
+    /// Ledger of a sweep, or the folder of it [default: runs/sweep-NAME, else ledgers/NAME.jsonl beside the spec].
+    #[arg(long, value_name = "PATH", conflicts_with = "predictions")]
+    pub ledger: Option<PathBuf>,
+    /// Predictions of any program instead of a run; may be repeated.
+    #[arg(long, value_name = "FILE.npz|.safetensors", conflicts_with = "runs")]
+    pub predictions: Vec<PathBuf>,
+    /// The page [default: report.html in the run folder, or here].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write every figure as an SVG file too.
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
+    /// Write every figure as a PNG file too, in three times its size.
+    #[arg(long, value_name = "DIR")]
+    pub png: Option<PathBuf>,
+    /// Models that the figures show, by name [default: all, or of many the first and three by size]; may be repeated.
+    #[arg(long, value_name = "MODEL")]
+    pub show: Vec<String>,
+    /// Heading of the page.
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Resamples for the 95 % intervals of --predictions; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "predictions")]
+    pub bootstrap: usize,
+}
+
+/// Writes it.
+pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
+    if !args.predictions.is_empty() {
+        let page = foreign::page(&args.predictions, args.title.as_deref(), args.bootstrap)?;
+        let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
+        return finish(session, args, &page, &out, None);
+    }
+    if args.runs.iter().all(|p| p.extension().is_some_and(|e| e == "toml")) {
+        let page = of_sweeps(args)?;
+        let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
+        return finish(session, args, &page, &out, None);
+    }
+    let runs = runs(&args.runs)?;
+    if let ([folder], [given]) = (&runs[..], &args.runs[..])
+        && folder.path() == given
+    {
+        let (page, card) = page::of_run(folder, args.title.as_deref(), &args.show)?;
+        let out = args.out.clone().unwrap_or_else(|| folder.path().join(REPORT));
+        let card_path = out.with_file_name(CARD);
+        write_whole(&card_path, card.as_bytes())?;
+        if !folder.path().join(PREDICTIONS).is_file() {
+            session.ui.warn(&format!(
+                "{} holds no {PREDICTIONS}: the page has numbers and no curves; `qbnn eval {0}` stores them",
+                folder.path().display()
+            ));
+        }
+        return finish(session, args, &page, &out, Some(&card_path));
+    }
+    let page = compare(session, &runs, args)?;
+    let out = args.out.clone().unwrap_or_else(|| match &args.runs[..] {
+        [one] => one.join(REPORT),
+        _ => PathBuf::from(REPORT),
+    });
+    finish(session, args, &page, &out, None)
+}
+
+/// The run folders that were named, or that lie in the folders that were.
+fn runs(named: &[PathBuf]) -> Result<Vec<RunFolder>> {
+    let mut runs = Vec::new();
+    for path in named {
+        if let Ok(folder) = RunFolder::open(path) {
+            runs.push(folder);
+            continue;
+        }
+        if !path.is_dir() {
+            return Err(usage(format!(
+                "{} is no folder; name a run folder, or predictions with --predictions",
+                path.display()
+            )));
+        }
+        let entries = std::fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))?;
+        let mut inside: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+        inside.sort();
+        let found = runs.len();
+        runs.extend(inside.iter().filter_map(|p| RunFolder::open(p).ok()));
+        if runs.len() == found {
+            bail!("{} is no run folder and holds none; `qbnn run` makes one", path.display());
+        }
+    }
+    Ok(runs)
+}
+
+/// The page of several runs. A run without metrics is left out, and the page says so.
+fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Result<Page> {
+    let mut report = SweepReport { title: args.title.clone().unwrap_or_default(), ..SweepReport::default() };
+    for run in runs {
+        match page::metrics(run) {
+            Ok(metrics) => {
+                let network = page::network(run).unwrap_or_default();
+                let experiment = format!("{} {network}", metrics.dataset);
+                report.rows.extend(SweepRow::of(experiment.trim(), &metrics));
+                report.provenance.push(("run folder".to_owned(), run.path().display().to_string()));
+            }
+            Err(e) => {
+                session.ui.warn(&format!("left out: {e:#}"));
+                report.left_out.push(format!("{e:#}."));
+            }
+        }
+    }
+    if report.rows.is_empty() {
+        bail!("none of these run folders has whole metrics; `qbnn eval` on each makes them");
+    }
+    if report.title.is_empty() {
+        report.title = format!("{} runs compared", report.provenance.len());
+    }
+    Ok(sweep_page(&report))
+}
+
+/// The page of sweeps, from their specs and ledgers.
+fn of_sweeps(args: &ReportCommand) -> Result<Page> {
+    let mut report = SweepReport::default();
+    let mut names = Vec::new();
+    for path in &args.runs {
+        let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;
+        let folder = PathBuf::from(format!("runs/sweep-{}", plan.name));
+        let kept = path.with_file_name("ledgers").join(format!("{}.jsonl", plan.name));
+        let asked = args.ledger.clone().unwrap_or_else(|| if folder.is_dir() { folder.clone() } else { kept.clone() });
+        let results = ledger::read(&asked, &plan)?;
+        if results.lines().next().is_none() {
+            bail!(
+                "found no results of {} in {} or {}; `qbnn sweep {0}` makes them, --ledger names another place",
+                path.display(),
+                folder.display(),
+                kept.display()
+            );
+        }
+        let (rows, left_out) = rows::rows(&plan, &results);
+        report.rows.extend(rows);
+        report.left_out.extend(left_out);
+        report.provenance.push(("spec".to_owned(), path.display().to_string()));
+        report.provenance.push(("ledger".to_owned(), asked.display().to_string()));
+        names.push(plan.name);
+    }
+    report.title = args.title.clone().unwrap_or_else(|| format!("Sweep: {}", names.join(", ")));
+    Ok(sweep_page(&report))
+}
+
+/// Writes the page and its figures, and says where.
+fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card: Option<&Path>) -> Result<()> {
+    let out = if out.is_dir() { out.join(REPORT) } else { out.to_owned() };
+    write_whole(&out, page.html.as_bytes())?;
+    let mut figures = Vec::new();
+    if let Some(folder) = &args.svg {
+        let written = page::figures(page, folder, "svg", |svg| Ok(svg.as_bytes().to_vec()))?;
+        figures.push((written, folder.display().to_string()));
+    }
+    if let Some(folder) = &args.png {
+        let painter = crate::png::Painter::new()?;
+        let written = page::figures(page, folder, "png", |svg| painter.paint(svg))?;
+        figures.push((written, folder.display().to_string()));
+    }
+    let ui = session.ui;
+    if ui.json {
+        let figures: Vec<_> = figures.iter().map(|(n, folder)| json!({ "folder": folder, "files": n })).collect();
+        return ui.json_line(&json!({
+            "report": out.display().to_string(),
+            "card": card.map(|c| c.display().to_string()),
+            "bytes": page.html.len(),
+            "figures": figures,
+            "left_out": page.left_out,
+        }));
+    }
+    for why in &page.left_out {
+        ui.say(why);
+    }
+    for (written, folder) in figures {
+        ui.result(&format!("{written} figures: {folder}"))?;
+    }
+    if let Some(card) = card {
+        ui.result(&format!("card: {}", card.display()))?;
+    }
+    ui.result(&format!("report: {} ({} kB)", out.display(), page.html.len().div_ceil(1000)))
+}

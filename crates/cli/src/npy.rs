@@ -1,0 +1,277 @@
+//! Arrays of numpy: `.npy` (format versions 1 to 3, numpy.lib.format) inside `.npz`, which is a zip archive of them.
+//!
+//! As much of both as `np.savez` and `np.savez_compressed` write. A file is read as if it were hostile: every size is
+//! checked against what is there before anything is taken for granted.
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::read::DeflateDecoder;
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// More than any archive of predictions unpacks to; guards against a small file that claims to be a huge one.
+const MOST: u64 = 8 << 30;
+
+/// An array, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// What it holds.
+    pub values: Values,
+}
+
+/// Values of an array by kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Any floating-point type, in double precision.
+    Float(Vec<f64>),
+    /// Any integer or boolean type.
+    Integer(Vec<i64>),
+    /// Text, without padding.
+    Text(Vec<String>),
+}
+
+impl Values {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Values::Float(v) => v.len(),
+            Values::Integer(v) => v.len(),
+            Values::Text(v) => v.len(),
+        }
+    }
+}
+
+/// The arrays of an `.npz` by name.
+///
+/// # Errors
+/// What is wrong with the archive or one of its arrays.
+pub fn read_npz(bytes: &[u8]) -> Result<BTreeMap<String, Array>> {
+    let start = bytes.len().saturating_sub(22 + 65_535);
+    let end = bytes[start..].windows(4).rposition(|w| w == b"PK\x05\x06").map(|i| start + i);
+    let end = end.context("it is no whole .npz (zip) archive; write it again with np.savez")?;
+    let count = u16_at(bytes, end + 10)?;
+    let mut at = u32_at(bytes, end + 16)? as usize;
+    let mut arrays = BTreeMap::new();
+    for _ in 0..count {
+        ensure!(slice(bytes, at, 4)? == b"PK\x01\x02", "its zip directory is damaged; write it again with np.savez");
+        let (method, sum) = (u16_at(bytes, at + 10)?, u32_at(bytes, at + 16)?);
+        let (mut stored, mut size) = (u64::from(u32_at(bytes, at + 20)?), u64::from(u32_at(bytes, at + 24)?));
+        let name_length = usize::from(u16_at(bytes, at + 28)?);
+        let extra_length = usize::from(u16_at(bytes, at + 30)?);
+        let comment_length = usize::from(u16_at(bytes, at + 32)?);
+        let mut local = u64::from(u32_at(bytes, at + 42)?);
+        let name = String::from_utf8_lossy(slice(bytes, at + 46, name_length)?).into_owned();
+        // numpy writes sizes in 64 bits where they need it: extra field 1 has those that are full above, in order.
+        let extra = slice(bytes, at + 46 + name_length, extra_length)?;
+        let mut wide = zip64(extra);
+        for value in [&mut size, &mut stored, &mut local] {
+            if *value == u64::from(u32::MAX) {
+                *value = wide.next().context("its zip directory is damaged")?;
+            }
+        }
+        let local = usize::try_from(local)?;
+        ensure!(slice(bytes, local, 4)? == b"PK\x03\x04", "its zip entry {name} is damaged");
+        let head = 30 + usize::from(u16_at(bytes, local + 26)?) + usize::from(u16_at(bytes, local + 28)?);
+        let data = slice(bytes, local + head, usize::try_from(stored)?)?;
+        ensure!(size <= MOST, "{name} claims {size} bytes");
+        let content = match method {
+            0 => data.to_vec(),
+            8 => {
+                let mut content = Vec::new();
+                DeflateDecoder::new(data).take(size + 1).read_to_end(&mut content).with_context(|| name.clone())?;
+                content
+            }
+            other => bail!("{name} is packed by method {other}; write it with np.savez or np.savez_compressed"),
+        };
+        let mut crc = flate2::Crc::new();
+        crc.update(&content);
+        ensure!(content.len() as u64 == size && crc.sum() == sum, "{name} is damaged (its checksum differs)");
+        if let Some(array) = name.strip_suffix(".npy") {
+            arrays.insert(array.to_owned(), read_npy(&content).with_context(|| format!("array {array}"))?);
+        }
+        at += 46 + name_length + extra_length + comment_length;
+    }
+    Ok(arrays)
+}
+
+/// The 64-bit numbers of a zip64 extra field.
+fn zip64(mut extra: &[u8]) -> impl Iterator<Item = u64> + use<> {
+    let mut found = Vec::new();
+    while let Some((head, rest)) = extra.split_at_checked(4) {
+        let (kind, length) = (u16::from_le_bytes([head[0], head[1]]), u16::from_le_bytes([head[2], head[3]]));
+        let Some((field, after)) = rest.split_at_checked(length.into()) else { break };
+        if kind == 1 {
+            found.extend(field.as_chunks().0.iter().map(|c| u64::from_le_bytes(*c)));
+        }
+        extra = after;
+    }
+    found.into_iter()
+}
+
+/// One `.npy`.
+fn read_npy(bytes: &[u8]) -> Result<Array> {
+    ensure!(bytes.starts_with(b"\x93NUMPY"), "it is no .npy array");
+    let major = *bytes.get(6).context("it ends too early")?;
+    let (at, length) = if major == 1 { (10, usize::from(u16_at(bytes, 8)?)) } else { (12, u32_at(bytes, 8)? as usize) };
+    let header = String::from_utf8_lossy(slice(bytes, at, length)?).into_owned();
+    let field = |name: &str| -> Result<&str> {
+        let key = format!("'{name}':");
+        let place = header.find(&key).with_context(|| format!("its header has no {name}"))?;
+        Ok(header[place + key.len()..].trim_start())
+    };
+    let kind = field("descr")?;
+    let kind = kind.strip_prefix('\'').and_then(|k| k.split('\'').next());
+    let kind = kind.context("it is a record array; store plain arrays")?;
+    let fortran = field("fortran_order")?.starts_with("True");
+    let sizes = field("shape")?.trim_start_matches('(');
+    let sizes = sizes.split(')').next().unwrap_or_default();
+    let sizes = sizes.split(',').map(str::trim).filter(|s| !s.is_empty());
+    let shape: Vec<usize> = sizes.map(str::parse).collect::<Result<_, _>>().context("its shape cannot be read")?;
+    let n = shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s)).context("its shape is impossible")?;
+    let data = &bytes[at + length..];
+    let mut values = decode(kind, data, n)?;
+    if fortran && shape.len() > 1 {
+        values = match values {
+            Values::Float(v) => Values::Float(row_major(&v, &shape)),
+            Values::Integer(v) => Values::Integer(row_major(&v, &shape)),
+            Values::Text(v) => Values::Text(row_major(&v, &shape)),
+        };
+    }
+    Ok(Array { shape, values })
+}
+
+fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
+    let big = kind.starts_with('>');
+    let plain = kind.trim_start_matches(['<', '>', '|', '=']);
+    let (letter, width) = plain.split_at_checked(1).with_context(|| format!("its type {kind} is unknown"))?;
+    let width: usize =
+        width.parse().with_context(|| format!("its type {kind} cannot be read; store numbers or text"))?;
+    let size = if letter == "U" { width * 4 } else { width };
+    let wanted = n.checked_mul(size).context("its shape is impossible")?;
+    ensure!(data.len() == wanted, "it holds {} bytes, wanted {wanted}", data.len());
+    // Numbers are at most 8 bytes; each is brought into the machine's order here.
+    let ordered = |b: &[u8]| {
+        let mut out = [0u8; 8];
+        let take = b.len().min(8);
+        out[..take].copy_from_slice(&b[..take]);
+        if big {
+            out[..take].reverse();
+        }
+        out
+    };
+    let cells = || data.chunks_exact(size.max(1));
+    let four = |o: [u8; 8]| [o[0], o[1], o[2], o[3]];
+    Ok(match (letter, width) {
+        ("f", 8) => Values::Float(cells().map(|b| f64::from_le_bytes(ordered(b))).collect()),
+        ("f", 4) => Values::Float(cells().map(|b| f32::from_le_bytes(four(ordered(b))).into()).collect()),
+        ("f", 2) => Values::Float(cells().map(ordered).map(|o| half(u16::from_le_bytes([o[0], o[1]]))).collect()),
+        ("i", 1 | 2 | 4 | 8) => {
+            // Shifted up and down again: the sign spreads.
+            let shift = 64 - 8 * width as u32;
+            Values::Integer(cells().map(|b| (i64::from_le_bytes(ordered(b)) << shift) >> shift).collect())
+        }
+        ("u" | "b", 1 | 2 | 4) => Values::Integer(cells().map(|b| i64::from_le_bytes(ordered(b))).collect()),
+        ("u", 8) => {
+            let read = |b| i64::try_from(u64::from_le_bytes(ordered(b))).context("it holds a number beyond 2^63");
+            Values::Integer(cells().map(read).collect::<Result<_>>()?)
+        }
+        ("S", 1..) => {
+            let text = |b: &[u8]| String::from_utf8_lossy(b).trim_end_matches('\0').to_owned();
+            Values::Text(cells().map(text).collect())
+        }
+        ("U", 1..) => {
+            let letter = |b: &[u8]| char::from_u32(u32::from_le_bytes(four(ordered(b)))).unwrap_or('\u{fffd}');
+            let text = |b: &[u8]| b.chunks_exact(4).map(letter).filter(|&c| c != '\0').collect();
+            Values::Text(cells().map(text).collect())
+        }
+        _ => bail!("its type {kind} cannot be read; store numbers or text (not objects)"),
+    })
+}
+
+/// A number of IEEE 754 half precision.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    sign * match exponent {
+        0 => fraction * 2f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        e => (1024.0 + fraction) * 2f64.powi(e - 25),
+    }
+}
+
+/// Column-major values in row-major order.
+fn row_major<T: Clone>(values: &[T], shape: &[usize]) -> Vec<T> {
+    let mut out = Vec::with_capacity(values.len());
+    let mut index = vec![0usize; shape.len()];
+    for _ in 0..values.len() {
+        let place = index.iter().zip(shape).rev().fold(0, |place, (&i, &size)| place * size + i);
+        out.extend(values.get(place).cloned());
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < shape[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    out
+}
+
+fn slice(bytes: &[u8], at: usize, size: usize) -> Result<&[u8]> {
+    let end = at.checked_add(size).context("it names an impossible place")?;
+    bytes.get(at..end).context("it ends too early; write it again with np.savez")
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
+    let b = slice(bytes, at, 2)?;
+    Ok(u16::from_le_bytes([b[0], b[1]]))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
+    let b = slice(bytes, at, 4)?;
+    Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    #[test]
+    fn every_kind_is_read() {
+        let read = |descr, shape, data: &[u8]| read_npy(&npy(descr, "False", shape, data)).unwrap().values;
+        assert_eq!(read("<f4", "(2,)", &[0, 0, 128, 63, 0, 0, 0, 63]), Values::Float(vec![1.0, 0.5]));
+        assert_eq!(read(">f4", "(1,)", &[63, 128, 0, 0]), Values::Float(vec![1.0]));
+        assert_eq!(read("<f2", "(3,)", &[0, 60, 0, 184, 1, 0]), Values::Float(vec![1.0, -0.5, 2f64.powi(-24)]));
+        assert_eq!(read("<i2", "(2,)", &[255, 255, 1, 0]), Values::Integer(vec![-1, 1]));
+        assert_eq!(read("|u1", "(1, 1)", &[200]), Values::Integer(vec![200]));
+        assert_eq!(read("<U2", "(1,)", &[b'o', 0, 0, 0, 0, 0, 0, 0]), Values::Text(vec!["o".into()]));
+        assert_eq!(read("|S3", "(1,)", b"ab\0"), Values::Text(vec!["ab".into()]));
+    }
+
+    #[test]
+    fn columns_become_rows() {
+        let array = read_npy(&npy("|u1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 6])).unwrap();
+        assert_eq!(array.values, Values::Integer(vec![1, 2, 3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let good = npy("<f8", "False", "(2,)", &[0; 16]);
+        assert!(read_npy(&good).is_ok());
+        for bad in [&good[..good.len() - 1], &good[..20], &good[..3], &npy("|O", "False", "(1,)", &[0; 8])[..]] {
+            assert!(read_npy(bad).is_err());
+        }
+        assert!(read_npz(b"").is_err() && read_npz(b"PK\x05\x06").is_err());
+    }
+}

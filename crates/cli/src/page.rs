@@ -1,0 +1,193 @@
+//! From what lies in a run folder to its page and card. Nothing is computed here: a page is a view of what is stored.
+
+use crate::config::Layers;
+use crate::failure::usage;
+use crate::provenance;
+use crate::run_folder::{CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, RunFolder};
+use crate::stored::{PREDICTIONS, Stored};
+use anyhow::{Context, Result, bail};
+use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::guide::Drawn;
+use qbnn_eval::Metrics;
+use qbnn_eval::report::{CardText, Epoch, Page, RunReport, Tensor, card, run_page};
+use std::path::{Path, PathBuf};
+
+/// The page.
+pub const REPORT: &str = "report.html";
+/// The model card.
+pub const CARD: &str = "card.md";
+
+/// Writes page and card into a run folder and says where the page is.
+pub fn write(folder: &RunFolder) -> Result<PathBuf> {
+    let (page, card) = of_run(folder, None, &[])?;
+    folder.write(REPORT, page.html.as_bytes())?;
+    folder.write(CARD, card.as_bytes())?;
+    Ok(folder.path().join(REPORT))
+}
+
+/// The metrics of a folder.
+///
+/// # Errors
+/// They are missing or damaged: one line that says how to have them made.
+pub fn metrics(folder: &RunFolder) -> Result<Metrics> {
+    let path = folder.path().join(METRICS);
+    let shown = folder.path().display();
+    if !path.is_file() {
+        bail!("{shown} holds no {METRICS} yet; `qbnn run --resume {shown}` or `qbnn eval {shown}` makes it");
+    }
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let metrics: Metrics = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is damaged; `qbnn eval {shown}` makes it again", path.display()))?;
+    metrics.check().with_context(|| path.display().to_string())?;
+    Ok(metrics)
+}
+
+/// What the settings of a folder call its network, if they can be read.
+pub fn network(folder: &RunFolder) -> Option<String> {
+    let mut layers = Layers::default();
+    layers.file(&folder.config()?).ok()?;
+    Some(layers.finish().ok()?.network.title().to_owned())
+}
+
+/// The page and the card of a run folder.
+pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Result<(Page, String)> {
+    let metrics = metrics(folder)?;
+    let network = network(folder).unwrap_or_else(|| "network".into());
+    let names: Vec<&str> = metrics.models.iter().map(|m| m.name.as_str()).collect();
+    if let Some(unknown) = show.iter().find(|s| !names.contains(&s.as_str())) {
+        return Err(usage(format!("--show {unknown}: the metrics hold {}; name one of them", names.join(", "))));
+    }
+    let models = match &names[..] {
+        [first, rest @ ..] if rest.len() > 2 => format!("{first} and {} others", rest.len()),
+        _ => names.join(" and "),
+    };
+    let title = title.map_or_else(|| format!("{network} on {}: {models}", metrics.dataset), str::to_owned);
+    let mut report = RunReport::new(title, metrics);
+    let path = folder.path().join(PREDICTIONS);
+    if path.is_file() {
+        match Stored::read(&path) {
+            Ok(stored) if stored.belongs_to(&report.metrics) => {
+                report.note = stored.note().map(str::to_owned);
+                report.predictions = stored.predictions;
+                report.labels = stored.labels;
+                report.gallery = stored.gallery;
+            }
+            Ok(_) => report.left_out.push(format!(
+                "{PREDICTIONS} belongs to another evaluation than {METRICS}; `qbnn eval {}` makes both anew.",
+                folder.path().display()
+            )),
+            Err(e) => report.left_out.push(format!("{e:#}.")),
+        }
+    }
+    report.show = show.to_vec();
+    report.epochs = epochs(folder);
+    for entry in report.metrics.models.iter().filter(|m| m.name != FLOAT) {
+        match tensors(folder, &entry.name) {
+            Ok(tensors) => report.tensors.extend(tensors),
+            Err(e) => report.left_out.push(format!("The posterior of {} is left out: {e:#}.", entry.name)),
+        }
+    }
+    report.provenance = provenance::in_words(&provenance::read(folder));
+    report.config = folder.config().and_then(|p| std::fs::read_to_string(p).ok());
+    let text = card_text(folder, &report, &network);
+    let card = card(&report, &text);
+    Ok((run_page(&report), card))
+}
+
+fn epochs(folder: &RunFolder) -> Vec<Epoch> {
+    let text = std::fs::read_to_string(folder.path().join(EPOCHS)).unwrap_or_default();
+    // A line that was cut off by a kill is no line.
+    let lines = text.lines().filter_map(|l| serde_json::from_str::<EpochLine>(l).ok());
+    let epoch = |l: EpochLine| Epoch {
+        model: l.model,
+        epoch: l.epoch,
+        nll: l.nll,
+        kl: l.kl,
+        validation_accuracy: l.validation_accuracy,
+        validation_nll: l.validation_nll,
+    };
+    lines.map(epoch).collect()
+}
+
+/// The posterior of every weight tensor, float and as the quantized model stores it.
+fn tensors(folder: &RunFolder, model: &str) -> Result<Vec<Tensor>> {
+    let (Some(float), Some(quantized)) = (folder.load(FLOAT)?, folder.load(model)?) else {
+        bail!("its checkpoint or that of {FLOAT} is not there")
+    };
+    if float.network != quantized.network || quantized.quantize.is_none() {
+        bail!("the checkpoints are not float and quantized of one network")
+    }
+    let stored = |c: &Checkpoint| {
+        let mut drawn = Drawn::default();
+        c.guide().store(c.net(), &mut drawn);
+        (drawn.mu, drawn.sigma)
+    };
+    let (before, after) = (stored(&float), stored(&quantized));
+    let tensor = |t: &qbnn_bnn::nn::network::Tensor| {
+        let part = |v: &[f32]| v[t.range.clone()].to_vec();
+        let (mu, sigma) = (part(&after.0), part(&after.1));
+        Tensor {
+            name: t.name.trim_end_matches(".weight").to_owned(),
+            model: model.to_owned(),
+            mu_levels: levels(typical(&mu, t.channels)),
+            sigma_levels: levels(&sigma),
+            mu: [part(&before.0), mu],
+            sigma: [part(&before.1), sigma],
+        }
+    };
+    Ok(quantized.net().tensors.iter().filter(|t| !t.bias).map(tensor).collect())
+}
+
+/// The channel whose largest magnitude is the median of all.
+fn typical(values: &[f32], channels: usize) -> &[f32] {
+    let mut rows: Vec<&[f32]> = values.chunks_exact((values.len() / channels.max(1)).max(1)).collect();
+    let largest = |row: &[f32]| row.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    rows.sort_by(|a, b| largest(a).total_cmp(&largest(b)));
+    rows.get(rows.len() / 2).copied().unwrap_or(&[])
+}
+
+/// The levels in use, ascending; none where values lie on no grid (an 8-bit code has 256 at most).
+fn levels(values: &[f32]) -> Vec<f32> {
+    let mut levels = values.to_vec();
+    levels.sort_unstable_by(f32::total_cmp);
+    levels.dedup();
+    if levels.len() <= 256 && levels.len() < values.len() { levels } else { Vec::new() }
+}
+
+fn card_text(folder: &RunFolder, report: &RunReport, network: &str) -> CardText {
+    let shown = folder.path().display();
+    let dataset = &report.metrics.dataset;
+    let quantized = report.metrics.models.iter().map(|m| m.name.as_str()).rfind(|n| *n != FLOAT);
+    let purpose = format!(
+        "A Bayesian {network} that classifies images like those of {dataset} and says how uncertain it is, aleatoric \
+         (the image is ambiguous) apart from epistemic (it has seen no such thing)."
+    );
+    let groups = match dataset.as_str() {
+        "strokes" => {
+            ": digits (clean), morphs between two digits (ambiguous), drawings that are none (ood), drawn from the seed"
+        }
+        "dirty-mnist" => ": MNIST (clean) and Ambiguous-MNIST (ambiguous); Fashion-MNIST (ood) was never trained on",
+        "dirty-fashion" | "fashion-mnist" => ": Fashion-MNIST (clean); MNIST (ood) was never trained on",
+        "mnist" => ": MNIST (clean); Fashion-MNIST (ood) was never trained on",
+        _ => "",
+    };
+    let data = vec![format!("trained and judged on {dataset}{groups}")];
+    let mut commands = vec![format!("qbnn run --config {shown}/{CONFIG} --out again")];
+    commands.push(format!("qbnn eval {}", folder.checkpoint(quantized.unwrap_or(FLOAT)).display()));
+    CardText { purpose, data, commands }
+}
+
+/// Files of figures, one for each panel, in a folder.
+pub fn figures(page: &Page, folder: &Path, suffix: &str, make: impl Fn(&str) -> Result<Vec<u8>>) -> Result<usize> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut written = 0;
+    for figure in &page.figures {
+        for (i, panel) in figure.panels.iter().enumerate() {
+            let name = if figure.panels.len() == 1 { figure.id.to_owned() } else { format!("{}-{}", figure.id, i + 1) };
+            let path = folder.join(format!("{name}.{suffix}"));
+            crate::run_folder::write_whole(&path, &make(&panel.standalone())?)?;
+            written += 1;
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,212 @@
+//! `predictions.safetensors`: what an evaluation keeps so that its page can be drawn without the data or the models.
+//!
+//! Of each model and group, in single precision: `<model>/<group>/mean_probs` `[N][C]`, and `total`, `aleatoric`,
+//! `epistemic` `[N]` in nats (the last absent with one draw). `labels` `[N]` of the clean group. `gallery/pixels`
+//! `[K][row][column][channel]` with `gallery/shelf`, `gallery/group` and `gallery/input` `[K]`. What is not an array is
+//! one JSON text under `qbnn_predictions` in the header; it says to which evaluation the file belongs.
+
+use crate::failure::usage;
+use anyhow::{Context, Result, anyhow};
+use qbnn_eval::report::{Chosen, GalleryImage, GroupPredictions, ModelPredictions, Shelf};
+use qbnn_eval::{Group, Metrics};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Its name in a run folder.
+pub const PREDICTIONS: &str = "predictions.safetensors";
+const KEY: &str = "qbnn_predictions";
+const VERSION: u32 = 1;
+
+/// To which evaluation predictions belong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    dataset: String,
+    seed: u64,
+    classes: usize,
+    /// Name and draws of each model.
+    models: Vec<(String, u64)>,
+    note: Option<String>,
+}
+
+/// The contents of the file.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    header: Header,
+    /// Of each model.
+    pub predictions: Vec<ModelPredictions>,
+    /// Of the clean group.
+    pub labels: Vec<usize>,
+    /// Images chosen for the page.
+    pub gallery: Vec<GalleryImage>,
+}
+
+/// A tensor about to be written: name, type, shape, bytes.
+type Raw = (String, Dtype, Vec<usize>, Vec<u8>);
+
+impl Stored {
+    /// Predictions of one evaluation.
+    pub fn new(metrics: &Metrics, classes: usize, note: Option<String>) -> Self {
+        let models = metrics.models.iter().map(|m| (m.name.clone(), m.samples)).collect();
+        let header =
+            Header { version: VERSION, dataset: metrics.dataset.clone(), seed: metrics.seed, classes, models, note };
+        Stored { header, predictions: Vec::new(), labels: Vec::new(), gallery: Vec::new() }
+    }
+
+    /// A note on the data.
+    pub fn note(&self) -> Option<&str> {
+        self.header.note.as_deref()
+    }
+
+    /// Whether they were made by the evaluation of these metrics.
+    pub fn belongs_to(&self, metrics: &Metrics) -> bool {
+        let wanted = Stored::new(metrics, self.header.classes, self.header.note.clone());
+        wanted.header == self.header
+    }
+
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors: Vec<Raw> = Vec::new();
+        let floats = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        for model in &self.predictions {
+            for group in Group::ALL {
+                let Some(p) = model.group(group) else { continue };
+                let n = p.total.len();
+                let mut put = |what: &str, shape: Vec<usize>, values: &[f32]| {
+                    let name = format!("{}/{}/{what}", model.name, group.name());
+                    tensors.push((name, Dtype::F32, shape, floats(values)));
+                };
+                put("mean_probs", vec![n, p.classes], &p.mean_probs);
+                put("total", vec![n], &p.total);
+                put("aleatoric", vec![n], &p.aleatoric);
+                if let Some(e) = &p.epistemic {
+                    put("epistemic", vec![n], e);
+                }
+            }
+        }
+        let wide = |values: &[usize]| values.iter().flat_map(|&v| (v as u32).to_le_bytes()).collect::<Vec<u8>>();
+        tensors.push(("labels".into(), Dtype::U32, vec![self.labels.len()], wide(&self.labels)));
+        if let Some(GalleryImage { height, width, channels, .. }) = self.gallery.first() {
+            let k = self.gallery.len();
+            let number = |of: fn(&Chosen) -> usize| self.gallery.iter().map(|g| of(&g.chosen)).collect::<Vec<_>>();
+            let pixels = self.gallery.iter().flat_map(|g| g.pixels.clone()).collect();
+            tensors.push(("gallery/pixels".into(), Dtype::U8, vec![k, *height, *width, *channels], pixels));
+            for (name, values) in [
+                ("gallery/shelf", number(|c| c.shelf as usize)),
+                ("gallery/group", number(|c| c.group as usize)),
+                ("gallery/input", number(|c| c.input)),
+            ] {
+                tensors.push((name.into(), Dtype::U32, vec![k], wide(&values)));
+            }
+        }
+        let views = tensors.iter().map(|(name, kind, shape, bytes)| {
+            Ok::<_, anyhow::Error>((name.as_str(), TensorView::new(*kind, shape.clone(), bytes)?))
+        });
+        let views = views.collect::<Result<Vec<_>>>().context("the predictions cannot be encoded")?;
+        let info = HashMap::from([(KEY.to_owned(), serde_json::to_string(&self.header)?)]);
+        safetensors::serialize(views, Some(info)).context("the predictions cannot be encoded")
+    }
+
+    /// Reads a file that an evaluation wrote.
+    ///
+    /// # Errors
+    /// One line that names the file and what is wrong with it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&bytes).map_err(|e| {
+            anyhow!("{} holds no whole predictions ({e:#}); `qbnn eval` on the run writes them again", path.display())
+        })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
+        let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).context("its header is missing")?;
+        let header: Header = serde_json::from_str(json)?;
+        if header.version != VERSION {
+            return Err(usage(format!("version {}, this program reads {VERSION}", header.version)));
+        }
+        let file = SafeTensors::deserialize(bytes)?;
+        let get = |name: &str, kind: Dtype| -> Result<Option<(Vec<usize>, Vec<u8>)>> {
+            let Ok(view) = file.tensor(name) else { return Ok(None) };
+            if view.dtype() != kind {
+                return Err(anyhow!("{name} is {:?}, wanted {kind:?}", view.dtype()));
+            }
+            Ok(Some((view.shape().to_vec(), view.data().to_vec())))
+        };
+        let floats = |name: &str| -> Result<Option<Vec<f32>>> {
+            let read = |b: Vec<u8>| b.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect();
+            Ok(get(name, Dtype::F32)?.map(|(_, bytes)| read(bytes)))
+        };
+        let numbers = |name: &str| -> Result<Vec<usize>> {
+            let (_, bytes) = get(name, Dtype::U32)?.with_context(|| format!("{name} is missing"))?;
+            Ok(bytes.as_chunks().0.iter().map(|c| u32::from_le_bytes(*c) as usize).collect())
+        };
+        let mut predictions = Vec::new();
+        for (name, _) in &header.models {
+            let mut groups = [None, None, None];
+            for group in Group::ALL {
+                let at = |what: &str| format!("{name}/{}/{what}", group.name());
+                let Some(mean_probs) = floats(&at("mean_probs"))? else { continue };
+                let must = |what: &str| floats(&at(what))?.with_context(|| format!("{} is missing", at(what)));
+                let (total, aleatoric) = (must("total")?, must("aleatoric")?);
+                let epistemic = floats(&at("epistemic"))?;
+                let read = GroupPredictions { classes: header.classes, mean_probs, total, aleatoric, epistemic };
+                let sound = read.mean_probs.iter().chain(&read.total).chain(&read.aleatoric).all(|v| v.is_finite());
+                if !read.is_whole() || !sound || read.epistemic.iter().flatten().any(|v| !v.is_finite()) {
+                    return Err(anyhow!("the arrays of {name}, {} do not fit together", group.name()));
+                }
+                groups[group as usize] = Some(read);
+            }
+            predictions.push(ModelPredictions { name: name.clone(), groups });
+        }
+        let labels = numbers("labels")?;
+        let mut gallery = Vec::new();
+        if let Some((shape, pixels)) = get("gallery/pixels", Dtype::U8)? {
+            let &[k, height, width, channels] = &shape[..] else { return Err(anyhow!("gallery/pixels has {shape:?}")) };
+            let (shelves, groups, inputs) =
+                (numbers("gallery/shelf")?, numbers("gallery/group")?, numbers("gallery/input")?);
+            let size = height * width * channels;
+            for i in 0..k {
+                let place = |all: &[usize]| all.get(i).copied().context("the gallery's arrays differ in length");
+                let shelf = *Shelf::ALL.get(place(&shelves)?).context("an unknown shelf")?;
+                let group = *Group::ALL.get(place(&groups)?).context("an unknown group")?;
+                let chosen = Chosen { shelf, group, input: place(&inputs)? };
+                let pixels = pixels.get(i * size..(i + 1) * size).unwrap_or_default().to_vec();
+                gallery.push(GalleryImage { chosen, height, width, channels: channels.max(1), pixels });
+            }
+        }
+        Ok(Stored { header, predictions, labels, gallery })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qbnn_eval::{EvalOptions, Groups, LabelledGroup, Predictions, evaluate};
+
+    #[test]
+    fn what_was_written_is_read_back_and_damage_is_named() {
+        let predictions = Predictions::new(2, 2, 2, vec![0.5, 0.5, 0.25, 0.75, 1.0, 0.0, 0.25, 0.75]).unwrap();
+        let groups = Groups { clean: LabelledGroup { predictions, labels: vec![0, 1] }, ambiguous: None, ood: None };
+        let evaluation = evaluate(&groups, &EvalOptions { resamples: 0, seed: 0 }).unwrap();
+        let metrics = Metrics::new("x", 1);
+        let mut stored = Stored::new(&metrics, 2, Some("note".into()));
+        stored.header.models = vec![("float".into(), 2)];
+        stored.predictions = vec![ModelPredictions::of("float", &evaluation)];
+        stored.labels = vec![0, 1];
+        let chosen = Chosen { shelf: Shelf::Foreign, group: Group::Clean, input: 1 };
+        stored.gallery = vec![GalleryImage { chosen, height: 1, width: 2, channels: 1, pixels: vec![7, 9] }];
+        let bytes = stored.to_bytes().unwrap();
+        let read = Stored::parse(&bytes).unwrap();
+        assert_eq!(
+            (&read.predictions, &read.labels, &read.gallery),
+            (&stored.predictions, &stored.labels, &stored.gallery)
+        );
+        assert!(!read.belongs_to(&metrics));
+        for damaged in [&bytes[..bytes.len() - 3], &bytes[..9], &[]] {
+            assert!(Stored::parse(damaged).is_err());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The figures of a run: one question, one file.
+
+pub(super) mod confusion;
+pub(super) mod draws;
+pub(super) mod gallery;
+pub(super) mod posterior;
+pub(super) mod reliability;
+pub(super) mod risk;
+pub(super) mod roc;
+pub(super) mod scatter;
+pub(super) mod training;
+pub(super) mod uncertainty;
+
+use super::figure::Drawn;
+use super::input::RunReport;
+
+/// Every figure in the order of the page, or why there is none.
+pub(super) fn all(report: &RunReport) -> Vec<Drawn> {
+    let mut figures = vec![
+        uncertainty::figure(report),
+        scatter::figure(report),
+        roc::figure(report),
+        risk::figure(report),
+        reliability::figure(report),
+        confusion::figure(report),
+        draws::figure(report),
+        gallery::figure(report),
+    ];
+    if !report.foreign {
+        figures.extend([posterior::figure(report), training::figure(report)]);
+    }
+    figures
+}
+
+/// Why figures of predictions are missing.
+pub(super) const NO_PREDICTIONS: &str =
+    "no predictions are stored beside the metrics; `qbnn eval` on the run stores them";

@@ -1,0 +1,130 @@
+//! ROC curves of both uncertainties, for the question each is meant for and for the other one.
+
+use super::NO_PREDICTIONS;
+use crate::report::chart::{Axis, Chart, Key, Mark, thin};
+use crate::report::figure::{Drawn, Figure, Table};
+use crate::report::input::{Kind, ModelPredictions, RunReport};
+use crate::report::number::fixed;
+use crate::report::palette;
+use crate::{Group, Headline};
+
+/// The four questions: which metric, which uncertainty, which group is to be found, among which.
+const QUESTIONS: [(Headline, Kind, Group, &[Group], &str); 4] = [
+    (
+        Headline::AurocEpistemicOod,
+        Kind::Epistemic,
+        Group::Ood,
+        &[Group::Clean, Group::Ambiguous],
+        "Epistemic finds ood",
+    ),
+    (
+        Headline::AurocAleatoricAmbiguous,
+        Kind::Aleatoric,
+        Group::Ambiguous,
+        &[Group::Clean],
+        "Aleatoric finds ambiguous",
+    ),
+    (
+        Headline::AurocEpistemicAmbiguous,
+        Kind::Epistemic,
+        Group::Ambiguous,
+        &[Group::Clean],
+        "Cross: epistemic on ambiguous",
+    ),
+    (Headline::AurocAleatoricOod, Kind::Aleatoric, Group::Ood, &[Group::Clean], "Cross: aleatoric on ood"),
+];
+
+/// Points (false positive rate, true positive rate) of every threshold, from (0, 0) to (1, 1). Ties become one
+/// slanted stretch, so that the area is the AUROC with ties counted one half.
+pub(crate) fn curve(positives: &[f32], negatives: &[f32]) -> Vec<(f64, f64)> {
+    let mut all: Vec<(f32, bool)> =
+        positives.iter().map(|&v| (v, true)).chain(negatives.iter().map(|&v| (v, false))).collect();
+    all.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    let (p, n) = (positives.len().max(1) as f64, negatives.len().max(1) as f64);
+    let (mut hits, mut alarms) = (0usize, 0usize);
+    let mut points = vec![(0.0, 0.0)];
+    for ties in all.chunk_by(|a, b| a.0 == b.0) {
+        let found = ties.iter().filter(|t| t.1).count();
+        hits += found;
+        alarms += ties.len() - found;
+        points.push((alarms as f64 / n, hits as f64 / p));
+    }
+    points
+}
+
+fn scores(model: &ModelPredictions, kind: Kind, groups: &[Group]) -> Option<Vec<f32>> {
+    let parts: Vec<&[f32]> = groups.iter().filter_map(|&g| model.group(g)?.kind(kind)).collect();
+    (!parts.is_empty()).then(|| parts.concat())
+}
+
+pub(crate) fn figure(report: &RunReport) -> Drawn {
+    let models = report.drawn();
+    if models.is_empty() {
+        return Err(format!("ROC curves are left out: {NO_PREDICTIONS}."));
+    }
+    let rates = [0.01, 0.05, 0.1, 0.2, 0.5];
+    let mut table = Table::new(["question", "model", "AUROC"]);
+    table.head.extend(rates.iter().map(|r| format!("found at {} % false alarms", 100.0 * r)));
+    let mut panels = Vec::new();
+    for (headline, kind, positive, negatives, title) in QUESTIONS {
+        let curves: Vec<_> = models
+            .iter()
+            .filter_map(|(i, m)| Some((*i, m, curve(&scores(m, kind, &[positive])?, &scores(m, kind, negatives)?))))
+            .collect();
+        if curves.is_empty() {
+            continue;
+        }
+        let auroc = |m: &ModelPredictions| {
+            report.entry(&m.name).and_then(|e| e.value(headline)).map_or("–".to_owned(), |v| fixed(v, 3, false))
+        };
+        let legend: Vec<Key> = curves
+            .iter()
+            .map(|(i, m, _)| (Mark::Line, palette::model(*i), format!("{} {}", m.name, auroc(m))))
+            .collect();
+        let against = negatives.iter().filter(|&&g| curves.iter().any(|c| c.1.group(g).is_some()));
+        let against = against.map(|g| g.name()).collect::<Vec<_>>().join(" and ");
+        let description = format!(
+            "ROC curve of {} uncertainty, {} against {against}. AUROC: {}.",
+            kind.name(),
+            positive.name(),
+            legend.iter().map(|k| k.2.as_str()).collect::<Vec<_>>().join(", ")
+        );
+        let x = Axis::linear(&format!("false alarms: share of {against}"), 0.0, 1.0).percent();
+        let y = Axis::linear(&format!("found: share of {}", positive.name()), 0.0, 1.0).percent();
+        let mut chart = Chart::new(title, &description, x, y, &legend, 220.0);
+        chart.rule((0.0, 0.0), (1.0, 1.0));
+        for (i, model, points) in &curves {
+            chart.line(&palette::model(*i), &thin(points, 0.006));
+            let mut row = vec![title.to_owned(), model.name.clone(), auroc(model)];
+            row.extend(rates.iter().map(|&rate| {
+                let at = points.partition_point(|p| p.0 <= rate);
+                let found = points.get(at.saturating_sub(1)).map_or(0.0, |p| p.1);
+                format!("{:.1} %", 100.0 * found)
+            }));
+            table.row(row);
+        }
+        panels.push(chart.finish());
+    }
+    if panels.is_empty() {
+        return Err(
+            "ROC curves are left out: they need two groups, and more than one draw for the epistemic ones.".into()
+        );
+    }
+    let caption = "Each threshold on an uncertainty finds a share of the images it should find, and raises false alarms on \
+                   others. In the two cross panels the diagonal would be best: the wrong kind of uncertainty should not react."
+        .into();
+    Ok(Figure { id: "roc", title: "Does each uncertainty find what it is meant for?".into(), caption, panels, table })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_area_is_the_auroc() {
+        let (p, n) = ([0.9f32, 0.5, 0.5, 0.1], [0.5f32, 0.2, 0.1, 0.0, 0.0]);
+        let area: f64 = curve(&p, &n).windows(2).map(|w| (w[1].0 - w[0].0) * (w[1].1 + w[0].1) / 2.0).sum();
+        let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        assert!((area - crate::auroc(&wide(&p), &wide(&n)).unwrap()).abs() < 1e-12);
+    }
+}

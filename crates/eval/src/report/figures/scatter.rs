@@ -1,0 +1,100 @@
+//! Aleatoric against epistemic uncertainty, image by image: the picture of disentanglement.
+
+use super::NO_PREDICTIONS;
+use super::uncertainty::median;
+use crate::report::chart::{Axis, Chart, Key, Mark};
+use crate::report::figure::{Drawn, Figure, Table};
+use crate::report::input::{Kind, RunReport};
+use crate::report::number::short;
+use crate::report::palette;
+use crate::{Group, spearman};
+
+/// Dots per group: more would only darken what is dark already.
+const DOTS: usize = 900;
+/// Layers in which groups are drawn by turns, so that none hides another.
+const LAYERS: usize = 6;
+
+/// The value that 99.5 % lie below: a few outliers must not press all others into a corner.
+fn nearly_all(values: &[f32]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    sorted.get(sorted.len() * 995 / 1000).map_or(0.0, |&v| v.into())
+}
+
+pub(crate) fn figure(report: &RunReport) -> Drawn {
+    let models = report.drawn();
+    if models.is_empty() {
+        return Err(format!("The scatter of both uncertainties is left out: {NO_PREDICTIONS}."));
+    }
+    let pairs = |place: usize, group: Group| {
+        let g = models[place].1.group(group)?;
+        Some((g.kind(Kind::Aleatoric)?, g.kind(Kind::Epistemic)?))
+    };
+    let (mut far, mut high) = (0.1f64, 0.05f64);
+    let mut any = false;
+    for place in 0..models.len() {
+        for (a, e) in Group::ALL.into_iter().filter_map(|g| pairs(place, g)) {
+            far = far.max(nearly_all(a));
+            high = high.max(nearly_all(e));
+            any = true;
+        }
+    }
+    if !any {
+        return Err(
+            "The scatter of both uncertainties is left out: with a single draw there is no epistemic uncertainty."
+                .into(),
+        );
+    }
+    let (right, top) = (far * 1.05, high * 1.05);
+    let mut table = Table::new([
+        "model",
+        "group",
+        "images",
+        "median aleatoric nats",
+        "median epistemic nats",
+        "Spearman of the two",
+    ]);
+    let mut panels = Vec::new();
+    for (place, (_, model)) in models.iter().enumerate() {
+        let groups: Vec<Group> = Group::ALL.into_iter().filter(|&g| pairs(place, g).is_some()).collect();
+        let legend: Vec<Key> =
+            groups.iter().map(|&g| (Mark::Dot, palette::group(g).to_owned(), g.name().to_owned())).collect();
+        let description = format!(
+            "Scatter of aleatoric (across) and epistemic uncertainty (up) of {}: {}; large dots are medians.",
+            model.name,
+            groups.iter().map(|g| g.name()).collect::<Vec<_>>().join(", ")
+        );
+        let (x, y) = (Axis::linear("aleatoric, nats", 0.0, right), Axis::linear("epistemic, nats", 0.0, top));
+        let mut chart = Chart::new(&model.name, &description, x, y, &legend, 240.0);
+        for layer in 0..LAYERS {
+            for &group in &groups {
+                let Some((a, e)) = pairs(place, group) else { continue };
+                let stride = a.len().div_ceil(DOTS).max(1);
+                let points = a.iter().zip(e).step_by(stride).skip(layer).step_by(LAYERS);
+                chart.dots(palette::group(group), points.map(|(&a, &e)| (a.into(), e.into())));
+            }
+        }
+        for &group in &groups {
+            let Some((a, e)) = pairs(place, group) else { continue };
+            chart.point(palette::group(group), median(a), median(e));
+            let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+            let rank = spearman(&wide(a), &wide(e)).ok().flatten();
+            let rank = rank.map_or("–".to_owned(), short);
+            table.row([
+                model.name.clone(),
+                group.name().into(),
+                a.len().to_string(),
+                short(median(a)),
+                short(median(e)),
+                rank,
+            ]);
+        }
+        panels.push(chart.finish());
+    }
+    let caption = format!(
+        "One dot per image, at most {DOTS} of each group, evenly taken; large dots are medians, the few dots beyond a range lie on its edge. Disentangled, the groups would \
+         form an L: ambiguous images to the right, foreign ones upward. A single diagonal cloud means that both uncertainties \
+         say the same."
+    );
+    Ok(Figure { id: "disentanglement", title: "Aleatoric against epistemic".into(), caption, panels, table })
+}

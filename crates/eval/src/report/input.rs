@@ -1,0 +1,267 @@
+//! What a page is made of: plain data, gathered by the caller.
+
+use crate::{Evaluation, Group, Metrics, ModelEntry, Uncertainty};
+
+/// More models than this in one figure cannot be told apart.
+pub(crate) const MOST_SHOWN: usize = 4;
+
+/// Everything that the page of one evaluation shows. What is absent is left out of the page, which says so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunReport {
+    /// Heading of the page.
+    pub title: String,
+    /// All numbers.
+    pub metrics: Metrics,
+    /// Whether another program made the predictions: nothing is then said of parameters and training.
+    pub foreign: bool,
+    /// Names of the models that figures show; empty leaves the choice to the page. The table has all.
+    pub show: Vec<String>,
+    /// A note on the data, such as that it is synthetic.
+    pub note: Option<String>,
+    /// The models' predictions, found by name.
+    pub predictions: Vec<ModelPredictions>,
+    /// Labels of the clean inputs.
+    pub labels: Vec<usize>,
+    /// Training, epoch by epoch.
+    pub epochs: Vec<Epoch>,
+    /// Posterior means and standard deviations, layer by layer.
+    pub tensors: Vec<Tensor>,
+    /// Images worth looking at.
+    pub gallery: Vec<GalleryImage>,
+    /// What made these numbers: (what, value), such as ("CPU", "..."), ("command", "...").
+    pub provenance: Vec<(String, String)>,
+    /// The settings that repeat the experiment, as TOML.
+    pub config: Option<String>,
+    /// What could not be drawn, and why: full sentences.
+    pub left_out: Vec<String>,
+}
+
+impl RunReport {
+    /// A page of metrics alone.
+    pub fn new(title: impl Into<String>, metrics: Metrics) -> Self {
+        Self {
+            title: title.into(),
+            metrics,
+            foreign: false,
+            show: Vec::new(),
+            note: None,
+            predictions: Vec::new(),
+            labels: Vec::new(),
+            epochs: Vec::new(),
+            tensors: Vec::new(),
+            gallery: Vec::new(),
+            provenance: Vec::new(),
+            config: None,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// The places among the metrics of the models that figures show: those asked for; else all, or of many the first,
+    /// and by their size the largest, the middle and the smallest of the others.
+    pub(crate) fn shown(&self) -> Vec<usize> {
+        let all = &self.metrics.models;
+        if !self.show.is_empty() {
+            return (0..all.len()).filter(|&i| self.show.contains(&all[i].name)).collect();
+        }
+        if all.len() <= MOST_SHOWN {
+            return (0..all.len()).collect();
+        }
+        let mut others: Vec<usize> = (1..all.len()).collect();
+        others.sort_by_key(|&i| all[i].parameter_bytes);
+        let chosen = [0, others[others.len() - 1], others[others.len() / 2], others[0]];
+        (0..all.len()).filter(|i| chosen.contains(i)).collect()
+    }
+
+    /// The shown models that have predictions, each with its place among the shown: that is its colour.
+    pub(crate) fn drawn(&self) -> Vec<(usize, &ModelPredictions)> {
+        let of = |name: &str| self.predictions.iter().find(|p| p.name == name);
+        let shown = self.shown();
+        shown.iter().enumerate().filter_map(|(i, &m)| of(&self.metrics.models[m].name).map(|p| (i, p))).collect()
+    }
+
+    /// The metrics of a shown model.
+    pub(crate) fn entry(&self, name: &str) -> Option<&ModelEntry> {
+        self.metrics.models.iter().find(|m| m.name == name)
+    }
+}
+
+/// Mean predictions and uncertainties of one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelPredictions {
+    /// As in the metrics.
+    pub name: String,
+    /// Of clean, ambiguous, ood (the order of [`Group::ALL`]); `None` for an absent group.
+    pub groups: [Option<GroupPredictions>; 3],
+}
+
+impl ModelPredictions {
+    /// What an evaluation found, in single precision.
+    pub fn of(name: impl Into<String>, evaluation: &Evaluation) -> Self {
+        let groups =
+            Group::ALL.map(|g| evaluation.uncertainty(g).map(|u| GroupPredictions::of(u, evaluation.classes())));
+        Self { name: name.into(), groups }
+    }
+
+    /// One group; `None` if it is absent.
+    pub fn group(&self, group: Group) -> Option<&GroupPredictions> {
+        self.groups[group as usize].as_ref()
+    }
+}
+
+/// Mean predictions and uncertainties of one group of N inputs, C classes; uncertainties in nats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupPredictions {
+    /// C.
+    pub classes: usize,
+    /// mean_s p_s, `[N][C]` row-major.
+    pub mean_probs: Vec<f32>,
+    /// H\[mean_s p_s\] per input.
+    pub total: Vec<f32>,
+    /// mean_s H\[p_s\] per input.
+    pub aleatoric: Vec<f32>,
+    /// Their difference per input; `None` with a single draw.
+    pub epistemic: Option<Vec<f32>>,
+}
+
+impl GroupPredictions {
+    fn of(uncertainty: &Uncertainty, classes: usize) -> Self {
+        let single = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
+        Self {
+            classes,
+            mean_probs: single(&uncertainty.mean_probs),
+            total: single(&uncertainty.total),
+            aleatoric: single(&uncertainty.aleatoric),
+            epistemic: uncertainty.epistemic.as_deref().map(single),
+        }
+    }
+
+    /// Whether every array has the length that the others say.
+    pub fn is_whole(&self) -> bool {
+        let n = self.total.len();
+        self.classes >= 2
+            && self.mean_probs.len() == n * self.classes
+            && self.aleatoric.len() == n
+            && self.epistemic.as_ref().is_none_or(|e| e.len() == n)
+    }
+
+    /// One kind of uncertainty.
+    pub fn kind(&self, kind: Kind) -> Option<&[f32]> {
+        match kind {
+            Kind::Total => Some(&self.total),
+            Kind::Aleatoric => Some(&self.aleatoric),
+            Kind::Epistemic => self.epistemic.as_deref(),
+        }
+    }
+
+    /// The mean prediction of an input; empty beyond the last.
+    pub fn probs(&self, input: usize) -> &[f32] {
+        self.mean_probs.get(input * self.classes..(input + 1) * self.classes).unwrap_or(&[])
+    }
+
+    /// The most probable class of each input (the first of equals) and its probability.
+    pub(crate) fn decisions(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
+        self.mean_probs.chunks_exact(self.classes.max(1)).map(|row| {
+            row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (c, &p)| if p > best.1 { (c, p) } else { best })
+        })
+    }
+}
+
+/// A kind of uncertainty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// H\[mean_s p_s\].
+    Total,
+    /// mean_s H\[p_s\].
+    Aleatoric,
+    /// Their difference.
+    Epistemic,
+}
+
+impl Kind {
+    /// `total`, `aleatoric` or `epistemic`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Total => "total",
+            Kind::Aleatoric => "aleatoric",
+            Kind::Epistemic => "epistemic",
+        }
+    }
+}
+
+/// One epoch of training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Epoch {
+    /// Which model was trained.
+    pub model: String,
+    /// Counted from 1 within that training.
+    pub epoch: usize,
+    /// Mean training loss, nats per image.
+    pub nll: f64,
+    /// KL divergence over the number of training images, nats.
+    pub kl: f64,
+    /// On the validation group, in \[0, 1\].
+    pub validation_accuracy: f64,
+    /// On the validation group, nats.
+    pub validation_nll: f64,
+}
+
+/// The posterior of one layer's weights before and after quantization.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Name of the layer.
+    pub name: String,
+    /// The quantized model.
+    pub model: String,
+    /// Means: in float, and as stored on their grids.
+    pub mu: [Vec<f32>; 2],
+    /// The grid of the means of one channel, that of the median scale; each channel has its own.
+    pub mu_levels: Vec<f32>,
+    /// Standard deviations: in float, and as stored.
+    pub sigma: [Vec<f32>; 2],
+    /// The grid of the standard deviations.
+    pub sigma_levels: Vec<f32>,
+}
+
+/// Why an image is in the gallery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shelf {
+    /// The least total uncertainty, the best of each predicted class.
+    Certain,
+    /// The most aleatoric uncertainty.
+    Ambiguous,
+    /// The most epistemic uncertainty.
+    Foreign,
+    /// Clean, decided wrongly, with the least total uncertainty.
+    Mistaken,
+}
+
+impl Shelf {
+    /// All shelves, in the order of the page.
+    pub const ALL: [Shelf; 4] = [Shelf::Certain, Shelf::Ambiguous, Shelf::Foreign, Shelf::Mistaken];
+}
+
+/// An image by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chosen {
+    /// Why.
+    pub shelf: Shelf,
+    /// Its group.
+    pub group: Group,
+    /// Its place in the group.
+    pub input: usize,
+}
+
+/// An image of the gallery with its pixels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GalleryImage {
+    /// Which.
+    pub chosen: Chosen,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// `[row][column][channel]`; in grey 0 is the background, 255 full ink.
+    pub pixels: Vec<u8>,
+}
