@@ -1,6 +1,7 @@
 //! What can be typed: commands, flags, and the settings that flags stand for.
 
-use crate::commands::report::ReportArgs;
+use crate::bench::args::BenchCommand;
+use crate::commands::report::ReportCommand;
 use crate::config::{Config, Layers};
 use crate::sweep::args::SweepArgs;
 use anyhow::Result;
@@ -60,7 +61,7 @@ pub enum Command {
         qbnn report --predictions mine.npz --out mine.html\n\n\
         Predictions: arrays probs [S][N][C], and where there are any labels [N], groups [N] (clean, ambiguous, ood, or 0, \
         1, 2) and images [N][rows][columns]. Of several files the first is what the others are compared with.")]
-    Report(ReportArgs),
+    Report(ReportCommand),
     /// Run a grid of experiments from a file, over seeds; a sweep that was stopped or killed goes on.
     #[command(
         after_help = "Examples:\n  qbnn sweep experiments/smoke.toml --dry-run\n  qbnn sweep experiments/smoke.toml\n  \
@@ -97,34 +98,6 @@ pub enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-}
-
-/// `bench`.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Training steps against their bare matrix products, with a profile by part.
-    #[command(
-        after_help = "Examples:\n  qbnn bench train\n  qbnn bench train --net mlp --batch 128 --bench-threads 1 --quick\n  \
-        qbnn bench train --json > train.json"
-    )]
-    Train(BenchTrainArgs),
-}
-
-/// `bench train`.
-#[derive(Debug, Args)]
-pub struct BenchTrainArgs {
-    /// Networks to measure: lenet5, mlp, residual [default: all].
-    #[arg(long, value_name = "NET", value_delimiter = ',')]
-    pub net: Vec<String>,
-    /// Training pairs per step [default: 32, 128 and 512].
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub batch: Vec<u32>,
-    /// Threads to measure with [default: 1 and 2].
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub bench_threads: Vec<u16>,
-    /// Fewer and shorter rounds: rough figures.
-    #[arg(long)]
-    pub quick: bool,
 }
 
 /// `run` and `train`.

@@ -3,6 +3,7 @@
 //! Machines are noisy, so every time stands beside another one of the same run: each round measures both sides in turn,
 //! and medians over the rounds are compared.
 
+pub mod args;
 pub mod floor;
 pub mod machine;
 pub mod networks;

@@ -1,6 +1,6 @@
 //! `qbnn bench`: how fast, as multiples of what the machine could do at best.
 
-use crate::args::BenchTrainArgs;
+use crate::bench::args::BenchTrainArgs;
 use crate::bench::machine::Machine;
 use crate::bench::networks::NAMES;
 use crate::bench::train::{Case, Effort, Evaluation, Kind, Row, Sharing, evaluation, measure, sharing};

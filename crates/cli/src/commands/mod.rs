@@ -13,7 +13,8 @@ pub mod run;
 pub mod sweep;
 pub mod train;
 
-use crate::args::{BenchCommand, Cli, Command, RunArgs};
+use crate::args::{Cli, Command, RunArgs};
+use crate::bench::args::BenchCommand;
 use crate::config::{Config, Layers};
 use crate::failure::usage;
 use crate::run_folder::RunFolder;

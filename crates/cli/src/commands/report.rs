@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// `report`.
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub struct ReportCommand {
     /// A run folder; several, or a folder of run folders, for a page that compares them; or the specs of sweeps.
     #[arg(value_name = "RUN|SPEC.toml", required_unless_present = "predictions")]
     pub runs: Vec<PathBuf>,
@@ -49,7 +49,7 @@ pub struct ReportArgs {
 }
 
 /// Writes it.
-pub fn report(session: &Session, args: &ReportArgs) -> Result<()> {
+pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     if !args.predictions.is_empty() {
         let page = foreign::page(&args.predictions, args.title.as_deref(), args.bootstrap)?;
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
@@ -111,7 +111,7 @@ fn runs(named: &[PathBuf]) -> Result<Vec<RunFolder>> {
 }
 
 /// The page of several runs. A run without metrics is left out, and the page says so.
-fn compare(session: &Session, runs: &[RunFolder], args: &ReportArgs) -> Result<Page> {
+fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Result<Page> {
     let mut report = SweepReport { title: args.title.clone().unwrap_or_default(), ..SweepReport::default() };
     for run in runs {
         match page::metrics(run) {
@@ -137,7 +137,7 @@ fn compare(session: &Session, runs: &[RunFolder], args: &ReportArgs) -> Result<P
 }
 
 /// The page of sweeps, from their specs and ledgers.
-fn of_sweeps(args: &ReportArgs) -> Result<Page> {
+fn of_sweeps(args: &ReportCommand) -> Result<Page> {
     let mut report = SweepReport::default();
     let mut names = Vec::new();
     for path in &args.runs {
@@ -166,7 +166,7 @@ fn of_sweeps(args: &ReportArgs) -> Result<Page> {
 }
 
 /// Writes the page and its figures, and says where.
-fn finish(session: &Session, args: &ReportArgs, page: &Page, out: &Path, card: Option<&Path>) -> Result<()> {
+fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card: Option<&Path>) -> Result<()> {
     let out = if out.is_dir() { out.join(REPORT) } else { out.to_owned() };
     write_whole(&out, page.html.as_bytes())?;
     let mut figures = Vec::new();

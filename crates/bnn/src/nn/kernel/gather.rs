@@ -174,7 +174,7 @@ pub fn slide<S: Simd>(
     }
 }
 
-/// How many outputs each tile takes of `count`: as even as may be, at most [`OUTPUTS`].
+/// How many outputs each tile takes of `count`: as even as may be, at most six.
 #[inline(always)]
 pub fn widths(count: usize) -> impl Iterator<Item = usize> {
     let tiles = count.div_ceil(OUTPUTS);
