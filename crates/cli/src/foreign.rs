@@ -5,6 +5,7 @@
 //! `images` `[N][rows][columns]` or with a last axis of 1 or 3, 8-bit, for the gallery.
 
 use crate::npy::{Array, Values, read_npz};
+use crate::page::shown;
 use anyhow::{Context, Result, bail, ensure};
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, Page, RunReport, choose, run_page};
 use qbnn_eval::{
@@ -27,7 +28,7 @@ struct File {
 }
 
 /// The page of one file, or of several compared with the first.
-pub fn page(paths: &[PathBuf], title: Option<&str>, resamples: usize) -> Result<Page> {
+pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: usize) -> Result<Page> {
     let mut files = Vec::new();
     for path in paths {
         files.push(read(path).with_context(|| path.display().to_string())?);
@@ -64,6 +65,7 @@ pub fn page(paths: &[PathBuf], title: Option<&str>, resamples: usize) -> Result<
     let title = title.map_or_else(|| names.join(" and "), str::to_owned);
     let mut report = RunReport::new(title, metrics);
     report.foreign = true;
+    report.show = shown(show, &names)?;
     report.predictions =
         names.iter().zip(&evaluations).map(|(name, e)| ModelPredictions::of(name.as_str(), e)).collect();
     report.labels = evaluations.first().map_or(Vec::new(), |e| e.labels().to_vec());

@@ -49,14 +49,23 @@ pub fn network(folder: &RunFolder) -> Option<String> {
     Some(layers.finish().ok()?.network.title().to_owned())
 }
 
+/// The models that figures are to show, each of them there.
+pub fn shown(asked: &[String], names: &[impl AsRef<str>]) -> Result<Vec<String>> {
+    match asked.iter().find(|a| !names.iter().any(|n| n.as_ref() == a.as_str())) {
+        None => Ok(asked.to_vec()),
+        Some(unknown) => {
+            let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+            Err(usage(format!("--show {unknown}: there are {}; name one of them", names.join(", "))))
+        }
+    }
+}
+
 /// The page and the card of a run folder.
 pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Result<(Page, String)> {
     let metrics = metrics(folder)?;
     let network = network(folder).unwrap_or_else(|| "network".into());
     let names: Vec<&str> = metrics.models.iter().map(|m| m.name.as_str()).collect();
-    if let Some(unknown) = show.iter().find(|s| !names.contains(&s.as_str())) {
-        return Err(usage(format!("--show {unknown}: the metrics hold {}; name one of them", names.join(", "))));
-    }
+    let show = shown(show, &names)?;
     let models = match &names[..] {
         [first, rest @ ..] if rest.len() > 2 => format!("{first} and {} others", rest.len()),
         _ => names.join(" and "),
@@ -79,7 +88,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
             Err(e) => report.left_out.push(format!("{e:#}.")),
         }
     }
-    report.show = show.to_vec();
+    report.show = show;
     report.epochs = epochs(folder);
     for entry in report.metrics.models.iter().filter(|m| m.name != FLOAT) {
         match tensors(folder, &entry.name) {

@@ -51,7 +51,7 @@ pub struct ReportCommand {
 /// Writes it.
 pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     if !args.predictions.is_empty() {
-        let page = foreign::page(&args.predictions, args.title.as_deref(), args.bootstrap)?;
+        let page = foreign::page(&args.predictions, args.title.as_deref(), &args.show, args.bootstrap)?;
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
         return finish(session, args, &page, &out, None);
     }
@@ -75,6 +75,9 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
             ));
         }
         return finish(session, args, &page, &out, Some(&card_path));
+    }
+    if let Some(model) = args.show.first() {
+        return Err(usage(format!("--show {model}: a page of several runs shows all models; leave it out")));
     }
     let page = compare(session, &runs, args)?;
     let out = args.out.clone().unwrap_or_else(|| match &args.runs[..] {
