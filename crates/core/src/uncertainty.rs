@@ -34,7 +34,7 @@ pub fn uncertainty<'l>(draws: impl Iterator<Item = &'l [i32]>, mean: &mut [u64])
     for logits in draws {
         let top = logits.iter().copied().max().unwrap_or(0) as i64;
         // e^(logit - top) with 32 fraction bits; differences beyond 2^-32 are nothing.
-        let power = |logit: i32| exp2(((logit as i64 - top).max(-1 << 21) * LOG2_E >> 21) as i32, 32) as u64;
+        let power = |logit: i32| exp2((((logit as i64 - top).max(-1 << 21) * LOG2_E) >> 21) as i32, 32) as u64;
         let sum: u64 = logits.iter().map(|&l| power(l)).sum();
         let (mut entropy, mut all) = (0i64, 0);
         for (slot, &logit) in mean.iter_mut().zip(logits) {
