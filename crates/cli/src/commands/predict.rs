@@ -64,7 +64,7 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     let input = model.input();
     let shape = Shape { channels: input.channels, rows: input.rows, columns: input.columns };
     let format = if session.ui.json { PredictFormat::Json } else { args.format };
-    if args.abstain_above.is_some_and(|limit| !(limit >= 0.0)) {
+    if args.abstain_above.is_some_and(|limit| limit.is_nan() || limit < 0.0) {
         return Err(usage("--abstain-above wants nats, 0 or more"));
     }
     for (i, path) in args.images.iter().enumerate() {
