@@ -82,7 +82,7 @@ impl RowScale {
     }
 }
 
-/// T[k] = sigma[k] / sigma[0] in 15 bits: the level of a code on a logarithmic grid of `step` octaves.
+/// `T[k] = sigma[k] / sigma[0]` in 15 bits: the level of a code on a logarithmic grid of `step` octaves.
 pub fn sigma_level(code: u8, step: Log2) -> i16 {
     exp2(-(code as i32 * step as i32), 15).min(i16::MAX as i64) as i16
 }
@@ -136,7 +136,7 @@ impl BiasScale {
         }
     }
 
-    /// One bias by the rule: its 8-bit mean, its level T[k], its table byte.
+    /// One bias by the rule: its 8-bit mean, its level `T[k]`, its table byte.
     pub fn draw(&self, mu: i8, level: i16, noise: u8) -> i32 {
         let deviation = q15(GAUSSIAN[noise as usize], level) as i64 * self.deviation;
         // |mu| * 2^54 and |eps| * 2^42 stay below 2^62.
