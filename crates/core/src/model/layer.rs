@@ -84,6 +84,17 @@ pub struct Linear {
 }
 
 impl Linear {
+    /// A layer of these sizes whose parameters have no place in a file yet. A dense layer's kernel is its whole input.
+    pub const fn new(
+        [kernel_rows, kernel_columns]: [usize; 2],
+        stride: usize,
+        padding: usize,
+        groups: usize,
+        group_inputs: usize,
+    ) -> Self {
+        Linear { kernel_rows, kernel_columns, stride, padding, groups, group_inputs, offset: 0, len: 0 }
+    }
+
     /// Inputs that one output sums over.
     pub const fn fan_in(&self) -> usize {
         self.kernel_rows * self.kernel_columns * self.group_inputs

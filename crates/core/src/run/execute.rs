@@ -197,7 +197,7 @@ impl Program<'_> {
         let (at, block) = (&self.plan.at, self.plan.block);
         let lanes = strips.len() * LANES;
         let (starts, words) = scratch.words.split_at_mut(at.sums);
-        let tile = tile.unwrap_or(Tile {
+        let tile = tile.unwrap_or_else(|| Tile {
             weights: &scratch.signed[at.tile..][..strips.len() * l.strip()],
             starts: &starts[..lanes],
         });
