@@ -5,7 +5,7 @@ use super::{Pointers, detected, tile};
 use crate::code::Bits;
 use crate::draw::Rounding;
 use crate::kernel::{DrawRow, Kernel, LANES, Output, Product, Requantize, VECTOR, scalar};
-use crate::noise::{GAUSSIAN, Place};
+use crate::noise::{GAUSSIAN, MULTIPLIER, Place, WEYL};
 use core::arch::x86_64::*;
 
 /// The kernel, for processors on which [`detected`] is true.
@@ -27,7 +27,14 @@ pub(super) fn detected() -> bool {
 
 /// The first `n` (at most 64) bytes of a slice, zeros behind them.
 #[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
 fn load(bytes: &[u8], n: usize) -> __m512i {
+    if let Some(whole) = bytes.first_chunk::<VECTOR>()
+        && n >= VECTOR
+    {
+        // SAFETY: 64 bytes are there.
+        return unsafe { _mm512_loadu_si512(whole.as_ptr().cast()) };
+    }
     let n = n.min(bytes.len()).min(VECTOR);
     // SAFETY: the mask lets only the first n bytes be read, and the slice holds them.
     unsafe { _mm512_maskz_loadu_epi8(mask(n), bytes.as_ptr().cast()) }
@@ -35,6 +42,7 @@ fn load(bytes: &[u8], n: usize) -> __m512i {
 
 /// Writes the first bytes of a vector, as many as the slice holds (at most 64).
 #[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
 fn store(out: &mut [u8], value: __m512i) {
     if let Some(whole) = out.first_chunk_mut::<VECTOR>() {
         // SAFETY: 64 bytes are there.
@@ -46,72 +54,90 @@ fn store(out: &mut [u8], value: __m512i) {
 }
 
 /// A mask of the first `n` of 64.
+#[inline]
 fn mask(n: usize) -> u64 {
     if n >= 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
-/// Philox on eight blocks at once, each word in the lower half of a 64-bit lane (what lies above it is of no
-/// consequence: the multiplication reads the lower half alone). Sixteen blocks, so that two chains of
-/// multiplications run beside each other.
+/// The keys of Philox's ten rounds.
+fn round_keys(key: [u32; 2]) -> [[i64; 2]; 10] {
+    let step = |round: u32, i: usize| key[i].wrapping_add(round.wrapping_mul(WEYL[i])) as i64;
+    core::array::from_fn(|round| [step(round as u32, 0), step(round as u32, 1)])
+}
+
+/// Sixteen blocks of noise from `first` on: Philox on eight blocks a vector, each word in the lower half of a 64-bit lane
+/// (what lies above it is of no consequence: the multiplication reads the lower half alone). Two vectors, so that two
+/// chains of multiplications run beside each other.
 #[target_feature(enable = "avx512f")]
-fn philox(key: [u32; 2], place: Place, first: u32) -> [__m512i; 4] {
+#[inline]
+fn philox(keys: &[[i64; 2]; 10], place: Place, first: u32) -> [__m512i; 4] {
+    // This order of blocks in the lanes brings them into theirs when words are joined below.
     let lanes = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-    let m0 = _mm512_set1_epi64(0xD251_1F53);
-    let m1 = _mm512_set1_epi64(0xCD9E_8D57);
-    let mut x = [0u32, 8].map(|offset| {
-        let index = _mm512_add_epi64(lanes, _mm512_set1_epi64(first.wrapping_add(offset) as i64));
-        let word = |w: u32| _mm512_set1_epi64(w as i64);
-        [index, word(place.tensor), word(place.draw), word(place.purpose)]
-    });
-    let mut k = key;
-    for _ in 0..10 {
-        let (k0, k1) = (_mm512_set1_epi64(k[0] as i64), _mm512_set1_epi64(k[1] as i64));
-        for x in &mut x {
-            let (p0, p1) = (_mm512_mul_epu32(x[0], m0), _mm512_mul_epu32(x[2], m1));
-            *x = [
-                _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(p1), x[1], k0),
+    let (m0, m1) = (_mm512_set1_epi64(MULTIPLIER[0] as i64), _mm512_set1_epi64(MULTIPLIER[1] as i64));
+    let index = _mm512_add_epi64(lanes, _mm512_set1_epi64(first as i64));
+    let (tensor, draw) = (_mm512_set1_epi64(place.tensor as i64), _mm512_set1_epi64(place.draw as i64));
+    let purpose = _mm512_set1_epi64(place.purpose as i64);
+    let next = _mm512_add_epi64(index, _mm512_set1_epi64(8));
+    let (mut a, mut b) = ([index, tensor, draw, purpose], [next, tensor, draw, purpose]);
+    macro_rules! round {
+        ($x:ident, $k:expr) => {
+            let (p0, p1) = (_mm512_mul_epu32($x[0], m0), _mm512_mul_epu32($x[2], m1));
+            $x = [
+                _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(p1), $x[1], _mm512_set1_epi64(keys[$k][0])),
                 p1,
-                _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(p0), x[3], k1),
+                _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(p0), $x[3], _mm512_set1_epi64(keys[$k][1])),
                 p0,
             ];
-        }
-        k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
+        };
     }
-    let mut out = [_mm512_setzero_si512(); 4];
-    for (x, out) in x.iter().zip(out.as_chunks_mut::<2>().0) {
+    macro_rules! rounds {
+        ($($k:expr),+) => { $( round!(a, $k); round!(b, $k); )+ };
+    }
+    rounds!(0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+    let join = |x: [__m512i; 4]| {
         let low = _mm512_mask_blend_epi32(0xAAAA, x[0], _mm512_slli_epi64::<32>(x[1]));
         let high = _mm512_mask_blend_epi32(0xAAAA, x[2], _mm512_slli_epi64::<32>(x[3]));
-        // The order of the lanes above makes the even ones blocks 0 to 3 and the odd ones blocks 4 to 7.
-        *out = [_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high)];
-    }
-    out
+        [_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high)]
+    };
+    let ([a0, a1], [b0, b1]) = (join(a), join(b));
+    [a0, a1, b0, b1]
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn noise(key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
+    let keys = round_keys(key);
     let mut block = first;
-    for chunk in out.chunks_mut(4 * VECTOR) {
-        for (part, value) in chunk.chunks_mut(VECTOR).zip(philox(key, place, block)) {
+    let (whole, rest) = out.as_chunks_mut::<{ 4 * VECTOR }>();
+    for chunk in whole {
+        for (part, value) in chunk.as_chunks_mut::<VECTOR>().0.iter_mut().zip(philox(&keys, place, block)) {
             store(part, value);
         }
         block = block.wrapping_add(16);
+    }
+    if !rest.is_empty() {
+        for (part, value) in rest.chunks_mut(VECTOR).zip(philox(&keys, place, block)) {
+            store(part, value);
+        }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn unpack(packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
     let bits = bits.get() as usize;
-    // Codes j*8 to j*8+7 lie in eight bytes (nine never: a width that straddles has seven bits at most) from byte
-    // j * bits on; each is then shifted out of its 64-bit lane by its own amount.
-    let gather: [u8; 64] = core::array::from_fn(|i| ((i / 8) * bits + i % 8) as u8);
-    let gather = load(&gather, 64);
+    // Codes 8j to 8j + 7 lie in eight bytes from byte j * bits on (nine never: a width that straddles has seven bits at
+    // most); each is then shifted out of its 64-bit lane by its own amount. 64 codes later the bytes are aligned alike.
+    let mut gather = [0u8; 64];
+    let mut shifts = [0u8; 64];
+    for i in 0..64 {
+        gather[i] = ((i / 8) * bits + i % 8) as u8;
+        shifts[i] = (first * bits % 8 + i % 8 * bits) as u8;
+    }
+    let (gather, shifts) = (load(&gather, 64), load(&shifts, 64));
     let low = _mm512_set1_epi8(((1u32 << bits) - 1) as u8 as i8);
     for (i, chunk) in out.chunks_mut(VECTOR).enumerate() {
-        let bit = (first + i * VECTOR) * bits;
-        let shifts: [u8; 64] = core::array::from_fn(|j| (bit % 8 + j % 8 * bits) as u8);
-        let source = load(&packed[bit / 8..], VECTOR);
+        let source = load(&packed[(first + i * VECTOR) * bits / 8..], VECTOR);
         let lanes = _mm512_permutexvar_epi8(gather, source);
-        store(chunk, _mm512_and_si512(_mm512_multishift_epi64_epi8(load(&shifts, 64), lanes), low));
+        store(chunk, _mm512_and_si512(_mm512_multishift_epi64_epi8(shifts, lanes), low));
     }
 }
 
@@ -121,23 +147,51 @@ struct Table<const REGISTERS: usize> {
     high: [__m512i; REGISTERS],
 }
 
+/// The low and the high bytes of 16-bit numbers.
+const fn split<const N: usize>(values: &[i16; N]) -> [[u8; N]; 2] {
+    let mut bytes = [[0; N]; 2];
+    let mut i = 0;
+    while i < N {
+        bytes[0][i] = values[i] as u8;
+        bytes[1][i] = (values[i] >> 8) as u8;
+        i += 1;
+    }
+    bytes
+}
+
+static GAUSSIAN_BYTES: [[u8; 256]; 2] = split(&GAUSSIAN);
+
 impl<const REGISTERS: usize> Table<REGISTERS> {
+    /// The table of the Gaussian.
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn new(values: &[i16]) -> Self {
-        let mut table =
-            Table { low: [_mm512_setzero_si512(); REGISTERS], high: [_mm512_setzero_si512(); REGISTERS] };
-        for (i, part) in values.chunks(64).enumerate().take(REGISTERS) {
-            let halves = [0, 32].map(|at| {
-                let words: [i16; 32] = core::array::from_fn(|j| part.get(at + j).copied().unwrap_or(0));
-                // SAFETY: 32 words are 64 bytes.
-                unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
-            });
-            let join = |a: __m512i, b: __m512i| {
-                let (a, b) = (_mm512_cvtepi16_epi8(a), _mm512_cvtepi16_epi8(b));
-                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(a), b)
+    #[inline]
+    fn gaussian() -> Self {
+        let mut table = Table { low: [_mm512_setzero_si512(); REGISTERS], high: [_mm512_setzero_si512(); REGISTERS] };
+        for i in 0..REGISTERS {
+            table.low[i] = load(&GAUSSIAN_BYTES[0][64 * i..], 64);
+            table.high[i] = load(&GAUSSIAN_BYTES[1][64 * i..], 64);
+        }
+        table
+    }
+
+    /// The levels of a row: each T times R.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    fn levels(row: &DrawRow<'_>) -> Self {
+        let mut table = Table { low: [_mm512_setzero_si512(); REGISTERS], high: [_mm512_setzero_si512(); REGISTERS] };
+        let scale = _mm512_set1_epi16(row.scale.deviation);
+        for (i, levels) in row.levels.chunks(64).enumerate().take(REGISTERS) {
+            let n = levels.len();
+            let (low, high) = (mask(n.min(32)) as u32, mask(n.max(32) - 32) as u32);
+            // SAFETY: the masks let only the `n` words of the slice be read.
+            let (a, b) = unsafe {
+                let at = levels.as_ptr();
+                (_mm512_maskz_loadu_epi16(low, at), _mm512_maskz_loadu_epi16(high, at.wrapping_add(32)))
             };
-            table.low[i] = join(halves[0], halves[1]);
-            table.high[i] = join(_mm512_srli_epi16::<8>(halves[0]), _mm512_srli_epi16::<8>(halves[1]));
+            let (a, b) = (_mm512_mulhrs_epi16(a, scale), _mm512_mulhrs_epi16(b, scale));
+            table.low[i] = join(_mm512_cvtepi16_epi8(a), _mm512_cvtepi16_epi8(b));
+            let (a, b) = (_mm512_srli_epi16::<8>(a), _mm512_srli_epi16::<8>(b));
+            table.high[i] = join(_mm512_cvtepi16_epi8(a), _mm512_cvtepi16_epi8(b));
         }
         table
     }
@@ -174,52 +228,103 @@ fn draw(row: &DrawRow<'_>, out: &mut [i8]) {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn draw_with<const REGISTERS: usize>(row: &DrawRow<'_>, out: &mut [i8]) {
-    let gaussian = Table::<4>::new(&GAUSSIAN);
-    let mut levels = [0i16; 256];
-    for (level, &t) in levels.iter_mut().zip(row.levels) {
-        *level = row.scale.level(t);
+/// Two halves as one vector.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn join(low: __m256i, high: __m256i) -> __m512i {
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+}
+
+/// What is the same for all weights of a row.
+struct RowRule<const REGISTERS: usize> {
+    gaussian: Table<4>,
+    levels: Table<REGISTERS>,
+    mean: __m512i,
+    align: __m128i,
+    shift: __m128i,
+    cut: __m128i,
+    half: __m512i,
+    low: __m512i,
+    high: __m512i,
+}
+
+impl<const REGISTERS: usize> RowRule<REGISTERS> {
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    fn new(row: &DrawRow<'_>) -> Self {
+        let fraction = row.scale.fraction as i32;
+        RowRule {
+            gaussian: Table::gaussian(),
+            levels: Table::levels(row),
+            mean: _mm512_set1_epi16(row.scale.mean),
+            align: _mm_cvtsi32_si128(16 - row.mu_bits.get() as i32),
+            shift: _mm_cvtsi32_si128(fraction),
+            cut: _mm_cvtsi32_si128(8 - fraction),
+            half: _mm512_set1_epi16((1 << fraction) >> 1),
+            low: _mm512_set1_epi8(row.grid.min() as i8),
+            high: _mm512_set1_epi8(row.grid.max() as i8),
+        }
     }
-    let levels = Table::<REGISTERS>::new(&levels[..row.levels.len()]);
-    let mean_scale = _mm512_set1_epi16(row.scale.mean);
-    let align = _mm_cvtsi32_si128(16 - row.mu_bits.get() as i32);
-    let fraction = row.scale.fraction as i32;
-    let (shift, cut) = (_mm_cvtsi32_si128(fraction), _mm_cvtsi32_si128(8 - fraction));
-    let half = _mm512_set1_epi16((1 << fraction) >> 1);
-    let (low, high) = (_mm512_set1_epi8(row.grid.min() as i8), _mm512_set1_epi8(row.grid.max() as i8));
-    let zero = _mm512_setzero_si512();
-    let each = row.rounding.noise_bytes();
-    for (i, chunk) in out.chunks_mut(VECTOR).enumerate() {
-        let (at, n) = (i * VECTOR, chunk.len());
-        let mu = load(&row.mu[at..], n);
-        let sigma = load(&row.sigma[at..], n);
-        let bytes = &row.noise[at * each..];
-        let (noise, up) = match row.rounding {
-            Rounding::Nearest => (load(bytes, n), [half; 2]),
-            Rounding::Stochastic => {
-                let pairs = [load(bytes, 2 * n), load(&bytes[VECTOR.min(2 * n)..], (2 * n).saturating_sub(VECTOR))];
-                let join = |a: __m256i, b: __m256i| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(a), b);
-                let first = pairs.map(|p| _mm512_cvtepi16_epi8(p));
-                let second = pairs.map(|p| _mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(p)));
-                let second = join(second[0], second[1]);
-                let words = [_mm512_unpacklo_epi8(second, zero), _mm512_unpackhi_epi8(second, zero)];
-                (join(first[0], first[1]), words.map(|w| _mm512_srl_epi16(w, cut)))
-            }
+
+    /// 64 weights. `up`: their rounding bytes, if they are rounded stochastically.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[inline]
+    fn weights(&self, mu: __m512i, sigma: __m512i, noise: __m512i, up: Option<__m512i>) -> __m512i {
+        let zero = _mm512_setzero_si512();
+        let up = match up {
+            None => [self.half; 2],
+            Some(bytes) => [
+                _mm512_srl_epi16(_mm512_unpacklo_epi8(bytes, zero), self.cut),
+                _mm512_srl_epi16(_mm512_unpackhi_epi8(bytes, zero), self.cut),
+            ],
         };
-        let eps = gaussian.words(noise);
-        let level = levels.words(sigma);
+        let (eps, level) = (self.gaussian.words(noise), self.levels.words(sigma));
         let mu = [_mm512_unpacklo_epi8(mu, zero), _mm512_unpackhi_epi8(mu, zero)];
         let mut words = [zero; 2];
         for j in 0..2 {
-            let mean = _mm512_mulhrs_epi16(_mm512_sll_epi16(mu[j], align), mean_scale);
+            let mean = _mm512_mulhrs_epi16(_mm512_sll_epi16(mu[j], self.align), self.mean);
             let value = _mm512_adds_epi16(mean, _mm512_mulhrs_epi16(eps[j], level[j]));
-            words[j] = _mm512_sra_epi16(_mm512_adds_epi16(value, up[j]), shift);
+            words[j] = _mm512_sra_epi16(_mm512_adds_epi16(value, up[j]), self.shift);
         }
         let codes = _mm512_packs_epi16(words[0], words[1]);
-        let codes = _mm512_min_epi8(_mm512_max_epi8(codes, low), high);
-        store(unsigned(chunk), codes);
+        _mm512_min_epi8(_mm512_max_epi8(codes, self.low), self.high)
     }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn draw_with<const REGISTERS: usize>(row: &DrawRow<'_>, out: &mut [i8]) {
+    let rule = RowRule::<REGISTERS>::new(row);
+    let out = unsigned(out);
+    let ((mu, mu_rest), (sigma, sigma_rest)) = (row.mu.as_chunks::<VECTOR>(), row.sigma.as_chunks::<VECTOR>());
+    let (whole, rest) = out.as_chunks_mut::<VECTOR>();
+    let (mu_rest, sigma_rest) = (load(mu_rest, VECTOR), load(sigma_rest, VECTOR));
+    match row.rounding {
+        Rounding::Nearest => {
+            let (noise, noise_rest) = row.noise.as_chunks::<VECTOR>();
+            for ((out, mu), (sigma, noise)) in whole.iter_mut().zip(mu).zip(sigma.iter().zip(noise)) {
+                store(out, rule.weights(load(mu, VECTOR), load(sigma, VECTOR), load(noise, VECTOR), None));
+            }
+            store(rest, rule.weights(mu_rest, sigma_rest, load(noise_rest, VECTOR), None));
+        }
+        Rounding::Stochastic => {
+            let (noise, noise_rest) = row.noise.as_chunks::<{ 2 * VECTOR }>();
+            for ((out, mu), (sigma, noise)) in whole.iter_mut().zip(mu).zip(sigma.iter().zip(noise)) {
+                let (noise, up) = apart(noise);
+                store(out, rule.weights(load(mu, VECTOR), load(sigma, VECTOR), noise, Some(up)));
+            }
+            let (noise, up) = apart(noise_rest);
+            store(rest, rule.weights(mu_rest, sigma_rest, noise, Some(up)));
+        }
+    }
+}
+
+/// The even and the odd bytes of up to 128.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn apart(bytes: &[u8]) -> (__m512i, __m512i) {
+    let (a, b) = (load(bytes, VECTOR), load(&bytes[bytes.len().min(VECTOR)..], VECTOR));
+    let odd = join(_mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(a)), _mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(b)));
+    (join(_mm512_cvtepi16_epi8(a), _mm512_cvtepi16_epi8(b)), odd)
 }
 
 /// The same bytes, without their sign.
@@ -232,11 +337,12 @@ fn unsigned(bytes: &mut [i8]) -> &mut [u8] {
 fn pack(rows: &[i8], pitch: usize, len: usize, strip: &mut [i8]) {
     for (i, block) in strip.chunks_mut(16 * VECTOR).enumerate() {
         let (at, n) = (i * VECTOR, (len - i * VECTOR).min(VECTOR));
-        let mut x: [__m512i; 16] = core::array::from_fn(|lane| {
+        let mut x = [_mm512_setzero_si512(); 16];
+        for (lane, x) in x.iter_mut().enumerate() {
             let row = &rows[lane * pitch + at..][..n];
             // SAFETY: the mask lets only the row's n bytes be read.
-            unsafe { _mm512_maskz_loadu_epi8(mask(n), row.as_ptr().cast()) }
-        });
+            *x = unsafe { _mm512_maskz_loadu_epi8(mask(n), row.as_ptr().cast()) };
+        }
         transpose(&mut x);
         for (part, value) in block.chunks_mut(VECTOR).zip(x) {
             store(unsigned(part), value);
