@@ -51,7 +51,7 @@ pub const fn place(tensor: u32, draw: u32) -> Place {
 }
 
 /// The ratios of one output channel (one row of a weight tensor): A, R and f of the module's rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowScale {
     /// A: a step of the mean in steps of the drawn weight.
     pub mean: i16,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use qbnn_core::draw::{Rounding, RowScale, sigma_level};
-use qbnn_core::kernel::{DrawRow, Kernel, LANES, Output, Product, Requantize, Runs, VECTOR, scalar};
+use qbnn_core::kernel::{Draw, Kernel, LANES, Output, Product, Requantize, Runs, VECTOR, scalar};
 use qbnn_core::noise::Place;
 use qbnn_core::{Bits, UniformCode, pack};
 
@@ -51,30 +51,33 @@ proptest! {
 
     #[test]
     fn draw(
-        seed: u64,
+        seed in any::<u64>(),
         widths in (2u32..=8, 2u32..=8, 2u32..=8),
         scales in (-12_000i16..4_000, -6_000i16..2_000, -20_000i16..8_000),
         step in 1i16..6_000,
-        n in 0usize..200,
-        stochastic: bool,
+        (n, rows) in (1usize..200, 1usize..5),
+        stochastic in any::<bool>(),
     ) {
         let [mu_bits, sigma_bits, weight_bits] = [widths.0, widths.1, widths.2].map(|b| Bits::new(b).unwrap());
         let Some(scale) = RowScale::new(scales.0, scales.1, scales.2, mu_bits) else { return Ok(()) };
         let rounding = if stochastic { Rounding::Stochastic } else { Rounding::Nearest };
         let levels: Vec<i16> = (0..sigma_bits.levels()).map(|k| sigma_level(k as u8, step)).collect();
         let codes = |salt, bits: Bits| -> Vec<u8> {
-            bytes(seed ^ salt, n).iter().map(|b| b & ((1u32 << bits.get()) - 1) as u8).collect()
+            bytes(seed ^ salt, rows * n).iter().map(|b| b & ((1u32 << bits.get()) - 1) as u8).collect()
         };
-        let (mu, sigma, noise) = (codes(1, mu_bits), codes(2, sigma_bits), bytes(seed ^ 3, n * rounding.noise_bytes()));
-        let row = DrawRow {
-            mu: &mu, sigma: &sigma, noise: &noise, levels: &levels, scale, mu_bits,
+        let (mu, sigma) = (codes(1, mu_bits), codes(2, sigma_bits));
+        let noise = bytes(seed ^ 3, rows * n * rounding.noise_bytes());
+        let mut scales = vec![scale; rows];
+        scales[rows - 1].mean /= 2;
+        let draw = Draw {
+            len: n, scales: &scales, mu: &mu, sigma: &sigma, noise: &noise, levels: &levels, mu_bits,
             grid: UniformCode::Signed(weight_bits), rounding,
         };
-        let mut want = vec![0; n];
-        scalar::KERNEL.draw(&row, &mut want);
+        let mut want = vec![5; rows * (n + 3)];
+        scalar::KERNEL.draw(&draw, n + 3, &mut want);
         for kernel in fast() {
-            let mut found = vec![0; n];
-            kernel.draw(&row, &mut found);
+            let mut found = vec![5; want.len()];
+            kernel.draw(&draw, n + 3, &mut found);
             prop_assert_eq!(&found, &want, "{:?}", kernel);
         }
     }

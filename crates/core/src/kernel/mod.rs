@@ -25,25 +25,36 @@ pub const LANES: usize = 16;
 /// Weights of one vector of a strip: 4 inputs of each lane.
 pub const VECTOR: usize = 4 * LANES;
 
-/// One row (output channel) of weights to draw.
+/// Rows (output channels) of weights to draw, one after the other.
 #[derive(Clone, Copy, Debug)]
-pub struct DrawRow<'a> {
-    /// Mean codes, in the low bits of each byte.
+pub struct Draw<'a> {
+    /// Weights of a row.
+    pub len: usize,
+    /// Ratios of each row.
+    pub scales: &'a [RowScale],
+    /// Mean codes of all rows, in the low bits of each byte.
     pub mu: &'a [u8],
-    /// Sigma codes, as many.
+    /// Sigma codes, as many, each below the number of levels.
     pub sigma: &'a [u8],
     /// Noise, [`Rounding::noise_bytes`] for each weight.
     pub noise: &'a [u8],
     /// T of every sigma code: 2^b levels.
     pub levels: &'a [i16],
-    /// The row's ratios.
-    pub scale: RowScale,
     /// Width of the mean codes.
     pub mu_bits: Bits,
     /// Grid of the drawn weights.
     pub grid: UniformCode,
     /// How a draw meets its grid.
     pub rounding: Rounding,
+}
+
+impl<'a> Draw<'a> {
+    /// Row `i`: its ratios, means, sigmas and noise.
+    fn row(&self, i: usize) -> (RowScale, &'a [u8], &'a [u8], &'a [u8]) {
+        let (at, each) = (i * self.len, self.rounding.noise_bytes());
+        let noise = &self.noise[at * each..][..self.len * each];
+        (self.scales[i], &self.mu[at..][..self.len], &self.sigma[at..][..self.len], noise)
+    }
 }
 
 /// Where the inputs of one output lie, relative to its window's origin: `rows * columns` runs of `4 * groups` bytes.
@@ -134,7 +145,7 @@ pub struct Kernel {
     name: &'static str,
     noise: fn([u32; 2], Place, u32, &mut [u8]),
     unpack: fn(&[u8], usize, Bits, &mut [u8]),
-    draw: fn(&DrawRow<'_>, &mut [i8]),
+    draw: fn(&Draw<'_>, usize, &mut [i8]),
     pack: fn(&[i8], usize, usize, &mut [i8]),
     product: fn(&Product<'_>, Output<'_>),
 }
@@ -210,13 +221,16 @@ impl Kernel {
         (self.unpack)(packed, first, bits, out);
     }
 
-    /// Draws one row: `out[i]` from mean `i`, sigma `i` and the noise of `i`.
-    pub fn draw(&self, row: &DrawRow<'_>, out: &mut [i8]) {
-        let n = out.len();
-        assert!(row.mu.len() == n && row.sigma.len() == n, "means, sigmas and weights are as many");
-        assert!(row.noise.len() == n * row.rounding.noise_bytes(), "noise for every weight");
-        assert!(row.levels.len().is_power_of_two() && row.levels.len() <= 256, "levels of a code of at most 8 bits");
-        (self.draw)(row, out);
+    /// Draws rows: weight `i` of row `r` to `out[r * pitch + i]`.
+    pub fn draw(&self, rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
+        let n = rows.len * rows.scales.len();
+        assert!(rows.mu.len() == n && rows.sigma.len() == n, "means, sigmas and weights are as many");
+        assert!(rows.noise.len() == n * rows.rounding.noise_bytes(), "noise for every weight");
+        assert!(rows.levels.len().is_power_of_two() && rows.levels.len() <= 256, "levels of a code of at most 8 bits");
+        assert!(rows.len > 0 && rows.len <= pitch, "rows do not overlap");
+        let Some(last) = rows.scales.len().checked_sub(1) else { return };
+        assert!(out.len() >= last * pitch + rows.len, "room for every row");
+        (self.draw)(rows, pitch, out);
     }
 
     /// Lays 16 rows into one run of a strip: byte `i` of row `lane` (`rows[lane * pitch + i]`, `i` below `len`) to

@@ -1,6 +1,6 @@
 //! The specification: every loop written as its definition says, for any processor.
 
-use super::{DrawRow, Kernel, LANES, Output, Product, Requantize, VECTOR};
+use super::{Draw, Kernel, LANES, Output, Product, Requantize, VECTOR};
 use crate::code::Bits;
 use crate::draw::{self, Rounding};
 use crate::fixed::requantize;
@@ -25,14 +25,17 @@ fn unpack(packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
     }
 }
 
-fn draw(row: &DrawRow<'_>, out: &mut [i8]) {
-    for (i, w) in out.iter_mut().enumerate() {
-        let level = row.scale.level(row.levels[row.sigma[i] as usize & (row.levels.len() - 1)]);
-        let (noise, rounding) = match row.rounding {
-            Rounding::Nearest => (row.noise[i], None),
-            Rounding::Stochastic => (row.noise[2 * i], Some(row.noise[2 * i + 1])),
-        };
-        *w = draw::weight(&row.scale, row.mu_bits, row.grid, row.mu[i], level, noise, rounding);
+fn draw(rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
+    for (i, out) in out.chunks_mut(pitch).enumerate().take(rows.scales.len()) {
+        let (scale, mu, sigma, noise) = rows.row(i);
+        for (i, w) in out[..rows.len].iter_mut().enumerate() {
+            let level = scale.level(rows.levels[sigma[i] as usize & (rows.levels.len() - 1)]);
+            let (noise, rounding) = match rows.rounding {
+                Rounding::Nearest => (noise[i], None),
+                Rounding::Stochastic => (noise[2 * i], Some(noise[2 * i + 1])),
+            };
+            *w = draw::weight(&scale, rows.mu_bits, rows.grid, mu[i], level, noise, rounding);
+        }
     }
 }
 

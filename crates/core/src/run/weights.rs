@@ -3,8 +3,8 @@
 use super::constants::Program;
 use super::plan::{Action, LinearStep};
 use super::{Scratch, Size};
-use crate::draw;
-use crate::kernel::{DrawRow, LANES, VECTOR};
+use crate::draw::{self, RowScale};
+use crate::kernel::{Draw, LANES, VECTOR};
 use crate::noise;
 use crate::pack;
 use core::ops::Range;
@@ -188,19 +188,20 @@ impl Program<'_> {
         for (level, &word) in levels.iter_mut().zip(&self.constants[l.at.levels..][..count]) {
             *level = word as i16;
         }
-        for (i, channel) in channels.enumerate() {
-            let row = DrawRow {
-                mu: &memory.mu[i * n..(i + 1) * n],
-                sigma: &memory.sigma[i * n..(i + 1) * n],
-                noise: &memory.noise[skip + i * n * rounding.noise_bytes()..][..n * rounding.noise_bytes()],
-                levels: &levels[..count],
-                scale: self.row(l, channel),
-                mu_bits,
-                grid,
-                rounding,
-            };
-            self.kernel.draw(&row, &mut memory.rows[(first + i) * pitch..][..n]);
-        }
+        let mut scales = [RowScale::default(); LANES];
+        scales.iter_mut().zip(channels.clone()).for_each(|(scale, channel)| *scale = self.row(l, channel));
+        let rows = Draw {
+            len: n,
+            scales: &scales[..channels.len()],
+            mu: &memory.mu[..all],
+            sigma: &memory.sigma[..all],
+            noise: &memory.noise[skip..skip + bytes],
+            levels: &levels[..count],
+            mu_bits,
+            grid,
+            rounding,
+        };
+        self.kernel.draw(&rows, pitch, &mut memory.rows[first * pitch..]);
     }
 
     /// What the sums of the channels start with: the drawn bias, less what the input's zero point adds.

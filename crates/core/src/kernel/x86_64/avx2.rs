@@ -6,7 +6,7 @@
 use super::{Pointers, detected, tile};
 use crate::code::Bits;
 use crate::draw::{self, Rounding};
-use crate::kernel::{DrawRow, Kernel, LANES, Output, Product, VECTOR, scalar};
+use crate::kernel::{Draw, Kernel, LANES, Output, Product, VECTOR, scalar};
 use crate::noise::{Place, block_lanes};
 use crate::pack as packing;
 use core::arch::x86_64::*;
@@ -18,7 +18,7 @@ pub(super) const KERNEL: Kernel = Kernel {
     // has found AVX2.
     noise: |key, place, first, out| unsafe { noise(key, place, first, out) },
     unpack: |packed, first, bits, out| unsafe { unpack(packed, first, bits, out) },
-    draw: |row, out| unsafe { draw(row, out) },
+    draw: |rows, pitch, out| unsafe { draw(rows, pitch, out) },
     pack: |rows, pitch, len, strip| unsafe { pack(rows, pitch, len, strip) },
     product: |p, output| unsafe { product(p, output) },
 };
@@ -62,23 +62,26 @@ fn unpack(packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx2")]
-fn draw(row: &DrawRow<'_>, out: &mut [i8]) {
-    let mut levels = [0i16; 256];
-    for (level, &t) in levels.iter_mut().zip(row.levels) {
-        *level = row.scale.level(t);
-    }
-    let codes = out.iter_mut().zip(row.mu.iter().zip(row.sigma));
-    match row.rounding {
-        Rounding::Nearest => {
-            for ((w, (&mu, &sigma)), &noise) in codes.zip(row.noise) {
-                let level = levels[sigma as usize];
-                *w = draw::weight(&row.scale, row.mu_bits, row.grid, mu, level, noise, None);
-            }
+fn draw(rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
+    for (i, out) in out.chunks_mut(pitch).enumerate().take(rows.scales.len()) {
+        let (scale, mu, sigma, noise) = rows.row(i);
+        let mut levels = [0i16; 256];
+        for (level, &t) in levels.iter_mut().zip(rows.levels) {
+            *level = scale.level(t);
         }
-        Rounding::Stochastic => {
-            for ((w, (&mu, &sigma)), &[noise, up]) in codes.zip(row.noise.as_chunks::<2>().0) {
-                let level = levels[sigma as usize];
-                *w = draw::weight(&row.scale, row.mu_bits, row.grid, mu, level, noise, Some(up));
+        let codes = out.iter_mut().zip(mu.iter().zip(sigma));
+        match rows.rounding {
+            Rounding::Nearest => {
+                for ((w, (&mu, &sigma)), &noise) in codes.zip(noise) {
+                    let level = levels[sigma as usize];
+                    *w = draw::weight(&scale, rows.mu_bits, rows.grid, mu, level, noise, None);
+                }
+            }
+            Rounding::Stochastic => {
+                for ((w, (&mu, &sigma)), &[noise, up]) in codes.zip(noise.as_chunks::<2>().0) {
+                    let level = levels[sigma as usize];
+                    *w = draw::weight(&scale, rows.mu_bits, rows.grid, mu, level, noise, Some(up));
+                }
             }
         }
     }

@@ -3,8 +3,8 @@
 
 use super::{Pointers, detected, tile};
 use crate::code::Bits;
-use crate::draw::Rounding;
-use crate::kernel::{DrawRow, Kernel, LANES, Output, Product, Requantize, VECTOR, scalar};
+use crate::draw::{Rounding, RowScale};
+use crate::kernel::{Draw, Kernel, LANES, Output, Product, Requantize, VECTOR, scalar};
 use crate::noise::{GAUSSIAN, MULTIPLIER, Place, WEYL};
 use core::arch::x86_64::*;
 
@@ -15,7 +15,7 @@ pub(super) const KERNEL: Kernel = Kernel {
     // has found every feature that the functions are compiled for.
     noise: |key, place, first, out| unsafe { noise(key, place, first, out) },
     unpack: |packed, first, bits, out| unsafe { unpack(packed, first, bits, out) },
-    draw: |row, out| unsafe { draw(row, out) },
+    draw: |rows, pitch, out| unsafe { draw(rows, pitch, out) },
     pack: |rows, pitch, len, strip| unsafe { pack(rows, pitch, len, strip) },
     product: |p, output| unsafe { product(p, output) },
 };
@@ -107,17 +107,11 @@ fn philox(keys: &[[i64; 2]; 10], place: Place, first: u32) -> [__m512i; 4] {
 fn noise(key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
     let keys = round_keys(key);
     let mut block = first;
-    let (whole, rest) = out.as_chunks_mut::<{ 4 * VECTOR }>();
-    for chunk in whole {
-        for (part, value) in chunk.as_chunks_mut::<VECTOR>().0.iter_mut().zip(philox(&keys, place, block)) {
+    for chunk in out.chunks_mut(4 * VECTOR) {
+        for (part, value) in chunk.chunks_mut(VECTOR).zip(philox(&keys, place, block)) {
             store(part, value);
         }
         block = block.wrapping_add(16);
-    }
-    if !rest.is_empty() {
-        for (part, value) in rest.chunks_mut(VECTOR).zip(philox(&keys, place, block)) {
-            store(part, value);
-        }
     }
 }
 
@@ -142,6 +136,7 @@ fn unpack(packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
 }
 
 /// A table of 16-bit numbers as two tables of bytes, in registers: `REGISTERS` of 64 entries each.
+#[derive(Clone, Copy)]
 struct Table<const REGISTERS: usize> {
     low: [__m512i; REGISTERS],
     high: [__m512i; REGISTERS],
@@ -177,10 +172,10 @@ impl<const REGISTERS: usize> Table<REGISTERS> {
     /// The levels of a row: each T times R.
     #[target_feature(enable = "avx512f,avx512bw")]
     #[inline]
-    fn levels(row: &DrawRow<'_>) -> Self {
+    fn levels(levels: &[i16], scale: i16) -> Self {
         let mut table = Table { low: [_mm512_setzero_si512(); REGISTERS], high: [_mm512_setzero_si512(); REGISTERS] };
-        let scale = _mm512_set1_epi16(row.scale.deviation);
-        for (i, levels) in row.levels.chunks(64).enumerate().take(REGISTERS) {
+        let scale = _mm512_set1_epi16(scale);
+        for (i, levels) in levels.chunks(64).enumerate().take(REGISTERS) {
             let n = levels.len();
             let (low, high) = (mask(n.min(32)) as u32, mask(n.max(32) - 32) as u32);
             // SAFETY: the masks let only the `n` words of the slice be read.
@@ -220,11 +215,11 @@ fn look_up<const REGISTERS: usize>(table: &[__m512i; REGISTERS], index: __m512i)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn draw(row: &DrawRow<'_>, out: &mut [i8]) {
-    match row.levels.len() {
-        ..=64 => draw_with::<1>(row, out),
-        128 => draw_with::<2>(row, out),
-        _ => draw_with::<4>(row, out),
+fn draw(rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
+    match rows.levels.len() {
+        ..=64 => draw_with::<1>(rows, pitch, out),
+        128 => draw_with::<2>(rows, pitch, out),
+        _ => draw_with::<4>(rows, pitch, out),
     }
 }
 
@@ -251,18 +246,18 @@ struct RowRule<const REGISTERS: usize> {
 impl<const REGISTERS: usize> RowRule<REGISTERS> {
     #[target_feature(enable = "avx512f,avx512bw")]
     #[inline]
-    fn new(row: &DrawRow<'_>) -> Self {
-        let fraction = row.scale.fraction as i32;
+    fn new(rows: &Draw<'_>, gaussian: Table<4>, scale: RowScale) -> Self {
+        let fraction = scale.fraction as i32;
         RowRule {
-            gaussian: Table::gaussian(),
-            levels: Table::levels(row),
-            mean: _mm512_set1_epi16(row.scale.mean),
-            align: _mm_cvtsi32_si128(16 - row.mu_bits.get() as i32),
+            gaussian,
+            levels: Table::levels(rows.levels, scale.deviation),
+            mean: _mm512_set1_epi16(scale.mean),
+            align: _mm_cvtsi32_si128(16 - rows.mu_bits.get() as i32),
             shift: _mm_cvtsi32_si128(fraction),
             cut: _mm_cvtsi32_si128(8 - fraction),
             half: _mm512_set1_epi16((1 << fraction) >> 1),
-            low: _mm512_set1_epi8(row.grid.min() as i8),
-            high: _mm512_set1_epi8(row.grid.max() as i8),
+            low: _mm512_set1_epi8(rows.grid.min() as i8),
+            high: _mm512_set1_epi8(rows.grid.max() as i8),
         }
     }
 
@@ -292,28 +287,24 @@ impl<const REGISTERS: usize> RowRule<REGISTERS> {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn draw_with<const REGISTERS: usize>(row: &DrawRow<'_>, out: &mut [i8]) {
-    let rule = RowRule::<REGISTERS>::new(row);
-    let out = unsigned(out);
-    let ((mu, mu_rest), (sigma, sigma_rest)) = (row.mu.as_chunks::<VECTOR>(), row.sigma.as_chunks::<VECTOR>());
-    let (whole, rest) = out.as_chunks_mut::<VECTOR>();
-    let (mu_rest, sigma_rest) = (load(mu_rest, VECTOR), load(sigma_rest, VECTOR));
-    match row.rounding {
-        Rounding::Nearest => {
-            let (noise, noise_rest) = row.noise.as_chunks::<VECTOR>();
-            for ((out, mu), (sigma, noise)) in whole.iter_mut().zip(mu).zip(sigma.iter().zip(noise)) {
-                store(out, rule.weights(load(mu, VECTOR), load(sigma, VECTOR), load(noise, VECTOR), None));
+fn draw_with<const REGISTERS: usize>(rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
+    let gaussian = Table::<4>::gaussian();
+    for (i, out) in unsigned(out).chunks_mut(pitch).enumerate().take(rows.scales.len()) {
+        let (scale, mu, sigma, noise) = rows.row(i);
+        let rule = RowRule::<REGISTERS>::new(rows, gaussian, scale);
+        let (out, mu, sigma) = (out[..rows.len].chunks_mut(VECTOR), mu.chunks(VECTOR), sigma.chunks(VECTOR));
+        match rows.rounding {
+            Rounding::Nearest => {
+                for ((out, noise), (mu, sigma)) in out.zip(noise.chunks(VECTOR)).zip(mu.zip(sigma)) {
+                    store(out, rule.weights(load(mu, VECTOR), load(sigma, VECTOR), load(noise, VECTOR), None));
+                }
             }
-            store(rest, rule.weights(mu_rest, sigma_rest, load(noise_rest, VECTOR), None));
-        }
-        Rounding::Stochastic => {
-            let (noise, noise_rest) = row.noise.as_chunks::<{ 2 * VECTOR }>();
-            for ((out, mu), (sigma, noise)) in whole.iter_mut().zip(mu).zip(sigma.iter().zip(noise)) {
-                let (noise, up) = apart(noise);
-                store(out, rule.weights(load(mu, VECTOR), load(sigma, VECTOR), noise, Some(up)));
+            Rounding::Stochastic => {
+                for ((out, noise), (mu, sigma)) in out.zip(noise.chunks(2 * VECTOR)).zip(mu.zip(sigma)) {
+                    let (noise, up) = apart(noise);
+                    store(out, rule.weights(load(mu, VECTOR), load(sigma, VECTOR), noise, Some(up)));
+                }
             }
-            let (noise, up) = apart(noise_rest);
-            store(rest, rule.weights(mu_rest, sigma_rest, noise, Some(up)));
         }
     }
 }
@@ -335,17 +326,17 @@ fn unsigned(bytes: &mut [i8]) -> &mut [u8] {
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn pack(rows: &[i8], pitch: usize, len: usize, strip: &mut [i8]) {
-    for (i, block) in strip.chunks_mut(16 * VECTOR).enumerate() {
-        let (at, n) = (i * VECTOR, (len - i * VECTOR).min(VECTOR));
-        let mut x = [_mm512_setzero_si512(); 16];
+    for (i, block) in unsigned(strip).chunks_mut(LANES * VECTOR).enumerate() {
+        let at = i * VECTOR;
+        let valid = mask(len - at);
+        let mut x = [_mm512_setzero_si512(); LANES];
         for (lane, x) in x.iter_mut().enumerate() {
-            let row = &rows[lane * pitch + at..][..n];
-            // SAFETY: the mask lets only the row's n bytes be read.
-            *x = unsafe { _mm512_maskz_loadu_epi8(mask(n), row.as_ptr().cast()) };
+            // SAFETY: `Kernel::pack` has checked that row `lane` holds `len` bytes; the mask lets no others be read.
+            *x = unsafe { _mm512_maskz_loadu_epi8(valid, rows.as_ptr().add(lane * pitch + at).cast()) };
         }
         transpose(&mut x);
-        for (part, value) in block.chunks_mut(VECTOR).zip(x) {
-            store(unsigned(part), value);
+        for (part, value) in block.as_chunks_mut::<VECTOR>().0.iter_mut().zip(x) {
+            store(part, value);
         }
     }
 }
