@@ -3,14 +3,18 @@
 //! Random models of the two house networks (what is in the weights does not change the time), 32 draws. The limit is a
 //! loop of nothing but dot-product instructions, and a copy of memory. Each row is the best of several repetitions.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and stops where something is wrong")]
+
 #[path = "../tests/common/mod.rs"]
 mod common;
 
 use common::Random;
-use qbnn_core::draw::Rounding;
-use qbnn_core::kernel::Kernel;
+use qbnn_core::draw::{Rounding, RowScale, sigma_level};
+use qbnn_core::kernel::{Draw, Kernel, LANES};
 use qbnn_core::model::Model;
+use qbnn_core::noise::Place;
 use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
+use qbnn_core::{Bits, UniformCode};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -74,11 +78,21 @@ fn dot_limit() -> f64 {
 }
 
 fn main() {
+    // `cargo bench -p qbnn-core -- draw`: only the rows whose label contains the word.
+    let word = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
     let kernel = Kernel::chosen().unwrap();
     let limit = dot_limit();
     let (from, mut to) = (vec![1u8; 64 << 20], vec![0u8; 64 << 20]);
     let copy = best(|| to.copy_from_slice(black_box(&from)));
-    println!("kernel {}; limit {:.1} G multiply-adds/s; copy {:.1} GB/s", kernel.name(), limit / 1e9, 0.0671 / copy);
+    println!(
+        "kernel {}; limit {:.1} G multiply-adds/s; copy {:.1} GB/s",
+        kernel.name(),
+        limit / 1e9,
+        to.len() as f64 / copy / 1e9
+    );
+    if "loops".contains(&word) {
+        loops(kernel);
+    }
     for (name, file) in [
         ("lenet5 w4", common::lenet5(1, [4; 4], Rounding::Nearest)),
         ("lenet5 w4 stochastic", common::lenet5(1, [4; 4], Rounding::Stochastic)),
@@ -97,27 +111,70 @@ fn main() {
         let (mut signed, mut words) = (vec![0; held.signed], vec![0; held.words]);
         println!(
             "{name}: file {} B, scratch {} B, weights of {DRAWS} draws {} B, blocks of {}",
-            file.len(), need.total(), held.total(), plan.images_together()
+            file.len(),
+            need.total(),
+            held.total(),
+            plan.images_together()
         );
-        let seconds = best(|| {
-            Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch);
-        });
-        let rate = model.parameters() as f64 * DRAWS as f64 / seconds;
-        println!("  draw          {:8.2} G weights/s   1/{:.0} of the limit", rate / 1e9, limit / rate);
+        if "draw".contains(&word) {
+            let seconds = best(|| {
+                Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch);
+            });
+            let rate = model.parameters() as f64 * DRAWS as f64 / seconds;
+            println!("  draw          {:8.2} G weights/s   1/{:.0} of the limit", rate / 1e9, limit / rate);
+        }
         let weights = Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch);
         let pixels = Random(3).bytes(1000 * model.input().len());
         let mut logits = vec![0; 1000 * DRAWS as usize * model.classes()];
         for streamed in [false, true] {
-            for n in [1, 10, 100, 1000] {
-                let (pixels, logits) = (&pixels[..n * model.input().len()], &mut logits[..n * DRAWS as usize * model.classes()]);
+            let label = if streamed { "streamed" } else { "products" };
+            for n in [1, 10, 100, 1000].into_iter().filter(|_| label.contains(&word)) {
+                let (pixels, logits) =
+                    (&pixels[..n * model.input().len()], &mut logits[..n * DRAWS as usize * model.classes()]);
                 let source = if streamed { Source::Streamed { seed: 7 } } else { Source::Drawn(&weights) };
                 let seconds = best(|| program.run(source, black_box(pixels), 0..DRAWS, &mut scratch, logits));
                 println!(
                     "  {} {n:5} {:10.1} us {:9.0} images/s   {:.3} of the limit",
-                    if streamed { "streamed" } else { "drawn   " },
-                    seconds * 1e6, n as f64 / seconds, n as f64 * work / seconds / limit
+                    label,
+                    seconds * 1e6,
+                    n as f64 / seconds,
+                    n as f64 * work / seconds / limit
                 );
             }
         }
     }
+}
+
+/// The loops of drawing, each on 16 rows of 400 weights in the nearest cache.
+fn loops(kernel: Kernel) {
+    const LEN: usize = 400;
+    const N: usize = LANES * LEN;
+    let bits = Bits::new(4).unwrap();
+    let mut random = Random(1);
+    let (packed, noise) = (random.bytes(N), random.bytes(N));
+    let mut codes = vec![0; N];
+    let levels: Vec<i16> = (0..16).map(|k| sigma_level(k, 1000)).collect();
+    let scales = [RowScale::new(0, 0, 0, bits).unwrap(); LANES];
+    let (mut rows, mut strip) = (vec![0i8; N], vec![0i8; N]);
+    let row = |what: &str, f: &mut dyn FnMut()| {
+        let seconds = best(|| (0..100).for_each(|_| f())) / 100.0;
+        println!("  {what:8} {:8.2} G weights/s", N as f64 / seconds / 1e9);
+    };
+    println!("loops of drawing, w4");
+    let place = Place { purpose: 66, tensor: 0, draw: 0 };
+    row("noise", &mut || kernel.noise([1, 2], place, 0, black_box(&mut codes)));
+    row("unpack", &mut || kernel.unpack(black_box(&packed), 0, bits, &mut codes));
+    let draw = Draw {
+        len: LEN,
+        scales: &scales,
+        mu: &codes.clone(),
+        sigma: &codes.clone(),
+        noise: &noise,
+        levels: &levels,
+        mu_bits: bits,
+        grid: UniformCode::Signed(bits),
+        rounding: Rounding::Nearest,
+    };
+    row("draw", &mut || kernel.draw(black_box(&draw), LEN, &mut rows));
+    row("pack", &mut || kernel.pack(black_box(&rows), LEN, LEN, &mut strip));
 }

@@ -8,11 +8,11 @@
 //! mean      = q15(mu << (16 - mu bits), A[c])         A[c] = s_mu / s_w * 2^(f + mu bits - 1)
 //! deviation = q15(eps, q15(T[k], R[c]))               R[c] = sigma[0] / s_w * 2^(f + 3),  T[k] = sigma[k] / sigma[0] * 2^15
 //! up        = 2^(f - 1) to the nearest code, or the rounding byte >> (8 - f) stochastically
-//! weight    = clamp(sat(sat(mean + deviation) + up) >> f)
+//! weight    = clamp((sat(mean + deviation) + up) >> f)
 //! ```
 //!
-//! `sat` saturates to 16 bits, `q15` is [`fixed::q15`](crate::fixed::q15). f is the largest number up to 8 for which A and
-//! R fit into 15 bits, channel by channel, so that a weight is known to a 256th of its step wherever sigma is below 16
+//! `sat` saturates to 16 bits, `q15` is [`fixed::q15`](crate::fixed::q15). f is the largest number from 1 to 8 for which A
+//! and R fit into 15 bits, channel by channel, so that a weight is known to a 256th of its step wherever sigma is below 16
 //! steps.
 //!
 //! Noise: parameter i of a tensor takes byte i of the tensor's noise when draws are rounded to the nearest code, and bytes
@@ -57,18 +57,18 @@ pub struct RowScale {
     pub mean: i16,
     /// R: the largest sigma in steps of the drawn weight.
     pub deviation: i16,
-    /// f: fraction bits, 0 to 8.
+    /// f: fraction bits, 1 to 8.
     pub fraction: u8,
 }
 
 impl RowScale {
     /// The ratios of a row with these scales: of its means, its drawn weights, and the tensor's largest sigma.
     ///
-    /// `None` if a mean's step or the largest sigma is beyond what 15 bits hold even without a fraction: 2^12 steps of the
-    /// drawn weight for sigma, 2^(16 - mu bits) for the mean's step.
+    /// `None` if a mean's step or the largest sigma is beyond what 15 bits hold even with one fraction bit: 2^11 steps of the
+    /// drawn weight for sigma, 2^(15 - mu bits) for the mean's step.
     pub fn new(mu: Log2, weight: Log2, sigma_top: Log2, mu_bits: Bits) -> Option<Self> {
         let (mean, deviation) = (mu as i32 - weight as i32, sigma_top as i32 - weight as i32);
-        (0..=8).rev().find_map(|f| {
+        (1..=8).rev().find_map(|f| {
             let a = i16::try_from(exp2(mean, f + mu_bits.get() - 1)).ok()?;
             let r = i16::try_from(exp2(deviation, f + 3)).ok()?;
             Some(RowScale { mean: a, deviation: r, fraction: f as u8 })
@@ -102,8 +102,8 @@ pub fn weight(
     let mean = q15(((mu as u16) << (16 - mu_bits.get())) as i16, row.mean);
     let deviation = q15(GAUSSIAN[noise as usize], level);
     let f = row.fraction as u32;
-    let up = rounding.map_or((1 << f) >> 1, |byte| (byte >> (8 - f)) as i16);
-    grid.clamp((mean.saturating_add(deviation).saturating_add(up) >> f) as i32) as i8
+    let up = rounding.map_or(1 << (f - 1), |byte| (byte >> (8 - f)) as i32);
+    grid.clamp((mean.saturating_add(deviation) as i32 + up) >> f) as i8
 }
 
 /// The ratios of one bias: it is drawn to the units of its channel's accumulator, and not rounded before.
@@ -146,8 +146,6 @@ impl BiasScale {
     }
 }
 
-
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,8 +173,8 @@ mod tests {
         let fraction = |top| RowScale::new(0, 0, top, bits(4)).map(|r| r.fraction);
         assert_eq!(fraction(3 * 2048), Some(8));
         assert_eq!(fraction(4 * 2048), Some(7));
-        assert_eq!(fraction(11 * 2048), Some(0));
-        assert_eq!(fraction(12 * 2048), None);
+        assert_eq!(fraction(10 * 2048), Some(1));
+        assert_eq!(fraction(11 * 2048), None);
     }
 
     #[test]
@@ -196,9 +194,8 @@ mod tests {
     fn stochastic_rounding_keeps_the_mean() {
         let row = RowScale::new(-3 * 2048, 0, -16 * 2048, bits(4)).unwrap();
         for mu in -8i8..8 {
-            let sum: i32 = (0..=255u8)
-                .map(|r| weight(&row, bits(4), Signed(bits(4)), mu as u8, 0, 0, Some(r)) as i32)
-                .sum();
+            let sum: i32 =
+                (0..=255u8).map(|r| weight(&row, bits(4), Signed(bits(4)), mu as u8, 0, 0, Some(r)) as i32).sum();
             assert_eq!(sum, mu as i32 * 32);
         }
     }

@@ -49,7 +49,9 @@ fn a_network_of_everything_agrees_at_every_width() {
 
 #[test]
 fn results_depend_on_model_seed_and_draw_alone() {
-    for file in [lenet5(4, [4; 4], Rounding::Nearest), mlp(4, [4; 4], Rounding::Nearest), zoo(4, [4; 4], Rounding::Nearest)] {
+    for file in
+        [lenet5(4, [4; 4], Rounding::Nearest), mlp(4, [4; 4], Rounding::Nearest), zoo(4, [4; 4], Rounding::Nearest)]
+    {
         let model = Model::new(&file).unwrap();
         let (len, classes, n) = (model.input().len(), model.classes(), 40);
         let pixels = images(&file, n, 6);

@@ -248,7 +248,9 @@ impl Kernel {
         let inside = |&o: &i32| o >= 0 && end.is_some_and(|end| o as usize <= end);
         assert!(p.origins.iter().all(inside), "a window outside the input");
         match &output {
-            Output::Sums(out) => assert!(out.len() == p.origins.len() * strips * LANES, "a sum for every window and lane"),
+            Output::Sums(out) => {
+                assert!(out.len() == p.origins.len() * strips * LANES, "a sum for every window and lane")
+            }
             Output::Codes { out, pitch, channels, pool, requantize } => {
                 assert!(*pool > 0 && p.origins.len().is_multiple_of(*pool), "whole groups of windows");
                 let groups = p.origins.len() / pool;

@@ -3,8 +3,8 @@
 use super::layer::{Layer, Linear, Op, Shape, grid_of, record, u16_at, u32_at, u64_at};
 use super::{BIAS_BITS, HEADER_LEN, Kind, MAGIC, Model, ModelError, Problem, RECORD_LEN, SIZE_LIMIT, VERSION, crc32};
 use crate::code::Bits;
-use crate::draw::{RowScale, Rounding};
-use crate::fixed::{WIDE_FRACTION_BITS, OCTAVE, shift_for};
+use crate::draw::{Rounding, RowScale};
+use crate::fixed::{OCTAVE, WIDE_FRACTION_BITS, shift_for};
 
 /// Sums of products stay below this, so that a bias of as much again still fits into 32 bits.
 pub(super) const SUM_LIMIT: u64 = 1 << 30;
@@ -185,14 +185,7 @@ fn layer(bytes: &[u8], index: usize, end: &mut u64) -> Result<(), Problem> {
     Ok(())
 }
 
-fn linear(
-    model: &Model<'_>,
-    layer: &Layer,
-    l: Linear,
-    from: Shape,
-    codes: bool,
-    end: &mut u64,
-) -> Result<(), Problem> {
+fn linear(model: &Model<'_>, layer: &Layer, l: Linear, from: Shape, codes: bool, end: &mut u64) -> Result<(), Problem> {
     let channels = layer.shape.channels;
     at_least("padding below the window", l.kernel_rows.min(l.kernel_columns), l.padding + 1)?;
     let rows = windows(from.rows + 2 * l.padding, l.kernel_rows, l.stride)?;
@@ -202,7 +195,8 @@ fn linear(
     equal("input channels that the groups leave over", from.channels % l.groups, 0)?;
     equal("output channels that the groups leave over", channels % l.groups, 0)?;
     equal("input channels of a group", l.group_inputs, from.channels / l.groups)?;
-    let padded = Shape { channels: from.channels, rows: from.rows + 2 * l.padding, columns: from.columns + 2 * l.padding };
+    let padded =
+        Shape { channels: from.channels, rows: from.rows + 2 * l.padding, columns: from.columns + 2 * l.padding };
     if size(padded).is_none() {
         return Err(Problem::Number { what: "size of the padded input", found: u64::MAX, wanted: SIZE_LIMIT });
     }

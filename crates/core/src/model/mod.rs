@@ -152,7 +152,11 @@ impl<'a> Model<'a> {
 
     /// How a pixel becomes an input.
     pub fn pixels(&self) -> Grid {
-        Grid { zero: self.bytes[40] as i32, bits: 8, log2_step: i16::from_le_bytes([self.bytes[42], self.bytes[43]]) as i32 }
+        Grid {
+            zero: self.bytes[40] as i32,
+            bits: 8,
+            log2_step: i16::from_le_bytes([self.bytes[42], self.bytes[43]]) as i32,
+        }
     }
 
     /// A layer, counted from 0.

@@ -116,7 +116,10 @@ pub fn write(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<Vec<
         put(at, &(side as u16).to_le_bytes());
     }
     put(32, &(classes as u32).to_le_bytes());
-    put(36, &[width(header.mu), width(header.sigma), width(header.weight), width(header.activation), header.pixel_zero, 0]);
+    put(
+        36,
+        &[width(header.mu), width(header.sigma), width(header.weight), width(header.activation), header.pixel_zero, 0],
+    );
     put(42, &header.pixel_log2_step.to_le_bytes());
     let end = (0..=header.name.len().min(20)).rev().find(|&n| header.name.is_char_boundary(n)).unwrap_or(0);
     put(44, &header.name.as_bytes()[..end]);

@@ -146,4 +146,3 @@ impl Program<'_> {
         BiasScale { mean: join(w[0], w[1]), deviation: join(w[2], w[3]) }
     }
 }
-

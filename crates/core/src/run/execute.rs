@@ -1,10 +1,10 @@
 //! The run itself: blocks of images through the steps of a program, draw by draw.
 
+use super::Scratch;
 use super::constants::Program;
 use super::ops::{self, Worth};
 use super::plan::{Action, LinearStep, SLACK, TILE_STRIPS, Value};
 use super::weights::{Tile, Weights};
-use super::Scratch;
 use crate::kernel::{LANES, Output, Product};
 use crate::model::Pool;
 use crate::noise;
@@ -233,8 +233,7 @@ impl Program<'_> {
                 continue;
             };
             let negative = (l.at.negative > 0).then(|| constants(l.at.negative));
-            let requantize =
-                ops::requantization(&activation, constants(l.at.multipliers), negative, l.shift, grid);
+            let requantize = ops::requantization(&activation, constants(l.at.multipliers), negative, l.shift, grid);
             // In place if lanes are channels and nothing surrounds them.
             let direct = l.shared == 1 && output.border == 0;
             let base = match input {
@@ -257,8 +256,10 @@ impl Program<'_> {
             } else {
                 let pool = l.pooled();
                 let codes = &mut way[..windows / pool * lanes];
-                self.kernel
-                    .product(&product, Output::Codes { out: &mut codes[..], pitch: lanes, channels: lanes, pool, requantize });
+                self.kernel.product(
+                    &product,
+                    Output::Codes { out: &mut codes[..], pitch: lanes, channels: lanes, pool, requantize },
+                );
                 let part = (channels, strips.start * LANES, lanes);
                 distribute(l, part, codes, &output, (image, block, base), to);
             }

@@ -84,7 +84,8 @@ impl ToCodes {
         let log2 = -(WIDE_FRACTION_BITS as i32) * OCTAVE - a.log2_step as i32;
         let shift = shift_for(log2).unwrap_or(1);
         let multiplier = exp2(log2, shift).min(i32::MAX as i64);
-        let negative = if super::plan::leaky(a) { super::constants::below_zero(multiplier, a.slope) as i64 } else { multiplier };
+        let negative =
+            if super::plan::leaky(a) { super::constants::below_zero(multiplier, a.slope) as i64 } else { multiplier };
         ToCodes { multiplier, negative, shift, low: a.low as i64, high: a.high as i64, zero: grid.zero as i64 }
     }
 

@@ -32,6 +32,7 @@ pub struct Step {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "there is no allocator to put the large one elsewhere")]
 pub(super) enum Action {
     /// Done by a step before it.
     #[default]
@@ -316,7 +317,8 @@ impl<'a> Plan<'a> {
             *all += n;
         }
         at.values = take(bytes);
-        let scratch = Size { signed: at.tile + tile.signed + 2 * SLACK, bytes: next + 2 * SLACK, words: at.wide + words };
+        let scratch =
+            Size { signed: at.tile + tile.signed + 2 * SLACK, bytes: next + 2 * SLACK, words: at.wide + words };
         Plan { model, steps, block, group, constants, shared, own, scratch, at }
     }
 
@@ -402,7 +404,8 @@ fn fuse(model: &Model<'_>, steps: &mut [Step]) -> usize {
                     _ => None,
                 });
                 // Only where the sum's step is the finer one does the fused requantization stay within 32 bits.
-                let fused = activation.and_then(|a| shift(model, &layer, a.log2_step as i32).filter(|&s| s >= 31).zip(Some(a)));
+                let fused =
+                    activation.and_then(|a| shift(model, &layer, a.log2_step as i32).filter(|&s| s >= 31).zip(Some(a)));
                 let (rows, columns) = (layer.shape.rows, layer.shape.columns);
                 let pool = fused.and_then(|_| only_reader(model, index + 2)).and_then(|next| match next.op {
                     Op::Pool(p) if p.max && p.size == 2 && p.stride >= 2 && rows * columns > 1 => Some(p.stride),

@@ -121,6 +121,7 @@ impl Program<'_> {
     }
 
     /// Draws the strips `strips` of one group of channels, for the draws `draws` (one, or those that share strips).
+    #[expect(clippy::too_many_arguments, reason = "what to draw, and where to")]
     pub(super) fn draw_tile(
         &self,
         l: &LinearStep,

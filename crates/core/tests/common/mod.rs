@@ -1,6 +1,10 @@
 //! Random models, and the slow and obvious way to run them: naive loops over unpacked codes, one draw and one image at a
 //! time, sharing with the machine only the rules of `fixed` and `draw`.
-#![allow(dead_code, reason = "every test uses its part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "every test and bench uses its part, and should fail where it stands"
+)]
 
 use qbnn_core::draw::{self, BiasScale, Rounding, RowScale, sigma_level};
 use qbnn_core::fixed::{OCTAVE, exp2, requantize, shift_for};
@@ -60,7 +64,15 @@ impl Builder {
         self.last()
     }
 
-    pub fn conv(&mut self, input: usize, out: usize, kernel: usize, stride: usize, padding: usize, groups: usize) -> usize {
+    pub fn conv(
+        &mut self,
+        input: usize,
+        out: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+        groups: usize,
+    ) -> usize {
         let from = self.shape(input);
         let side = |n: usize| (n + 2 * padding - kernel) / stride + 1;
         let shape = Shape { channels: out, rows: side(from.rows), columns: side(from.columns) };
@@ -367,9 +379,7 @@ fn weights(
     scalar::KERNEL.noise(key, draw::place(tensor, draw), 0, &mut noise);
     scalar::KERNEL.noise(key, draw::place(tensor + 1, draw), 0, &mut bias_noise);
     let rows: Vec<RowScale> = (0..layer.shape.channels)
-        .map(|c| {
-            RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits).unwrap()
-        })
+        .map(|c| RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits).unwrap())
         .collect();
     let weights = (0..n).map(|i| {
         let row = &rows[i / l.fan_in()];
@@ -397,7 +407,10 @@ fn convolve(x: &[u8], from: Shape, grid: &Grid, w: &[i32], b: &[i64], layer: &La
                 for ky in 0..l.kernel_rows {
                     for kx in 0..l.kernel_columns {
                         let (y, x_) = (row * l.stride + ky, column * l.stride + kx);
-                        if y < l.padding || x_ < l.padding || y - l.padding >= from.rows || x_ - l.padding >= from.columns
+                        if y < l.padding
+                            || x_ < l.padding
+                            || y - l.padding >= from.rows
+                            || x_ - l.padding >= from.columns
                         {
                             continue;
                         }

@@ -3,7 +3,7 @@
 //! `vpmaddubsw` adds two products in 16 bits and saturates. Where an unsigned byte times a weight cannot reach that (twice
 //! 255 * 64 fits), it is exact; otherwise the bytes' halves of four bits are multiplied apart, which always fits.
 
-use super::{Pointers, detected, tile};
+use super::{Pointers, detected, kernel, tile};
 use crate::code::Bits;
 use crate::draw::{self, Rounding};
 use crate::kernel::{Draw, Kernel, LANES, Output, Product, VECTOR, scalar};
@@ -12,16 +12,7 @@ use crate::pack as packing;
 use core::arch::x86_64::*;
 
 /// The kernel, for processors on which [`detected`] is true.
-pub(super) const KERNEL: Kernel = Kernel {
-    name: "avx2",
-    // SAFETY (all five): a Kernel reaches a caller only through `available`, which gives this one out after `detected`
-    // has found AVX2.
-    noise: |key, place, first, out| unsafe { noise(key, place, first, out) },
-    unpack: |packed, first, bits, out| unsafe { unpack(packed, first, bits, out) },
-    draw: |rows, pitch, out| unsafe { draw(rows, pitch, out) },
-    pack: |rows, pitch, len, strip| unsafe { pack(rows, pitch, len, strip) },
-    product: |p, output| unsafe { product(p, output) },
-};
+pub(super) const KERNEL: Kernel = kernel!("avx2");
 
 /// Whether this processor can run the kernel.
 pub(super) fn detected() -> bool {
@@ -96,7 +87,7 @@ fn pack(rows: &[i8], pitch: usize, len: usize, strip: &mut [i8]) {
             vector[4 * lane..][..4].copy_from_slice(four);
         }
     }
-    if len % 4 > 0 {
+    if whole * 4 < len {
         scalar::pack(&rows[4 * whole..], pitch, len % 4, &mut strip[whole * VECTOR..]);
     }
 }
@@ -157,11 +148,7 @@ fn run<const P: usize, const NARROW: bool>(p: &Product<'_>, strip: usize, output
 /// The sums of `P` windows with one strip.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn sums<const P: usize, const NARROW: bool>(
-    p: &Product<'_>,
-    strip: usize,
-    origins: &[usize; P],
-) -> [[i32; LANES]; P] {
+fn sums<const P: usize, const NARROW: bool>(p: &Product<'_>, strip: usize, origins: &[usize; P]) -> [[i32; LANES]; P] {
     let (at, runs) = (Pointers::of(p), &p.runs);
     let starts = [0, 8].map(|half| {
         let start = &p.start[strip * LANES + half..][..8];

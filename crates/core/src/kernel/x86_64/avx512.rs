@@ -1,7 +1,7 @@
 //! AVX-512: one instruction multiplies 64 unsigned by 64 signed bytes and adds fours of them to 16 sums (VNNI); one
 //! instruction looks 64 bytes up in a table of 128 (VBMI).
 
-use super::{Pointers, detected, tile};
+use super::{Pointers, detected, kernel, tile};
 use crate::code::Bits;
 use crate::draw::{Rounding, RowScale};
 use crate::kernel::{Draw, Kernel, LANES, Output, Product, Requantize, VECTOR, scalar};
@@ -9,16 +9,7 @@ use crate::noise::{GAUSSIAN, MULTIPLIER, Place, WEYL};
 use core::arch::x86_64::*;
 
 /// The kernel, for processors on which [`detected`] is true.
-pub(super) const KERNEL: Kernel = Kernel {
-    name: "avx512vnni",
-    // SAFETY (all five): a Kernel reaches a caller only through `available`, which gives this one out after `detected`
-    // has found every feature that the functions are compiled for.
-    noise: |key, place, first, out| unsafe { noise(key, place, first, out) },
-    unpack: |packed, first, bits, out| unsafe { unpack(packed, first, bits, out) },
-    draw: |rows, pitch, out| unsafe { draw(rows, pitch, out) },
-    pack: |rows, pitch, len, strip| unsafe { pack(rows, pitch, len, strip) },
-    product: |p, output| unsafe { product(p, output) },
-};
+pub(super) const KERNEL: Kernel = kernel!("avx512vnni");
 
 /// Whether this processor can run the kernel.
 pub(super) fn detected() -> bool {
@@ -65,53 +56,54 @@ fn round_keys(key: [u32; 2]) -> [[i64; 2]; 10] {
     core::array::from_fn(|round| [step(round as u32, 0), step(round as u32, 1)])
 }
 
-/// Sixteen blocks of noise from `first` on: Philox on eight blocks a vector, each word in the lower half of a 64-bit lane
-/// (what lies above it is of no consequence: the multiplication reads the lower half alone). Two vectors, so that two
-/// chains of multiplications run beside each other.
+/// Vectors of noise that are made together: enough chains of multiplications beside each other to hide their latency.
+const CHAINS: usize = 2;
+
+/// 32 blocks of noise from `first` on: Philox on eight blocks a vector, each word in the lower half of a 64-bit lane (what
+/// lies above it is of no consequence: the multiplication reads the lower half alone).
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn philox(keys: &[[i64; 2]; 10], place: Place, first: u32) -> [__m512i; 4] {
+fn philox(keys: &[[i64; 2]; 10], place: Place, first: u32) -> [[__m512i; 2]; CHAINS] {
     // This order of blocks in the lanes brings them into theirs when words are joined below.
     let lanes = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
     let (m0, m1) = (_mm512_set1_epi64(MULTIPLIER[0] as i64), _mm512_set1_epi64(MULTIPLIER[1] as i64));
-    let index = _mm512_add_epi64(lanes, _mm512_set1_epi64(first as i64));
     let (tensor, draw) = (_mm512_set1_epi64(place.tensor as i64), _mm512_set1_epi64(place.draw as i64));
     let purpose = _mm512_set1_epi64(place.purpose as i64);
-    let next = _mm512_add_epi64(index, _mm512_set1_epi64(8));
-    let (mut a, mut b) = ([index, tensor, draw, purpose], [next, tensor, draw, purpose]);
-    macro_rules! round {
-        ($x:ident, $k:expr) => {
-            let (p0, p1) = (_mm512_mul_epu32($x[0], m0), _mm512_mul_epu32($x[2], m1));
-            $x = [
-                _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(p1), $x[1], _mm512_set1_epi64(keys[$k][0])),
-                p1,
-                _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(p0), $x[3], _mm512_set1_epi64(keys[$k][1])),
-                p0,
-            ];
-        };
+    let mut x = [[lanes, tensor, draw, purpose]; CHAINS];
+    for (i, x) in x.iter_mut().enumerate() {
+        x[0] = _mm512_add_epi64(lanes, _mm512_set1_epi64(first as i64 + 8 * i as i64));
     }
     macro_rules! rounds {
-        ($($k:expr),+) => { $( round!(a, $k); round!(b, $k); )+ };
+        ($($k:expr),+) => { $( for x in &mut x {
+            let (p0, p1) = (_mm512_mul_epu32(x[0], m0), _mm512_mul_epu32(x[2], m1));
+            *x = [
+                _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(p1), x[1], _mm512_set1_epi64(keys[$k][0])),
+                p1,
+                _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(p0), x[3], _mm512_set1_epi64(keys[$k][1])),
+                p0,
+            ];
+        } )+ };
     }
     rounds!(0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
-    let join = |x: [__m512i; 4]| {
+    let mut out = [[lanes; 2]; CHAINS];
+    for (out, x) in out.iter_mut().zip(x) {
         let low = _mm512_mask_blend_epi32(0xAAAA, x[0], _mm512_slli_epi64::<32>(x[1]));
         let high = _mm512_mask_blend_epi32(0xAAAA, x[2], _mm512_slli_epi64::<32>(x[3]));
-        [_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high)]
-    };
-    let ([a0, a1], [b0, b1]) = (join(a), join(b));
-    [a0, a1, b0, b1]
+        *out = [_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high)];
+    }
+    out
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn noise(key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
     let keys = round_keys(key);
     let mut block = first;
-    for chunk in out.chunks_mut(4 * VECTOR) {
-        for (part, value) in chunk.chunks_mut(VECTOR).zip(philox(&keys, place, block)) {
-            store(part, value);
+    for chunk in out.chunks_mut(2 * CHAINS * VECTOR) {
+        let values = philox(&keys, place, block);
+        for (part, value) in chunk.chunks_mut(VECTOR).zip(values.as_flattened()) {
+            store(part, *value);
         }
-        block = block.wrapping_add(16);
+        block = block.wrapping_add(8 * CHAINS as u32);
     }
 }
 
@@ -236,9 +228,10 @@ struct RowRule<const REGISTERS: usize> {
     levels: Table<REGISTERS>,
     mean: __m512i,
     align: __m128i,
+    /// 2^(15 - f): a q15 with it divides by 2^f and rounds.
+    nearest: __m512i,
     shift: __m128i,
     cut: __m128i,
-    half: __m512i,
     low: __m512i,
     high: __m512i,
 }
@@ -252,10 +245,10 @@ impl<const REGISTERS: usize> RowRule<REGISTERS> {
             gaussian,
             levels: Table::levels(rows.levels, scale.deviation),
             mean: _mm512_set1_epi16(scale.mean),
-            align: _mm_cvtsi32_si128(16 - rows.mu_bits.get() as i32),
+            align: _mm_cvtsi32_si128(8 - rows.mu_bits.get() as i32),
+            nearest: _mm512_set1_epi16(1 << (15 - fraction)),
             shift: _mm_cvtsi32_si128(fraction),
             cut: _mm_cvtsi32_si128(8 - fraction),
-            half: _mm512_set1_epi16((1 << fraction) >> 1),
             low: _mm512_set1_epi8(rows.grid.min() as i8),
             high: _mm512_set1_epi8(rows.grid.max() as i8),
         }
@@ -266,20 +259,23 @@ impl<const REGISTERS: usize> RowRule<REGISTERS> {
     #[inline]
     fn weights(&self, mu: __m512i, sigma: __m512i, noise: __m512i, up: Option<__m512i>) -> __m512i {
         let zero = _mm512_setzero_si512();
-        let up = match up {
-            None => [self.half; 2],
-            Some(bytes) => [
-                _mm512_srl_epi16(_mm512_unpacklo_epi8(bytes, zero), self.cut),
-                _mm512_srl_epi16(_mm512_unpackhi_epi8(bytes, zero), self.cut),
-            ],
-        };
         let (eps, level) = (self.gaussian.words(noise), self.levels.words(sigma));
-        let mu = [_mm512_unpacklo_epi8(mu, zero), _mm512_unpackhi_epi8(mu, zero)];
+        // Codes have mu bits at most, so none is shifted out of its byte.
+        let mu = _mm512_sll_epi16(mu, self.align);
+        let mu = [_mm512_unpacklo_epi8(zero, mu), _mm512_unpackhi_epi8(zero, mu)];
         let mut words = [zero; 2];
         for j in 0..2 {
-            let mean = _mm512_mulhrs_epi16(_mm512_sll_epi16(mu[j], self.align), self.mean);
-            let value = _mm512_adds_epi16(mean, _mm512_mulhrs_epi16(eps[j], level[j]));
-            words[j] = _mm512_sra_epi16(_mm512_adds_epi16(value, up[j]), self.shift);
+            let mean = _mm512_mulhrs_epi16(mu[j], self.mean);
+            words[j] = _mm512_adds_epi16(mean, _mm512_mulhrs_epi16(eps[j], level[j]));
+        }
+        match up {
+            None => words.iter_mut().for_each(|w| *w = _mm512_mulhrs_epi16(*w, self.nearest)),
+            Some(bytes) => {
+                let up = [_mm512_unpacklo_epi8(bytes, zero), _mm512_unpackhi_epi8(bytes, zero)];
+                for (w, up) in words.iter_mut().zip(up) {
+                    *w = _mm512_sra_epi16(_mm512_adds_epi16(*w, _mm512_srl_epi16(up, self.cut)), self.shift);
+                }
+            }
         }
         let codes = _mm512_packs_epi16(words[0], words[1]);
         _mm512_min_epi8(_mm512_max_epi8(codes, self.low), self.high)
@@ -425,9 +421,8 @@ fn sums<const P: usize, const V: usize>(p: &Product<'_>, strip: usize, origins: 
             for group in 0..runs.groups {
                 // SAFETY: `Kernel::product` has checked that the weights hold `vectors()` vectors of every strip, and
                 // strip + V <= strips.
-                let w: [__m512i; V] = core::array::from_fn(|v| unsafe {
-                    _mm512_loadu_si512(at.weights.add(vector + v * bytes).cast())
-                });
+                let w: [__m512i; V] =
+                    core::array::from_fn(|v| unsafe { _mm512_loadu_si512(at.weights.add(vector + v * bytes).cast()) });
                 for (sums, &origin) in sums.iter_mut().zip(origins) {
                     // SAFETY: it has checked that every window's extent, of which these are four bytes, lies inside.
                     let x = unsafe { at.input.add(origin + offset + 4 * group).cast::<i32>().read_unaligned() };

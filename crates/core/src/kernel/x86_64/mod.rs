@@ -26,6 +26,27 @@ macro_rules! detected {
 }
 use detected;
 
+/// The kernel of a name, of the five functions of the module that asks for it.
+macro_rules! kernel {
+    ($name:literal) => {
+        Kernel {
+            name: $name,
+            // SAFETY: a `Kernel` reaches a caller only through `available`, after `detected` has found every feature that
+            // these functions are compiled for.
+            noise: |key, place, first, out| unsafe { noise(key, place, first, out) },
+            // SAFETY: the same.
+            unpack: |packed, first, bits, out| unsafe { unpack(packed, first, bits, out) },
+            // SAFETY: the same.
+            draw: |rows, pitch, out| unsafe { draw(rows, pitch, out) },
+            // SAFETY: the same.
+            pack: |rows, pitch, len, strip| unsafe { pack(rows, pitch, len, strip) },
+            // SAFETY: the same.
+            product: |p, output| unsafe { product(p, output) },
+        }
+    };
+}
+use kernel;
+
 /// The windows of a tile of `P`, the last repeated where there are fewer.
 fn tile<const P: usize>(origins: &[i32]) -> [usize; P] {
     core::array::from_fn(|i| origins[i.min(origins.len() - 1)] as usize)
