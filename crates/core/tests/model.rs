@@ -1,5 +1,7 @@
 //! Model files: what is written is read, and nothing that is damaged, foreign or absurd gets through.
 
+#![allow(clippy::unwrap_used, reason = "a test should fail where it stands")]
+
 mod common;
 
 use common::{Random, lenet5, machine, zoo};

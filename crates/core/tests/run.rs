@@ -1,5 +1,7 @@
 //! The machine against the naive way, and against itself: every kernel, both ways to draw, any batch, any split.
 
+#![allow(clippy::unwrap_used, reason = "a test should fail where it stands")]
+
 mod common;
 
 use common::{Random, lenet5, machine, mlp, reference, zoo};
