@@ -10,6 +10,7 @@ pub mod fused;
 pub mod guide;
 pub mod likelihood;
 pub mod load;
+pub mod lower;
 pub mod math;
 pub mod nn;
 pub mod noise;
