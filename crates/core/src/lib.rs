@@ -5,6 +5,7 @@
 //! on a server and the machine on a microcontroller, and a format that is defined once cannot drift between the two.
 #![no_std]
 #![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::float_arithmetic))]
 
 #[cfg(feature = "std")]
 extern crate std;
