@@ -128,7 +128,7 @@ fn main() {
         let mut logits = vec![0; 1000 * DRAWS as usize * model.classes()];
         for streamed in [false, true] {
             let label = if streamed { "streamed" } else { "products" };
-            for n in [1, 10, 100, 1000].into_iter().filter(|_| label.contains(&word)) {
+            for n in [1, 10, 16, 100, 1000].into_iter().filter(|_| label.contains(&word)) {
                 let (pixels, logits) =
                     (&pixels[..n * model.input().len()], &mut logits[..n * DRAWS as usize * model.classes()]);
                 let source = if streamed { Source::Streamed { seed: 7 } } else { Source::Drawn(&weights) };

@@ -20,7 +20,7 @@ pub(super) const SLACK: usize = 64;
 /// Strips that are drawn and used together when weights are streamed.
 pub(super) const TILE_STRIPS: usize = 4;
 /// Images of a block hold about this many bytes of activations.
-const BLOCK_BYTES: usize = 96 * 1024;
+const BLOCK_BYTES: usize = 192 * 1024;
 /// Images of a block, at most.
 const BLOCK_LIMIT: usize = 32;
 
@@ -506,5 +506,7 @@ const fn gcd(a: usize, b: usize) -> usize {
 fn block(model: &Model<'_>, steps: &[Step]) -> usize {
     let of = |v: &Value| v.image() * if v.grid.is_some() { 1 } else { 4 } * v.copies.max(1);
     let values: usize = steps.iter().map(|s| of(&s.output)).sum::<usize>() + model.input().len();
-    (BLOCK_BYTES / values.max(1)).clamp(1, BLOCK_LIMIT)
+    let images = (BLOCK_BYTES / values.max(1)).clamp(1, BLOCK_LIMIT);
+    // Dense layers work off eight images at a time.
+    if images > 8 { images / 8 * 8 } else { images }
 }
