@@ -1,5 +1,8 @@
 //! From a checkpoint to a model file: grids become codes, learned scales become the file's logarithms.
 //!
+//! Networks in float and under JQ have a file. (The format has room for VPQ and SPQ; nothing runs such a file yet, so none
+//! is written.)
+//!
 //! Two things change on the way, and nothing else. Scales are rounded to the 2048ths of an octave that a file stores
 //! ([`settled`] does the same to a guide, so that a simulation can stand on the same scales). And weights change their
 //! order: activations lie `[row][column][channel]` in the machine, so that each window is read in runs, and weights follow
@@ -16,7 +19,7 @@ use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::sets::{Images, Normalisation};
-use crate::settings::{QuantizeSettings, Rounding};
+use crate::quant::settings::{QuantizeSettings, Rounding, Strategy};
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
 use qbnn_core::kernel::{Draw, Kernel};
@@ -33,18 +36,17 @@ use std::f32::consts::LOG2_E;
 pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
     let scales = Scales { net, guide };
-    let quantize = checkpoint.quantize.as_ref();
+    let quantize = checkpoint.quantize.as_ref().filter(|q| !q.is_float());
+    if let Some(q) = quantize {
+        known(q)?;
+    }
+    if guide.dropout > 0.0 {
+        return Err(BnnError::setting("dropout", guide.dropout, "a model file holds a Gaussian posterior"));
+    }
     let bits = |of: fn(&QuantizeSettings) -> u32| quantize.map(|q| Bits::new(of(q))).transpose();
-    let widths = || {
-        Ok::<_, qbnn_core::BitsError>([
-            bits(|q| q.bits.mu)?,
-            bits(|q| q.bits.sigma)?,
-            bits(|q| q.bits.weight)?,
-            bits(|q| q.bits.activation)?,
-        ])
-    };
+    let widths = || Ok([bits(|q| q.bits.mu)?, bits(|q| q.bits.sigma)?, bits(|q| q.bits.weight)?, bits(|q| q.bits.activation)?]);
     let [mu, sigma, weight, activation] =
-        widths().map_err(|e| BnnError::setting("bits", e.0, "a model file holds JQ of 2 to 8 bits, or float"))?;
+        widths().map_err(|e: qbnn_core::BitsError| BnnError::setting("bits", e.0, "a model file holds JQ of 2 to 8 bits"))?;
     let Pixels { zero, log2_step } = pixels(checkpoint.normalisation)?;
     let header = Header {
         name: &net.spec.name,
@@ -106,6 +108,17 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
         layer: "model file".into(),
         problem: e.to_string(),
     })
+}
+
+/// Whether the machine knows such a quantization.
+fn known(q: &QuantizeSettings) -> Result<(), BnnError> {
+    if q.strategy != Strategy::Jq {
+        return Err(BnnError::setting("strategy", q.strategy, "a model file is written of JQ and of float networks"));
+    }
+    if q.noise_bits != 8 {
+        return Err(BnnError::setting("noise_bits", q.noise_bits, "the machine draws with all 8"));
+    }
+    Ok(())
 }
 
 fn fail(net: &Network, node: &Node, problem: String) -> BnnError {
@@ -278,6 +291,9 @@ fn activation_of(
         Activation::LeakyRelu { slope } => (Function::LeakyRelu, slope),
         Activation::ClippedRelu { max } => (Function::ClippedRelu, max),
         Activation::Hardtanh => (Function::Hardtanh, 1.0),
+        Activation::Tanh | Activation::Sigmoid => {
+            return Err(format!("{function:?} has no integer twin; train with hardtanh or clipped-relu"));
+        }
     };
     let slope =
         if kind == Function::LeakyRelu { (parameter as f64 * (1u64 << 31) as f64).round() as u32 } else { 1 << 31 };
