@@ -11,6 +11,7 @@ pub mod guide;
 pub mod likelihood;
 pub mod load;
 pub mod lower;
+pub mod machine;
 pub mod math;
 pub mod nn;
 pub mod noise;

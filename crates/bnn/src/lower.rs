@@ -18,8 +18,8 @@ use crate::nn::activation::Activation;
 use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
 use crate::nn::pass::{BLOCK, Tape, Weights};
-use crate::sets::{Images, Normalisation};
 use crate::quant::settings::{QuantizeSettings, Rounding, Strategy};
+use crate::sets::{Images, Normalisation};
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
 use qbnn_core::kernel::{Draw, Kernel};
@@ -44,9 +44,10 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
         return Err(BnnError::setting("dropout", guide.dropout, "a model file holds a Gaussian posterior"));
     }
     let bits = |of: fn(&QuantizeSettings) -> u32| quantize.map(|q| Bits::new(of(q))).transpose();
-    let widths = || Ok([bits(|q| q.bits.mu)?, bits(|q| q.bits.sigma)?, bits(|q| q.bits.weight)?, bits(|q| q.bits.activation)?]);
-    let [mu, sigma, weight, activation] =
-        widths().map_err(|e: qbnn_core::BitsError| BnnError::setting("bits", e.0, "a model file holds JQ of 2 to 8 bits"))?;
+    let widths =
+        || Ok([bits(|q| q.bits.mu)?, bits(|q| q.bits.sigma)?, bits(|q| q.bits.weight)?, bits(|q| q.bits.activation)?]);
+    let [mu, sigma, weight, activation] = widths()
+        .map_err(|e: qbnn_core::BitsError| BnnError::setting("bits", e.0, "a model file holds JQ of 2 to 8 bits"))?;
     let Pixels { zero, log2_step } = pixels(checkpoint.normalisation)?;
     let header = Header {
         name: &net.spec.name,

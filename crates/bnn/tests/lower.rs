@@ -2,12 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should fail loudly where it stands")]
 
 use qbnn_bnn::lower::{lower, simulate};
+use qbnn_bnn::machine;
 use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::train::train;
 use qbnn_bnn::{BitWidths, Checkpoint, Images, Normalisation, QuantizeSettings, Rounding, TrainData, TrainSettings};
-use qbnn_core::kernel::Kernel;
 use qbnn_core::model::{Kind, Model};
-use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
 use serde_json::json;
 use std::ops::ControlFlow;
 
@@ -56,37 +55,6 @@ fn trained(layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: R
     (quantized, pixels)
 }
 
-/// The machine's class probabilities, `[draw][image][class]`. Images come `[channel][row][column]`.
-fn machine(file: &[u8], pixels: &[u8], draws: u32, seed: u64) -> Vec<f32> {
-    let model = Model::new(file).unwrap();
-    let shape = model.input();
-    let area = shape.rows * shape.columns;
-    let turned: Vec<u8> = pixels
-        .chunks_exact(shape.len())
-        .flat_map(|image| (0..shape.len()).map(|i| image[i % shape.channels * area + i / shape.channels]))
-        .collect();
-    let mut steps = vec![Step::default(); model.layers()];
-    let plan = Plan::new(model, &mut steps);
-    let mut constants = vec![0; plan.constants()];
-    let program = plan.prepare(Kernel::best(), &mut constants);
-    let need = plan.scratch();
-    let (mut signed, mut bytes, mut words) = (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
-    let mut scratch = Scratch::new(&mut signed, &mut bytes, &mut words);
-    let need = plan.weights(draws as usize);
-    let (mut signed, mut words) = (vec![0; need.signed], vec![0; need.words]);
-    let weights = Weights::draw(&program, seed, 0..draws, &mut signed, &mut words, &mut scratch);
-    let mut logits = vec![0; draws as usize * turned.len() / shape.len() * CLASSES];
-    program.run(Source::Drawn(&weights), &turned, 0..draws, &mut scratch, &mut logits);
-    let softmax = |logits: &[i32]| {
-        let logits: Vec<f64> = logits.iter().map(|&l| l as f64 / 65_536.0).collect();
-        let top = logits.iter().copied().fold(f64::MIN, f64::max);
-        let exp: Vec<f64> = logits.iter().map(|l| (l - top).exp()).collect();
-        let sum: f64 = exp.iter().sum();
-        exp.into_iter().map(move |e| (e / sum) as f32)
-    };
-    logits.chunks_exact(CLASSES).flat_map(softmax).collect()
-}
-
 /// Mean probabilities over draws.
 fn mean(probabilities: &[f32], images: usize) -> Vec<f64> {
     let n = images * CLASSES;
@@ -97,9 +65,8 @@ fn mean(probabilities: &[f32], images: usize) -> Vec<f64> {
 fn agree(name: &str, layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) {
     let (checkpoint, pixels) = trained(layers, shape, bits, rounding);
     let images = Images { shape, pixels: &pixels };
-    let file = lower(&checkpoint).unwrap();
     let simulated = simulate(&checkpoint, images, 8, 5).unwrap();
-    let found = machine(&file, &pixels, 8, 5);
+    let found = machine::predict(&checkpoint, images, 8, 5, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap();
     // A sum that float rounds to the other side of a code's edge moves one draw of one image by a code; it is rare.
     let off = simulated.iter().zip(&found).filter(|(a, b)| (*a - *b).abs() > 2e-3).count();
     assert!(off * 200 <= found.len(), "{name}: {off} of {} probabilities differ", found.len());
@@ -175,4 +142,24 @@ fn what_the_machine_cannot_run_is_refused_by_name() {
     let (checkpoint, _) = trained(layers, shape, W4, Rounding::Nearest);
     let message = lower(&checkpoint).unwrap_err().to_string();
     assert!(message.contains("put an activation before it"), "{message}");
+}
+
+#[test]
+fn more_draws_than_are_held_at_once_are_the_same_draws() {
+    let layers = json!([{ "type": "dense", "out": 6 }, { "type": "relu" }, { "type": "dense", "out": CLASSES }]);
+    let shape = Shape { channels: 1, rows: 6, columns: 6 };
+    let (checkpoint, pixels) = trained(layers, shape, W4, Rounding::Nearest);
+    let images = Images { shape, pixels: &pixels[..36 * 50] };
+    let run = |samples| {
+        machine::predict(&checkpoint, images, samples, 9, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap()
+    };
+    let (few, many) = (run(5), run(70));
+    assert_eq!(few[..], many[..few.len()]);
+    let stopped = machine::predict(&checkpoint, images, 70, 9, &mut |done, _| {
+        if done == 32 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(stopped.unwrap().is_none());
+    let other = Images { shape: Shape { rows: 9, columns: 4, ..shape }, pixels: &pixels[..36] };
+    let message = machine::predict(&checkpoint, other, 1, 9, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    assert!(message.to_string().contains("1x9x4"), "{message}");
 }
