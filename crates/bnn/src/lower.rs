@@ -104,11 +104,29 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
         layers.push((Layer { input, shape: to, op }, parameters));
         values.push(layers.len());
     }
+    activations_first(&mut layers, header.input);
     write(&header, &layers).map_err(|e| BnnError::Network {
         network: net.spec.name.clone(),
         layer: "model file".into(),
         problem: e.to_string(),
     })
+}
+
+/// Exchanges every max-pool with the activation that alone reads it. The activation of the largest is the largest
+/// activation, so nothing changes, but behind a linear layer the machine joins all three when the activation comes first.
+fn activations_first(layers: &mut [(Layer, Parameters)], image: Shape) {
+    let reads =
+        |l: &Layer, value: usize| l.input == value || matches!(l.op, model::Op::Add { other } if other == value);
+    for i in 1..layers.len() {
+        let (pool, activation) = (layers[i - 1].0, layers[i].0);
+        let max = matches!(pool.op, model::Op::Pool(p) if p.max);
+        let alone = activation.input == i && layers.iter().filter(|(l, _)| reads(l, i)).count() == 1;
+        if max && alone && matches!(activation.op, model::Op::Activation(_)) {
+            let from = pool.input.checked_sub(1).map_or(image, |v| layers[v].0.shape);
+            layers[i - 1].0 = Layer { input: pool.input, shape: from, op: activation.op };
+            layers[i].0 = Layer { input: i, shape: pool.shape, op: pool.op };
+        }
+    }
 }
 
 /// Whether the machine knows such a quantization.

@@ -104,7 +104,7 @@ proptest! {
         outputs in 1usize..40,
         pool in prop_oneof![Just(1usize), Just(4), Just(3)],
         missing in 0usize..16,
-        shift in 31u32..45,
+        shift in 1u32..=62,
         (signed_codes, leaky) in any::<(bool, bool)>(),
     ) {
         let runs = Runs { groups: groups.0, rows: groups.1, columns: groups.2, row_pitch: 97, column_pitch: 13 };

@@ -109,7 +109,7 @@ pub struct Requantize<'a> {
     pub multipliers: &'a [i32],
     /// Those of sums below zero; `None` where they are the same.
     pub negative: Option<&'a [i32]>,
-    /// The shift, at least 31 (then nothing that follows leaves 32 bits).
+    /// The shift, 1 to 62.
     pub shift: u32,
     /// Smallest code.
     pub low: i32,
@@ -258,7 +258,7 @@ impl Kernel {
                 assert!(groups == 0 || out.len() >= (groups - 1) * pitch + channels, "room for the codes");
                 let lanes = |m: &[i32]| m.len() == strips * LANES;
                 assert!(lanes(requantize.multipliers) && requantize.negative.is_none_or(lanes), "a multiplier a lane");
-                assert!((31..=62).contains(&requantize.shift), "shift");
+                assert!((1..=62).contains(&requantize.shift), "shift");
                 assert!(requantize.low <= requantize.high, "codes");
                 assert!(
                     requantize.low + requantize.zero >= 0 && requantize.high + requantize.zero <= 255,

@@ -403,9 +403,7 @@ fn fuse(model: &Model<'_>, steps: &mut [Step]) -> usize {
                     Op::Activation(a) => Some(a),
                     _ => None,
                 });
-                // Only where the sum's step is the finer one does the fused requantization stay within 32 bits.
-                let fused =
-                    activation.and_then(|a| shift(model, &layer, a.log2_step as i32).filter(|&s| s >= 31).zip(Some(a)));
+                let fused = activation.and_then(|a| shift(model, &layer, a.log2_step as i32).zip(Some(a)));
                 let (rows, columns) = (layer.shape.rows, layer.shape.columns);
                 let pool = fused.and_then(|_| only_reader(model, index + 2)).and_then(|next| match next.op {
                     Op::Pool(p) if p.max && p.size == 2 && p.stride >= 2 && rows * columns > 1 => Some(p.stride),

@@ -260,7 +260,7 @@ fn one(model: &Model<'_>, seed: u64, draw: u32, image: &[u8]) -> Vec<i32> {
                 let fused = match readers[..] {
                     [(at, Layer { op: Op::Activation(a), .. })] if at == i + 1 => {
                         let largest = log2.iter().max().unwrap() - a.log2_step as i32;
-                        shift_for(largest).filter(|&s| s >= 31).is_some()
+                        shift_for(largest).is_some()
                     }
                     _ => false,
                 };

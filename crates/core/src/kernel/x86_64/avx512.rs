@@ -517,8 +517,8 @@ impl Rule {
             negative: load(r.negative.unwrap_or(r.multipliers)),
             half: _mm512_set1_epi64(1 << (r.shift - 1)),
             shift: _mm_cvtsi32_si128(r.shift as i32),
-            low: _mm512_set1_epi32(r.low),
-            high: _mm512_set1_epi32(r.high),
+            low: _mm512_set1_epi64(r.low as i64),
+            high: _mm512_set1_epi64(r.high as i64),
             zero: _mm512_set1_epi32(r.zero),
         }
     }
@@ -529,11 +529,13 @@ impl Rule {
     fn codes(&self, sum: __m512i) -> __m128i {
         let below = _mm512_cmplt_epi32_mask(sum, _mm512_setzero_si512());
         let m = _mm512_mask_blend_epi32(below, self.multipliers, self.negative);
-        let scaled = |sum, m| _mm512_sra_epi64(_mm512_add_epi64(_mm512_mul_epi32(sum, m), self.half), self.shift);
+        let scaled = |sum, m| {
+            let value = _mm512_sra_epi64(_mm512_add_epi64(_mm512_mul_epi32(sum, m), self.half), self.shift);
+            _mm512_min_epi64(_mm512_max_epi64(value, self.low), self.high)
+        };
         let even = scaled(sum, m);
         let odd = scaled(_mm512_srli_epi64::<32>(sum), _mm512_srli_epi64::<32>(m));
-        let both = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64::<32>(odd));
-        let codes = _mm512_min_epi32(_mm512_max_epi32(both, self.low), self.high);
+        let codes = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64::<32>(odd));
         _mm512_cvtepi32_epi8(_mm512_add_epi32(codes, self.zero))
     }
 }
