@@ -19,5 +19,6 @@ pub mod model;
 pub mod noise;
 pub mod pack;
 pub mod run;
+pub mod uncertainty;
 
 pub use code::{Bits, BitsError, LogCode, UniformCode};
