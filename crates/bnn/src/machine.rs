@@ -3,9 +3,10 @@
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
 use crate::lower::lower;
+use crate::nn::Shape;
 use crate::sets::Images;
 use qbnn_core::kernel::Kernel;
-use qbnn_core::model::Model;
+use qbnn_core::model::{Kind, Model};
 use qbnn_core::run::{Plan, Program, Scratch, Source, Step, Weights};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
@@ -13,14 +14,15 @@ use std::ops::ControlFlow;
 /// Draws whose weights are held at a time.
 const DRAWS: u32 = 32;
 
-/// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `None` if `progress` said
-/// stop; it is told (draws done, draws in all).
-///
-/// They depend on (checkpoint, seed, draw) alone: not on threads, processor or the other images.
+/// Whether the integer machine can run a checkpoint: a JQ network whose layers it knows all.
+pub fn runs(checkpoint: &Checkpoint) -> bool {
+    checkpoint.guide().quantizers.is_some() && lower(checkpoint).is_ok_and(|file| file[10] == Kind::Jq as u8)
+}
+
+/// [`run`] for the model file of a checkpoint.
 ///
 /// # Errors
-/// As [`lower`]; [`BnnError::Data`] if the images are not of the network's shape; [`BnnError::Setting`] for zero samples
-/// or a `QBNN_KERNEL` that this processor does not have.
+/// As [`lower`] and [`run`].
 pub fn predict(
     checkpoint: &Checkpoint,
     images: Images<'_>,
@@ -28,18 +30,57 @@ pub fn predict(
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<f32>>, BnnError> {
-    if images.shape != checkpoint.net().input {
-        let wanted = checkpoint.net().input;
+    let file = lower(checkpoint)?;
+    let model = Model::new(&file).map_err(|e| BnnError::Data(format!("the model file {e}")))?;
+    run(model, images, samples, seed, progress)
+}
+
+/// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `None` if `progress` said
+/// stop; it is told (draws done, draws in all).
+///
+/// They depend on (model, seed, draw) alone: not on threads, processor or the other images.
+///
+/// # Errors
+/// [`BnnError::Data`] if the images are not of the network's shape; [`BnnError::Setting`] for a model that is not JQ, for
+/// zero samples or a `QBNN_KERNEL` that this processor does not have.
+pub fn run(
+    model: Model<'_>,
+    images: Images<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, BnnError> {
+    let Some(logits) = logits(model, images, samples, seed, progress)? else { return Ok(None) };
+    let classes = model.classes();
+    let mut probabilities = vec![0.0; logits.len()];
+    let rows = probabilities.par_chunks_exact_mut(classes).zip(logits.par_chunks_exact(classes));
+    rows.for_each(|(p, logits)| softmax(logits, p));
+    Ok(Some(probabilities))
+}
+
+/// Logits of every image under `samples` draws, with 16 fraction bits: as [`run`] but for the softmax.
+///
+/// # Errors
+/// As [`run`].
+pub fn logits(
+    model: Model<'_>,
+    images: Images<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<i32>>, BnnError> {
+    let wanted = model.input();
+    let wanted = Shape { channels: wanted.channels, rows: wanted.rows, columns: wanted.columns };
+    if images.shape != wanted {
         return Err(BnnError::Data(format!("images are {}, the network reads {wanted}", images.shape)));
     }
     let Some(samples) = u32::try_from(samples).ok().filter(|&s| s > 0) else {
         return Err(BnnError::setting("samples", samples, "it must be at least 1, and below 2^32"));
     };
-    if checkpoint.guide().quantizers.is_none() {
-        return Err(BnnError::setting("strategy", "float", "the integer machine runs JQ networks; quantize it first"));
+    if model.kind() != Kind::Jq {
+        let kind = model.kind().name();
+        return Err(BnnError::setting("strategy", kind, "the integer machine runs JQ networks; quantize it first"));
     }
-    let file = lower(checkpoint)?;
-    let model = Model::new(&file).map_err(|e| BnnError::Data(format!("the model file {e}")))?;
     let kernel = Kernel::chosen().map_err(|e| BnnError::setting("QBNN_KERNEL", "", e.to_string()))?;
     let mut steps = vec![Step::default(); model.layers()];
     let plan = Plan::new(model, &mut steps);
@@ -47,9 +88,9 @@ pub fn predict(
     let program = plan.prepare(kernel, &mut constants);
     let (n, classes) = (images.len(), model.classes());
     let pixels = turned(images);
-    let mut probabilities = vec![0.0; samples as usize * n * classes];
+    let mut all = vec![0; samples as usize * n * classes];
     if n == 0 {
-        return Ok(Some(probabilities));
+        return Ok(Some(all));
     }
     for first in (0..samples).step_by(DRAWS as usize) {
         let draws = first..samples.min(first.saturating_add(DRAWS));
@@ -74,15 +115,14 @@ pub fn predict(
             let run = logits.len() / draws.len();
             for (draw, logits) in draws.clone().zip(logits.chunks_exact(run)) {
                 let at = (draw as usize * n + part * each) * classes;
-                let out = probabilities[at..at + run].chunks_exact_mut(classes);
-                out.zip(logits.chunks_exact(classes)).for_each(|(p, logits)| softmax(logits, p));
+                all[at..at + run].copy_from_slice(logits);
             }
         }
         if progress(draws.end as usize, samples as usize).is_break() {
             return Ok(None);
         }
     }
-    Ok(Some(probabilities))
+    Ok(Some(all))
 }
 
 /// One thread's memory.

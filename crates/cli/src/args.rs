@@ -58,6 +58,13 @@ pub enum Command {
         qbnn sweep experiments/*.toml --report docs/results.md"
     )]
     Sweep(SweepArgs),
+    /// Predict images with a model file: class, probability, and what kind of doubt there is.
+    #[command(after_help = "Examples:\n  qbnn predict runs/mlp/jq-w4a4.qbnn t10k-images-idx3-ubyte.gz\n  \
+        qbnn predict model.qbnn images.idx --samples 100 --abstain-above 0.5 --format csv")]
+    Predict(PredictCommand),
+    /// Show what a model file holds and how this computer runs it.
+    #[command(after_help = "Example:\n  qbnn inspect runs/mlp/jq-w4a4.qbnn")]
+    Inspect(InspectCommand),
     /// List or download data.
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
     Data(DataCommand),
@@ -101,6 +108,46 @@ pub struct BenchTrainArgs {
     /// Fewer and shorter rounds: rough figures.
     #[arg(long)]
     pub quick: bool,
+}
+
+/// `predict`.
+#[derive(Debug, Args)]
+pub struct PredictCommand {
+    /// The model file (.qbnn).
+    pub model: PathBuf,
+    /// IDX files of images, plain or gzip.
+    #[arg(required = true, value_name = "IDX")]
+    pub images: Vec<PathBuf>,
+    /// Networks drawn for each prediction.
+    #[arg(long, value_name = "S", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub samples: u32,
+    /// Seed of the draws.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Give no class where the total uncertainty exceeds so many nats.
+    #[arg(long, value_name = "NATS")]
+    pub abstain_above: Option<f64>,
+    /// How answers are written; --json is JSON lines.
+    #[arg(long, value_enum, default_value_t = PredictFormat::Table)]
+    pub format: PredictFormat,
+}
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PredictFormat {
+    /// A line an image, for people.
+    Table,
+    /// A JSON object a line.
+    Json,
+    /// Comma-separated, with a header.
+    Csv,
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectCommand {
+    /// The model file (.qbnn).
+    pub model: PathBuf,
 }
 
 /// `run` and `train`.

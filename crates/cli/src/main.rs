@@ -12,6 +12,7 @@ mod convert;
 mod failure;
 mod judge;
 mod keys;
+mod model_file;
 mod phase;
 mod recipe;
 mod run_folder;

@@ -5,6 +5,8 @@ pub mod completions;
 pub mod config;
 pub mod data;
 pub mod eval;
+pub mod inspect;
+pub mod predict;
 pub mod quantize;
 pub mod run;
 pub mod sweep;
@@ -25,6 +27,8 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Quantize(args) => quantize::quantize(session, &args),
         Command::Eval(args) => eval::eval(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
+        Command::Predict(args) => predict::predict(session, &args),
+        Command::Inspect(args) => inspect::inspect(session, &args),
         Command::Data(args) => data::data(session, args),
         Command::Bench(BenchCommand::Train(args)) => bench::train(session, &args),
         Command::Config(args) => config::config(session, &args),
