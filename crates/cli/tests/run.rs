@@ -35,7 +35,9 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
     let a = dir.path().join("a");
     let mut files: Vec<_> = fs::read_dir(&a).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["config.toml", "float.safetensors", "jq-w4a4.safetensors", "metrics.json", "metrics.jsonl"]);
+    let wanted =
+        ["config.toml", "float.safetensors", "jq-w4a4.qbnn", "jq-w4a4.safetensors", "metrics.json", "metrics.jsonl"];
+    assert_eq!(files, wanted);
 
     let metrics = json(&a.join("metrics.json"));
     assert_eq!(

@@ -34,9 +34,11 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     if args.abstain_above.is_some_and(|limit| !(limit >= 0.0)) {
         return Err(usage("--abstain-above wants nats, 0 or more"));
     }
-    header(session, format, model.classes())?;
-    for path in &args.images {
+    for (i, path) in args.images.iter().enumerate() {
         let pixels = read(path, shape)?;
+        if i == 0 {
+            header(session, format, model.classes())?;
+        }
         let images = Images { shape, pixels: &pixels };
         let mut progress =
             |_: usize, _: usize| if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };

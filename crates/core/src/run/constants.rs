@@ -1,6 +1,7 @@
 //! The constants that a model's stored scales stand for: ratios, multipliers, sigma levels, origins of windows.
 
-use super::plan::{Action, LinearStep, Plan, leaky};
+use super::plan::{Plan, leaky};
+use super::step::{Action, LinearStep};
 use crate::code::Bits;
 use crate::draw::{BiasScale, RowScale, sigma_level};
 use crate::fixed::{OCTAVE, WIDE_FRACTION_BITS, exp2};

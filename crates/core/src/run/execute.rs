@@ -3,7 +3,8 @@
 use super::Scratch;
 use super::constants::Program;
 use super::ops::{self, Worth};
-use super::plan::{Action, LinearStep, SLACK, TILE_STRIPS, Value};
+use super::plan::{SLACK, TILE_STRIPS};
+use super::step::{Action, LinearStep, Value};
 use super::weights::{Tile, Weights};
 use crate::kernel::{LANES, Output, Product};
 use crate::model::Pool;

@@ -30,11 +30,13 @@ mod constants;
 mod execute;
 mod ops;
 mod plan;
+mod step;
 mod weights;
 
 pub use constants::Program;
 pub use execute::Source;
-pub use plan::{Plan, Step};
+pub use plan::Plan;
+pub use step::Step;
 pub use weights::Weights;
 
 use plan::SLACK;

@@ -1,6 +1,6 @@
 //! The layers that are not sums of products: patches, pooling, activations, sums of two values. Safe, obvious loops.
 
-use super::plan::{LinearStep, Value};
+use super::step::{LinearStep, Value};
 use crate::fixed::{OCTAVE, WIDE_FRACTION_BITS, exp2, requantize, shift_for};
 use crate::kernel::Requantize;
 use crate::model::{Activation, Grid, Pool, Shape};

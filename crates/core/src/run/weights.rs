@@ -1,7 +1,7 @@
 //! Drawing tiles of weights: from packed codes to strips that a product can use.
 
 use super::constants::Program;
-use super::plan::{Action, LinearStep};
+use super::step::{Action, LinearStep};
 use super::{Scratch, Size};
 use crate::draw::{self, RowScale};
 use crate::kernel::{Draw, LANES, VECTOR};
