@@ -10,6 +10,8 @@ pub mod fused;
 pub mod guide;
 pub mod likelihood;
 pub mod load;
+pub mod lower;
+pub mod machine;
 pub mod math;
 pub mod nn;
 pub mod noise;

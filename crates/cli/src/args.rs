@@ -1,6 +1,8 @@
 //! What can be typed: commands, flags, and the settings that flags stand for.
 
 use crate::bench::args::BenchCommand;
+use crate::commands::inspect::InspectCommand;
+use crate::commands::predict::PredictCommand;
 use crate::commands::report::ReportCommand;
 use crate::config::{Config, Layers};
 use crate::sweep::args::SweepArgs;
@@ -69,6 +71,13 @@ pub enum Command {
         qbnn sweep experiments/*.toml --report docs/results.md"
     )]
     Sweep(SweepArgs),
+    /// Predict images with a model file: class, probability, and what kind of doubt there is.
+    #[command(after_help = "Examples:\n  qbnn predict runs/mlp/jq-w4a4.qbnn t10k-images-idx3-ubyte.gz\n  \
+        qbnn predict model.qbnn images.idx --samples 100 --abstain-above 0.5 --format csv")]
+    Predict(PredictCommand),
+    /// Show what a model file holds and how this computer runs it.
+    #[command(after_help = "Example:\n  qbnn inspect runs/mlp/jq-w4a4.qbnn")]
+    Inspect(InspectCommand),
     /// List or download data.
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
     Data(DataCommand),

@@ -7,6 +7,7 @@ use crate::stored::Stored;
 use crate::table;
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::machine;
 use qbnn_bnn::predict::predict;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
@@ -95,7 +96,12 @@ fn groups(
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let (net, guide) = (checkpoint.net(), checkpoint.guide());
-        let probs = predict(net, guide, checkpoint.normalisation, planes.images(), samples, seed, &mut progress)?;
+        // What a device will run is judged as a device runs it; the rest has float's draws.
+        let probs = if machine::runs(checkpoint) {
+            machine::predict(checkpoint, planes.images(), samples, seed, &mut progress)?
+        } else {
+            predict(net, guide, checkpoint.normalisation, planes.images(), samples, seed, &mut progress)?
+        };
         bar.finish_and_clear();
         Ok(probs)
     };

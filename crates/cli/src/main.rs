@@ -13,6 +13,7 @@ mod failure;
 mod foreign;
 mod judge;
 mod keys;
+mod model_file;
 mod npy;
 mod page;
 mod phase;

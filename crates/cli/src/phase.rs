@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::convert::Prepared;
+use crate::model_file;
 use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
 use crate::session::Session;
 use anyhow::{Result, bail};
@@ -64,6 +65,9 @@ impl Place<'_> {
             }
         };
         self.finish(&mut checkpoint)?;
+        if let Some(path) = model_file::write(self.folder, &name, &checkpoint)? {
+            self.session.ui.say(&format!("model file: {}", path.display()));
+        }
         Ok(checkpoint)
     }
 

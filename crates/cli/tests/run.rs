@@ -49,6 +49,7 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
         "card.md",
         "config.toml",
         "float.safetensors",
+        "jq-w4a4.qbnn",
         "jq-w4a4.safetensors",
         "metrics.json",
         "metrics.jsonl",

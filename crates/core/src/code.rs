@@ -52,6 +52,13 @@ pub enum UniformCode {
 }
 
 impl UniformCode {
+    /// Width.
+    pub const fn bits(self) -> Bits {
+        match self {
+            UniformCode::Signed(b) | UniformCode::Unsigned(b) => b,
+        }
+    }
+
     /// Smallest code.
     pub const fn min(self) -> i32 {
         match self {

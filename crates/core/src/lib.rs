@@ -1,13 +1,24 @@
-//! The number formats of a quantized Bayesian network: what a code means, how codes are packed, where noise comes from.
+//! The number formats of a quantized Bayesian network and the machine that runs it: what a code means, how codes are
+//! packed, where noise comes from, how a weight is drawn, how a file holds a network, and how it runs.
 //!
-//! Everything here is an integer and nothing allocates, so that the same definitions serve the trainer on a server and
-//! the machine on a microcontroller: a format that is defined once cannot drift between the two. A float or a `std`
-//! that strays into this crate is a compile error, not a review comment.
+//! Nothing here allocates and, without the feature `std`, there is not a float: the same definitions serve the trainer
+//! on a server and the machine on a microcontroller, and a format that is defined once cannot drift between the two.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::float_arithmetic))]
+
+#[cfg(feature = "std")]
+extern crate std;
 
 pub mod code;
+pub mod draw;
+pub mod fixed;
+#[allow(unsafe_code, reason = "vector instructions; each block has its proof")]
+pub mod kernel;
+pub mod model;
 pub mod noise;
 pub mod pack;
+pub mod run;
+pub mod uncertainty;
 
 pub use code::{Bits, BitsError, LogCode, UniformCode};

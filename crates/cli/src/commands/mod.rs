@@ -6,7 +6,9 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod inspect;
 pub mod man;
+pub mod predict;
 pub mod quantize;
 pub mod report;
 pub mod run;
@@ -30,6 +32,8 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Eval(args) => eval::eval(session, &args),
         Command::Report(args) => report::report(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
+        Command::Predict(args) => predict::predict(session, &args),
+        Command::Inspect(args) => inspect::inspect(session, &args),
         Command::Data(args) => data::data(session, args),
         Command::Bench(BenchCommand::Train(args)) => bench::train(session, &args),
         Command::Config(args) => config::config(session, &args),

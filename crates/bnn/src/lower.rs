@@ -1,0 +1,439 @@
+//! From a checkpoint to a model file: grids become codes, learned scales become the file's logarithms.
+//!
+//! Networks in float and under JQ have a file. (The format has room for VPQ and SPQ; nothing runs such a file yet, so none
+//! is written.)
+//!
+//! Two things change on the way, and nothing else. Scales are rounded to the 2048ths of an octave that a file stores
+//! ([`settled`] does the same to a guide, so that a simulation can stand on the same scales). And weights change their
+//! order: activations lie `[row][column][channel]` in the machine, so that each window is read in runs, and weights follow
+//! them ([`file_order`]).
+
+use crate::checkpoint::Checkpoint;
+use crate::error::BnnError;
+use crate::guide::Guide;
+use crate::likelihood::softmax;
+use crate::load::fill;
+use crate::nn::Network;
+use crate::nn::activation::Activation;
+use crate::nn::linear::Linear;
+use crate::nn::network::{Node, Op, Tensor};
+use crate::nn::pass::{BLOCK, Tape, Weights};
+use crate::quant::settings::{QuantizeSettings, Rounding, Strategy};
+use crate::sets::{Images, Normalisation};
+use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
+use qbnn_core::fixed::{Log2, OCTAVE};
+use qbnn_core::kernel::{Draw, Kernel};
+use qbnn_core::model::write::{Header, Parameters, write};
+use qbnn_core::model::{self, Function, Kind, Layer, Model, Shape};
+use qbnn_core::{Bits, UniformCode, noise, pack};
+use std::f32::consts::LOG2_E;
+
+/// The model file of a checkpoint: of kind float without quantizers, else JQ.
+///
+/// # Errors
+/// [`BnnError::Network`] names the layer that has no integer twin where it stands, or whose numbers the format cannot
+/// hold; [`BnnError::Setting`] a grid that it does not know.
+pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
+    let (net, guide) = (checkpoint.net(), checkpoint.guide());
+    let scales = Scales { net, guide };
+    let quantize = checkpoint.quantize.as_ref().filter(|q| !q.is_float());
+    if let Some(q) = quantize {
+        known(q)?;
+    }
+    if guide.dropout > 0.0 {
+        return Err(BnnError::setting("dropout", guide.dropout, "a model file holds a Gaussian posterior"));
+    }
+    let bits = |of: fn(&QuantizeSettings) -> u32| quantize.map(|q| Bits::new(of(q))).transpose();
+    let widths =
+        || Ok([bits(|q| q.bits.mu)?, bits(|q| q.bits.sigma)?, bits(|q| q.bits.weight)?, bits(|q| q.bits.activation)?]);
+    let [mu, sigma, weight, activation] = widths()
+        .map_err(|e: qbnn_core::BitsError| BnnError::setting("bits", e.0, "a model file holds JQ of 2 to 8 bits"))?;
+    let Pixels { zero, log2_step } = pixels(checkpoint.normalisation)?;
+    let header = Header {
+        name: &net.spec.name,
+        kind: if quantize.is_some() { Kind::Jq } else { Kind::Float },
+        rounding: match quantize.map(|q| q.rounding) {
+            Some(Rounding::Stochastic) => draw::Rounding::Stochastic,
+            Some(Rounding::Nearest) | None => draw::Rounding::Nearest,
+        },
+        input: shape(net.input),
+        pixel_zero: zero,
+        pixel_log2_step: log2_step,
+        mu,
+        sigma,
+        weight,
+        activation,
+    };
+    let mut layers: Vec<(Layer, Parameters)> = Vec::new();
+    // The file's number of each of the network's values; flattening is none of its layers.
+    let mut values: Vec<usize> = vec![0];
+    for node in &net.nodes {
+        let input = values[node.input];
+        let from = input.checked_sub(1).map_or(header.input, |i| layers[i].0.shape);
+        let fail = |problem: String| fail(net, node, problem);
+        let (op, to, parameters) = match &node.op {
+            Op::Flatten => {
+                values.push(input);
+                continue;
+            }
+            Op::Linear { map, weight, bias } => {
+                let linear = match map {
+                    Linear::Dense { .. } => model::Linear::new([from.rows, from.columns], 1, 0, 1, from.channels),
+                    Linear::Conv(c) => {
+                        model::Linear::new([c.kernel; 2], c.stride, c.padding, c.groups, c.input.channels / c.groups)
+                    }
+                };
+                let (weight, bias) = (&net.tensors[*weight], &net.tensors[*bias]);
+                let parameters = match quantize {
+                    None => scales.float(weight, bias, &file_order(net, node)),
+                    Some(_) => scales.codes(weight, bias, &file_order(net, node), &header).map_err(fail)?,
+                };
+                (model::Op::Linear(linear), shape(node.shape), parameters)
+            }
+            Op::Pool(pool) => {
+                let op = model::Pool { max: pool.max, size: pool.size, stride: pool.stride };
+                (model::Op::Pool(op), shape(node.shape), Parameters::default())
+            }
+            Op::Activation { function, site } => {
+                let step = guide.quantizers.as_ref().map(|q| q.site_steps()[*site]);
+                let a = activation_of(*function, step, header.activation).map_err(fail)?;
+                (model::Op::Activation(a), from, Parameters::default())
+            }
+            Op::Add { other } => (model::Op::Add { other: values[*other] }, from, Parameters::default()),
+        };
+        layers.push((Layer { input, shape: to, op }, parameters));
+        values.push(layers.len());
+    }
+    activations_first(&mut layers, header.input);
+    write(&header, &layers).map_err(|e| BnnError::Network {
+        network: net.spec.name.clone(),
+        layer: "model file".into(),
+        problem: e.to_string(),
+    })
+}
+
+/// Exchanges every max-pool with the activation that alone reads it. The activation of the largest is the largest
+/// activation, so nothing changes, but behind a linear layer the machine joins all three when the activation comes first.
+fn activations_first(layers: &mut [(Layer, Parameters)], image: Shape) {
+    let reads =
+        |l: &Layer, value: usize| l.input == value || matches!(l.op, model::Op::Add { other } if other == value);
+    for i in 1..layers.len() {
+        let (pool, activation) = (layers[i - 1].0, layers[i].0);
+        let max = matches!(pool.op, model::Op::Pool(p) if p.max);
+        let alone = activation.input == i && layers.iter().filter(|(l, _)| reads(l, i)).count() == 1;
+        if max && alone && matches!(activation.op, model::Op::Activation(_)) {
+            let from = pool.input.checked_sub(1).map_or(image, |v| layers[v].0.shape);
+            layers[i - 1].0 = Layer { input: pool.input, shape: from, op: activation.op };
+            layers[i].0 = Layer { input: i, shape: pool.shape, op: pool.op };
+        }
+    }
+}
+
+/// Whether the machine knows such a quantization.
+fn known(q: &QuantizeSettings) -> Result<(), BnnError> {
+    if q.strategy != Strategy::Jq {
+        return Err(BnnError::setting("strategy", q.strategy, "a model file is written of JQ and of float networks"));
+    }
+    if q.noise_bits != 8 {
+        return Err(BnnError::setting("noise_bits", q.noise_bits, "the machine draws with all 8"));
+    }
+    Ok(())
+}
+
+fn fail(net: &Network, node: &Node, problem: String) -> BnnError {
+    BnnError::Network { network: net.spec.name.clone(), layer: node.name.clone(), problem }
+}
+
+fn shape(shape: crate::nn::Shape) -> Shape {
+    Shape { channels: shape.channels, rows: shape.rows, columns: shape.columns }
+}
+
+/// How the machine reads a pixel: (pixel - zero) * 2^(log2_step / 2048).
+struct Pixels {
+    zero: u8,
+    log2_step: Log2,
+}
+
+/// The zero must be a pixel, or padding could not be exact.
+fn pixels(n: Normalisation) -> Result<Pixels, BnnError> {
+    let zero = (255.0 * n.mean).round();
+    let wanted = "a model file wants a mean from 0 to 1 and a positive standard deviation";
+    match settle(-(255.0 * n.std).log2()) {
+        Some(log2_step) if (0.0..=255.0).contains(&zero) => Ok(Pixels { zero: zero as u8, log2_step }),
+        _ => Err(BnnError::setting("normalisation", format!("{n:?}"), wanted)),
+    }
+}
+
+/// A logarithm in 2048ths of an octave, if it is one that a file holds.
+fn settle(log2: f32) -> Option<Log2> {
+    let value = (log2 * OCTAVE as f32).round();
+    (value >= i16::MIN as f32 && value <= i16::MAX as f32).then_some(value as Log2)
+}
+
+fn unsettled(log2: Log2) -> f32 {
+    log2 as f32 / OCTAVE as f32
+}
+
+/// A guide whose scales are the nearest that a file holds: what it draws and rounds stands on the machine's grids.
+pub fn settled(net: &Network, guide: &Guide) -> Guide {
+    let mut guide = guide.clone();
+    if let Some(quantizers) = &mut guide.quantizers {
+        for (name, range) in quantizers.names(net) {
+            for value in &mut quantizers.learned[range] {
+                let step = name.ends_with("sigma.log2_step");
+                let log2 = if step { value.exp2() } else { *value };
+                let log2 = (log2 * OCTAVE as f32).round() / OCTAVE as f32;
+                *value = if step { log2.max(1.0 / OCTAVE as f32).log2() } else { log2 };
+            }
+        }
+    }
+    guide
+}
+
+/// For each place of a weight tensor in a file its index in the tensor here, `[channel][input channel][row][column]`.
+///
+/// A dense layer that reads rows and columns is a convolution of one window. Of other nodes the order is empty.
+pub fn file_order(net: &Network, node: &Node) -> Vec<usize> {
+    let Op::Linear { map, .. } = &node.op else { return Vec::new() };
+    let from = unflattened(net, node.input);
+    let (inputs, area) = match map {
+        Linear::Dense { .. } => (from.channels, from.rows * from.columns),
+        Linear::Conv(c) => (c.input.channels / c.groups, c.kernel * c.kernel),
+    };
+    let row = inputs * area;
+    let place = |i: usize| i / row * row + i % row % inputs * area + i % row / inputs;
+    (0..map.channels() * row).map(place).collect()
+}
+
+/// The shape of a value before it was flattened.
+fn unflattened(net: &Network, value: usize) -> crate::nn::Shape {
+    let mut value = value;
+    while let Some(node) = value.checked_sub(1).map(|i| &net.nodes[i]).filter(|n| matches!(n.op, Op::Flatten)) {
+        value = node.input;
+    }
+    net.shape_of(value)
+}
+
+/// The learned numbers of a guide's grids, as a file stores them.
+struct Scales<'a> {
+    net: &'a Network,
+    guide: &'a Guide,
+}
+
+impl Scales<'_> {
+    fn float(&self, weight: &Tensor, bias: &Tensor, order: &[usize]) -> Parameters {
+        let posterior = &self.guide.posterior;
+        let sigma = posterior.sigma();
+        let of = |all: &[f32], t: &Tensor| all[t.range.clone()].to_vec();
+        let ordered = |all: &[f32]| order.iter().map(|&i| all[weight.range.start + i]).collect();
+        Parameters {
+            float: [ordered(&posterior.mu), ordered(&sigma), of(&posterior.mu, bias), of(&sigma, bias)],
+            ..Parameters::default()
+        }
+    }
+
+    /// The stored logarithms of a learned name: `count` of them, one for all or one for each.
+    fn get(&self, name: String, count: usize) -> Result<Vec<Log2>, String> {
+        let quantizers = self.guide.quantizers.as_ref();
+        let names = quantizers.map(|q| q.names(self.net)).unwrap_or_default();
+        let found = names.into_iter().find(|(n, _)| *n == name);
+        let range = found.map(|(_, r)| r).filter(|r| r.len() == 1 || r.len() == count);
+        let (Some(range), Some(quantizers)) = (range, quantizers) else {
+            return Err(format!("its grids have no `{name}` for {count}: a model file wants the usual grids"));
+        };
+        let step = name.ends_with("sigma.log2_step");
+        let learned = &quantizers.learned[range];
+        let one = |i: usize| {
+            let value = learned[i % learned.len()];
+            let log2 = settle(if step { value.exp2() } else { value });
+            log2.map(|l| if step { l.max(1) } else { l })
+                .ok_or_else(|| format!("`{name}` is {value}; a model file holds scales from 2^-16 to 2^16"))
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn codes(
+        &self,
+        weight: &Tensor,
+        bias: &Tensor,
+        order: &[usize],
+        header: &Header<'_>,
+    ) -> Result<Parameters, String> {
+        let one = |name: String| self.get(name, 1).map(|v| v[0]);
+        let channels = weight.channels;
+        let mu_scales = self.get(format!("{}.mu.log2_scale", weight.name), channels)?;
+        let weight_scales = self.get(format!("{}.draw.log2_scale", weight.name), channels)?;
+        let ranges = [
+            one(format!("{}.sigma.log2_top", weight.name))?,
+            one(format!("{}.sigma.log2_step", weight.name))?,
+            one(format!("{}.mu.log2_scale", bias.name))?,
+            one(format!("{}.sigma.log2_top", bias.name))?,
+            one(format!("{}.sigma.log2_step", bias.name))?,
+        ];
+        let (Some(mu_bits), Some(sigma_bits)) = (header.mu, header.sigma) else {
+            return Err("its means and sigmas are in float".into());
+        };
+        let posterior = &self.guide.posterior;
+        let mean = |index: usize, scale: Log2, code: UniformCode| {
+            let steps = posterior.mu[index] / unsettled(scale).exp2();
+            steps.round_ties_even().clamp(code.min() as f32, code.max() as f32) as i8
+        };
+        let sigma = |index: usize, top: Log2, step: Log2| {
+            let octaves = unsettled(top) - posterior.log_sigma[index] * LOG2_E;
+            (octaves / unsettled(step)).clamp(0.0, (sigma_bits.levels() - 1) as f32).round_ties_even() as u8
+        };
+        let row = order.len() / channels;
+        let code = UniformCode::Signed(mu_bits);
+        let start = weight.range.start;
+        let bias_code = UniformCode::Signed(Bits::new(model::BIAS_BITS).map_err(|e| e.to_string())?);
+        Ok(Parameters {
+            mu: order.iter().enumerate().map(|(i, &at)| mean(start + at, mu_scales[i / row], code)).collect(),
+            sigma: order.iter().map(|&at| sigma(start + at, ranges[0], ranges[1])).collect(),
+            bias_mu: bias.range.clone().map(|at| mean(at, ranges[2], bias_code)).collect(),
+            bias_sigma: bias.range.clone().map(|at| sigma(at, ranges[3], ranges[4])).collect(),
+            mu_scales,
+            weight_scales,
+            ranges,
+            ..Parameters::default()
+        })
+    }
+}
+
+/// An activation function on the grid of its site.
+fn activation_of(
+    function: Activation,
+    log2_step: Option<f32>,
+    bits: Option<Bits>,
+) -> Result<model::Activation, String> {
+    let (kind, parameter) = match function {
+        Activation::Relu => (Function::Relu, 0.0),
+        Activation::LeakyRelu { slope } => (Function::LeakyRelu, slope),
+        Activation::ClippedRelu { max } => (Function::ClippedRelu, max),
+        Activation::Hardtanh => (Function::Hardtanh, 1.0),
+        Activation::Tanh | Activation::Sigmoid => {
+            return Err(format!("{function:?} has no integer twin; train with hardtanh or clipped-relu"));
+        }
+    };
+    let slope =
+        if kind == Function::LeakyRelu { (parameter as f64 * (1u64 << 31) as f64).round() as u32 } else { 1 << 31 };
+    let mut activation = model::Activation {
+        function: kind,
+        parameter_bits: parameter.to_bits(),
+        bits,
+        log2_step: 0,
+        low: 0,
+        high: 0,
+        slope,
+    };
+    let (Some(value), Some(code)) = (log2_step, activation.code()) else { return Ok(activation) };
+    activation.log2_step =
+        settle(value).ok_or_else(|| format!("its step is 2^{value}; a model file holds scales from 2^-16 to 2^16"))?;
+    // What the function clips, as a code.
+    let ceiling = function.ceiling().map_or(f32::INFINITY, |c| (c / unsettled(activation.log2_step).exp2()).round());
+    activation.high = ceiling.clamp(1.0, code.max() as f32) as i16;
+    activation.low =
+        (code.min() as i16).max(if function.ceiling().is_some() { -(ceiling.min(1e4) as i16) } else { i16::MIN });
+    Ok(activation)
+}
+
+/// Weights and biases that the machine draws from a model file, as the flat buffer of the network that it came from:
+/// codes times their scales. A simulation that runs on them differs from the machine by float's rounding alone.
+///
+/// # Errors
+/// [`BnnError::Data`] if the model is of another network, or not JQ.
+pub fn drawn(model: &Model<'_>, net: &Network, seed: u64, draw: u32) -> Result<Vec<f32>, BnnError> {
+    let other =
+        || BnnError::Data(format!("the model file `{}` is not JQ of network `{}`", model.name(), net.spec.name));
+    let mut weights = vec![0.0; net.parameters()];
+    let linear = model.iter().filter(|l| matches!(l.op, model::Op::Linear(_)));
+    let mut layers = linear.enumerate();
+    for node in &net.nodes {
+        let Op::Linear { weight, bias, .. } = &node.op else { continue };
+        let (index, layer) = layers.next().ok_or_else(other)?;
+        let (weight, bias) = (&net.tensors[*weight], &net.tensors[*bias]);
+        let order = file_order(net, node);
+        let drawn = draw_layer(model, &layer, 2 * index as u32, seed, draw).ok_or_else(other)?;
+        if drawn.0.len() != order.len() || drawn.1.len() != bias.range.len() {
+            return Err(other());
+        }
+        order.iter().zip(drawn.0).for_each(|(&at, w)| weights[weight.range.start + at] = w);
+        weights[bias.range.clone()].copy_from_slice(&drawn.1);
+    }
+    Ok(weights)
+}
+
+/// Weights and biases of one layer, in the file's order. `None` for a model that is not JQ.
+fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u32) -> Option<(Vec<f32>, Vec<f32>)> {
+    let model::Op::Linear(linear) = layer.op else { return None };
+    let codes = model.codes(layer)?;
+    let (mu_bits, sigma_code, grid) = (model.mu_bits()?, model.sigma_code()?, model.weight_code()?);
+    let input = model.grid_of(layer.input)?;
+    let (channels, row, rounding) = (layer.shape.channels, linear.fan_in(), model.rounding());
+    let (kernel, key, n) = (Kernel::best(), noise::key(seed), channels * row);
+    let each = rounding.noise_bytes();
+    let (mut mu, mut sigma, mut random) = (vec![0; n], vec![0; n], vec![0; n * each]);
+    kernel.unpack(codes.mu, 0, mu_bits, &mut mu);
+    kernel.unpack(codes.sigma, 0, sigma_code.0, &mut sigma);
+    kernel.noise(key, draw::place(tensor, draw), 0, &mut random);
+    let level = |step| (0..sigma_code.0.levels()).map(|k| sigma_level(k as u8, step)).collect::<Vec<_>>();
+    let scales: Vec<RowScale> = (0..channels)
+        .map(|c| RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits))
+        .collect::<Option<_>>()?;
+    let rows = Draw {
+        len: row,
+        scales: &scales,
+        mu: &mu,
+        sigma: &sigma,
+        noise: &random,
+        levels: &level(codes.sigma_step()),
+        mu_bits,
+        grid,
+        rounding,
+    };
+    let mut drawn = vec![0i8; n];
+    kernel.draw(&rows, row, &mut drawn);
+    let scale = |c: usize| unsettled(codes.weight_scales.get(c)).exp2();
+    let weights = drawn.iter().enumerate().map(|(i, &w)| w as f32 * scale(i / row)).collect();
+    let mut random = vec![0; channels * each];
+    kernel.noise(key, draw::place(tensor + 1, draw), 0, &mut random);
+    let levels = level(codes.bias_sigma_step());
+    let biases = (0..channels).map(|c| {
+        let accumulator = codes.weight_scales.get(c) as i32 + input.log2_step;
+        let scale = BiasScale::new(codes.bias_mu_scale(), codes.bias_sigma_top(), accumulator);
+        let level = levels[pack::get(codes.bias_sigma, c, sigma_code.0).unwrap_or(0) as usize];
+        let bias = scale.draw(codes.bias_mu[c] as i8, level, random[each * c]);
+        bias as f32 * (accumulator as f32 / OCTAVE as f32).exp2()
+    });
+    Some((weights, biases.collect()))
+}
+
+/// Class probabilities `[draw][image][class]` of the float network on the machine's grids, with the weights that the
+/// machine draws: what training simulates, to be held against what the machine computes.
+///
+/// # Errors
+/// As [`lower`], [`drawn`], and [`predict`](crate::predict::predict).
+pub fn simulate(checkpoint: &Checkpoint, images: Images<'_>, samples: u32, seed: u64) -> Result<Vec<f32>, BnnError> {
+    let net = checkpoint.net();
+    if images.shape != net.input {
+        return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
+    }
+    let file = lower(checkpoint)?;
+    let model = Model::new(&file).map_err(|e| BnnError::Data(e.to_string()))?;
+    let guide = settled(net, checkpoint.guide());
+    let pixels = pixels(checkpoint.normalisation)?;
+    let normalisation =
+        Normalisation { mean: pixels.zero as f32 / 255.0, std: (-unsettled(pixels.log2_step)).exp2() / 255.0 };
+    let (sites, classes, n) = (guide.sites(), net.classes(), images.len());
+    let mut probabilities = vec![0.0; samples as usize * n * classes];
+    let mut tape = Tape::default();
+    for (draw, out) in (0..samples).zip(probabilities.chunks_exact_mut((n * classes).max(1))) {
+        let weights = drawn(&model, net, seed, draw)?;
+        for (block, out) in out.chunks_mut(BLOCK * classes).enumerate() {
+            let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
+            fill(tape.input(net), &members, normalisation);
+            tape.forward(net, Weights::Drawn(&weights), &*sites);
+            softmax(tape.logits(net), BLOCK, out);
+        }
+    }
+    Ok(probabilities)
+}

@@ -1,0 +1,166 @@
+//! Prediction by core's integer machine: what [`crate::predict`] simulates in float, computed as a device computes it.
+
+use crate::checkpoint::Checkpoint;
+use crate::error::BnnError;
+use crate::lower::lower;
+use crate::nn::Shape;
+use crate::sets::Images;
+use qbnn_core::kernel::Kernel;
+use qbnn_core::model::{Kind, Model};
+use qbnn_core::run::{Plan, Program, Scratch, Source, Step, Weights};
+use rayon::prelude::*;
+use std::ops::ControlFlow;
+
+/// Draws whose weights are held at a time.
+const DRAWS: u32 = 32;
+
+/// Whether the integer machine can run a checkpoint: a JQ network whose layers it knows all.
+pub fn runs(checkpoint: &Checkpoint) -> bool {
+    checkpoint.guide().quantizers.is_some() && lower(checkpoint).is_ok_and(|file| file[10] == Kind::Jq as u8)
+}
+
+/// [`run`] for the model file of a checkpoint.
+///
+/// # Errors
+/// As [`lower`] and [`run`].
+pub fn predict(
+    checkpoint: &Checkpoint,
+    images: Images<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, BnnError> {
+    let file = lower(checkpoint)?;
+    let model = Model::new(&file).map_err(|e| BnnError::Data(format!("the model file {e}")))?;
+    run(model, images, samples, seed, progress)
+}
+
+/// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `None` if `progress` said
+/// stop; it is told (draws done, draws in all).
+///
+/// They depend on (model, seed, draw) alone: not on threads, processor or the other images.
+///
+/// # Errors
+/// [`BnnError::Data`] if the images are not of the network's shape; [`BnnError::Setting`] for a model that is not JQ, for
+/// zero samples or a `QBNN_KERNEL` that this processor does not have.
+pub fn run(
+    model: Model<'_>,
+    images: Images<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, BnnError> {
+    let Some(logits) = logits(model, images, samples, seed, progress)? else { return Ok(None) };
+    let classes = model.classes();
+    let mut probabilities = vec![0.0; logits.len()];
+    let rows = probabilities.par_chunks_exact_mut(classes).zip(logits.par_chunks_exact(classes));
+    rows.for_each(|(p, logits)| softmax(logits, p));
+    Ok(Some(probabilities))
+}
+
+/// Logits of every image under `samples` draws, with 16 fraction bits: as [`run`] but for the softmax.
+///
+/// # Errors
+/// As [`run`].
+pub fn logits(
+    model: Model<'_>,
+    images: Images<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<i32>>, BnnError> {
+    let wanted = model.input();
+    let wanted = Shape { channels: wanted.channels, rows: wanted.rows, columns: wanted.columns };
+    if images.shape != wanted {
+        return Err(BnnError::Data(format!("images are {}, the network reads {wanted}", images.shape)));
+    }
+    let Some(samples) = u32::try_from(samples).ok().filter(|&s| s > 0) else {
+        return Err(BnnError::setting("samples", samples, "it must be at least 1, and below 2^32"));
+    };
+    if model.kind() != Kind::Jq {
+        let kind = model.kind().name();
+        return Err(BnnError::setting("strategy", kind, "the integer machine runs JQ networks; quantize it first"));
+    }
+    let kernel = Kernel::chosen().map_err(|e| BnnError::setting("QBNN_KERNEL", "", e.to_string()))?;
+    let mut steps = vec![Step::default(); model.layers()];
+    let plan = Plan::new(model, &mut steps);
+    let mut constants = vec![0; plan.constants()];
+    let program = plan.prepare(kernel, &mut constants);
+    let (n, classes) = (images.len(), model.classes());
+    let pixels = turned(images);
+    let mut all = vec![0; samples as usize * n * classes];
+    if n == 0 {
+        return Ok(Some(all));
+    }
+    for first in (0..samples).step_by(DRAWS as usize) {
+        let draws = first..samples.min(first.saturating_add(DRAWS));
+        let need = plan.weights(draws.len());
+        let (mut signed, mut words) = (vec![0; need.signed], vec![0; need.words]);
+        let mut memory = Memory::new(&program);
+        let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut memory.scratch());
+        let each = plan.images_together();
+        let parts: Vec<Vec<i32>> = pixels
+            .par_chunks(each * images.shape.len())
+            .map_init(
+                || Memory::new(&program),
+                |memory, pixels| {
+                    let mut logits = vec![0; draws.len() * pixels.len() / images.shape.len() * classes];
+                    let source = Source::Drawn(&weights);
+                    program.run(source, pixels, draws.clone(), &mut memory.scratch(), &mut logits);
+                    logits
+                },
+            )
+            .collect();
+        for (part, logits) in parts.iter().enumerate() {
+            let run = logits.len() / draws.len();
+            for (draw, logits) in draws.clone().zip(logits.chunks_exact(run)) {
+                let at = (draw as usize * n + part * each) * classes;
+                all[at..at + run].copy_from_slice(logits);
+            }
+        }
+        if progress(draws.end as usize, samples as usize).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(all))
+}
+
+/// One thread's memory.
+struct Memory {
+    signed: Vec<i8>,
+    bytes: Vec<u8>,
+    words: Vec<i32>,
+}
+
+impl Memory {
+    fn new(program: &Program<'_>) -> Self {
+        let need = program.plan().scratch();
+        Memory { signed: vec![0; need.signed], bytes: vec![0; need.bytes], words: vec![0; need.words] }
+    }
+
+    fn scratch(&mut self) -> Scratch<'_> {
+        Scratch::new(&mut self.signed, &mut self.bytes, &mut self.words)
+    }
+}
+
+/// Images as the machine reads them: channels innermost.
+fn turned(images: Images<'_>) -> Vec<u8> {
+    let (channels, area) = (images.shape.channels, images.shape.rows * images.shape.columns);
+    if channels == 1 {
+        return images.pixels.to_vec();
+    }
+    let turn = |image: usize| (0..channels * area).map(move |i| images.get(image)[i % channels * area + i / channels]);
+    (0..images.len()).flat_map(turn).collect()
+}
+
+/// Probabilities of logits with 16 fraction bits.
+fn softmax(logits: &[i32], out: &mut [f32]) {
+    let top = logits.iter().copied().max().unwrap_or(0);
+    let mut sum = 0.0;
+    for (p, &logit) in out.iter_mut().zip(logits) {
+        // Exact: the difference of two 32-bit integers.
+        *p = ((logit as i64 - top as i64) as f64 / 65_536.0).exp() as f32;
+        sum += *p;
+    }
+    out.iter_mut().for_each(|p| *p /= sum);
+}

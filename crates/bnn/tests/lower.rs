@@ -1,0 +1,165 @@
+//! A checkpoint, its simulation in float, and the machine that runs its file: the same network.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should fail loudly where it stands")]
+
+use qbnn_bnn::lower::{lower, simulate};
+use qbnn_bnn::machine;
+use qbnn_bnn::nn::{NetworkSpec, Shape};
+use qbnn_bnn::train::train;
+use qbnn_bnn::{BitWidths, Checkpoint, Images, Normalisation, QuantizeSettings, Rounding, TrainData, TrainSettings};
+use qbnn_core::model::{Kind, Model};
+use serde_json::json;
+use std::ops::ControlFlow;
+
+const CLASSES: usize = 3;
+const NORMALISATION: Normalisation = Normalisation { mean: 0.1307, std: 0.3081 };
+
+/// Images whose class is the bright band of rows, under noise.
+fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut state = 1u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let labels: Vec<u8> = (0..images).map(|i| (i % CLASSES) as u8).collect();
+    let mut pixels = Vec::new();
+    let band = shape.columns * shape.rows / CLASSES;
+    for &label in &labels {
+        for p in 0..shape.len() {
+            let bright = p % (shape.rows * shape.columns) / band == label as usize;
+            pixels.push(random() / 2 + if bright { 60 } else { 0 });
+        }
+    }
+    (pixels, labels)
+}
+
+/// A network trained and quantized on them.
+fn trained(layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) -> (Checkpoint, Vec<u8>) {
+    let (pixels, labels) = toy(shape, 240);
+    let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
+    let images = Images { shape, pixels: &pixels };
+    let data = TrainData { images, pairs: &pairs, noise: 0.05, validation: images, validation_labels: &labels };
+    let spec: NetworkSpec = serde_json::from_value(json!({ "name": "toy", "layer": layers })).unwrap();
+    let settings = TrainSettings { epochs: 4, batch: 40, learning_rate: 1e-2, ..TrainSettings::default() };
+    let mut float = Checkpoint::new(&spec, shape, CLASSES, NORMALISATION, 3, settings).unwrap();
+    train(&mut float, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
+    let settings = QuantizeSettings {
+        epochs: 1,
+        bits,
+        rounding,
+        learning_rate: 1e-3,
+        calibration: 64,
+        ..QuantizeSettings::default()
+    };
+    let mut quantized = Checkpoint::quantized(float, settings, &data).unwrap();
+    train(&mut quantized, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
+    (quantized, pixels)
+}
+
+/// Mean probabilities over draws.
+fn mean(probabilities: &[f32], images: usize) -> Vec<f64> {
+    let n = images * CLASSES;
+    let draws = probabilities.len() / n;
+    (0..n).map(|i| (0..draws).map(|s| probabilities[s * n + i] as f64).sum::<f64>() / draws as f64).collect()
+}
+
+fn agree(name: &str, layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) {
+    let (checkpoint, pixels) = trained(layers, shape, bits, rounding);
+    let images = Images { shape, pixels: &pixels };
+    let simulated = simulate(&checkpoint, images, 8, 5).unwrap();
+    let found = machine::predict(&checkpoint, images, 8, 5, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap();
+    // A sum that float rounds to the other side of a code's edge moves one draw of one image by a code; it is rare.
+    let off = simulated.iter().zip(&found).filter(|(a, b)| (*a - *b).abs() > 2e-3).count();
+    assert!(off * 200 <= found.len(), "{name}: {off} of {} probabilities differ", found.len());
+    let (a, b) = (mean(&simulated, images.len()), mean(&found, images.len()));
+    let class = |p: &[f64]| (0..CLASSES).max_by(|&i, &j| p[i].total_cmp(&p[j])).unwrap();
+    let mut moved = 0.0;
+    for (i, (a, b)) in a.chunks_exact(CLASSES).zip(b.chunks_exact(CLASSES)).enumerate() {
+        let margin =
+            a[class(a)] - a.iter().enumerate().filter(|(c, _)| *c != class(a)).map(|p| *p.1).fold(0.0, f64::max);
+        assert!(class(a) == class(b) || margin < 1e-3, "{name}, image {i}: {a:?} and {b:?}");
+        moved += a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>();
+    }
+    let moved = moved / a.len() as f64;
+    assert!(moved < 1e-3, "{name}: probabilities moved by {moved}");
+}
+
+const W4: BitWidths = BitWidths { mu: 4, sigma: 4, weight: 4, activation: 4 };
+
+#[test]
+fn a_convolutional_network_is_the_same_in_the_machine() {
+    let layers = json!([
+        { "type": "conv", "out": 6, "kernel": 3, "padding": 1 },
+        { "type": "relu" },
+        { "type": "max-pool", "size": 2 },
+        { "type": "conv", "out": 8, "kernel": 3 },
+        { "type": "relu" },
+        { "type": "flatten" },
+        { "type": "dense", "out": 12 },
+        { "type": "hardtanh" },
+        { "type": "dense", "out": CLASSES },
+    ]);
+    let shape = Shape { channels: 2, rows: 9, columns: 12 };
+    agree("w4", layers.clone(), shape, W4, Rounding::Nearest);
+    agree("w4, stochastic", layers.clone(), shape, W4, Rounding::Stochastic);
+    let bits = BitWidths { mu: 8, sigma: 5, weight: 6, activation: 8 };
+    agree("mixed", layers, shape, bits, Rounding::Nearest);
+}
+
+#[test]
+fn a_network_with_branches_and_groups_is_the_same_in_the_machine() {
+    let layers = json!([
+        { "type": "conv", "out": 8, "kernel": 3, "padding": 1, "stride": 2 },
+        { "type": "leaky-relu", "slope": 0.1, "name": "stem" },
+        { "type": "conv", "out": 8, "kernel": 3, "padding": 1, "groups": 4 },
+        { "type": "add", "from": "stem" },
+        { "type": "clipped-relu", "max": 4.0 },
+        { "type": "average-pool", "size": 2 },
+        { "type": "dense", "out": CLASSES },
+    ]);
+    agree("branches", layers, Shape { channels: 1, rows: 9, columns: 9 }, W4, Rounding::Nearest);
+}
+
+#[test]
+fn a_float_checkpoint_becomes_a_float_file() {
+    let spec = NetworkSpec::named("lenet5", 10).unwrap();
+    let shape = Shape { channels: 1, rows: 28, columns: 28 };
+    let checkpoint = Checkpoint::new(&spec, shape, 10, NORMALISATION, 1, TrainSettings::default()).unwrap();
+    let file = lower(&checkpoint).unwrap();
+    let model = Model::new(&file).unwrap();
+    assert_eq!((model.kind(), model.parameters(), model.name()), (Kind::Float, 61_706, "lenet5"));
+    assert!(file.len() < 8 * 61_706 + 1024);
+}
+
+#[test]
+fn what_the_machine_cannot_run_is_refused_by_name() {
+    let layers = json!([
+        { "type": "dense", "out": 4 },
+        { "type": "dense", "out": 5 },
+        { "type": "relu" },
+        { "type": "dense", "out": CLASSES },
+    ]);
+    let shape = Shape { channels: 1, rows: 3, columns: 3 };
+    let (checkpoint, _) = trained(layers, shape, W4, Rounding::Nearest);
+    let message = lower(&checkpoint).unwrap_err().to_string();
+    assert!(message.contains("put an activation before it"), "{message}");
+}
+
+#[test]
+fn more_draws_than_are_held_at_once_are_the_same_draws() {
+    let layers = json!([{ "type": "dense", "out": 6 }, { "type": "relu" }, { "type": "dense", "out": CLASSES }]);
+    let shape = Shape { channels: 1, rows: 6, columns: 6 };
+    let (checkpoint, pixels) = trained(layers, shape, W4, Rounding::Nearest);
+    let images = Images { shape, pixels: &pixels[..36 * 50] };
+    let run = |samples| {
+        machine::predict(&checkpoint, images, samples, 9, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap()
+    };
+    let (few, many) = (run(5), run(70));
+    assert_eq!(few[..], many[..few.len()]);
+    let stopped = machine::predict(&checkpoint, images, 70, 9, &mut |done, _| {
+        if done == 32 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(stopped.unwrap().is_none());
+    let other = Images { shape: Shape { rows: 9, columns: 4, ..shape }, pixels: &pixels[..36] };
+    let message = machine::predict(&checkpoint, other, 1, 9, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    assert!(message.to_string().contains("1x9x4"), "{message}");
+}

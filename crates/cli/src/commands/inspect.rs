@@ -1,0 +1,146 @@
+//! `qbnn inspect`: what a model file holds, and how this computer will run it.
+
+use crate::model_file;
+use crate::session::Session;
+use crate::table::thousands;
+use anyhow::Result;
+use clap::Args;
+use qbnn_core::Bits;
+use qbnn_core::fixed::OCTAVE;
+use qbnn_core::kernel::Kernel;
+use qbnn_core::model::{Kind, Layer, Model, Op};
+use qbnn_core::run::{Plan, Step};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectCommand {
+    /// The model file (.qbnn).
+    pub model: PathBuf,
+}
+
+/// Shows a model file.
+pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
+    let bytes = model_file::read(&args.model)?;
+    let model = model_file::model(&bytes)?;
+    let kernel = Kernel::chosen()?;
+    let kernels: Vec<_> = Kernel::available().map(|k| k.name()).collect();
+    let width = |bits: Option<Bits>| bits.map_or(32, Bits::get);
+    let bits = json!({
+        "mu": width(model.mu_bits()),
+        "sigma": width(model.sigma_code().map(|s| s.0)),
+        "weight": width(model.weight_code().map(qbnn_core::UniformCode::bits)),
+        "activation": width(model.activation_bits()),
+    });
+    let memory = memory(model);
+    if session.ui.json {
+        let layers: Vec<_> = model.iter().map(|l| as_json(&model, &l)).collect();
+        return session.ui.json_line(&json!({
+            "name": model.name(),
+            "kind": model.kind().name(),
+            "bytes": bytes.len(),
+            "input": model.input().to_string(),
+            "classes": model.classes(),
+            "parameters": model.parameters(),
+            "multiply_adds": model.multiply_adds(),
+            "bits": bits,
+            "layers": layers,
+            "kernel": kernel.name(),
+            "kernels": kernels,
+            "memory": memory.map(|(streamed, draw)| json!({ "streamed": streamed, "per_draw": draw })),
+        }));
+    }
+    let ui = session.ui;
+    ui.result(&format!(
+        "{} ({}), {} bytes: images {}, {} classes, {} parameters, {} multiply-adds a draw",
+        model.name(),
+        model.kind().name(),
+        thousands(bytes.len() as u64),
+        model.input(),
+        model.classes(),
+        thousands(model.parameters()),
+        thousands(model.multiply_adds()),
+    ))?;
+    let of = |key: &str| bits[key].to_string();
+    ui.result(&format!(
+        "bits: means {}, sigmas {}, drawn weights {}, activations {}",
+        of("mu"),
+        of("sigma"),
+        of("weight"),
+        of("activation")
+    ))?;
+    for (i, layer) in model.iter().enumerate() {
+        ui.result(&format!("{:>3}  {}", i + 1, as_line(&model, &layer)))?;
+    }
+    if let Some((streamed, draw)) = memory {
+        ui.result(&format!(
+            "memory to run: {} bytes streamed, {} more for each draw that is kept",
+            thousands(streamed as u64),
+            thousands(draw as u64)
+        ))?;
+    }
+    ui.result(&format!("kernel: {} (this CPU has {})", kernel.name(), kernels.join(", ")))
+}
+
+/// Bytes to run a model that the machine runs: streamed, and for each draw that is kept.
+fn memory(model: Model<'_>) -> Option<(usize, usize)> {
+    if model.kind() != Kind::Jq {
+        return None;
+    }
+    let mut steps = vec![Step::default(); model.layers()];
+    let plan = Plan::new(model, &mut steps);
+    let together = plan.draws_together();
+    Some((plan.scratch().total() + 4 * plan.constants(), plan.weights(together).total() / together))
+}
+
+/// Least and largest sigma of a layer's weights, where they are codes.
+fn sigmas(model: &Model<'_>, layer: &Layer) -> Option<(f64, f64)> {
+    let codes = model.codes(layer)?;
+    let last = model.sigma_code()?.max() as f64;
+    let value = |log2: f64| (log2 / OCTAVE as f64).exp2();
+    let top = codes.sigma_top() as f64;
+    Some((value(top - last * codes.sigma_step() as f64), value(top)))
+}
+
+fn what(model: &Model<'_>, layer: &Layer) -> String {
+    match layer.op {
+        Op::Linear(l) => {
+            let from = model.shape_of(layer.input);
+            if (l.kernel_rows, l.kernel_columns) == (from.rows, from.columns) && l.padding == 0 {
+                return "dense".to_owned();
+            }
+            let mut text = format!("conv {}x{}", l.kernel_rows, l.kernel_columns);
+            let extras = [("stride", l.stride, 1), ("padding", l.padding, 0), ("groups", l.groups, 1)];
+            for (name, value, _) in extras.iter().filter(|(_, value, usual)| value != usual) {
+                text.push_str(&format!(", {name} {value}"));
+            }
+            text
+        }
+        Op::Pool(p) => format!("{}-pool {}x{}", if p.max { "max" } else { "average" }, p.size, p.size),
+        Op::Activation(a) => format!("{:?}", a.function).to_lowercase(),
+        Op::Add { other } => format!("add layer {other}"),
+    }
+}
+
+fn as_line(model: &Model<'_>, layer: &Layer) -> String {
+    let mut line = format!("{:<28} -> {:<9}", what(model, layer), layer.shape.to_string());
+    if let Op::Linear(l) = layer.op {
+        line.push_str(&format!(" {:>10} bytes", thousands(l.parameter_bytes() as u64)));
+        if let Some((least, largest)) = sigmas(model, layer) {
+            line.push_str(&format!(", sigma {least:.2e} to {largest:.2e}"));
+        }
+    }
+    line.trim_end().to_owned()
+}
+
+fn as_json(model: &Model<'_>, layer: &Layer) -> Value {
+    let mut value = json!({ "layer": what(model, layer), "output": layer.shape.to_string(), "input": layer.input });
+    if let Op::Linear(l) = layer.op {
+        value["bytes"] = l.parameter_bytes().into();
+        if let Some((least, largest)) = sigmas(model, layer) {
+            value["sigma"] = json!([least, largest]);
+        }
+    }
+    value
+}

@@ -1,0 +1,72 @@
+//! Model files: written by a run, shown, run, refused when damaged; the same bytes on every kernel and thread count.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
+mod common;
+
+use common::{fail, succeed, tiny};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// An IDX file of `n` images of noise.
+fn idx(path: &Path, n: u32, rows: u32, columns: u32) {
+    let mut bytes = vec![0, 0, 8, 3];
+    [n, rows, columns].iter().for_each(|side| bytes.extend(side.to_be_bytes()));
+    let mut state = 1u32;
+    bytes.extend((0..n * rows * columns).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    }));
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_model_file_is_shown_run_and_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    succeed(at, &tiny(&["run", "--out", "a", "--seed", "5"]));
+    let model = "a/jq-w4a4.qbnn";
+
+    let shown: Value = serde_json::from_str(&succeed(at, &["inspect", model, "--json"])).unwrap();
+    assert_eq!((&shown["kind"], &shown["bits"]["mu"]), (&"jq".into(), &4.into()));
+    assert_eq!(shown["bytes"], fs::metadata(at.join(model)).unwrap().len());
+    assert!(shown["kernels"].as_array().unwrap().contains(&"scalar".into()));
+    let text = succeed(at, &["inspect", model]);
+    assert!(text.contains("dense") && text.contains("sigma") && text.contains("kernel:"), "{text}");
+
+    idx(&at.join("noise.idx"), 20, 28, 28);
+    let predict = ["predict", model, "noise.idx", "--samples", "9", "--format", "csv"];
+    let csv = succeed(at, &predict);
+    assert_eq!(csv.lines().count(), 21, "{csv}");
+    let names: Vec<String> = shown["kernels"].as_array().unwrap().iter().map(|k| k.as_str().unwrap().into()).collect();
+    for kernel in names {
+        for threads in ["1", "2"] {
+            let run = Command::new(env!("CARGO_BIN_EXE_qbnn"))
+                .current_dir(at)
+                .env("QBNN_KERNEL", &kernel)
+                .args(predict)
+                .args(["--threads", threads])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(run.stdout).unwrap(), csv, "{kernel}, {threads} threads");
+        }
+    }
+    let lines = succeed(at, &["predict", model, "noise.idx", "--json", "--abstain-above", "0"]);
+    for line in lines.lines() {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        let sum: f64 = answer["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-4 && answer["abstained"] == true, "{answer}");
+    }
+
+    let bytes = fs::read(at.join(model)).unwrap();
+    fs::write(at.join("cut.qbnn"), &bytes[..bytes.len() - 1]).unwrap();
+    let error = fail(at, 1, &["inspect", "cut.qbnn"]);
+    assert!(error.contains("cut.qbnn") && error.contains("bytes") && error.lines().count() == 1, "{error}");
+    let error = fail(at, 1, &["predict", "a/float.safetensors", "noise.idx"]);
+    assert!(error.contains("no qbnn model"), "{error}");
+    idx(&at.join("wide.idx"), 2, 28, 30);
+    let error = fail(at, 1, &["predict", model, "wide.idx"]);
+    assert!(error.contains("28x30") && error.contains("28x28"), "{error}");
+}

@@ -1,0 +1,180 @@
+//! How fast the machine is, as fractions of what this core can do in the same run: `cargo bench -p qbnn-core`.
+//!
+//! Random models of the two house networks (what is in the weights does not change the time), 32 draws. The limit is a
+//! loop of nothing but dot-product instructions, and a copy of memory. Each row is the best of several repetitions.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and stops where something is wrong")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::Random;
+use qbnn_core::draw::{Rounding, RowScale, sigma_level};
+use qbnn_core::kernel::{Draw, Kernel, LANES};
+use qbnn_core::model::Model;
+use qbnn_core::noise::Place;
+use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
+use qbnn_core::{Bits, UniformCode};
+use std::hint::black_box;
+use std::time::Instant;
+
+const DRAWS: u32 = 32;
+
+/// Seconds of the fastest of several runs, together about half a second.
+fn best(mut f: impl FnMut()) -> f64 {
+    let (begin, mut best) = (Instant::now(), f64::INFINITY);
+    let mut runs = 0;
+    while runs < 3 || begin.elapsed().as_secs_f64() < 0.5 {
+        let start = Instant::now();
+        f();
+        best = best.min(start.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    best
+}
+
+/// Multiply-adds per second of a loop of dot-product instructions.
+#[cfg(target_arch = "x86_64")]
+fn dot_limit() -> f64 {
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn vnni(n: usize) -> i32 {
+        let (x, w) = (_mm512_set1_epi8(black_box(3)), _mm512_set1_epi8(black_box(-2)));
+        let mut sums = [_mm512_setzero_si512(); 12];
+        for _ in 0..n {
+            sums.iter_mut().for_each(|s| *s = _mm512_dpbusd_epi32(*s, x, w));
+        }
+        sums.iter().map(|s| _mm512_reduce_add_epi32(*s)).fold(0, i32::wrapping_add)
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn avx2(n: usize) -> i32 {
+        let (x, w, ones) = (_mm256_set1_epi8(black_box(3)), _mm256_set1_epi8(black_box(-2)), _mm256_set1_epi16(1));
+        let mut sums = [_mm256_setzero_si256(); 12];
+        for _ in 0..n {
+            for s in &mut sums {
+                *s = _mm256_add_epi32(*s, _mm256_madd_epi16(_mm256_maddubs_epi16(x, black_box(w)), ones));
+            }
+        }
+        sums.iter().map(|s| _mm256_extract_epi32::<0>(*s)).fold(0, i32::wrapping_add)
+    }
+
+    const N: usize = 200_000;
+    if std::is_x86_feature_detected!("avx512vnni") {
+        // SAFETY: the feature is there.
+        (N * 12 * 64) as f64 / best(|| _ = black_box(unsafe { vnni(N) }))
+    } else if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the feature is there.
+        (N * 12 * 32) as f64 / best(|| _ = black_box(unsafe { avx2(N) }))
+    } else {
+        f64::NAN
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn dot_limit() -> f64 {
+    f64::NAN
+}
+
+fn main() {
+    // `cargo bench -p qbnn-core -- draw`: only the rows whose label contains the word.
+    let word = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
+    let kernel = Kernel::chosen().unwrap();
+    let limit = dot_limit();
+    let (from, mut to) = (vec![1u8; 64 << 20], vec![0u8; 64 << 20]);
+    let copy = best(|| to.copy_from_slice(black_box(&from)));
+    println!(
+        "kernel {}; limit {:.1} G multiply-adds/s; copy {:.1} GB/s",
+        kernel.name(),
+        limit / 1e9,
+        to.len() as f64 / copy / 1e9
+    );
+    if "loops".contains(&word) {
+        loops(kernel);
+    }
+    for (name, file) in [
+        ("lenet5 w4", common::lenet5(1, [4; 4], Rounding::Nearest)),
+        ("lenet5 w4 stochastic", common::lenet5(1, [4; 4], Rounding::Stochastic)),
+        ("mlp w4", common::mlp(1, [4; 4], Rounding::Nearest)),
+    ] {
+        let model = Model::new(&file).unwrap();
+        let work = (model.multiply_adds() * DRAWS as u64) as f64;
+        let mut steps = vec![Step::default(); model.layers()];
+        let plan = Plan::new(model, &mut steps);
+        let mut constants = vec![0; plan.constants()];
+        let program = plan.prepare(kernel, &mut constants);
+        let need = plan.scratch();
+        let (mut signed, mut bytes, mut words) = (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
+        let mut scratch = Scratch::new(&mut signed, &mut bytes, &mut words);
+        let held = plan.weights(DRAWS as usize);
+        let (mut signed, mut words) = (vec![0; held.signed], vec![0; held.words]);
+        println!(
+            "{name}: file {} B, scratch {} B, weights of {DRAWS} draws {} B, blocks of {}",
+            file.len(),
+            need.total(),
+            held.total(),
+            plan.images_together()
+        );
+        if "draw".contains(&word) {
+            let seconds = best(|| {
+                Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch);
+            });
+            let rate = model.parameters() as f64 * DRAWS as f64 / seconds;
+            println!("  draw          {:8.2} G weights/s   1/{:.0} of the limit", rate / 1e9, limit / rate);
+        }
+        let weights = Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch);
+        let pixels = Random(3).bytes(1000 * model.input().len());
+        let mut logits = vec![0; 1000 * DRAWS as usize * model.classes()];
+        for streamed in [false, true] {
+            let label = if streamed { "streamed" } else { "products" };
+            for n in [1, 10, 16, 100, 1000].into_iter().filter(|_| label.contains(&word)) {
+                let (pixels, logits) =
+                    (&pixels[..n * model.input().len()], &mut logits[..n * DRAWS as usize * model.classes()]);
+                let source = if streamed { Source::Streamed { seed: 7 } } else { Source::Drawn(&weights) };
+                let seconds = best(|| program.run(source, black_box(pixels), 0..DRAWS, &mut scratch, logits));
+                println!(
+                    "  {} {n:5} {:10.1} us {:9.0} images/s   {:.3} of the limit",
+                    label,
+                    seconds * 1e6,
+                    n as f64 / seconds,
+                    n as f64 * work / seconds / limit
+                );
+            }
+        }
+    }
+}
+
+/// The loops of drawing, each on 16 rows of 400 weights in the nearest cache.
+fn loops(kernel: Kernel) {
+    const LEN: usize = 400;
+    const N: usize = LANES * LEN;
+    let bits = Bits::new(4).unwrap();
+    let mut random = Random(1);
+    let (packed, noise) = (random.bytes(N), random.bytes(N));
+    let mut codes = vec![0; N];
+    let levels: Vec<i16> = (0..16).map(|k| sigma_level(k, 1000)).collect();
+    let scales = [RowScale::new(0, 0, 0, bits).unwrap(); LANES];
+    let (mut rows, mut strip) = (vec![0i8; N], vec![0i8; N]);
+    let row = |what: &str, f: &mut dyn FnMut()| {
+        let seconds = best(|| (0..100).for_each(|_| f())) / 100.0;
+        println!("  {what:8} {:8.2} G weights/s", N as f64 / seconds / 1e9);
+    };
+    println!("loops of drawing, w4");
+    let place = Place { purpose: 66, tensor: 0, draw: 0 };
+    row("noise", &mut || kernel.noise([1, 2], place, 0, black_box(&mut codes)));
+    row("unpack", &mut || kernel.unpack(black_box(&packed), 0, bits, &mut codes));
+    let draw = Draw {
+        len: LEN,
+        scales: &scales,
+        mu: &codes.clone(),
+        sigma: &codes.clone(),
+        noise: &noise,
+        levels: &levels,
+        mu_bits: bits,
+        grid: UniformCode::Signed(bits),
+        rounding: Rounding::Nearest,
+    };
+    row("draw", &mut || kernel.draw(black_box(&draw), LEN, &mut rows));
+    row("pack", &mut || kernel.pack(black_box(&rows), LEN, LEN, &mut strip));
+}

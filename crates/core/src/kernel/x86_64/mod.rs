@@ -1,0 +1,66 @@
+//! Kernels for x86-64: AVX-512 with VNNI and VBMI, and AVX2.
+//!
+//! Each is a set of safe functions compiled for its instructions; the functions of its [`Kernel`] call them. That is
+//! sound because a [`Kernel`] is handed out by [`available`] alone, after the processor was asked.
+
+mod avx2;
+mod avx512;
+
+use super::{Kernel, Product};
+
+/// Fast kernels that this processor can run, fastest first.
+pub(super) fn available() -> impl Iterator<Item = Kernel> {
+    let avx512 = avx512::detected().then_some(avx512::KERNEL);
+    avx512.into_iter().chain(avx2::detected().then_some(avx2::KERNEL))
+}
+
+/// Whether the processor has some instructions: asked of it where `std` can, else what the compiler was told.
+macro_rules! detected {
+    ($($feature:tt),+) => {{
+        #[cfg(feature = "std")]
+        let have = true $(&& std::is_x86_feature_detected!($feature))+;
+        #[cfg(not(feature = "std"))]
+        let have = true $(&& cfg!(target_feature = $feature))+;
+        have
+    }};
+}
+use detected;
+
+/// The kernel of a name, of the five functions of the module that asks for it.
+macro_rules! kernel {
+    ($name:literal) => {
+        Kernel {
+            name: $name,
+            // SAFETY: a `Kernel` reaches a caller only through `available`, after `detected` has found every feature that
+            // these functions are compiled for.
+            noise: |key, place, first, out| unsafe { noise(key, place, first, out) },
+            // SAFETY: the same.
+            unpack: |packed, first, bits, out| unsafe { unpack(packed, first, bits, out) },
+            // SAFETY: the same.
+            draw: |rows, pitch, out| unsafe { draw(rows, pitch, out) },
+            // SAFETY: the same.
+            pack: |rows, pitch, len, strip| unsafe { pack(rows, pitch, len, strip) },
+            // SAFETY: the same.
+            product: |p, output| unsafe { product(p, output) },
+        }
+    };
+}
+use kernel;
+
+/// The windows of a tile of `P`, the last repeated where there are fewer.
+fn tile<const P: usize>(origins: &[i32]) -> [usize; P] {
+    core::array::from_fn(|i| origins[i.min(origins.len() - 1)] as usize)
+}
+
+/// What a product's inner loop reads, as addresses: its lengths were checked by [`Kernel::product`].
+#[derive(Clone, Copy)]
+struct Pointers {
+    weights: *const i8,
+    input: *const u8,
+}
+
+impl Pointers {
+    fn of(p: &Product<'_>) -> Self {
+        Pointers { weights: p.weights.as_ptr(), input: p.input.as_ptr() }
+    }
+}

@@ -1,0 +1,288 @@
+//! The model file `.qbnn`: checked once, then borrowed. `docs/file-format.md` describes every byte.
+//!
+//! A file is a header, one record per layer, and each linear layer's parameters in the order of the layers. [`Model`]
+//! checks all of it when it is made (every offset, width, shape and bound, the total length, a checksum); reading is then
+//! infallible and copies nothing: codes stay packed in the bytes that the caller lent.
+
+mod check;
+mod crc;
+mod error;
+mod layer;
+#[cfg(feature = "std")]
+pub mod write;
+
+pub use error::{ModelError, Problem};
+pub use layer::{Activation, Function, Grid, Layer, Linear, Op, Pool, Shape};
+
+use crate::code::{Bits, LogCode, UniformCode};
+use crate::draw::Rounding;
+use crate::fixed::Log2;
+pub use check::parameter_len;
+pub use crc::crc32;
+use layer::{u16_at, u32_at};
+
+/// First bytes of every model file. The line ends reveal a transfer in text mode.
+pub const MAGIC: [u8; 8] = *b"QBNN\r\n\x1a\n";
+/// The version that this program writes, and the newest that it reads.
+pub const VERSION: u16 = 1;
+/// Bytes of the header.
+pub const HEADER_LEN: usize = 64;
+/// Bytes of a layer's record.
+pub const RECORD_LEN: usize = 64;
+/// Width of a bias's mean.
+pub const BIAS_BITS: u32 = 8;
+/// Largest number of bytes or values that one activation, one layer's windows or one strip of weights may take.
+pub const SIZE_LIMIT: u64 = 1 << 30;
+
+/// What a file holds of each weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Mean and standard deviation in float.
+    Float,
+    /// Both as codes; draws and arithmetic in float.
+    Vpq,
+    /// Both in float; drawn weights and activations as codes.
+    Spq,
+    /// All of them as codes.
+    Jq,
+}
+
+impl Kind {
+    /// All kinds, in the order of their numbers in the file.
+    pub const ALL: [Kind; 4] = [Kind::Float, Kind::Vpq, Kind::Spq, Kind::Jq];
+
+    /// Whether mean and sigma are stored as codes.
+    pub const fn stores_codes(self) -> bool {
+        matches!(self, Kind::Vpq | Kind::Jq)
+    }
+
+    /// Whether drawn weights and activations are codes.
+    pub const fn runs_on_codes(self) -> bool {
+        matches!(self, Kind::Spq | Kind::Jq)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Float => "float",
+            Kind::Vpq => "vpq",
+            Kind::Spq => "spq",
+            Kind::Jq => "jq",
+        }
+    }
+}
+
+/// A checked model file, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Model<'a> {
+    /// Checks a whole file.
+    ///
+    /// # Errors
+    /// [`ModelError`] says what was found and what was wanted.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        check::file(bytes)?;
+        Ok(Model { bytes })
+    }
+
+    /// The file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What it holds of each weight.
+    pub fn kind(&self) -> Kind {
+        Kind::ALL[self.bytes[10] as usize]
+    }
+
+    /// How a drawn weight meets its grid.
+    pub fn rounding(&self) -> Rounding {
+        if self.bytes[11] == 0 { Rounding::Nearest } else { Rounding::Stochastic }
+    }
+
+    /// Number of layers.
+    pub fn layers(&self) -> usize {
+        u16_at(self.bytes, 24) as usize
+    }
+
+    /// Shape of an input image.
+    pub fn input(&self) -> Shape {
+        let side = |at| u16_at(self.bytes, at) as usize;
+        Shape { channels: side(26), rows: side(28), columns: side(30) }
+    }
+
+    /// Classes.
+    pub fn classes(&self) -> usize {
+        u32_at(self.bytes, 32) as usize
+    }
+
+    /// The network's name.
+    pub fn name(&self) -> &'a str {
+        let name = &self.bytes[44..HEADER_LEN];
+        let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+        core::str::from_utf8(&name[..end]).unwrap_or("")
+    }
+
+    fn bits(&self, at: usize) -> Option<Bits> {
+        Bits::new(self.bytes[at] as u32).ok()
+    }
+
+    /// Width of stored means; `None` in float.
+    pub fn mu_bits(&self) -> Option<Bits> {
+        self.bits(36)
+    }
+
+    /// Grid of stored standard deviations; `None` in float.
+    pub fn sigma_code(&self) -> Option<LogCode> {
+        self.bits(37).map(LogCode)
+    }
+
+    /// Grid of drawn weights; `None` in float.
+    pub fn weight_code(&self) -> Option<UniformCode> {
+        self.bits(38).map(UniformCode::Signed)
+    }
+
+    /// Width of activations; `None` in float.
+    pub fn activation_bits(&self) -> Option<Bits> {
+        self.bits(39)
+    }
+
+    /// How a pixel becomes an input.
+    pub fn pixels(&self) -> Grid {
+        Grid {
+            zero: self.bytes[40] as i32,
+            bits: 8,
+            log2_step: i16::from_le_bytes([self.bytes[42], self.bytes[43]]) as i32,
+        }
+    }
+
+    /// A layer, counted from 0.
+    pub fn layer(&self, index: usize) -> Layer {
+        Layer::read(layer::record(self.bytes, index))
+    }
+
+    /// All layers in running order.
+    pub fn iter(&self) -> impl Iterator<Item = Layer> + use<'a> {
+        let model = *self;
+        (0..self.layers()).map(move |i| model.layer(i))
+    }
+
+    /// Shape of a value: 0 is the image, `i + 1` the output of layer `i`.
+    pub fn shape_of(&self, value: usize) -> Shape {
+        value.checked_sub(1).map_or(self.input(), |i| self.layer(i).shape)
+    }
+
+    /// The grid of a value whose numbers are codes; `None` for a wide value.
+    pub fn grid_of(&self, value: usize) -> Option<Grid> {
+        layer::grid_of(self.bytes, value)
+    }
+
+    /// Weights and biases of all layers.
+    pub fn parameters(&self) -> u64 {
+        let of = |layer: Layer| match layer.op {
+            Op::Linear(l) => (l.fan_in() as u64 + 1) * layer.shape.channels as u64,
+            _ => 0,
+        };
+        self.iter().map(of).sum()
+    }
+
+    /// Multiply-adds of one image under one draw.
+    pub fn multiply_adds(&self) -> u64 {
+        let of = |layer: Layer| match layer.op {
+            Op::Linear(l) => l.fan_in() as u64 * layer.shape.len() as u64,
+            _ => 0,
+        };
+        self.iter().map(of).sum()
+    }
+
+    /// The stored codes of a linear layer, where the model's means and standard deviations are codes.
+    pub fn codes(&self, layer: &Layer) -> Option<Codes<'a>> {
+        let Op::Linear(l) = layer.op else { return None };
+        let (mu, sigma) = (self.mu_bits()?, self.sigma_code()?);
+        let channels = layer.shape.channels;
+        let weights = channels * l.fan_in();
+        let mut rest = &self.bytes[l.offset..l.offset + l.len];
+        let mut take = |n: usize| rest.split_off(..n).unwrap_or(&[]);
+        Some(Codes {
+            mu_scales: Scales(take(2 * channels)),
+            weight_scales: Scales(take(if self.kind() == Kind::Jq { 2 * channels } else { 0 })),
+            ranges: Scales(take(10)),
+            mu: take(crate::pack::packed_len(weights, mu)),
+            sigma: take(crate::pack::packed_len(weights, sigma.0)),
+            bias_mu: take(channels),
+            bias_sigma: take(crate::pack::packed_len(channels, sigma.0)),
+        })
+    }
+}
+
+/// A run of stored logarithms of scales.
+#[derive(Clone, Copy, Debug)]
+pub struct Scales<'a>(&'a [u8]);
+
+impl Scales<'_> {
+    /// Number of them.
+    pub fn len(&self) -> usize {
+        self.0.len() / 2
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The one at `index`.
+    pub fn get(&self, index: usize) -> Log2 {
+        i16::from_le_bytes([self.0[2 * index], self.0[2 * index + 1]])
+    }
+}
+
+/// A linear layer's stored parameters.
+///
+/// Weights lie as `[channel][kernel row][kernel column][input channel of the group]`, which is the order in which they
+/// meet the activations.
+#[derive(Clone, Copy, Debug)]
+pub struct Codes<'a> {
+    /// Scale of the means of each output channel.
+    pub mu_scales: Scales<'a>,
+    /// Scale of the drawn weights of each output channel; empty in VPQ.
+    pub weight_scales: Scales<'a>,
+    ranges: Scales<'a>,
+    /// Packed means.
+    pub mu: &'a [u8],
+    /// Packed standard deviations.
+    pub sigma: &'a [u8],
+    /// Means of the biases, 8 bits each.
+    pub bias_mu: &'a [u8],
+    /// Packed standard deviations of the biases.
+    pub bias_sigma: &'a [u8],
+}
+
+impl Codes<'_> {
+    /// Largest sigma of the weights.
+    pub fn sigma_top(&self) -> Log2 {
+        self.ranges.get(0)
+    }
+
+    /// Step of the weights' sigma grid.
+    pub fn sigma_step(&self) -> Log2 {
+        self.ranges.get(1)
+    }
+
+    /// Scale of the biases' means.
+    pub fn bias_mu_scale(&self) -> Log2 {
+        self.ranges.get(2)
+    }
+
+    /// Largest sigma of the biases.
+    pub fn bias_sigma_top(&self) -> Log2 {
+        self.ranges.get(3)
+    }
+
+    /// Step of the biases' sigma grid.
+    pub fn bias_sigma_step(&self) -> Log2 {
+        self.ranges.get(4)
+    }
+}

@@ -1,0 +1,143 @@
+//! Writing a model file: the reader's mirror image.
+
+extern crate alloc;
+
+use super::layer::{Layer, Op, Shape};
+use super::{BIAS_BITS, HEADER_LEN, Kind, MAGIC, Model, ModelError, RECORD_LEN, VERSION, crc32};
+use crate::code::Bits;
+use crate::draw::Rounding;
+use crate::fixed::Log2;
+use crate::pack::{packed_len, put};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// What a file says of the network as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Header<'a> {
+    /// The network's name; its first 20 bytes are kept.
+    pub name: &'a str,
+    /// What is stored of each weight.
+    pub kind: Kind,
+    /// How a drawn weight meets its grid.
+    pub rounding: Rounding,
+    /// Shape of an input image.
+    pub input: Shape,
+    /// The pixel that is the number 0.
+    pub pixel_zero: u8,
+    /// A step of the pixels.
+    pub pixel_log2_step: Log2,
+    /// Width of stored means, where they are codes.
+    pub mu: Option<Bits>,
+    /// Width of stored standard deviations, where they are codes.
+    pub sigma: Option<Bits>,
+    /// Width of drawn weights, where they are codes.
+    pub weight: Option<Bits>,
+    /// Width of activations, where they are codes.
+    pub activation: Option<Bits>,
+}
+
+/// Parameters of a linear layer. Order of weights: as [`super::Codes`] says.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters {
+    /// Scale of the means of each output channel (kinds that store codes).
+    pub mu_scales: Vec<Log2>,
+    /// Scale of the drawn weights of each output channel (kinds that run on codes).
+    pub weight_scales: Vec<Log2>,
+    /// Largest sigma and step of the weights' grid; scale of the biases' means; largest sigma and step of their grid.
+    pub ranges: [Log2; 5],
+    /// Codes of means.
+    pub mu: Vec<i8>,
+    /// Codes of standard deviations.
+    pub sigma: Vec<u8>,
+    /// Codes of the biases' means.
+    pub bias_mu: Vec<i8>,
+    /// Codes of the biases' standard deviations.
+    pub bias_sigma: Vec<u8>,
+    /// Means and standard deviations of weights, then of biases (kinds that store float).
+    pub float: [Vec<f32>; 4],
+}
+
+impl Parameters {
+    fn bytes(&self, header: &Header<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut half = |values: &[Log2]| values.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
+        match header.kind {
+            Kind::Float => {}
+            Kind::Spq => half(&self.weight_scales),
+            Kind::Vpq | Kind::Jq => {
+                half(&self.mu_scales);
+                half(&self.weight_scales);
+                half(&self.ranges);
+                let mu: Vec<i32> = self.mu.iter().map(|&c| c as i32).collect();
+                let bias: Vec<i32> = self.bias_mu.iter().map(|&c| c as i32).collect();
+                let wide = |codes: &[u8]| codes.iter().map(|&c| c as i32).collect::<Vec<_>>();
+                let eight = Bits::new(BIAS_BITS).ok();
+                for (codes, bits) in [
+                    (mu, header.mu),
+                    (wide(&self.sigma), header.sigma),
+                    (bias, eight),
+                    (wide(&self.bias_sigma), header.sigma),
+                ] {
+                    out.extend(bits.map(|bits| packed(&codes, bits)).unwrap_or_default());
+                }
+                return out;
+            }
+        }
+        for values in &self.float {
+            values.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
+        }
+        out
+    }
+}
+
+fn packed(codes: &[i32], bits: Bits) -> Vec<u8> {
+    let mut bytes = vec![0; packed_len(codes.len(), bits)];
+    for (i, &code) in codes.iter().enumerate() {
+        let fits = put(&mut bytes, i, code, bits);
+        debug_assert!(fits);
+    }
+    bytes
+}
+
+/// The bytes of a model file. Where a layer's parameters lie is worked out here, whatever the layers say.
+///
+/// # Errors
+/// Whatever [`Model::new`] finds wrong with it.
+pub fn write(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<Vec<u8>, ModelError> {
+    let mut bytes = vec![0u8; HEADER_LEN + layers.len() * RECORD_LEN];
+    let classes = layers.last().map_or(0, |(l, _)| l.shape.len());
+    let width = |bits: Option<Bits>| bits.map_or(0, |b| b.get() as u8);
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(0, &MAGIC);
+    put(8, &VERSION.to_le_bytes());
+    put(10, &[header.kind as u8, (header.rounding == Rounding::Stochastic) as u8]);
+    put(24, &(layers.len() as u16).to_le_bytes());
+    for (at, side) in [(26, header.input.channels), (28, header.input.rows), (30, header.input.columns)] {
+        put(at, &(side as u16).to_le_bytes());
+    }
+    put(32, &(classes as u32).to_le_bytes());
+    put(
+        36,
+        &[width(header.mu), width(header.sigma), width(header.weight), width(header.activation), header.pixel_zero, 0],
+    );
+    put(42, &header.pixel_log2_step.to_le_bytes());
+    let end = (0..=header.name.len().min(20)).rev().find(|&n| header.name.is_char_boundary(n)).unwrap_or(0);
+    put(44, &header.name.as_bytes()[..end]);
+    for (i, (layer, parameters)) in layers.iter().enumerate() {
+        let mut layer = *layer;
+        if let Op::Linear(l) = &mut layer.op {
+            let data = parameters.bytes(header);
+            (l.offset, l.len) = (bytes.len(), data.len());
+            bytes.extend(data);
+        }
+        let mut record = [0; RECORD_LEN];
+        layer.write(&mut record);
+        bytes[HEADER_LEN + i * RECORD_LEN..][..RECORD_LEN].copy_from_slice(&record);
+    }
+    let len = bytes.len() as u64;
+    bytes[16..24].copy_from_slice(&len.to_le_bytes());
+    let crc = crc32(&bytes[16..]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    Model::new(&bytes)?;
+    Ok(bytes)
+}

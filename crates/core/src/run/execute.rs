@@ -1,0 +1,396 @@
+//! The run itself: blocks of images through the steps of a program, draw by draw.
+
+use super::Scratch;
+use super::constants::Program;
+use super::ops::{self, Worth};
+use super::plan::{SLACK, TILE_STRIPS};
+use super::step::{Action, LinearStep, Value};
+use super::weights::{Tile, Weights};
+use crate::kernel::{LANES, Output, Product};
+use crate::model::Pool;
+use crate::noise;
+use core::ops::Range;
+
+/// Where drawn weights come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'w> {
+    /// They were drawn before: fastest where one set serves many images.
+    Drawn(&'w Weights<'w>),
+    /// They are drawn tile by tile, anew for each block of images: no memory for them.
+    Streamed {
+        /// The seed.
+        seed: u64,
+    },
+}
+
+/// What is being worked on.
+#[derive(Clone, Copy)]
+struct Work<'w> {
+    source: Source<'w>,
+    /// Images of the block, `[image][row][column][channel]`.
+    images: &'w [u8],
+    count: usize,
+    /// The draws that share strips, or one of them.
+    draws: (u32, u32),
+    /// Number of the draw in its group.
+    copy: usize,
+}
+
+impl Program<'_> {
+    /// Logits of every image under every draw, `[draw][image][class]`, with 16 fraction bits.
+    ///
+    /// `images` lie as `[image][row][column][channel]`, 8 bits each.
+    ///
+    /// # Panics
+    /// If a length does not fit the model or [`super::Plan::scratch`], or the weights of a draw were not drawn. Of drawn
+    /// weights a range must begin with the first draw or a multiple of [`super::Plan::draws_together`] behind it.
+    pub fn run(
+        &self,
+        source: Source<'_>,
+        images: &[u8],
+        draws: Range<u32>,
+        scratch: &mut Scratch<'_>,
+        out: &mut [i32],
+    ) {
+        let plan = &self.plan;
+        let (len, classes) = (plan.model.input().len(), plan.model.classes());
+        let count = images.len() / len;
+        assert!(images.len() == count * len, "whole images");
+        assert!(out.len() == draws.len() * count * classes, "a logit for every draw, image and class");
+        assert!(scratch.holds(plan.scratch), "scratch memory is smaller than Plan::scratch says");
+        if let Source::Drawn(weights) = source {
+            let have = weights.draws();
+            assert!(have.start <= draws.start && draws.end <= have.end, "draws that were not drawn");
+            assert!((draws.start - have.start).is_multiple_of(plan.group as u32), "draws that begin within a group");
+        }
+        self.borders(scratch);
+        for (block, images) in images.chunks(plan.block * len).enumerate() {
+            let n = images.len() / len;
+            self.patches(images, scratch);
+            let mut first = draws.start;
+            while first < draws.end {
+                let end = (first + plan.group as u32).min(draws.end);
+                let work = Work { source, images, count: n, draws: (first, end), copy: 0 };
+                for step in plan.steps {
+                    if let Action::Linear(l) = &step.action
+                        && l.shared > 1
+                    {
+                        self.linear(l, work, scratch);
+                    }
+                }
+                for draw in first..end {
+                    let work = Work { draws: (draw, draw + 1), copy: (draw - first) as usize, ..work };
+                    for (i, step) in plan.steps.iter().enumerate() {
+                        self.step(i, &step.action, work, scratch);
+                    }
+                    let at = (draw - draws.start) as usize * count + block * plan.block;
+                    self.logits(n, scratch, &mut out[at * classes..(at + n) * classes]);
+                }
+                first = end;
+            }
+        }
+    }
+
+    /// Zeros around every value that a padded layer reads: what lies inside is overwritten, these stay.
+    fn borders(&self, scratch: &mut Scratch<'_>) {
+        for step in self.plan.steps {
+            let v = &step.output;
+            if let (Some(grid), true) = (v.grid, v.border > 0) {
+                let at = self.plan.at.values + v.base;
+                scratch.bytes[at..at + v.copies * self.plan.block * v.image()].fill(grid.zero as u8);
+            }
+        }
+    }
+
+    /// Copies the windows of every layer that reads the image.
+    fn patches(&self, images: &[u8], scratch: &mut Scratch<'_>) {
+        let (at, model) = (&self.plan.at, &self.plan.model);
+        for step in self.plan.steps {
+            let Action::Linear(l) = &step.action else { continue };
+            if l.input > 0 {
+                continue;
+            }
+            let (head, rest) = scratch.bytes.split_at_mut(at.patches + l.patches);
+            for (i, image) in images.chunks_exact(model.input().len()).enumerate() {
+                let zero = model.pixels().zero as u8;
+                let out = &mut rest[i * l.image_patches()..];
+                ops::patches(image, model.input(), l, zero, &mut head[at.padded..at.lanes], out);
+            }
+        }
+    }
+
+    /// The logits of a block: the last value, which is wide.
+    fn logits(&self, count: usize, scratch: &Scratch<'_>, out: &mut [i32]) {
+        let Some(last) = self.plan.steps.last() else { return };
+        let at = self.plan.at.wide + last.output.base;
+        out.copy_from_slice(&scratch.words[at..at + count * last.output.image()]);
+    }
+
+    fn step(&self, index: usize, action: &Action, work: Work<'_>, scratch: &mut Scratch<'_>) {
+        match action {
+            Action::Fused => {}
+            Action::Linear(l) if l.shared > 1 => {}
+            Action::Linear(l) => self.linear(l, work, scratch),
+            Action::Pool { input, pool } => self.pool(*input, index, pool, work, scratch),
+            Action::Activate { input, activation } => {
+                let (from, to) = (self.value(*input), self.value(index + 1));
+                let Some(grid) = to.grid else { return };
+                let rule = ops::ToCodes::new(activation, grid);
+                let at = &self.plan.at;
+                for image in 0..work.count {
+                    let wide = &scratch.words[at.wide + from.base + image * from.image()..][..from.image()];
+                    let base = at.values + to.of(0, self.plan.block) + image * to.image() + to.first();
+                    for (row, numbers) in wide.chunks_exact(from.row_pitch()).enumerate() {
+                        let out = &mut scratch.bytes[base + row * to.row_pitch()..][..numbers.len()];
+                        out.iter_mut().zip(numbers).for_each(|(y, &x)| *y = rule.code(x));
+                    }
+                }
+            }
+            Action::Add { input, other } => self.add([*input, *other], index, work, scratch),
+        }
+    }
+
+    /// A value: 0 is the image, `i + 1` the output of step `i`.
+    fn value(&self, value: usize) -> Value {
+        match value.checked_sub(1) {
+            Some(i) => self.plan.steps[i].output,
+            None => Value {
+                shape: self.plan.model.input(),
+                grid: Some(self.plan.model.pixels()),
+                border: 0,
+                base: 0,
+                copies: 1,
+            },
+        }
+    }
+
+    fn linear(&self, l: &LinearStep, work: Work<'_>, scratch: &mut Scratch<'_>) {
+        for channels in 0..l.linear.groups {
+            match work.source {
+                Source::Drawn(weights) => {
+                    let tile = weights.tile(self, l, work.draws.0, channels);
+                    self.products(l, Some(tile), channels, 0..l.strips, work, scratch);
+                }
+                Source::Streamed { seed } => {
+                    for first in (0..l.strips).step_by(TILE_STRIPS) {
+                        let strips = first..(first + TILE_STRIPS).min(l.strips);
+                        let draws = work.draws.0..work.draws.1;
+                        let (tile, starts, mut memory) = self.draw_memory(scratch);
+                        let into = (&mut tile[..strips.len() * l.strip()], &mut starts[..strips.len() * LANES]);
+                        self.draw_tile(l, noise::key(seed), draws, channels, strips.clone(), into, &mut memory);
+                        self.products(l, None, channels, strips, work, scratch);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The products of some strips with a block's images. Without a tile, the one that lies in the scratch memory.
+    fn products(
+        &self,
+        l: &LinearStep,
+        tile: Option<Tile<'_>>,
+        channels: usize,
+        strips: Range<usize>,
+        work: Work<'_>,
+        scratch: &mut Scratch<'_>,
+    ) {
+        let (at, block) = (&self.plan.at, self.plan.block);
+        let lanes = strips.len() * LANES;
+        let (starts, words) = scratch.words.split_at_mut(at.sums);
+        let tile = tile.unwrap_or_else(|| Tile {
+            weights: &scratch.signed[at.tile..][..strips.len() * l.strip()],
+            starts: &starts[..lanes],
+        });
+        let (head, values) = scratch.bytes.split_at_mut(at.values);
+        let (head, patches) = head.split_at_mut(at.patches);
+        let way = &mut head[at.lanes..];
+        let output = self.plan.steps[l.output].output;
+        let input = l.input.checked_sub(1).map(|i| self.plan.steps[i].output);
+        // A dense layer works off all images at once, a convolution one after the other.
+        let (products, each) = if l.whole() { (1, work.count) } else { (work.count, 1) };
+        let windows = if l.whole() { work.count } else { l.windows(block) };
+        let origins = &self.constants[l.at.origins..][..windows];
+        let first_lane = (channels * l.strips + strips.start) * LANES;
+        let constants = |from: usize| &self.constants[from + first_lane..][..lanes];
+        for image in 0..products {
+            let (from, to) = match input {
+                None => (&patches[l.patches + image * l.image_patches()..], &mut values[..]),
+                Some(v) => {
+                    let first = v.of(work.copy, block) + image * v.image();
+                    let from = first..first + each * v.image() + SLACK;
+                    let whole = output.base..output.base + output.copies * block * output.image();
+                    apart(values, from, if output.grid.is_some() { whole } else { 0..0 })
+                }
+            };
+            let group = channels * l.linear.group_inputs;
+            let product =
+                Product { weights: tile.weights, start: tile.starts, input: &from[group..], runs: l.runs, origins };
+            let Some((activation, grid)) = l.activation.zip(output.grid) else {
+                let sums = &mut words[..windows * lanes];
+                self.kernel.product(&product, Output::Sums(sums));
+                let (sums, wide) = words.split_at_mut(at.wide - at.sums);
+                self.widen(l, (channels, strips.start * LANES, lanes), sums, &output, image, windows, wide);
+                continue;
+            };
+            let negative = (l.at.negative > 0).then(|| constants(l.at.negative));
+            let requantize = ops::requantization(&activation, constants(l.at.multipliers), negative, l.shift, grid);
+            // In place if lanes are channels and nothing surrounds them.
+            let direct = l.shared == 1 && output.border == 0;
+            let base = match input {
+                None => output.base,
+                Some(_) => 0,
+            };
+            if direct {
+                let left = l.group_channels() - strips.start * LANES;
+                let first = base + image * output.image() + channels * l.group_channels() + strips.start * LANES;
+                self.kernel.product(
+                    &product,
+                    Output::Codes {
+                        out: &mut to[first..],
+                        pitch: l.channels,
+                        channels: left.min(lanes),
+                        pool: l.pooled(),
+                        requantize,
+                    },
+                );
+            } else {
+                let pool = l.pooled();
+                let codes = &mut way[..windows / pool * lanes];
+                self.kernel.product(
+                    &product,
+                    Output::Codes { out: &mut codes[..], pitch: lanes, channels: lanes, pool, requantize },
+                );
+                let part = (channels, strips.start * LANES, lanes);
+                distribute(l, part, codes, &output, (image, block, base), to);
+            }
+        }
+    }
+
+    /// Sums on their way to a wide value.
+    #[expect(clippy::too_many_arguments, reason = "which sums, and where to")]
+    fn widen(
+        &self,
+        l: &LinearStep,
+        (channels, first, lanes): (usize, usize, usize),
+        sums: &[i32],
+        output: &Value,
+        image: usize,
+        windows: usize,
+        wide: &mut [i32],
+    ) {
+        let count = (l.group_channels() - first).min(lanes);
+        let at = l.at.multipliers + channels * l.strips * LANES + first;
+        let multipliers = &self.constants[at..at + count];
+        let base = output.base + image * output.image() + channels * l.group_channels() + first;
+        for (window, sums) in sums.chunks_exact(lanes).take(windows).enumerate() {
+            let out = &mut wide[base + window * l.channels..][..count];
+            for ((y, &sum), &m) in out.iter_mut().zip(sums).zip(multipliers) {
+                *y = ops::widen(sum, (m, l.shift));
+            }
+        }
+    }
+
+    fn pool(&self, input: usize, index: usize, pool: &Pool, work: Work<'_>, scratch: &mut Scratch<'_>) {
+        let (from, to, at) = (self.value(input), self.value(index + 1), &self.plan.at);
+        let windows = pool.size * pool.size;
+        for image in 0..work.count {
+            let Some(grid) = from.grid else {
+                let (x, y) = apart(
+                    &mut scratch.words[at.wide..],
+                    from.base + image * from.image()..from.base + (image + 1) * from.image(),
+                    to.base + image * to.image()..to.base + (image + 1) * to.image(),
+                );
+                if pool.max {
+                    ops::pool(pool, (&from, x), (&to, y), |v| v, |a, v| *a = v.max(*a), |a| a);
+                } else {
+                    let mean = |sum| ops::average_wide(sum, windows as i64);
+                    ops::pool(pool, (&from, x), (&to, y), |v| v as i64, |a, v| *a += v as i64, mean);
+                }
+                continue;
+            };
+            let out = to.base + image * to.image()..to.base + (image + 1) * to.image();
+            let values = &mut scratch.bytes[at.values..];
+            let (x, y) = if input == 0 {
+                (&work.images[image * from.image()..][..from.image()], &mut values[out])
+            } else {
+                let first = from.of(work.copy, self.plan.block) + image * from.image();
+                apart(values, first..first + from.image(), out)
+            };
+            if pool.max {
+                ops::pool(pool, (&from, x), (&to, y), |v| v, |a, v| *a = v.max(*a), |a| a);
+            } else {
+                let mean = |sum| ops::average_code(sum, windows as u64, grid.bits);
+                ops::pool(pool, (&from, x), (&to, y), |v| v as u64, |a, v| *a += v as u64, mean);
+            }
+        }
+    }
+
+    fn add(&self, inputs: [usize; 2], index: usize, work: Work<'_>, scratch: &mut Scratch<'_>) {
+        let (to, at) = (self.value(index + 1), &self.plan.at);
+        for image in 0..work.count {
+            let out = at.wide + to.base + image * to.image();
+            for (which, &input) in inputs.iter().enumerate() {
+                let from = self.value(input);
+                let worth = from.grid.map(Worth::new);
+                for row in 0..to.shape.rows {
+                    for i in 0..to.row_pitch() {
+                        let inside = from.first() + row * from.row_pitch() + i;
+                        let number = match worth {
+                            None => scratch.words[at.wide + from.base + image * from.image() + inside],
+                            Some(w) if input == 0 => w.wide(work.images[image * from.image() + inside]),
+                            Some(w) => {
+                                let first = from.of(work.copy, self.plan.block) + image * from.image();
+                                w.wide(scratch.bytes[at.values + first + inside])
+                            }
+                        };
+                        let y = &mut scratch.words[out + row * to.row_pitch() + i];
+                        *y = if which == 0 { number } else { y.saturating_add(number) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Two stretches of memory that do not overlap, one to read and one to write.
+fn apart<T>(memory: &mut [T], read: Range<usize>, write: Range<usize>) -> (&[T], &mut [T]) {
+    if read.start < write.start {
+        let (low, high) = memory.split_at_mut(write.start);
+        (&low[read], &mut high[..write.end - write.start])
+    } else {
+        let (low, high) = memory.split_at_mut(read.start);
+        (&high[..read.end - read.start], &mut low[write])
+    }
+}
+
+/// Codes `[output][lane]` to the values of the draws that share the lanes, within their borders.
+fn distribute(
+    l: &LinearStep,
+    (channels, first, lanes): (usize, usize, usize),
+    codes: &[u8],
+    output: &Value,
+    (image, block, base): (usize, usize, usize),
+    values: &mut [u8],
+) {
+    let mut lane = 0;
+    while lane < lanes {
+        let Some((copy, channel)) = l.channel(channels, first + lane) else { return };
+        let run = ((channels + 1) * l.group_channels() - channel).min(lanes - lane);
+        let start = base + output.of(copy, block) - output.base + image * output.image() + output.first() + channel;
+        // A dense layer's codes are one output per image, a convolution's one per place.
+        let (rows, columns, pitch) = if l.whole() {
+            (codes.len() / lanes, 1, output.image())
+        } else {
+            (output.shape.rows, output.shape.columns, output.row_pitch())
+        };
+        let mut from = codes[lane..].chunks(lanes);
+        for row in 0..rows {
+            let line = &mut values[start + row * pitch..];
+            for (to, from) in line.chunks_mut(l.channels).zip(from.by_ref().take(columns)) {
+                to[..run].copy_from_slice(&from[..run]);
+            }
+        }
+        lane += run;
+    }
+}

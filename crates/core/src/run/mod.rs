@@ -1,0 +1,85 @@
+//! Running a model: memory from the caller, integers only, the same bytes on every path.
+//!
+//! A [`Plan`] works out once what runs and how much memory it takes; a [`Program`] adds the constants that the stored
+//! scales stand for. Both are read only and can be shared by threads, each with a [`Scratch`] of its own. Weights are
+//! drawn either all at once into [`Weights`] (*materialised*: the S networks serve every image), or tile by tile as the
+//! products need them (*streamed*: memory stays near that of the codes). Both give the same logits, which depend on the
+//! model, the seed and the draw alone.
+//!
+//! ```
+//! # fn demo(file: &[u8], pixels: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! use qbnn_core::{kernel::Kernel, model::Model, run::{Plan, Scratch, Source, Step, Weights}};
+//! let model = Model::new(file)?;
+//! let mut steps = vec![Step::default(); model.layers()];
+//! let plan = Plan::new(model, &mut steps);
+//! let mut constants = vec![0; plan.constants()];
+//! let program = plan.prepare(Kernel::best(), &mut constants);
+//! let (draws, seed) = (0..32, 7);
+//! let need = plan.scratch();
+//! let (mut signed, mut bytes, mut words) = (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
+//! let mut scratch = Scratch::new(&mut signed, &mut bytes, &mut words);
+//! let need = plan.weights(32);
+//! let (mut signed, mut words) = (vec![0; need.signed], vec![0; need.words]);
+//! let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch);
+//! let mut logits = vec![0; 32 * pixels.len() / model.input().len() * model.classes()];
+//! program.run(Source::Drawn(&weights), pixels, draws, &mut scratch, &mut logits);
+//! # Ok(()) }
+//! ```
+
+mod constants;
+mod execute;
+mod ops;
+mod plan;
+mod step;
+mod weights;
+
+pub use constants::Program;
+pub use execute::Source;
+pub use plan::Plan;
+pub use step::Step;
+pub use weights::Weights;
+
+use plan::SLACK;
+
+/// Numbers of each kind that some memory must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Signed bytes: drawn weights.
+    pub signed: usize,
+    /// Bytes: activations, noise.
+    pub bytes: usize,
+    /// 32-bit words: sums, biases.
+    pub words: usize,
+}
+
+impl Size {
+    /// All of it in bytes.
+    pub const fn total(self) -> usize {
+        self.signed + self.bytes + 4 * self.words
+    }
+}
+
+/// Working memory of one thread; how much, says [`Plan::scratch`]. Its content does not matter.
+#[derive(Debug)]
+pub struct Scratch<'m> {
+    pub(crate) signed: &'m mut [i8],
+    pub(crate) bytes: &'m mut [u8],
+    pub(crate) words: &'m mut [i32],
+}
+
+impl<'m> Scratch<'m> {
+    /// Memory lent by the caller.
+    pub fn new(signed: &'m mut [i8], bytes: &'m mut [u8], words: &'m mut [i32]) -> Self {
+        // Vectors that begin at multiples of their size are read faster.
+        let (first, second) = (signed.as_ptr().align_offset(64), bytes.as_ptr().align_offset(64));
+        let (signed_len, bytes_len) = (signed.len(), bytes.len());
+        Scratch { signed: &mut signed[first.min(signed_len)..], bytes: &mut bytes[second.min(bytes_len)..], words }
+    }
+
+    /// Whether it is as large as `size` says.
+    fn holds(&self, size: Size) -> bool {
+        self.signed.len() + SLACK >= size.signed
+            && self.bytes.len() + SLACK >= size.bytes
+            && self.words.len() >= size.words
+    }
+}

@@ -1,0 +1,156 @@
+//! Model files: what is written is read, and nothing that is damaged, foreign or absurd gets through.
+
+#![allow(clippy::unwrap_used, reason = "a test should fail where it stands")]
+
+mod common;
+
+use common::{Random, lenet5, machine, zoo};
+use qbnn_core::draw::Rounding;
+use qbnn_core::kernel::Kernel;
+use qbnn_core::model::write::{Header, Parameters, write};
+use qbnn_core::model::{HEADER_LEN, Kind, Model, ModelError, Problem, RECORD_LEN, crc32};
+
+/// The file with its length and checksum made right again.
+fn sealed(mut file: Vec<u8>) -> Vec<u8> {
+    let len = file.len() as u64;
+    file[16..24].copy_from_slice(&len.to_le_bytes());
+    let crc = crc32(&file[16..]);
+    file[12..16].copy_from_slice(&crc.to_le_bytes());
+    file
+}
+
+fn with(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    file[at..at + bytes.len()].copy_from_slice(bytes);
+    sealed(file)
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let file = lenet5(1, [4, 3, 5, 6], Rounding::Stochastic);
+    let model = Model::new(&file).unwrap();
+    assert_eq!((model.kind(), model.rounding(), model.name()), (Kind::Jq, Rounding::Stochastic, "random"));
+    assert_eq!((model.layers(), model.classes(), model.input().len()), (11, 10, 784));
+    assert_eq!((model.parameters(), model.multiply_adds()), (61_706, 416_520));
+    assert_eq!((model.pixels().zero, model.pixels().log2_step), (33, -12_896));
+    let bits =
+        (model.mu_bits().unwrap().get(), model.sigma_code().unwrap().0.get(), model.weight_code().unwrap().max());
+    assert_eq!(bits, (4, 3, 15));
+}
+
+#[test]
+fn a_4_bit_file_is_a_seventh_and_a_half_of_the_float_file() {
+    let file = lenet5(1, [4; 4], Rounding::Nearest);
+    let model = Model::new(&file).unwrap();
+    // The same network in float: two numbers of 4 bytes per parameter.
+    let header = Header {
+        kind: Kind::Float,
+        mu: None,
+        sigma: None,
+        weight: None,
+        activation: None,
+        ..common::Builder::new(1, [1, 28, 28], [4; 4], Rounding::Nearest).header()
+    };
+    let layers: Vec<_> = model
+        .iter()
+        .map(|mut layer| {
+            let mut parameters = Parameters::default();
+            match &mut layer.op {
+                qbnn_core::model::Op::Linear(l) => {
+                    let (n, channels) = (l.fan_in() * layer.shape.channels, layer.shape.channels);
+                    parameters.float = [vec![0.5; n], vec![0.1; n], vec![0.5; channels], vec![0.1; channels]];
+                }
+                qbnn_core::model::Op::Activation(a) => a.bits = None,
+                _ => {}
+            }
+            (layer, parameters)
+        })
+        .collect();
+    let float = write(&header, &layers).unwrap();
+    assert_eq!(Model::new(&float).unwrap().kind(), Kind::Float);
+    let ratio = float.len() as f64 / file.len() as f64;
+    assert!(ratio >= 7.5, "{} / {} = {ratio:.3}", float.len(), file.len());
+}
+
+#[test]
+fn a_thousand_truncations_and_a_thousand_flips_are_refused() {
+    let file = zoo(1, [4; 4], Rounding::Nearest);
+    let mut random = Random(9);
+    for _ in 0..1000 {
+        let cut = random.below(file.len() as u64) as usize;
+        assert!(Model::new(&file[..cut]).is_err(), "cut at {cut}");
+        let mut flipped = file.clone();
+        let bit = random.below(8 * file.len() as u64) as usize;
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(Model::new(&flipped).is_err(), "bit {bit}");
+    }
+}
+
+/// Damage that the checksum does not see, since whoever did it wrote a new one: refused, or a model that runs.
+#[test]
+fn sealed_damage_is_refused_or_harmless() {
+    let file = zoo(1, [3, 2, 4, 5], Rounding::Nearest);
+    let records = HEADER_LEN + 20 * RECORD_LEN;
+    let (mut random, mut ran) = (Random(10), 0);
+    for i in 0..1500 {
+        let mut damaged = file.clone();
+        // Mostly among the numbers that steer.
+        let reach = if i % 4 == 0 { file.len() } else { records };
+        for _ in 0..1 + random.below(3) {
+            let at = 24 + random.below(reach as u64 - 24) as usize;
+            damaged[at] = match random.below(3) {
+                0 => random.next() as u8,
+                1 => damaged[at] ^ 1 << random.below(8),
+                _ => [0, 1, 127, 128, 255][random.below(5) as usize],
+            };
+        }
+        if random.below(8) == 0 {
+            damaged.truncate(64 + random.below(file.len() as u64 - 64) as usize);
+        }
+        let damaged = sealed(damaged);
+        if let Ok(model) = Model::new(&damaged)
+            && model.kind() == Kind::Jq
+            && model.input().len() < 10_000
+        {
+            machine(&damaged, Kernel::best(), 1, 0..2, &vec![200; model.input().len()], i % 2 == 0);
+            ran += 1;
+        }
+    }
+    assert!(ran > 50, "{ran} damaged models ran");
+}
+
+#[test]
+fn each_way_to_be_wrong_has_its_message() {
+    let file = lenet5(1, [4; 4], Rounding::Nearest);
+    let message = |file: &[u8]| Model::new(file).unwrap_err().to_string();
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (b"PK\x03\x04 and so on".to_vec(), "no qbnn model"),
+        (vec![], "no qbnn model"),
+        (file[..40].to_vec(), "40 bytes"),
+        (with(&file, 8, &9u16.to_le_bytes()), "version 9"),
+        (with(&file, 10, &[7]), "kind = 7"),
+        (with(&file, 36, &[9]), "mu bits = 9"),
+        // Dense layer 4 (record 6): 2^28 outputs, and 2^60 bytes of parameters.
+        (with(&file, HEADER_LEN + 6 * RECORD_LEN + 8, &(1u32 << 28).to_le_bytes()), "layer 7"),
+        (with(&file, HEADER_LEN + 6 * RECORD_LEN + 56, &(1u64 << 60).to_le_bytes()), "1152921504606846976"),
+        (with(&file, HEADER_LEN + 6 * RECORD_LEN + 4, &99u16.to_le_bytes()), "input is 99"),
+        (with(&file, HEADER_LEN + 20, &0u16.to_le_bytes()), "stride is 0"),
+        (sealed([&file[..], &[0]].concat()), "bytes"),
+    ];
+    for (bytes, wanted) in cases {
+        let found = message(&bytes);
+        assert!(found.contains(wanted) && !found.contains('\n'), "{wanted}: {found}");
+    }
+    let mut flipped = file.clone();
+    flipped[5000] ^= 4;
+    assert!(matches!(Model::new(&flipped), Err(ModelError::Checksum { .. })));
+}
+
+#[test]
+fn a_layer_that_could_overflow_its_accumulator_is_refused() {
+    // 182 * 182 inputs of up to 255 times weights of up to 128: just beyond 2^30.
+    let mut b = common::Builder::new(1, [1, 182, 182], [8; 4], Rounding::Nearest);
+    b.dense(0, 2);
+    let error = write(&b.header(), &b.layers).unwrap_err();
+    assert!(matches!(error, ModelError::Layer { layer: 1, problem: Problem::Accumulator { .. } }), "{error}");
+}
