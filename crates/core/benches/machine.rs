@@ -83,7 +83,7 @@ fn main() {
     let kernel = Kernel::chosen().unwrap();
     let limit = dot_limit();
     let (from, mut to) = (vec![1u8; 64 << 20], vec![0u8; 64 << 20]);
-    let copy = best(|| to.copy_from_slice(black_box(&from)));
+    let copy = best(|| black_box(&mut to).copy_from_slice(black_box(&from)));
     println!(
         "kernel {}; limit {:.1} G multiply-adds/s; copy {:.1} GB/s",
         kernel.name(),

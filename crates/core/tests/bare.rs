@@ -1,5 +1,6 @@
 //! The integer path has no float, no allocator and no standard library: a word that strays in fails here, and the same
 //! rule as a build is `cargo clippy -p qbnn-core --no-default-features` in `.ci/run`.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that fails should fail loudly where it stands")]
 
 use std::path::{Path, PathBuf};
 
