@@ -165,7 +165,7 @@ fn manual_pages_are_made_of_the_arguments() {
 fn the_doctor_finds_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let text = succeed(dir.path(), &["doctor", "--threads", "1"]);
-    for part in ["cpu ", "threads   1", "can be written", "strokes: embedded", "qbnn data fetch mnist"] {
+    for part in ["cpu ", "threads   1", "scalar", "can be written", "strokes: embedded", "qbnn data fetch mnist"] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     let object: Value = serde_json::from_str(&succeed(dir.path(), &["doctor", "--json"])).unwrap();

@@ -3,6 +3,7 @@
 use crate::provenance::Machine;
 use crate::session::{Session, locations};
 use anyhow::Result;
+use qbnn_core::kernel::Kernel;
 use qbnn_data::SetReport;
 use serde_json::json;
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
     let sets = qbnn_data::list(&locations);
     let threads = rayon::current_num_threads();
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let kernels: Vec<_> = Kernel::available().map(|k| k.name()).collect();
+    // A kernel that is forced and unknown is an error here as it is everywhere else.
+    let kernel = Kernel::chosen()?.name();
     let advice = advice(&machine, &sets, threads);
     let folder = std::env::current_dir().map(|p| p.display().to_string()).unwrap_or_default();
     let used = |r: &SetReport| r.used().map(|p| p.folder.display().to_string());
@@ -27,6 +31,8 @@ pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
             "build": build,
             "machine": machine,
             "vectors": vectors(&machine),
+            "kernel": kernel,
+            "kernels": kernels,
             "threads": threads,
             "png": cfg!(feature = "png"),
             "folder": folder,
@@ -42,6 +48,7 @@ pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
     let features = if machine.features.is_empty() { "none known".to_owned() } else { machine.features.join(" ") };
     line("features", &features)?;
     line("vectors", vectors(&machine))?;
+    line("kernel", &format!("{kernel}, for the integer machine (this CPU has {})", kernels.join(", ")))?;
     line("threads", &format!("{threads} (results do not depend on it)"))?;
     line("folder", &format!("{folder}, {}", if writable() { "can be written" } else { "cannot be written" }))?;
     line("data", "strokes: embedded, always there")?;
