@@ -7,6 +7,7 @@ use crate::stored::Stored;
 use crate::table;
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::lower::lower;
 use qbnn_bnn::machine;
 use qbnn_bnn::predict::predict;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
@@ -88,6 +89,12 @@ fn groups(
     samples: usize,
     seed: u64,
 ) -> Result<Option<Groups>> {
+    // What a device will run is judged as a device runs it; the rest has float's draws.
+    let on_machine = machine::runs(checkpoint);
+    if !on_machine && checkpoint.quantize.as_ref().is_some_and(|q| q.strategy == qbnn_bnn::Strategy::Jq) {
+        let reason = lower(checkpoint).err().map_or(String::new(), |e| format!(": {e}"));
+        session.ui.warn(&format!("{name} is judged by its simulation in float, not by the integer machine{reason}"));
+    }
     let mut run = |what: &str, planes: &Planes<'_>| {
         let bar = session.ui.predicting(&format!("{name}: {what}"));
         let mut progress = |done: usize, of: usize| {
@@ -96,8 +103,7 @@ fn groups(
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let (net, guide) = (checkpoint.net(), checkpoint.guide());
-        // What a device will run is judged as a device runs it; the rest has float's draws.
-        let probs = if machine::runs(checkpoint) {
+        let probs = if on_machine {
             machine::predict(checkpoint, planes.images(), samples, seed, &mut progress)?
         } else {
             predict(net, guide, checkpoint.normalisation, planes.images(), samples, seed, &mut progress)?
