@@ -88,103 +88,72 @@ fn stretch(
     kl: WeightedPrior,
     rates: Rates,
 ) -> f64 {
-    let whole = mu.len() - mu.len() % LANES;
-    let (mu, mu_rest) = mu.split_at_mut(whole);
-    let (log_sigma, log_sigma_rest) = log_sigma.split_at_mut(whole);
-    let (mu_first, mu_first_rest) = mu_first.split_at_mut(whole);
-    let (mu_second, mu_second_rest) = mu_second.split_at_mut(whole);
-    let (sigma_first, sigma_first_rest) = sigma_first.split_at_mut(whole);
-    let (sigma_second, sigma_second_rest) = sigma_second.split_at_mut(whole);
-    let mut sums = [0.0f32; LANES];
+    let precision = 1.0 / (kl.prior.sigma * kl.prior.sigma);
+    let weight = kl.scale * precision;
+    let constant = (kl.prior.sigma.ln() as f64 - 0.5) * mu.len() as f64;
+    // Means, then standard deviations: buffers of this size all begin at the same place of a page, and more than a few
+    // of them at once would push each other out of the first cache.
+    let of_mu = learn(
+        mu,
+        (d_weights, d_weights),
+        (mu_first, mu_second),
+        rates,
+        #[inline(always)]
+        |m, d, _| (d + weight * m, 0.5 * precision * (m * m)),
+    );
+    let of_sigma = learn(
+        log_sigma,
+        (d_weights, noise),
+        (sigma_first, sigma_second),
+        rates,
+        #[inline(always)]
+        |l, d, noise| {
+            let s = exp(l);
+            // d sigma / d log_sigma = sigma.
+            (d * noise * s + (weight * (s * s) - kl.scale), 0.5 * precision * (s * s) - l)
+        },
+    );
+    constant + of_mu + of_sigma
+}
+
+/// Moves each of `parameters` by Adam against the first of what `f(parameter, given.0, given.1)` gives; returns the sum of
+/// the second, taken before the move.
+#[inline(always)]
+fn learn(
+    parameters: &mut [f32],
+    given: (&[f32], &[f32]),
+    (first, second): (&mut [f32], &mut [f32]),
+    rates: Rates,
+    f: impl Fn(f32, f32, f32) -> (f32, f32),
+) -> f64 {
+    /// Two vectors of the widest kind, so that one may calculate while the other waits.
+    const LANES: usize = 32;
     vectorized(
         #[inline(always)]
         || {
-            let posterior = mu.as_chunks_mut().0.iter_mut().zip(log_sigma.as_chunks_mut().0);
-            let of_mu = mu_first.as_chunks_mut().0.iter_mut().zip(mu_second.as_chunks_mut().0);
-            let of_sigma = sigma_first.as_chunks_mut().0.iter_mut().zip(sigma_second.as_chunks_mut().0);
-            let given = d_weights.as_chunks().0.iter().zip(noise.as_chunks().0);
-            for (((posterior, of_mu), of_sigma), given) in posterior.zip(of_mu).zip(of_sigma).zip(given) {
-                let mut lanes = Lanes {
-                    mu: *posterior.0,
-                    log_sigma: *posterior.1,
-                    mu_first: *of_mu.0,
-                    mu_second: *of_mu.1,
-                    sigma_first: *of_sigma.0,
-                    sigma_second: *of_sigma.1,
-                };
-                lanes.learn(*given.0, *given.1, kl, rates, &mut sums, LANES);
-                (*posterior.0, *posterior.1) = (lanes.mu, lanes.log_sigma);
-                (*of_mu.0, *of_mu.1) = (lanes.mu_first, lanes.mu_second);
-                (*of_sigma.0, *of_sigma.1) = (lanes.sigma_first, lanes.sigma_second);
+            let mut sums = [0.0f32; LANES];
+            let (p, p_rest) = parameters.as_chunks_mut::<LANES>();
+            let (m, m_rest) = first.as_chunks_mut::<LANES>();
+            let (v, v_rest) = second.as_chunks_mut::<LANES>();
+            let (a, a_rest) = given.0.as_chunks::<LANES>();
+            let (b, b_rest) = given.1.as_chunks::<LANES>();
+            for (((p, m), v), (a, b)) in p.iter_mut().zip(m).zip(v).zip(a.iter().zip(b)) {
+                // As values: in place, the compiler could not know that the slices are apart.
+                let (mut q, mut n, mut w) = (*p, *m, *v);
+                for i in 0..LANES {
+                    let (gradient, sum) = f(q[i], a[i], b[i]);
+                    rates.apply(&mut q[i], gradient, &mut n[i], &mut w[i]);
+                    sums[i] += sum;
+                }
+                (*p, *m, *v) = (q, n, w);
             }
+            let rest = p_rest.iter_mut().zip(m_rest).zip(v_rest).zip(a_rest.iter().zip(b_rest));
+            for ((((p, m), v), (&a, &b)), total) in rest.zip(&mut sums) {
+                let (gradient, sum) = f(*p, a, b);
+                rates.apply(p, gradient, m, v);
+                *total += sum;
+            }
+            sums.iter().map(|&s| s as f64).sum()
         },
-    );
-    let mut lanes = Lanes {
-        mu: padded(mu_rest),
-        log_sigma: padded(log_sigma_rest),
-        mu_first: padded(mu_first_rest),
-        mu_second: padded(mu_second_rest),
-        sigma_first: padded(sigma_first_rest),
-        sigma_second: padded(sigma_second_rest),
-    };
-    lanes.learn(padded(&d_weights[whole..]), padded(&noise[whole..]), kl, rates, &mut sums, mu_rest.len());
-    for (into, from) in [
-        (mu_rest, lanes.mu),
-        (log_sigma_rest, lanes.log_sigma),
-        (mu_first_rest, lanes.mu_first),
-        (mu_second_rest, lanes.mu_second),
-        (sigma_first_rest, lanes.sigma_first),
-        (sigma_second_rest, lanes.sigma_second),
-    ] {
-        into.copy_from_slice(&from[..into.len()]);
-    }
-    sums.iter().map(|&s| s as f64).sum()
-}
-
-/// A few numbers, zeros after them.
-fn padded(from: &[f32]) -> [f32; LANES] {
-    std::array::from_fn(|i| from.get(i).copied().unwrap_or(0.0))
-}
-
-/// Parameters that move together: two vectors of the widest kind, so that one may calculate while the other waits.
-const LANES: usize = 32;
-
-/// A few neighbouring parameters with their moments, as values: read from eight slices by index, the compiler could not
-/// know that they are apart.
-struct Lanes {
-    mu: [f32; LANES],
-    log_sigma: [f32; LANES],
-    mu_first: [f32; LANES],
-    mu_second: [f32; LANES],
-    sigma_first: [f32; LANES],
-    sigma_second: [f32; LANES],
-}
-
-impl Lanes {
-    /// Moves them; adds the KL of the first `count` to `sums`.
-    #[inline(always)]
-    fn learn(
-        &mut self,
-        d_weights: [f32; LANES],
-        noise: [f32; LANES],
-        kl: WeightedPrior,
-        rates: Rates,
-        sums: &mut [f32; LANES],
-        count: usize,
-    ) {
-        let precision = 1.0 / (kl.prior.sigma * kl.prior.sigma);
-        let constant = kl.prior.sigma.ln() - 0.5;
-        let weight = kl.scale * precision;
-        for i in 0..LANES {
-            let (m, l) = (self.mu[i], self.log_sigma[i]);
-            let s = exp(l);
-            let divergence = 0.5 * precision * (s * s + m * m) - l + constant;
-            sums[i] += if i < count { divergence } else { 0.0 };
-            let d_mu = d_weights[i] + weight * m;
-            // d sigma / d log_sigma = sigma.
-            let d_log_sigma = d_weights[i] * noise[i] * s + (weight * (s * s) - kl.scale);
-            rates.apply(&mut self.mu[i], d_mu, &mut self.mu_first[i], &mut self.mu_second[i]);
-            rates.apply(&mut self.log_sigma[i], d_log_sigma, &mut self.sigma_first[i], &mut self.sigma_second[i]);
-        }
-    }
+    )
 }

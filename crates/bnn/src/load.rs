@@ -8,6 +8,13 @@ use crate::sets::{Normalisation, TrainData};
 use pulp::{Arch, Simd, WithSimd};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
 
+/// Working memory of loading.
+#[derive(Default)]
+pub struct LoadMemory {
+    bytes: Vec<u8>,
+    noise: Vec<i16>,
+}
+
 /// Loads training pairs.
 pub struct Loader<'a> {
     data: TrainData<'a>,
@@ -22,20 +29,20 @@ impl<'a> Loader<'a> {
     }
 
     /// Fills a block's input with at most 32 pairs, zeros past them, and the labels.
-    pub fn load(&self, pairs: &[u32], input: Input<'_>, labels: &mut Vec<u8>) {
+    pub fn load(&self, pairs: &[u32], input: Input<'_>, labels: &mut Vec<u8>, memory: &mut LoadMemory) {
         let Input { input, turned } = input;
         let pixels = input.len() / RUN;
         labels.clear();
         labels.extend(pairs.iter().map(|&p| self.data.pairs[p as usize].1));
         let image = |pair: u32| self.data.images.get(self.data.pairs[pair as usize].0 as usize);
         let members: Vec<&[u8]> = pairs.iter().map(|&pair| image(pair)).collect();
-        let mut noise = Vec::new();
+        let LoadMemory { bytes, noise } = memory;
         if self.data.noise > 0.0 {
-            let mut bytes = vec![0; pixels];
+            bytes.resize(pixels, 0);
             noise.resize(pairs.len() * pixels, 0);
             for (noise, &draw) in noise.chunks_exact_mut(pixels).zip(pairs) {
-                noise::bytes(self.key, Place { purpose: purpose::PIXELS, tensor: 0, draw }, &mut bytes);
-                look_up(&bytes, noise);
+                noise::loose_bytes(self.key, Place { purpose: purpose::PIXELS, tensor: 0, draw }, bytes);
+                look_up(bytes, noise);
             }
         }
         let scale = self.data.noise / (1u32 << GAUSSIAN_FRACTION_BITS) as f32;

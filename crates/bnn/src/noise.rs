@@ -121,6 +121,30 @@ pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
     );
 }
 
+/// Fills `out` with random bytes in the order in which the generator's lanes give them: cheaper than [`bytes`], for noise
+/// that no file format describes.
+pub fn loose_bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            fill(
+                key,
+                place,
+                0,
+                out,
+                #[inline(always)]
+                |words| {
+                    let mut values = [0u8; 16 * LANES];
+                    for (values, word) in values.as_chunks_mut::<4>().0.iter_mut().zip(words.as_flattened()) {
+                        *values = word.to_le_bytes();
+                    }
+                    values
+                },
+            );
+        },
+    );
+}
+
 /// Fills `out` with random signs, +1 or -1.
 pub fn signs(key: [u32; 2], place: Place, out: &mut [f32]) {
     let mut random = vec![0u8; out.len()];

@@ -4,7 +4,7 @@ use crate::checkpoint::Checkpoint;
 use crate::fused;
 use crate::guide::{Drawn, GuideGradient};
 use crate::likelihood::negative_log_likelihood;
-use crate::load::Loader;
+use crate::load::{LoadMemory, Loader};
 use crate::nn::batch::batch_gradient;
 use crate::nn::pass::{BLOCK, Gradient, PassNoise, Tape};
 use crate::optim::{Rates, cosine};
@@ -22,6 +22,7 @@ struct Block {
     gradient: Gradient,
     logits: Vec<f32>,
     labels: Vec<u8>,
+    loading: LoadMemory,
     nll: f64,
     profile: Profile,
 }
@@ -107,9 +108,9 @@ impl<'a> Steps<'a> {
         let scale = 1.0 / pairs.len() as f32;
         let blocks = &mut self.blocks[..count];
         blocks.par_iter_mut().zip(pairs.par_chunks(BLOCK)).enumerate().for_each(|(i, (block, pairs))| {
-            let Block { tape, gradient, logits, labels, nll, profile } = block;
+            let Block { tape, gradient, logits, labels, loading, nll, profile } = block;
             let mut clock = profile.clock();
-            loader.load(pairs, tape.input(net), labels);
+            loader.load(pairs, tape.input(net), labels, loading);
             clock.stop(Part::Data);
             let drawn = &met[i % met.len()].drawn;
             let weights = drawn.for_pass(estimator, PassNoise { key, step: step as u32, block: i as u32 });

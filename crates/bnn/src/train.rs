@@ -7,7 +7,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
 use crate::guide::Drawn;
-use crate::load::Loader;
+use crate::load::{LoadMemory, Loader};
 use crate::nn::pass::{BLOCK, PassNoise, Tape};
 use crate::noise::{self, purpose};
 use crate::predict::predict;
@@ -123,11 +123,12 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
     let order = noise::permutation(key, Place { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
     let mut values = vec![Vec::new(); net.activations.len()];
     let loader = Loader::new(*data, float.normalisation, float.seed);
-    let (mut tape, mut labels, mut drawn) = (Tape::default(), Vec::new(), Drawn::default());
+    let (mut tape, mut drawn) = (Tape::default(), Drawn::default());
+    let (mut labels, mut loading) = (Vec::new(), LoadMemory::default());
     let sites = float.guide().sites();
     for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
-        loader.load(pairs, tape.input(net), &mut labels);
+        loader.load(pairs, tape.input(net), &mut labels, &mut loading);
         let weights = drawn.for_pass(Estimator::WeightDraw, PassNoise { key, step: 0, block: 0 });
         tape.forward(net, weights, &*sites);
         for (at, node) in net.nodes.iter().enumerate() {

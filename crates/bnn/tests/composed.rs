@@ -206,7 +206,7 @@ fn two_hundred_steps_are_those_of_the_composed_version() {
             let (mut dw, mut nll) = (vec![0.0; n], 0.0);
             for &pair in &chosen {
                 let mut bytes = vec![0; 64];
-                noise::bytes(key(SEED), Place { purpose: purpose::PIXELS, tensor: 0, draw: pair }, &mut bytes);
+                noise::loose_bytes(key(SEED), Place { purpose: purpose::PIXELS, tensor: 0, draw: pair }, &mut bytes);
                 let unit = (1u32 << GAUSSIAN_FRACTION_BITS) as f64;
                 let pixel = |p: usize| {
                     let value = pixels[pair as usize * 64 + p] as f64 / 255.0;
