@@ -11,11 +11,11 @@ use qbnn_bnn::nn::Network;
 use qbnn_bnn::{Shape, Strategy};
 
 /// Multiply-adds of one thread per second, training and prediction.
-const RATE: f64 = 16.7e9;
+const RATE: f64 = 36e9;
 /// Seconds per parameter and step, in float: draw, divergence, optimizer.
-const FLOAT_PARAMETER: f64 = 30e-9;
+const FLOAT_PARAMETER: f64 = 4e-9;
 /// The same through quantizers.
-const QUANTIZED_PARAMETER: f64 = 100e-9;
+const QUANTIZED_PARAMETER: f64 = 15e-9;
 /// Seconds of one image's metrics per number of draws.
 const METRICS: f64 = 20e-6;
 
