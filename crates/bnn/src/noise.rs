@@ -96,27 +96,30 @@ pub fn normal_from(key: [u32; 2], place: Place, first: usize, out: &mut [f32]) {
     );
 }
 
-/// Fills `out` with random bytes, 16 a block: byte `i` is byte `i % 16` of block `i / 16`, words little-endian.
-pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
+/// Fills `out` with random bytes, as `make` lays the generator's words out.
+#[inline(always)]
+fn byte_stream(key: [u32; 2], place: Place, out: &mut [u8], make: impl Fn([[u32; LANES]; 4]) -> [u8; 16 * LANES]) {
     vectorized(
         #[inline(always)]
-        || {
-            fill(
-                key,
-                place,
-                0,
-                out,
-                #[inline(always)]
-                |words| {
-                    let mut values = [0u8; 16 * LANES];
-                    for lane in 0..LANES {
-                        for (w, word) in words.iter().enumerate() {
-                            values[16 * lane + 4 * w..][..4].copy_from_slice(&word[lane].to_le_bytes());
-                        }
-                    }
-                    values
-                },
-            );
+        || fill(key, place, 0, out, make),
+    );
+}
+
+/// Fills `out` with random bytes, 16 a block: byte `i` is byte `i % 16` of block `i / 16`, words little-endian.
+pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
+    byte_stream(
+        key,
+        place,
+        out,
+        #[inline(always)]
+        |words| {
+            let mut values = [0u8; 16 * LANES];
+            for lane in 0..LANES {
+                for (w, word) in words.iter().enumerate() {
+                    values[16 * lane + 4 * w..][..4].copy_from_slice(&word[lane].to_le_bytes());
+                }
+            }
+            values
         },
     );
 }
@@ -124,23 +127,17 @@ pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
 /// Fills `out` with random bytes in the order in which the generator's lanes give them: cheaper than [`bytes`], for noise
 /// that no file format describes.
 pub fn loose_bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
-    vectorized(
+    byte_stream(
+        key,
+        place,
+        out,
         #[inline(always)]
-        || {
-            fill(
-                key,
-                place,
-                0,
-                out,
-                #[inline(always)]
-                |words| {
-                    let mut values = [0u8; 16 * LANES];
-                    for (values, word) in values.as_chunks_mut::<4>().0.iter_mut().zip(words.as_flattened()) {
-                        *values = word.to_le_bytes();
-                    }
-                    values
-                },
-            );
+        |words| {
+            let mut values = [0u8; 16 * LANES];
+            for (values, word) in values.as_chunks_mut::<4>().0.iter_mut().zip(words.as_flattened()) {
+                *values = word.to_le_bytes();
+            }
+            values
         },
     );
 }

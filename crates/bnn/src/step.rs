@@ -92,7 +92,8 @@ impl<'a> Steps<'a> {
         // The last batch of an epoch may have fewer blocks than draws.
         self.met.resize_with(draws.min(count), Met::default);
         for (i, met) in self.met.iter_mut().enumerate() {
-            if draws > 1 {
+            // The fused path needs no stored posterior, but it serves one draw only.
+            if draws > 1 && guide.is_fused(estimator) {
                 guide.store(net, &mut met.drawn);
             }
             let draw = (step as u32).wrapping_mul(draws as u32).wrapping_add(i as u32);

@@ -4,6 +4,7 @@
 //! are rows: nothing is left out or cut.
 
 use comfy_table::{CellAlignment, Table, TableStyle, presets};
+pub use qbnn_eval::report::thousands;
 use qbnn_eval::{DifferenceEntry, Headline, Interval, Metrics, ModelEntry};
 
 /// The columns: each metric and its heading.
@@ -136,19 +137,6 @@ pub fn bytes(metrics: &Metrics) -> String {
     format!("bytes of mu and sigma: {}", metrics.models.iter().filter_map(line).collect::<Vec<_>>().join("; "))
 }
 
-/// 1234567 as 1,234,567.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,10 +174,5 @@ mod tests {
                 assert!(text.contains(part), "{part} at {columns}:\n{text}");
             }
         }
-    }
-
-    #[test]
-    fn digits_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

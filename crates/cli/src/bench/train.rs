@@ -162,17 +162,16 @@ pub struct Effort {
 
 /// Measures one case, step and floor in turn.
 pub fn measure(case: Case, effort: Effort) -> Result<Row> {
-    let (spec, shape) = networks::network(case.network)?;
+    let (_, shape) = networks::network(case.network)?;
     let material = Material::new(shape, case.batch.max(4096));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(case.threads).build()?;
     reset_peak();
     pool.install(|| {
         let start = checkpoint(case.network, case.kind, case.batch, &material)?;
-        let net = qbnn_bnn::Network::new(&spec, shape, 10)?;
         let mut profile = Profile::default();
         let trial = median(steps(&start, material.data(), 3, &mut profile));
         let count = ((effort.seconds / trial) as usize).clamp(3, 60);
-        let mut floor = Floor::new(&net, case.batch);
+        let mut floor = Floor::new(start.net(), case.batch);
         profile = Profile::default();
         let (mut step_times, mut floor_times) = (Vec::new(), Vec::new());
         for _ in 0..effort.rounds {

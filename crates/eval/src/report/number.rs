@@ -53,7 +53,7 @@ pub(crate) fn short(v: f64) -> String {
 }
 
 /// 1234567 as 1,234,567.
-pub(crate) fn thousands(number: u64) -> String {
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
