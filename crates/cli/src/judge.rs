@@ -89,9 +89,8 @@ fn groups(
     samples: usize,
     seed: u64,
 ) -> Result<Option<Groups>> {
-    // What a device will run is judged as a device runs it; the rest has float's draws.
-    let on_machine = machine::runs(checkpoint);
-    if !on_machine && checkpoint.quantize.as_ref().is_some_and(|q| q.strategy == qbnn_bnn::Strategy::Jq) {
+    if !machine::runs(checkpoint) && checkpoint.quantize.as_ref().is_some_and(|q| q.strategy == qbnn_bnn::Strategy::Jq)
+    {
         let reason = lower(checkpoint).err().map_or(String::new(), |e| format!(": {e}"));
         session.ui.warn(&format!("{name} is judged by its simulation in float, not by the integer machine{reason}"));
     }
@@ -102,17 +101,29 @@ fn groups(
             bar.set_position(done as u64);
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let (net, guide) = (checkpoint.net(), checkpoint.guide());
-        let probs = if on_machine {
-            machine::predict(checkpoint, planes.images(), samples, seed, &mut progress)?
-        } else {
-            predict(net, guide, checkpoint.normalisation, planes.images(), samples, seed, &mut progress)?
-        };
+        let probs = draws(checkpoint, planes, samples, seed, &mut progress)?;
         bar.finish_and_clear();
         Ok(probs)
     };
     let all = group_probabilities(data, &mut run)?;
     all.map(|all| all.groups(data, samples, checkpoint.classes)).transpose().with_context(|| format!("model {name}"))
+}
+
+/// Class probabilities `[draw][image][class]` of a model. What a device will run is judged as a device runs it; the rest
+/// has float's draws. `None` once `progress`, told (draws done, draws in all), said stop.
+pub fn draws(
+    checkpoint: &Checkpoint,
+    planes: &Planes<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>> {
+    let images = planes.images();
+    Ok(if machine::runs(checkpoint) {
+        machine::predict(checkpoint, images, samples, seed, progress)?
+    } else {
+        predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, seed, progress)?
+    })
 }
 
 /// Predicts one group, by its name and images; `None` once it was told to stop.

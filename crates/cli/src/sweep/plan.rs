@@ -244,8 +244,8 @@ impl Builder<'_> {
         let seeds: Vec<u64> = match model {
             Model::Quantized if config.quantize.start == Start::Scratch => Vec::new(),
             Model::Float | Model::Quantized => vec![config.seed],
-            // Far from the seeds that people choose, so that no member is another row's network.
-            Model::Ensemble => (1..=members.unwrap_or(5)).map(|m| 1_000_000 * m + config.seed).collect(),
+            // The network itself, and others far from the seeds that people choose: none of them is another row's.
+            Model::Ensemble => (0..members.unwrap_or(5)).map(|m| 1_000_000 * m + config.seed).collect(),
         };
         let floats = seeds.into_iter().map(|seed| self.float(&config, seed)).collect::<Vec<_>>();
         let mut described = description(&config);

@@ -10,7 +10,6 @@ use crate::session::{self, Session};
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::BnnError;
 use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::predict::predict;
 use qbnn_bnn::quant::settings::Start;
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_data::Dataset;
@@ -205,8 +204,7 @@ impl<'a> Bench<'a> {
                 tell((i as f64 + done as f64 / of as f64) / models.len() as f64);
                 if self.session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let (net, guide, images) = (model.net(), model.guide(), planes.images());
-            let probs = predict(net, guide, model.normalisation, images, each, run.config.seed, &mut progress)?;
+            let probs = judge::draws(model, planes, each, run.config.seed, &mut progress)?;
             all.push(probs.ok_or(Stopped)?);
         }
         if let [_] = all[..] {
