@@ -26,7 +26,9 @@ use qbnn_core::kernel::{Draw, Kernel};
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{self, Function, Kind, Layer, Model, Shape};
 use qbnn_core::{Bits, UniformCode, noise, pack};
+use rayon::prelude::*;
 use std::f32::consts::LOG2_E;
+use std::ops::ControlFlow;
 
 /// The model file of a checkpoint: of kind float without quantizers, else JQ.
 ///
@@ -408,11 +410,18 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
 }
 
 /// Class probabilities `[draw][image][class]` of the float network on the machine's grids, with the weights that the
-/// machine draws: what training simulates, to be held against what the machine computes.
+/// machine draws: what training simulates, to be held against what the machine computes. `None` if `progress`, told
+/// (draws done, draws in all), said stop.
 ///
 /// # Errors
 /// As [`lower`], [`drawn`], and [`predict`](crate::predict::predict).
-pub fn simulate(checkpoint: &Checkpoint, images: Images<'_>, samples: u32, seed: u64) -> Result<Vec<f32>, BnnError> {
+pub fn simulate(
+    checkpoint: &Checkpoint,
+    images: Images<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, BnnError> {
     let net = checkpoint.net();
     if images.shape != net.input {
         return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
@@ -424,16 +433,18 @@ pub fn simulate(checkpoint: &Checkpoint, images: Images<'_>, samples: u32, seed:
     let normalisation =
         Normalisation { mean: pixels.zero as f32 / 255.0, std: (-unsettled(pixels.log2_step)).exp2() / 255.0 };
     let (sites, classes, n) = (guide.sites(), net.classes(), images.len());
-    let mut probabilities = vec![0.0; samples as usize * n * classes];
-    let mut tape = Tape::default();
-    for (draw, out) in (0..samples).zip(probabilities.chunks_exact_mut((n * classes).max(1))) {
-        let weights = drawn(&model, net, seed, draw)?;
-        for (block, out) in out.chunks_mut(BLOCK * classes).enumerate() {
+    let mut probabilities = vec![0.0; samples * n * classes];
+    for (draw, out) in probabilities.chunks_exact_mut((n * classes).max(1)).enumerate() {
+        let weights = drawn(&model, net, seed, draw as u32)?;
+        out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {
             let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
             fill(tape.input(net), &members, normalisation);
             tape.forward(net, Weights::Drawn(&weights), &*sites);
             softmax(tape.logits(net), BLOCK, out);
+        });
+        if progress(draw + 1, samples).is_break() {
+            return Ok(None);
         }
     }
-    Ok(probabilities)
+    Ok(Some(probabilities))
 }

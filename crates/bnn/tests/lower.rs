@@ -65,8 +65,9 @@ fn mean(probabilities: &[f32], images: usize) -> Vec<f64> {
 fn agree(name: &str, layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) {
     let (checkpoint, pixels) = trained(layers, shape, bits, rounding);
     let images = Images { shape, pixels: &pixels };
-    let simulated = simulate(&checkpoint, images, 8, 5).unwrap();
-    let found = machine::predict(&checkpoint, images, 8, 5, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap();
+    let mut go_on = |_: usize, _: usize| ControlFlow::Continue(());
+    let simulated = simulate(&checkpoint, images, 8, 5, &mut go_on).unwrap().unwrap();
+    let found = machine::predict(&checkpoint, images, 8, 5, &mut go_on).unwrap().unwrap();
     // A sum that float rounds to the other side of a code's edge moves one draw of one image by a code; it is rare.
     let off = simulated.iter().zip(&found).filter(|(a, b)| (*a - *b).abs() > 2e-3).count();
     assert!(off * 200 <= found.len(), "{name}: {off} of {} probabilities differ", found.len());

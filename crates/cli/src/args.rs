@@ -1,6 +1,7 @@
 //! What can be typed: commands, flags, and the settings that flags stand for.
 
 use crate::bench::args::BenchCommand;
+use crate::commands::check::CheckCommand;
 use crate::commands::inspect::InspectCommand;
 use crate::commands::predict::PredictCommand;
 use crate::commands::report::ReportCommand;
@@ -56,6 +57,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
         qbnn eval runs/a/float.safetensors runs/b/jq-w4a4.safetensors --out both.json")]
     Eval(EvalCommand),
+    /// Check that the integer machine computes what training simulated: classes, probabilities, metrics.
+    #[command(after_help = "Example:\n  qbnn check runs/first")]
+    Check(CheckCommand),
     /// Turn a run, several runs, or anyone's predictions into one HTML page.
     #[command(after_help = "Examples:\n  qbnn report runs/first\n  qbnn report runs/first --svg figures\n  \
         qbnn report runs/seed-1 runs/seed-2 runs/seed-3 --out seeds.html\n  \

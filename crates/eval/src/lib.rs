@@ -28,6 +28,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod bootstrap;
 mod calibration;
 mod disentangle;
@@ -42,6 +43,7 @@ pub mod report;
 mod uncertainty;
 mod weighted;
 
+pub use agreement::{Agreement, GroupAgreement};
 pub use bootstrap::{Interval, Resampler, percentile_interval};
 pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, brier, calibration, ece, nll};
 pub use disentangle::{EvalOptions, Evaluation, compare, evaluate};

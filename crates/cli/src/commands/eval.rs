@@ -1,6 +1,7 @@
 //! `qbnn eval`: any checkpoints, side by side on one dataset.
 
-use crate::args::EvalCommand;
+use crate::args::{BaseArgs, EvalArgs, EvalCommand};
+use crate::config::Config;
 use crate::convert::Prepared;
 use crate::failure::usage;
 use crate::judge::{self, Closing, Judged};
@@ -13,37 +14,18 @@ use qbnn_bnn::checkpoint::Checkpoint;
 use std::path::PathBuf;
 
 /// A checkpoint to judge.
-struct Entry {
-    folder: RunFolder,
-    path: PathBuf,
-    checkpoint: Checkpoint,
+pub struct Entry {
+    pub folder: RunFolder,
+    pub path: PathBuf,
+    pub checkpoint: Checkpoint,
 }
 
 /// Evaluates.
 pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
-    let mut entries = Vec::new();
-    for from in &args.models {
-        entries.extend(if from.is_dir() { of_run(from)? } else { vec![of_file(from)?] });
-    }
-    let Some(first) = entries.first() else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
-    let layers = args.base.layers(first.folder.config().as_deref(), &[&args.eval])?;
-    if first.folder.config().is_none() && !layers.names_data() {
-        return Err(usage(format!(
-            "no config.toml lies beside {}; name the data to evaluate on with --data",
-            first.path.display()
-        )));
-    }
-    let config = layers.finish()?;
+    let (entries, config) = entries(&args.models, &args.base, &args.eval)?;
     let dataset = session::load(&config)?;
     let data = Prepared::new(&dataset);
-    for entry in &entries {
-        let c = &entry.checkpoint;
-        data.check(&entry.path, c.input, c.classes)?;
-        if !c.finished() {
-            let (path, epoch, epochs) = (entry.path.display(), c.epoch, c.epochs());
-            session.ui.warn(&format!("{path} has {epoch} of {epochs} epochs"));
-        }
-    }
+    fit(session, &entries, &data)?;
     let one_folder = entries.iter().all(|e| e.folder.path() == entries[0].folder.path());
     let folder = one_folder.then(|| entries[0].folder.clone());
     let names = names(&entries);
@@ -70,6 +52,38 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     judge::show(session, &metrics, &Closing { note, folder, report: report.as_deref(), next: &next })
 }
 
+/// The checkpoints that were named, and the settings to judge them with: those of the first one's run, and what was
+/// typed.
+pub fn entries(models: &[PathBuf], base: &BaseArgs, eval: &EvalArgs) -> Result<(Vec<Entry>, Config)> {
+    let mut entries = Vec::new();
+    for from in models {
+        entries.extend(if from.is_dir() { of_run(from)? } else { vec![of_file(from)?] });
+    }
+    let Some(first) = entries.first() else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
+    let layers = base.layers(first.folder.config().as_deref(), &[eval])?;
+    if first.folder.config().is_none() && !layers.names_data() {
+        return Err(usage(format!(
+            "no config.toml lies beside {}; name the data to evaluate on with --data",
+            first.path.display()
+        )));
+    }
+    let config = layers.finish()?;
+    Ok((entries, config))
+}
+
+/// Whether all of them read such images; warns of half-trained ones.
+pub fn fit(session: &Session, entries: &[Entry], data: &Prepared<'_>) -> Result<()> {
+    for entry in entries {
+        let c = &entry.checkpoint;
+        data.check(&entry.path, c.input, c.classes)?;
+        if !c.finished() {
+            let (path, epoch, epochs) = (entry.path.display(), c.epoch, c.epochs());
+            session.ui.warn(&format!("{path} has {epoch} of {epochs} epochs"));
+        }
+    }
+    Ok(())
+}
+
 fn of_run(path: &std::path::Path) -> Result<Vec<Entry>> {
     let folder = RunFolder::open(path)?;
     let models = folder.models()?;
@@ -85,7 +99,7 @@ fn of_file(path: &std::path::Path) -> Result<Entry> {
 }
 
 /// The models' names; with their paths where two have the same.
-fn names(entries: &[Entry]) -> Vec<String> {
+pub fn names(entries: &[Entry]) -> Vec<String> {
     let short: Vec<_> = entries.iter().map(|e| model_name(&e.checkpoint)).collect();
     let twice = |name: &String| short.iter().filter(|n| *n == name).count() > 1;
     let name = |(e, name): (&Entry, &String)| {

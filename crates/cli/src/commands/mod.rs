@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod bench;
+pub mod check;
 pub mod completions;
 pub mod config;
 pub mod data;
@@ -30,6 +31,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Train(args) => train::train(session, &args),
         Command::Quantize(args) => quantize::quantize(session, &args),
         Command::Eval(args) => eval::eval(session, &args),
+        Command::Check(args) => check::check(session, &args),
         Command::Report(args) => report::report(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Predict(args) => predict::predict(session, &args),

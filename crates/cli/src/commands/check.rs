@@ -1,0 +1,147 @@
+//! `qbnn check`: does the integer machine compute the network that was trained?
+//!
+//! Training simulates the grids in float; a device computes in integers. Both predict the same groups with the same drawn
+//! weights, and what differs is shown.
+
+use crate::args::{BaseArgs, EvalArgs};
+use crate::commands::eval::{entries, fit, names};
+use crate::convert::{Planes, Prepared};
+use crate::judge::group_probabilities;
+use crate::session::{self, Session};
+use crate::table::{plain, thousands};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::lower::{lower, simulate};
+use qbnn_bnn::{BnnError, Images, machine};
+use qbnn_eval::{Agreement, Groups};
+use serde_json::json;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// Most that a metric may differ.
+const TOLERANCE: f64 = 1e-3;
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckCommand {
+    /// Run folders (all their JQ models) or checkpoints.
+    #[arg(value_name = "RUN|CHECKPOINT", required = true)]
+    pub models: Vec<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Settings.
+    #[command(flatten)]
+    pub eval: EvalArgs,
+}
+
+/// Anything that predicts images with so many draws, as [`machine::predict`] does.
+type Program = fn(
+    &Checkpoint,
+    Images<'_>,
+    usize,
+    u64,
+    &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, BnnError>;
+
+/// Checks.
+pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
+    let (all, config) = entries(&args.models, &args.base, &args.eval)?;
+    let dataset = session::load(&config)?;
+    let data = Prepared::new(&dataset);
+    fit(session, &all, &data)?;
+    let names = names(&all);
+    let mut found = Vec::new();
+    for (name, entry) in names.into_iter().zip(&all) {
+        if machine::runs(&entry.checkpoint) {
+            let groups = |what: &str, program: Program| {
+                predicted(
+                    session,
+                    &format!("{name}, {what}"),
+                    &entry.checkpoint,
+                    &data,
+                    config.eval.samples,
+                    config.seed,
+                    program,
+                )
+            };
+            let agreement = Agreement::of(&groups("simulated", simulate)?, &groups("machine", machine::predict)?)
+                .with_context(|| format!("cannot compare {name}"))?;
+            found.push((name, agreement));
+        } else if entry.checkpoint.quantize.is_some() {
+            let reason = lower(&entry.checkpoint).err().map_or("it is not JQ".to_owned(), |e| e.to_string());
+            session.ui.warn(&format!("{name} is left out: {reason}"));
+        }
+    }
+    if found.is_empty() {
+        bail!("no JQ network among them that the machine runs; `qbnn quantize RUN` makes one");
+    }
+    show(session, &found)?;
+    let off: Vec<&str> = found.iter().filter(|(_, a)| !agrees(a)).map(|(n, _)| n.as_str()).collect();
+    if !off.is_empty() {
+        bail!("{}: a metric of machine and simulation differs by more than {TOLERANCE}", off.join(", "));
+    }
+    Ok(())
+}
+
+fn agrees(agreement: &Agreement) -> bool {
+    agreement.largest_difference().is_none_or(|(_, d)| d <= TOLERANCE)
+}
+
+fn predicted(
+    session: &Session,
+    what: &str,
+    checkpoint: &Checkpoint,
+    data: &Prepared<'_>,
+    samples: usize,
+    seed: u64,
+    program: Program,
+) -> Result<Groups> {
+    let mut run = |group: &str, planes: &Planes<'_>| {
+        let bar = session.ui.predicting(&format!("{what}: {group}"));
+        let mut progress = |done: usize, of: usize| {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+            if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let probs = program(checkpoint, planes.images(), samples, seed, &mut progress)?;
+        bar.finish_and_clear();
+        Ok(probs)
+    };
+    let Some(all) = group_probabilities(data, &mut run)? else { bail!("stopped; nothing was written") };
+    all.groups(data, samples, checkpoint.classes)
+}
+
+fn show(session: &Session, found: &[(String, Agreement)]) -> Result<()> {
+    let ui = session.ui;
+    if ui.json {
+        let models: Vec<_> =
+            found.iter().map(|(name, a)| json!({ "model": name, "agrees": agrees(a), "agreement": a })).collect();
+        return ui.json_line(&json!({ "tolerance": TOLERANCE, "models": models }));
+    }
+    let mut rows = vec![
+        ["model", "group", "images", "other class", "largest lead there", "largest change of a probability"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for (name, agreement) in found {
+        rows.extend(agreement.groups.iter().map(|g| {
+            vec![
+                name.clone(),
+                g.group.name().to_owned(),
+                thousands(g.images as u64),
+                g.classes_differ.to_string(),
+                format!("{:.5}", g.largest_lead),
+                format!("{:.5}", g.largest_difference),
+            ]
+        }));
+    }
+    ui.result(&plain(&rows))?;
+    for (name, agreement) in found {
+        if let Some((metric, difference)) = agreement.largest_difference() {
+            ui.result(&format!("{name}: no metric differs by more than {difference:.6} ({})", metric.name()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Do two programs that should compute the same network say the same? Their predictions of the same groups, held side by
+//! side: classes, probabilities and every headline metric.
+
+use crate::disentangle::{EvalOptions, evaluate};
+use crate::error::EvalError;
+use crate::groups::{Group, Groups};
+use crate::headline::{ByHeadline, Headline};
+use crate::predictions::Predictions;
+use serde::Serialize;
+
+/// How far two sets of predictions are apart.
+#[derive(Clone, Debug, Serialize)]
+pub struct Agreement {
+    /// One entry for each group that is there.
+    pub groups: Vec<GroupAgreement>,
+    /// Second less first, for each metric that is defined.
+    pub differences: ByHeadline<Option<f64>>,
+}
+
+/// How far they are apart on one group.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct GroupAgreement {
+    /// Which group.
+    #[serde(serialize_with = "by_name")]
+    pub group: Group,
+    /// Its images.
+    pub images: usize,
+    /// Images to which the two give different classes (of the mean prediction).
+    pub classes_differ: usize,
+    /// Among those, the largest lead of the first's class over the second's in the first's mean prediction. 0 without any;
+    /// close to 0 where both were undecided.
+    pub largest_lead: f64,
+    /// Largest difference of a mean probability.
+    pub largest_difference: f64,
+}
+
+impl Agreement {
+    /// Of two predictions of the same groups.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the groups or their sizes differ, or one of them cannot be evaluated.
+    pub fn of(first: &Groups, second: &Groups) -> Result<Self, EvalError> {
+        let options = EvalOptions { resamples: 0, ..EvalOptions::default() };
+        let (a, b) = (evaluate(first, &options)?, evaluate(second, &options)?);
+        let both = |h: Headline| a.value(h).zip(b.value(h)).map(|(a, b)| b - a);
+        let mut groups = Vec::new();
+        for group in [Group::Clean, Group::Ambiguous, Group::Ood] {
+            let (a, b) = (first.predictions(group), second.predictions(group));
+            let of = |p: Option<&Predictions>| p.map_or(0, |p| p.inputs() * p.classes());
+            if of(a) != of(b) {
+                let what = "two programs' predictions of a group";
+                return Err(EvalError::LengthsDiffer { what, left: of(a), right: of(b) });
+            }
+            groups.extend(a.zip(b).map(|(a, b)| GroupAgreement::of(group, a, b)));
+        }
+        Ok(Agreement { groups, differences: ByHeadline::from_fn(both) })
+    }
+
+    /// Images whose class differs, in all groups.
+    pub fn classes_differ(&self) -> usize {
+        self.groups.iter().map(|g| g.classes_differ).sum()
+    }
+
+    /// The metric that differs most, and by how much (unsigned).
+    pub fn largest_difference(&self) -> Option<(Headline, f64)> {
+        let all = Headline::ALL.into_iter().filter_map(|h| self.differences.get(h).map(|d| (h, d.abs())));
+        all.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+impl GroupAgreement {
+    fn of(group: Group, first: &Predictions, second: &Predictions) -> Self {
+        let mut found = GroupAgreement {
+            group,
+            images: first.inputs(),
+            classes_differ: 0,
+            largest_lead: 0.0,
+            largest_difference: 0.0,
+        };
+        for image in 0..first.inputs() {
+            let (a, b) = (mean(first, image), mean(second, image));
+            let (class, other) = (largest(&a), largest(&b));
+            if class != other {
+                found.classes_differ += 1;
+                found.largest_lead = found.largest_lead.max(a[class] - a[other]);
+            }
+            let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+            found.largest_difference = apart.fold(found.largest_difference, f64::max);
+        }
+        found
+    }
+}
+
+fn by_name<S: serde::Serializer>(group: &Group, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(group.name())
+}
+
+fn mean(predictions: &Predictions, image: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; predictions.classes()];
+    for row in predictions.rows_of(image) {
+        mean.iter_mut().zip(row).for_each(|(m, &p)| *m += p as f64 / predictions.samples() as f64);
+    }
+    mean
+}
+
+/// The first of the largest.
+fn largest(probabilities: &[f64]) -> usize {
+    (0..probabilities.len()).rev().max_by(|&i, &j| probabilities[i].total_cmp(&probabilities[j])).unwrap_or(0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::groups::LabelledGroup;
+
+    fn groups(probs: &[f32]) -> Groups {
+        let predictions = Predictions::new(1, probs.len() / 2, 2, probs.to_vec()).unwrap();
+        Groups { clean: LabelledGroup { predictions, labels: vec![0; probs.len() / 2] }, ambiguous: None, ood: None }
+    }
+
+    #[test]
+    fn tells_classes_probabilities_and_metrics() {
+        let first = groups(&[0.9, 0.1, 0.51, 0.49]);
+        let second = groups(&[0.8, 0.2, 0.49, 0.51]);
+        let found = Agreement::of(&first, &second).unwrap();
+        let clean = found.groups[0];
+        assert_eq!((clean.images, clean.classes_differ, found.classes_differ()), (2, 1, 1));
+        assert!((clean.largest_lead - 0.02).abs() < 1e-6 && (clean.largest_difference - 0.1).abs() < 1e-6);
+        assert!((found.differences.accuracy.unwrap() + 0.5).abs() < 1e-12);
+        assert!(found.largest_difference().unwrap().1 >= 0.5);
+        let same = Agreement::of(&first, &first).unwrap();
+        assert_eq!((same.classes_differ(), same.largest_difference().unwrap().1), (0, 0.0));
+    }
+
+    #[test]
+    fn other_images_are_refused() {
+        let message = Agreement::of(&groups(&[0.9, 0.1]), &groups(&[0.9, 0.1, 0.5, 0.5])).unwrap_err().to_string();
+        assert!(message.contains("lengths 2 and 4"), "{message}");
+    }
+}
