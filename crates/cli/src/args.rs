@@ -248,7 +248,7 @@ pub struct QuantizeArgs {
     /// How a drawn weight meets its grid.
     #[arg(long)]
     pub rounding: Option<RoundingArg>,
-    /// Passes of training through the quantizers; 0 only calibrates.
+    /// Passes of training through the quantizers; 0 only calibrates [default: the recipe's; more for 2-bit codes].
     #[arg(long, value_name = "N")]
     pub qat_epochs: Option<u32>,
 }
@@ -377,6 +377,9 @@ impl BaseArgs {
         more.iter().for_each(|flags| flags.apply(&mut layers));
         for assignment in &self.set {
             layers.set(assignment)?;
+        }
+        if run.is_some() && self.config.is_none() {
+            layers.other_widths();
         }
         Ok(layers)
     }

@@ -192,6 +192,18 @@ impl Layers {
         Ok(())
     }
 
+    /// For layers that begin with the config of a run: its fine-tuning belongs to its own widths, and is forgotten where
+    /// flags name others.
+    pub fn other_widths(&mut self) {
+        let named = self.widths.is_some() || self.flags.iter().any(|f| f.starts_with("quantize.bits"));
+        let Some(Value::Table(quantize)) = self.merged.get_mut("quantize").filter(|_| named) else { return };
+        for key in recipe::NARROW_KEYS {
+            if !self.flags.contains(&format!("quantize.{key}")) {
+                quantize.remove(key);
+            }
+        }
+    }
+
     /// Whether some layer names the data.
     pub fn names_data(&self) -> bool {
         self.merged.get("data").and_then(|d| d.get("name")).is_some()
@@ -237,6 +249,10 @@ impl Layers {
                 weight: either("weight", given.weight, wide.weight),
                 activation: either("activation", given.activation, wide.activation),
             };
+        }
+        let given = |key: &str| self.merged.get("quantize").is_some_and(|q| q.get(key).is_some());
+        if !recipe::NARROW_KEYS.into_iter().any(given) {
+            recipe::narrow(&mut config.quantize);
         }
         config.network = config.network.resolve()?;
         config.check()?;
@@ -374,6 +390,31 @@ mod tests {
         assert_eq!(bits(&stored, None, &["quantize.strategy=vpq"]), [4, 4, 32, 4]);
         let error = config("[quantize]\nstrategy = \"vpq\"\nbits = { weight = 4 }\n", &[]).unwrap_err();
         assert!(format!("{error:#}").contains("bits.weight = 4"), "{error:#}");
+    }
+
+    #[test]
+    fn narrow_codes_have_a_fine_tuning_of_their_own() {
+        let tuning = |text: &str, sets: &[&str], of_run: bool| {
+            let mut layers = Layers::default();
+            layers.text(text, "x.toml").unwrap();
+            sets.iter().for_each(|s| layers.set(s).unwrap());
+            if of_run {
+                layers.other_widths();
+            }
+            let q = layers.finish().unwrap().quantize;
+            (q.epochs, q.kl_weight)
+        };
+        let (usual, narrow) = (tuning("", &[], false), tuning("", &["quantize.bits.activation=2"], false));
+        assert!(usual.1.is_none() && narrow.1.is_some() && narrow.0 > usual.0);
+        assert_eq!(tuning("", &["quantize.bits.sigma=2"], false), usual);
+        assert_eq!(tuning("[quantize]\nepochs = 7\n", &["quantize.bits.mu=2"], false), (7, None));
+        // What a run has stored is of its widths: it stays with them, and goes with them.
+        let stored = config("", &[]).unwrap().to_toml().unwrap();
+        assert_eq!(tuning(&stored, &["quantize.bits.mu=2"], true), narrow);
+        assert_eq!(tuning(&stored, &["quantize.bits.mu=2", "quantize.epochs=1"], true), (1, None));
+        let stored = config("", &["quantize.bits.mu=2"]).unwrap().to_toml().unwrap();
+        assert_eq!(tuning(&stored, &[], true), narrow);
+        assert_eq!(tuning(&stored, &["quantize.bits.mu=4"], true), usual);
     }
 
     #[test]
