@@ -63,7 +63,7 @@ pub enum Command {
     /// Turn a run, several runs, or anyone's predictions into one HTML page.
     #[command(after_help = "Examples:\n  qbnn report runs/first\n  qbnn report runs/first --svg figures\n  \
         qbnn report runs/seed-1 runs/seed-2 runs/seed-3 --out seeds.html\n  \
-        qbnn report experiments/smoke.toml --out smoke.html\n  \
+        qbnn report runs/sweep-smoke --out smoke.html\n  \
         qbnn report --predictions mine.npz --out mine.html\n\n\
         Predictions: arrays probs [S][N][C], and where there are any labels [N], groups [N] (clean, ambiguous, ood, or 0, \
         1, 2) and images [N][rows][columns]. Of several files the first is what the others are compared with.")]

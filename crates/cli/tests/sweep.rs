@@ -117,6 +117,9 @@ fn a_killed_sweep_goes_on_and_ends_with_the_same_tables() {
     succeed(path, &["sweep", "spec.toml", "--report", "page.md"]);
     let page = fs::read_to_string(path.join("page.md")).unwrap();
     assert!(page.contains("qbnn sweep spec.toml\n") && page.contains("| vpq |"), "{page}");
+    // A sweep's folder is enough for its page.
+    succeed(path, &["report", "shards", "--out", "shards.html"]);
+    assert!(fs::read_to_string(path.join("shards.html")).unwrap().contains("vpq"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `qbnn report`: one page from what is stored. Nothing is trained, predicted or measured again; only anyone's
 //! predictions are measured here, because nobody has yet.
 
+use crate::commands::sweep::SPEC;
 use crate::failure::usage;
 use crate::foreign;
 use crate::page::{self, CARD, REPORT};
@@ -19,8 +20,8 @@ use std::path::{Path, PathBuf};
 /// `report`.
 #[derive(Debug, Args)]
 pub struct ReportCommand {
-    /// A run folder; several, or a folder of run folders, for a page that compares them; or the specs of sweeps.
-    #[arg(value_name = "RUN|SPEC.toml", required_unless_present = "predictions")]
+    /// A run folder; several, or a folder of run folders, for a page that compares them; or folders or specs of sweeps.
+    #[arg(value_name = "RUN|SWEEP|SPEC.toml", required_unless_present = "predictions")]
     pub runs: Vec<PathBuf>,
     /// Ledger of a sweep, or the folder of it [default: runs/sweep-NAME, else ledgers/NAME.jsonl beside the spec].
     #[arg(long, value_name = "PATH", conflicts_with = "predictions")]
@@ -55,7 +56,7 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
         return finish(session, args, &page, &out, None);
     }
-    if args.runs.iter().all(|p| p.extension().is_some_and(|e| e == "toml")) {
+    if args.runs.iter().all(|p| p.extension().is_some_and(|e| e == "toml") || p.join(SPEC).is_file()) {
         let page = of_sweeps(args)?;
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
         return finish(session, args, &page, &out, None);
@@ -143,9 +144,13 @@ fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Resul
 fn of_sweeps(args: &ReportCommand) -> Result<Page> {
     let mut report = SweepReport::default();
     let mut names = Vec::new();
-    for path in &args.runs {
+    for given in &args.runs {
+        let of_folder = given.join(SPEC);
+        let is_folder = of_folder.is_file();
+        let path = if is_folder { &of_folder } else { given };
         let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;
-        let folder = PathBuf::from(format!("runs/sweep-{}", plan.name));
+        let usual = PathBuf::from(format!("runs/sweep-{}", plan.name));
+        let folder = if is_folder { given.clone() } else { usual };
         let kept = path.with_file_name("ledgers").join(format!("{}.jsonl", plan.name));
         let asked = args.ledger.clone().unwrap_or_else(|| if folder.is_dir() { folder.clone() } else { kept.clone() });
         let results = ledger::read(&asked, &plan)?;

@@ -15,6 +15,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+/// The copy of its spec in the folder of a sweep.
+pub const SPEC: &str = "spec.toml";
+
 /// Runs it.
 pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
     if let Some(page) = &args.report {
@@ -50,6 +53,9 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         Some(Shard { index, of }) => format!("ledger-{index}-of-{of}.jsonl"),
     };
     let mut file = Ledger::open(&folder.join(name), &plan, args.adopt)?;
+    // The folder tells what it answers, wherever it is taken.
+    let spec = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    write_whole(&folder.join(SPEC), &spec)?;
     if args.adopt {
         results = ledger::read(&folder, &plan)?;
     }

@@ -168,12 +168,17 @@ pub fn sentences(metrics: &Metrics) -> Vec<Said> {
     out
 }
 
-/// Of many models: the smallest that keeps accuracy and the detection of foreign images, in one sentence.
+/// Of many models: the smallest that keeps accuracy and the detection of foreign and of ambiguous images, in one
+/// sentence.
 pub(crate) fn smallest(metrics: &Metrics) -> String {
     let keeps = |d: &&DifferenceEntry| {
         let within =
             |h: Headline, kept| d.metrics.get(h).as_ref().and_then(|d| d.ci95).is_some_and(|i| farthest(i) <= kept);
-        within(Headline::Accuracy, ACCURACY_KEPT) && within(Headline::AurocEpistemicOod, AUROC_KEPT)
+        // Data without ambiguous images has no such AUROC to keep.
+        let aleatoric = Headline::AurocAleatoricAmbiguous;
+        within(Headline::Accuracy, ACCURACY_KEPT)
+            && within(Headline::AurocEpistemicOod, AUROC_KEPT)
+            && (d.metrics.get(aleatoric).is_none() || within(aleatoric, AUROC_KEPT))
     };
     let find = |name: &str| metrics.models.iter().find(|m| m.name == name);
     let kept = metrics.differences.iter().filter(keeps).filter_map(|d| Some((find(&d.name)?, find(&d.against)?)));
@@ -182,16 +187,14 @@ pub(crate) fn smallest(metrics: &Metrics) -> String {
         Some((m, reference)) => {
             let memory = ratio(m, reference).map_or(String::new(), |r| format!(", at {r} of the memory"));
             format!(
-                "Of {n} models the smallest that surely keeps accuracy within one point and the AUROC for foreign images \
-                 within 0.02 of {} is {} ({}){memory}.",
+                "Of {n} models the smallest that surely keeps accuracy within one point and each AUROC within 0.02 of {} is {} \
+                 ({}){memory}.",
                 reference.name,
                 m.name,
                 model_in_words(&m.name, m.strategy, m.bits)
             )
         }
-        None => format!(
-            "None of {n} models surely keeps accuracy within one point and the AUROC for foreign images within 0.02."
-        ),
+        None => format!("None of {n} models surely keeps accuracy within one point and each AUROC within 0.02."),
     }
 }
 

@@ -233,7 +233,11 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<String> {
             let within = |h, kept: f64| {
                 c.difference(h, report).and_then(|d| d.1).is_some_and(|[low, high]| low.abs().max(high.abs()) <= kept)
             };
-            within(Headline::Accuracy, 0.01) && within(Headline::AurocEpistemicOod, 0.02)
+            // Data without ambiguous images has no such AUROC to keep.
+            let aleatoric = Headline::AurocAleatoricAmbiguous;
+            within(Headline::Accuracy, 0.01)
+                && within(Headline::AurocEpistemicOod, 0.02)
+                && (c.value(aleatoric).is_none() || within(aleatoric, 0.02))
         };
         if let Some(least) = of().filter(keeps).min_by_key(|c| c.bytes) {
             let whole = of().find(|c| c.bits == Bits::FLOAT && !c.technique).map_or(0, |c| c.bytes);
@@ -244,14 +248,12 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<String> {
             };
             let words = model_in_words(least.name, least.strategy, least.bits);
             text.push_str(&format!(
-                " The smallest that surely keeps accuracy within one point and the AUROC for foreign images within 0.02 of float is \
-                 {} ({words}){memory}.",
+                " The smallest that surely keeps accuracy within one point and each AUROC within 0.02 of float is {} \
+                 ({words}){memory}.",
                 least.name
             ));
         } else if of().any(|c| c.difference(Headline::Accuracy, report).is_some()) {
-            text.push_str(
-                " None surely keeps accuracy within one point and the AUROC for foreign images within 0.02 of float.",
-            );
+            text.push_str(" None surely keeps accuracy within one point and each AUROC within 0.02 of float.");
         }
         out.push(text);
     }
