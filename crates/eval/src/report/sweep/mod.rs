@@ -200,7 +200,7 @@ pub(crate) fn overview(report: &SweepReport) -> Vec<(String, Table)> {
             let width = |b: u8| if b == 32 { "float".to_owned() } else { b.to_string() };
             let mut row = vec![
                 c.name.to_owned(),
-                [mu, sigma, weight, activation].map(width).join(", "),
+                if c.bits == Bits::FLOAT { width(32) } else { [mu, sigma, weight, activation].map(width).join(", ") },
                 thousands(c.bytes),
                 c.rows.len().to_string(),
             ];
