@@ -16,6 +16,7 @@ pub mod math;
 pub mod nn;
 pub mod noise;
 pub mod optim;
+pub mod pfp;
 pub mod posterior;
 pub mod predict;
 pub mod prior;
@@ -24,6 +25,7 @@ pub mod quant;
 pub mod sets;
 pub mod settings;
 pub mod step;
+pub mod stored;
 pub mod train;
 
 pub use checkpoint::Checkpoint;

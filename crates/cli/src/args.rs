@@ -326,6 +326,9 @@ pub struct EvalCommand {
     /// Run folders (all their models) or checkpoints; the first float model is what the others are compared with.
     #[arg(value_name = "RUN|CHECKPOINT", required = true)]
     pub models: Vec<PathBuf>,
+    /// Judge one analytic pass (PFP) of each model too, beside its draws; the run's own metrics stay as they are.
+    #[arg(long)]
+    pub pfp: bool,
     /// File for the metrics [default: metrics.json beside the models, if they lie in one folder].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
