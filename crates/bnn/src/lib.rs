@@ -22,6 +22,7 @@ pub mod predict;
 pub mod prior;
 pub mod profile;
 pub mod quant;
+pub mod raise;
 pub mod sets;
 pub mod settings;
 pub mod step;

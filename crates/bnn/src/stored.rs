@@ -1,6 +1,9 @@
 //! The posterior that a model file stores, as floats: codes become the numbers that they stand for, once.
 
 use crate::error::BnnError;
+use crate::math::vectorized;
+use crate::quant::draw::deviations;
+use qbnn_core::draw::Rounding;
 use qbnn_core::fixed::{Log2, OCTAVE};
 use qbnn_core::model::{Codes, Floats, Layer, Model, Op};
 use qbnn_core::pack;
@@ -50,6 +53,32 @@ impl Stored {
         }
     }
 
+    /// The same with each weight's moments as its draws have them, where drawn weights lie on a grid: over the 256
+    /// deviations of the Gaussian table, each on the grid, ends included.
+    ///
+    /// # Errors
+    /// As [`Stored::read`].
+    pub fn drawn(model: &Model<'_>, index: usize) -> Result<Self, BnnError> {
+        let mut stored = Self::read(model, index)?;
+        let layer = model.layer(index);
+        let codes = model.codes(&layer).map(|c| c.weight_scales);
+        let scales = codes.or(model.floats(&layer).map(|f| f.weight_scales));
+        let (Some(code), Some(scales)) = (model.weight_code(), scales) else { return Ok(stored) };
+        let grid = [code.min() as f32, code.max() as f32];
+        let up = match model.rounding() {
+            Rounding::Nearest => 0.5,
+            Rounding::Stochastic => 0.0,
+        };
+        let table = deviations(8);
+        let row = stored.mu.len() / scales.len().max(1);
+        for (i, (mu, sigma)) in stored.mu.iter_mut().zip(&mut stored.sigma).enumerate() {
+            let scale = scale(scales.get(i / row));
+            (*mu, *sigma) = on_grid(*mu / scale, *sigma / scale, grid, up, &table);
+            (*mu, *sigma) = (*mu * scale, *sigma * scale);
+        }
+        Ok(stored)
+    }
+
     fn floats(stored: &Floats<'_>) -> Self {
         let of = |bytes: &[u8]| bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
         Stored {
@@ -80,4 +109,29 @@ impl Stored {
             bias_sigma: sigmas(codes.bias_sigma, codes.bias_sigma_top(), codes.bias_sigma_step(), channels),
         }
     }
+}
+
+/// Mean and standard deviation of a weight that is drawn from N(`mu`, `sigma`²) and put on the grid of the integers from
+/// one end to the other: to the nearest (`up` = 1/2), or, with `up` = 0, up with the probability of the fraction.
+fn on_grid(mu: f32, sigma: f32, [low, high]: [f32; 2], up: f32, table: &[f32; 256]) -> (f32, f32) {
+    let centre = (mu + 0.5).floor().clamp(low, high);
+    let (mut sum, mut square) = ([0.0f32; 16], [0.0f32; 16]);
+    vectorized(
+        #[inline(always)]
+        || {
+            for deviations in table.as_chunks::<16>().0 {
+                for i in 0..16 {
+                    let x = mu + sigma * deviations[i] + up;
+                    let below = x.floor();
+                    let share = if up == 0.0 { x - below } else { 0.0 };
+                    let first = below.max(low).min(high) - centre;
+                    let second = (below + 1.0).max(low).min(high) - centre;
+                    sum[i] += first + share * (second - first);
+                    square[i] += first * first + share * (second * second - first * first);
+                }
+            }
+        },
+    );
+    let [mean, square] = [sum, square].map(|s| s.iter().sum::<f32>() / 256.0);
+    (centre + mean, (square - mean * mean).max(0.0).sqrt())
 }

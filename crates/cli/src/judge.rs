@@ -37,7 +37,7 @@ pub fn judge(
     models: &[(String, Checkpoint)],
     data: &Prepared<'_>,
     settings: EvalConfig,
-    pfp: bool,
+    pfp: Option<pfp::Weights>,
     seed: u64,
     go_on: &str,
 ) -> Result<Judged> {
@@ -47,9 +47,9 @@ pub fn judge(
     let stopped =
         |name: &str| anyhow!("stopped while {name} was evaluated; all checkpoints are whole, go on with `{go_on}`");
     for (name, checkpoint) in models {
-        if pfp {
-            let twin = format!("{name}-pfp");
-            let groups = analytic(session, &twin, checkpoint, data)?.ok_or_else(|| stopped(&twin))?;
+        if let Some(weights) = pfp {
+            let twin = format!("{name}-{}", if weights == pfp::Weights::Stored { "pfp" } else { "pfp-drawn" });
+            let groups = analytic(session, &twin, checkpoint, weights, data)?.ok_or_else(|| stopped(&twin))?;
             let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {twin}"))?;
             twins.push((ModelEntry::new(describe(&twin, checkpoint), &evaluation), evaluation));
         }
@@ -136,12 +136,18 @@ pub fn draws(
 
 /// The groups as one analytic pass sees them. Metrics are made for draws: what they get here are the fixed points over
 /// which the pass reads its logits out.
-fn analytic(session: &Session, name: &str, checkpoint: &Checkpoint, data: &Prepared<'_>) -> Result<Option<Groups>> {
+fn analytic(
+    session: &Session,
+    name: &str,
+    checkpoint: &Checkpoint,
+    weights: pfp::Weights,
+    data: &Prepared<'_>,
+) -> Result<Option<Groups>> {
     let file = lower(checkpoint).with_context(|| format!("{name}: an analytic pass runs on a model file"))?;
     let model = model_file::model(&file)?;
     let mut run = |what: &str, planes: &Planes<'_>| {
         with_progress(session, &format!("{name}: {what}"), |progress| {
-            Ok(pfp::probabilities(model, planes.images(), progress)?)
+            Ok(pfp::probabilities(model, weights, planes.images(), progress)?)
         })
     };
     let all = group_probabilities(data, &mut run)?;

@@ -2,12 +2,12 @@
 //! S drawn passes (Klein et al. 2025, arXiv 2511.23440; the moments of layers are older: Hernández-Lobato and Adams 2015,
 //! Roth and Pernkopf 2016).
 //!
-//! It reads a model file of any kind and runs on the posterior that is stored there: means and standard deviations,
-//! decoded once. What it takes for granted, and drawn passes do not: that what enters an activation function or a
-//! max-pool is Gaussian, and that activations are independent of each other, although neighbours share weights. Of a
-//! quantized network it knows the ends of the activations' grids, not their steps, nor the grid of drawn weights.
+//! It reads a model file of any kind. What it takes for granted, and drawn passes do not: that what enters an activation
+//! function or a max-pool is Gaussian, and that activations are independent of each other, although neighbours in a plane
+//! share weights (an average-pool shows that most). Of a quantized network it knows the ends of the activations' grids,
+//! not their steps; the grid of drawn weights only if told to ([`Weights`]).
 //!
-//! In float and `std`, for computers; a device without float runs draws (`qbnn_core::run`).
+//! One image at a time, in float and on `std`; a device without float runs draws (`qbnn_core::run`).
 
 pub mod activation;
 pub mod answer;
@@ -27,6 +27,18 @@ use pool::Pool;
 use qbnn_core::model::{self, Model, Op, Shape};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
+
+/// Which means and variances a pass gives to the weights. They differ where drawn weights lie on a grid (SPQ, JQ).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// Those of the stored posterior. No grid clips a weight that sits at the prior: what says that an image is foreign
+    /// stays whole.
+    #[default]
+    Stored,
+    /// Those that draws have on their grid, its ends and its rounding included: the pass is then near to what many draws
+    /// of the same file say.
+    Drawn,
+}
 
 /// A network made ready for passes.
 #[derive(Clone, Debug)]
@@ -68,7 +80,7 @@ impl Pfp {
     ///
     /// # Errors
     /// [`BnnError::Network`] names the layer that stores something that is no number.
-    pub fn new(model: Model<'_>) -> Result<Self, BnnError> {
+    pub fn new(model: Model<'_>, weights: Weights) -> Result<Self, BnnError> {
         let pixels = model.pixels();
         let step = scale(pixels.log2_step as i16);
         let mut nodes: Vec<Node> = Vec::with_capacity(model.layers());
@@ -77,7 +89,11 @@ impl Pfp {
             let known = |value: usize| value.checked_sub(1).is_none_or(|i| nodes[i].known);
             let (known, step) = match layer.op {
                 Op::Linear(map) => {
-                    let linear = Linear::new(from, layer.shape, map, &Stored::read(&model, index)?);
+                    let stored = match weights {
+                        Weights::Stored => Stored::read(&model, index)?,
+                        Weights::Drawn => Stored::drawn(&model, index)?,
+                    };
+                    let linear = Linear::new(from, layer.shape, map, &stored);
                     (false, Step::Linear(Box::new(linear)))
                 }
                 Op::Pool(pool) => (known(layer.input), Step::Pool(Pool { from, to: layer.shape, pool })),
@@ -235,10 +251,11 @@ const TOGETHER: usize = 1024;
 /// As [`Pfp::new`]; [`BnnError::Data`] if the images are not of the network's shape.
 pub fn predict(
     model: Model<'_>,
+    weights: Weights,
     images: Images<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<Answer>>, BnnError> {
-    each(model, images, progress, |points, [mean, variance], memory| points.answer(mean, variance, memory))
+    each(model, weights, images, progress, |points, [mean, variance], memory| points.answer(mean, variance, memory))
 }
 
 /// Class probabilities `[point][image][class]` of every image at the [`POINTS`] points over which an [`Answer`] is taken:
@@ -248,11 +265,13 @@ pub fn predict(
 /// As [`predict`].
 pub fn probabilities(
     model: Model<'_>,
+    weights: Weights,
     images: Images<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<f32>>, BnnError> {
-    let all =
-        each(model, images, progress, |points, [mean, variance], memory| points.probabilities(mean, variance, memory))?;
+    let all = each(model, weights, images, progress, |points, [mean, variance], memory| {
+        points.probabilities(mean, variance, memory)
+    })?;
     let Some(all) = all else { return Ok(None) };
     let (n, classes) = (images.len(), model.classes());
     let mut turned = vec![0.0; POINTS * n * classes];
@@ -267,6 +286,7 @@ pub fn probabilities(
 /// What `make` makes of every image's logits.
 fn each<T: Send>(
     model: Model<'_>,
+    weights: Weights,
     images: Images<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     make: impl Fn(&Points, [&[f32]; 2], &mut answer::Memory) -> T + Sync,
@@ -276,7 +296,7 @@ fn each<T: Send>(
     if found != wanted {
         return Err(BnnError::Data(format!("images are {found}, the network reads {wanted}")));
     }
-    let (pfp, points) = (Pfp::new(model)?, Points::new(model.classes()));
+    let (pfp, points) = (Pfp::new(model, weights)?, Points::new(model.classes()));
     let pixels = turned(images);
     let mut all = Vec::with_capacity(images.len());
     for part in pixels.chunks(TOGETHER * wanted.len()) {

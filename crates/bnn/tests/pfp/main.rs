@@ -9,7 +9,7 @@ use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::pfp::activation::{Function, larger};
 use qbnn_bnn::pfp::linear::{LANES, Linear};
 use qbnn_bnn::pfp::pool::Pool;
-use qbnn_bnn::pfp::{self, Memory, Pfp, Points};
+use qbnn_bnn::pfp::{self, Memory, Pfp, Points, Weights};
 use qbnn_bnn::stored::Stored;
 use qbnn_bnn::{BnnError, Checkpoint, Images, Normalisation, TrainSettings};
 use qbnn_core::model::{self, Model};
@@ -378,7 +378,7 @@ fn with_one_hidden_layer_every_moment_is_exact() {
         let (file, image) = file(layers, Shape { channels: 1, rows: 3, columns: 3 }, 3, 0.3);
         let model = Model::new(&file).unwrap();
         let (samples, probabilities, aleatoric) = drawn(&model, &image, DRAWS);
-        let pfp = Pfp::new(model).unwrap();
+        let pfp = Pfp::new(model, Weights::default()).unwrap();
         let mut memory = Memory::default();
         pfp.logits(&image, &mut memory);
         for layer in 0..model.layers() {
@@ -389,7 +389,10 @@ fn with_one_hidden_layer_every_moment_is_exact() {
             }
         }
         let images = Images { shape: Shape { channels: 1, rows: 3, columns: 3 }, pixels: &image };
-        let answer = pfp::predict(model, images, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap().remove(0);
+        let answer = pfp::predict(model, Weights::default(), images, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap()
+            .unwrap()
+            .remove(0);
         // Logits of one image share the hidden layer: their correlation is what an analytic pass leaves out.
         for (sample, &p) in probabilities.iter().zip(&answer.probabilities) {
             let [(mean, _), _] = sample.moments();
@@ -437,7 +440,7 @@ fn a_network_of_every_layer_stays_near_its_draws() {
     let (file, image) = file(residual(), SHAPE, 3, 0.1);
     let model = Model::new(&file).unwrap();
     let (samples, probabilities, aleatoric) = drawn(&model, &image, DRAWS / 8);
-    let pfp = Pfp::new(model).unwrap();
+    let pfp = Pfp::new(model, Weights::default()).unwrap();
     let mut memory = Memory::default();
     pfp.logits(&image, &mut memory);
     let first = pfp.value(0, &memory);
@@ -455,7 +458,10 @@ fn a_network_of_every_layer_stays_near_its_draws() {
         assert!(off < 0.3 && (least..1.1).contains(&ratio), "layer {layer}: {off} deviations, variances {ratio}");
     }
     let images = Images { shape: SHAPE, pixels: &planar(&image) };
-    let answer = pfp::predict(model, images, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap().remove(0);
+    let answer = pfp::predict(model, Weights::default(), images, &mut |_, _| ControlFlow::Continue(()))
+        .unwrap()
+        .unwrap()
+        .remove(0);
     for (sample, &p) in probabilities.iter().zip(&answer.probabilities) {
         let [(mean, _), _] = sample.moments();
         assert!((mean - p as f64).abs() < 0.03, "{p} for {mean}");
@@ -477,7 +483,7 @@ fn a_pass_by_the_means_is_the_network_of_the_means() {
         .map(|i| Stored::read(&model, i).map(|s| (wide(&s.mu), wide(&s.bias_mu))).unwrap())
         .collect();
     let wanted = reference::run(&model, &image, &means).pop().unwrap();
-    let (pfp, mut memory) = (Pfp::new(model).unwrap(), Memory::default());
+    let (pfp, mut memory) = (Pfp::new(model, Weights::default()).unwrap(), Memory::default());
     let found = pfp.mean_pass(&image, &mut memory).to_vec();
     for (f, w) in found.iter().zip(&wanted) {
         assert!((*f as f64 - w).abs() < 1e-5, "{found:?} for {wanted:?}");
@@ -537,22 +543,25 @@ fn an_answer_is_that_of_the_image_alone() {
     let mut random = Random(12);
     let pixels: Vec<u8> = (0..SHAPE.len() * 9).map(|_| random.word() as u8).collect();
     let predict = |pixels: &[u8]| {
-        pfp::predict(model, Images { shape: SHAPE, pixels }, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap()
+        pfp::predict(model, Weights::default(), Images { shape: SHAPE, pixels }, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap()
+            .unwrap()
     };
     let all = predict(&pixels);
     let single: Vec<_> = pixels.chunks(SHAPE.len()).flat_map(predict).collect();
     assert_eq!(all, single);
     let images = Images { shape: SHAPE, pixels: &pixels };
-    let points = pfp::probabilities(model, images, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap();
+    let points =
+        pfp::probabilities(model, Weights::default(), images, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap();
     for (i, answer) in all.iter().enumerate() {
         for (c, &p) in answer.probabilities.iter().enumerate() {
             let mean = points[i * 3 + c..].iter().step_by(27).sum::<f32>() / pfp::POINTS as f32;
             assert!((mean - p).abs() < 1e-5);
         }
     }
-    assert!(pfp::predict(model, images, &mut |_, _| ControlFlow::Break(())).unwrap().is_none());
+    assert!(pfp::predict(model, Weights::default(), images, &mut |_, _| ControlFlow::Break(())).unwrap().is_none());
     let turned = Images { shape: Shape { rows: 10, columns: 8, ..SHAPE }, pixels: &pixels };
-    let error = pfp::predict(model, turned, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    let error = pfp::predict(model, Weights::default(), turned, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(&error, BnnError::Data(m) if m.contains("2x10x8") && m.contains("2x8x10")), "{error}");
 }
 
@@ -564,7 +573,7 @@ fn a_file_that_stores_no_number_is_refused() {
         file[last..].copy_from_slice(&strange.to_le_bytes());
         let crc = model::crc32(&file[16..]);
         file[12..16].copy_from_slice(&crc.to_le_bytes());
-        let error = Pfp::new(Model::new(&file).unwrap()).unwrap_err().to_string();
+        let error = Pfp::new(Model::new(&file, Weights::default()).unwrap()).unwrap_err().to_string();
         assert!(error.contains("layer 1") && error.lines().count() == 1, "{error}");
     }
 }

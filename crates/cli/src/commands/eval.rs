@@ -31,9 +31,9 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     let names = names(&entries);
     let models: Vec<_> = names.into_iter().zip(entries).map(|(n, e)| (n, e.checkpoint)).collect();
     let Judged { metrics, stored } =
-        judge::judge(session, &models, &data, config.eval, args.pfp, config.seed, "qbnn eval")?;
+        judge::judge(session, &models, &data, config.eval, args.pfp.map(Into::into), config.seed, "qbnn eval")?;
     // A run's own metrics are of its draws.
-    let own = folder.as_ref().filter(|_| args.out.is_none() && !args.pfp);
+    let own = folder.as_ref().filter(|_| args.out.is_none() && args.pfp.is_none());
     let target = args.out.clone().or_else(|| own.map(|f| f.path().join(METRICS)));
     if let Some(target) = &target {
         write_whole(target, &judge::to_file(&metrics)?)?;
