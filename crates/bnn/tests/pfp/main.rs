@@ -573,7 +573,7 @@ fn a_file_that_stores_no_number_is_refused() {
         file[last..].copy_from_slice(&strange.to_le_bytes());
         let crc = model::crc32(&file[16..]);
         file[12..16].copy_from_slice(&crc.to_le_bytes());
-        let error = Pfp::new(Model::new(&file, Weights::default()).unwrap()).unwrap_err().to_string();
+        let error = Pfp::new(Model::new(&file).unwrap(), Weights::default()).unwrap_err().to_string();
         assert!(error.contains("layer 1") && error.lines().count() == 1, "{error}");
     }
 }
