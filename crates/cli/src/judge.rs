@@ -46,12 +46,18 @@ pub fn judge(
     let (mut evaluations, mut twins) = (Vec::new(), Vec::new());
     let stopped =
         |name: &str| anyhow!("stopped while {name} was evaluated; all checkpoints are whole, go on with `{go_on}`");
-    for (name, checkpoint) in models {
-        if let Some(weights) = pfp {
-            let twin = format!("{name}-{}", if weights == pfp::Weights::Stored { "pfp" } else { "pfp-drawn" });
-            let groups = analytic(session, &twin, checkpoint, weights, data)?.ok_or_else(|| stopped(&twin))?;
-            let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {twin}"))?;
-            twins.push((ModelEntry::new(describe(&twin, checkpoint), &evaluation), evaluation));
+    for (i, (name, checkpoint)) in models.iter().enumerate() {
+        match pfp.map(|weights| (weights, lower(checkpoint))) {
+            Some((weights, Ok(file))) => {
+                let twin = format!("{name}-{}", if weights == pfp::Weights::Stored { "pfp" } else { "pfp-drawn" });
+                let groups = analytic(session, &twin, &file, weights, data)?.ok_or_else(|| stopped(&twin))?;
+                let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {twin}"))?;
+                twins.push((i, ModelEntry::new(describe(&twin, checkpoint), &evaluation), evaluation));
+            }
+            Some((_, Err(e))) => {
+                session.ui.warn(&format!("{name} has no analytic pass, which runs on a model file: {e}"))
+            }
+            None => {}
         }
         let groups = groups(session, name, checkpoint, data, settings.samples, seed)?.ok_or_else(|| stopped(name))?;
         let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
@@ -66,7 +72,7 @@ pub fn judge(
             metrics.differences.push(difference);
         }
     }
-    for (i, (entry, evaluation)) in twins.into_iter().enumerate() {
+    for (i, entry, evaluation) in twins {
         metrics.differences.push(compare(&entry.name, &evaluation, models[i].0.as_str(), &evaluations[i])?);
         metrics.models.push(entry);
     }
@@ -139,19 +145,18 @@ pub fn draws(
 fn analytic(
     session: &Session,
     name: &str,
-    checkpoint: &Checkpoint,
+    file: &[u8],
     weights: pfp::Weights,
     data: &Prepared<'_>,
 ) -> Result<Option<Groups>> {
-    let file = lower(checkpoint).with_context(|| format!("{name}: an analytic pass runs on a model file"))?;
-    let model = model_file::model(&file)?;
+    let model = model_file::model(file)?;
     let mut run = |what: &str, planes: &Planes<'_>| {
         with_progress(session, &format!("{name}: {what}"), |progress| {
             Ok(pfp::probabilities(model, weights, planes.images(), progress)?)
         })
     };
     let all = group_probabilities(data, &mut run)?;
-    all.map(|all| all.groups(data, pfp::POINTS, checkpoint.classes)).transpose()
+    all.map(|all| all.groups(data, pfp::POINTS, model.classes())).transpose()
 }
 
 /// Runs a prediction under a bar.

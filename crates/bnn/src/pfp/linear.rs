@@ -8,6 +8,7 @@
 //! a single input, and a tile of outputs stays in registers. Two numbers of each weight are read and mu² is worked out on
 //! the way: at one image reading is what takes the time.
 
+use crate::math::vectorized;
 use crate::nn::buffer::Buffer;
 use crate::nn::kernel::{lanes, widths};
 use crate::stored::Stored;
@@ -85,52 +86,54 @@ impl Linear {
     /// and inputs, so that this is a plain float layer; 2, the inputs (their variances are not looked at); 3, neither.
     ///
     /// `y` has [`LANES`] numbers more than its shape says; `scratch` is working memory.
-    pub fn forward<const PRODUCTS: usize>(&self, x: [&[f32]; 2], y: [&mut [f32]; 2], scratch: &mut [Buffer; 3]) {
-        let n = self.from.len();
-        let (rows, columns) = self.padded();
-        let pads = self.map.padding > 0;
-        let [mean, square, variance] = scratch;
-        let pad = |from: &[f32], into: &mut Buffer| {
-            into.resize(rows * columns * self.from.channels);
-            self.pad(&from[..n], into);
+    pub fn forward<const PRODUCTS: usize>(&self, x: [&[f32]; 2], y: [&mut [f32]; 2], scratch: &mut Buffer) {
+        let [mean, variance] = x;
+        let factors = if PRODUCTS == 1 && self.map.padding == 0 {
+            mean
+        } else {
+            self.lay_out::<PRODUCTS>(mean, variance, scratch);
+            scratch
         };
-        if pads {
-            pad(x[0], mean);
-        }
-        if pads && PRODUCTS > 2 {
-            pad(x[1], variance);
-        }
-        let mean: &[f32] = if pads { mean } else { &x[0][..n] };
-        let variance: &[f32] = match PRODUCTS {
-            1 | 2 => &[],
-            _ if pads => variance,
-            _ => &x[1][..n],
-        };
-        if PRODUCTS > 1 {
-            square.resize(mean.len());
-        }
         let [y_mean, y_variance] = y;
-        Arch::new().dispatch(Forward::<PRODUCTS> { layer: self, mean, square, variance, y_mean, y_variance });
+        let x = factors.as_chunks().0;
+        Arch::new().dispatch(Forward::<PRODUCTS> { layer: self, x, y_mean, y_variance });
     }
 
-    fn pad(&self, from: &[f32], into: &mut [f32]) {
-        let (_, columns) = self.padded();
-        let (edge, line) = (self.map.padding * self.from.channels, self.from.columns * self.from.channels);
-        let width = columns * self.from.channels;
-        into.fill(0.0);
-        let inside = into[self.map.padding * width..].chunks_exact_mut(width);
-        for (into, from) in inside.zip(from.chunks_exact(line)) {
-            into[edge..edge + line].copy_from_slice(from);
+    /// What a weight meets, side by side and with zeros around it: m; m and m²; or m, m² + v and v.
+    fn lay_out<const PRODUCTS: usize>(&self, mean: &[f32], variance: &[f32], into: &mut Buffer) {
+        let (rows, columns) = self.padded();
+        let (line, width) = (self.from.columns * self.from.channels, columns * self.from.channels);
+        into.resize(rows * width * PRODUCTS);
+        if self.map.padding > 0 {
+            into.fill(0.0);
         }
+        let into: &mut [[f32; PRODUCTS]] = into.as_chunks_mut().0;
+        let first = self.map.padding * (width + self.from.channels);
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in 0..self.from.rows {
+                    let into = &mut into[first + row * width..][..line];
+                    let mean = &mean[row * line..][..line];
+                    let variance = if PRODUCTS > 2 { &variance[row * line..][..line] } else { mean };
+                    for ((x, &m), &v) in into.iter_mut().zip(mean).zip(variance) {
+                        x[0] = m;
+                        if PRODUCTS > 1 {
+                            x[1] = if PRODUCTS > 2 { m * m + v } else { m * m };
+                        }
+                        if PRODUCTS > 2 {
+                            x[2] = v;
+                        }
+                    }
+                }
+            },
+        );
     }
 }
 
 struct Forward<'a, const PRODUCTS: usize> {
     layer: &'a Linear,
-    mean: &'a [f32],
-    /// To be filled: m² + v.
-    square: &'a mut [f32],
-    variance: &'a [f32],
+    x: &'a [[f32; PRODUCTS]],
     y_mean: &'a mut [f32],
     y_variance: &'a mut [f32],
 }
@@ -153,16 +156,6 @@ impl<const PRODUCTS: usize> WithSimd for Forward<'_, PRODUCTS> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        if PRODUCTS == 2 {
-            for (s, &m) in self.square.iter_mut().zip(self.mean) {
-                *s = m * m;
-            }
-        }
-        if PRODUCTS == 3 {
-            for (s, (&m, &v)) in self.square.iter_mut().zip(self.mean.iter().zip(self.variance)) {
-                *s = m * m + v;
-            }
-        }
         let Linear { to, map, from, .. } = *self.layer;
         let (_, columns) = self.layer.padded();
         let group = to.channels / map.groups;
@@ -231,35 +224,27 @@ impl<const PRODUCTS: usize> Forward<'_, PRODUCTS> {
             for row in 0..map.kernel_rows {
                 for column in 0..across {
                     let first = at.input + (row * columns + column) * from.channels;
-                    let rows: [&[f32]; P] = std::array::from_fn(|p| &self.mean[first + p * step..][..run]);
-                    let squares: [&[f32]; P] = match PRODUCTS {
-                        1 => rows,
-                        _ => std::array::from_fn(|p| &self.square[first + p * step..][..run]),
-                    };
-                    let spread: [&[f32]; P] = match PRODUCTS {
-                        1 | 2 => rows,
-                        _ => std::array::from_fn(|p| &self.variance[first + p * step..][..run]),
-                    };
+                    let x: [&[[f32; PRODUCTS]]; P] = std::array::from_fn(|p| &self.x[first + p * step..][..run]);
                     let mus: [&[Lane]; V] = std::array::from_fn(|k| &w_mean[tap + k * taps..][..run]);
                     let sigmas: [&[Lane]; V] = std::array::from_fn(|k| &w_variance[tap + k * taps..][..run]);
                     for i in 0..run {
                         for k in 0..V {
                             let mu = S::as_simd_f32s(&mus[k][i]).0[part];
                             for p in 0..P {
-                                sums[p][k] = simd.mul_add_e_f32s(mu, simd.splat_f32s(rows[p][i]), sums[p][k]);
+                                sums[p][k] = simd.mul_add_e_f32s(mu, simd.splat_f32s(x[p][i][0]), sums[p][k]);
                             }
                             if PRODUCTS > 1 {
                                 let sigma = S::as_simd_f32s(&sigmas[k][i]).0[part];
                                 for p in 0..P {
-                                    let x = simd.splat_f32s(squares[p][i]);
-                                    spreads[p][k] = simd.mul_add_e_f32s(sigma, x, spreads[p][k]);
+                                    let square = simd.splat_f32s(x[p][i][1]);
+                                    spreads[p][k] = simd.mul_add_e_f32s(sigma, square, spreads[p][k]);
                                 }
                             }
                             if PRODUCTS > 2 {
                                 let square = simd.mul_f32s(mu, mu);
                                 for p in 0..P {
-                                    let x = simd.splat_f32s(spread[p][i]);
-                                    spreads[p][k] = simd.mul_add_e_f32s(square, x, spreads[p][k]);
+                                    let variance = simd.splat_f32s(x[p][i][2]);
+                                    spreads[p][k] = simd.mul_add_e_f32s(square, variance, spreads[p][k]);
                                 }
                             }
                         }

@@ -71,7 +71,10 @@ enum Step {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     values: Vec<[Buffer; 2]>,
-    scratch: [Buffer; 3],
+    /// What the weights of a linear layer meet.
+    factors: Buffer,
+    /// Of a pool.
+    rows: [Buffer; 2],
     column: [Buffer; 2],
 }
 
@@ -138,7 +141,7 @@ impl Pfp {
     }
 
     fn pass<const RANDOM: bool>(&self, image: &[u8], memory: &mut Memory) {
-        let Memory { values, scratch, column } = memory;
+        let Memory { values, factors, rows, column } = memory;
         values.resize_with(self.nodes.len() + 1, Default::default);
         let pixels = &mut values[0][0];
         pixels.resize(self.input.len() + LANES);
@@ -155,24 +158,22 @@ impl Pfp {
                 Step::Linear(linear) => {
                     let (x, y) = ([&**x_mean, &**x_variance], [&mut **mean, &mut **variance]);
                     match (RANDOM, self.is_known(node.input)) {
-                        (false, _) => linear.forward::<1>(x, y, scratch),
-                        (true, true) => linear.forward::<2>(x, y, scratch),
-                        (true, false) => linear.forward::<3>(x, y, scratch),
+                        (false, _) => linear.forward::<1>(x, y, factors),
+                        (true, true) => linear.forward::<2>(x, y, factors),
+                        (true, false) => linear.forward::<3>(x, y, factors),
                     }
                 }
                 Step::Pool(pool) => {
-                    let [rows, columns, _] = scratch;
-                    let mut rows = [std::mem::take(rows), std::mem::take(columns)];
                     let (x, y) = ([&**x_mean, &**x_variance], [&mut **mean, &mut **variance]);
                     match certain {
-                        true => pool.forward::<false>(x, y, &mut rows, column),
-                        false => pool.forward::<true>(x, y, &mut rows, column),
+                        true => pool.forward::<false>(x, y, rows, column),
+                        false => pool.forward::<true>(x, y, rows, column),
                     }
-                    let [first, second] = rows;
-                    (scratch[0], scratch[1]) = (first, second);
                 }
                 Step::Activation(f) if certain => f.forward_known(&x_mean[..n], &mut mean[..n]),
                 Step::Activation(f) => {
+                    // Whole vectors: what lies past the end is read by nobody.
+                    let n = n.next_multiple_of(LANES);
                     f.forward([&x_mean[..n], &x_variance[..n]], [&mut mean[..n], &mut variance[..n]]);
                 }
                 Step::Add { other } => {

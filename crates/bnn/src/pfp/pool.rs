@@ -52,6 +52,8 @@ impl Pool {
         let model::Pool { max, size, stride } = self.pool;
         let channels = self.from.channels;
         let (line, out) = (self.from.columns * channels, self.to.columns * channels);
+        // Whole vectors: a row's last one runs into the next row, or past the end, where nothing is read from it.
+        let (line_up, out_up) = (line.next_multiple_of(LANES), out.next_multiple_of(LANES));
         // Of variances, where there are any.
         let part = |i: usize| if RANDOM { i } else { 0 };
         let parts = if RANDOM { 2 } else { 1 };
@@ -66,9 +68,9 @@ impl Pool {
                 for row in 0..self.to.rows {
                     for ky in 0..size {
                         let at = (row * stride + ky) * line;
-                        let from = [&x_mean[at..at + line], &x_variance[part(at)..part(at + line)]];
+                        let from = [&x_mean[at..at + line_up], &x_variance[part(at)..part(at + line_up)]];
                         let [rows_mean, rows_variance] = &mut *rows;
-                        let into = [&mut rows_mean[..line], &mut rows_variance[..part(line)]];
+                        let into = [&mut rows_mean[..line_up], &mut rows_variance[..part(line_up)]];
                         if ky == 0 {
                             into.into_iter().zip(from).for_each(|(into, from)| into.copy_from_slice(from));
                         } else {
@@ -89,8 +91,8 @@ impl Pool {
                             }
                         }
                         if kx > 0 {
-                            let into = [&mut mean[at..at + out], &mut variance[part(at)..part(at + out)]];
-                            join::<RANDOM>(max, into, [&column[0][..out], &column[1][..part(out)]]);
+                            let into = [&mut mean[at..at + out_up], &mut variance[part(at)..part(at + out_up)]];
+                            join::<RANDOM>(max, into, [&column[0][..out_up], &column[1][..part(out_up)]]);
                         }
                     }
                 }

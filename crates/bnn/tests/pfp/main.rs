@@ -158,7 +158,7 @@ impl Layer {
         let n = self.to.len();
         let mut y = [vec![f32::NAN; n + LANES], vec![f32::NAN; n + LANES]];
         let [mean, variance] = &mut y;
-        let mut scratch = <[Buffer; 3]>::default();
+        let mut scratch = Buffer::default();
         layer.forward::<PRODUCTS>([&self.mean, &self.variance], [mean, variance], &mut scratch);
         y.map(|mut y| {
             y.truncate(n);
