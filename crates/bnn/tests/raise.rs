@@ -192,6 +192,11 @@ fn files_of_other_writers_run_or_are_refused_by_layer() {
     let file = foreign(&[dense(0, [4, 4], 1, 3), relu]);
     assert!(raise(&Model::new(&file).unwrap()).is_err());
     assert!(pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut go).is_err());
+    // Nothing is drawn: the pools of an image are certain.
+    let pool = model::Pool { max: false, size: 4, stride: 4 };
+    let file = foreign(&[Layer { input: 0, shape: flat(1), op: Op::Pool(pool) }]);
+    let answer = pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut go).unwrap().unwrap();
+    assert_eq!((answer[0].probabilities[0], answer[0].total, answer[0].epistemic), (1.0, 0.0, 0.0));
     // Weights and deviations of zero: every class as likely as any.
     let file = foreign(&[dense(0, [4, 4], 1, 3)]);
     let found = predict(Model::new(&file).unwrap(), images, 2, 1, &mut go).unwrap().unwrap();

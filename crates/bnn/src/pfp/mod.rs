@@ -128,12 +128,12 @@ impl Pfp {
         &memory.values[self.nodes.len()][0][..self.classes()]
     }
 
-    /// Mean and variance of a layer's outputs after [`Pfp::logits`], counted from 0 in the order of `layer_shapes`.
-    pub fn value<'m>(&self, node: usize, memory: &'m Memory) -> [&'m [f32]; 2] {
-        let n = self.nodes[node].shape.len();
-        let random = if self.nodes[node].known { 0 } else { n };
-        let [mean, variance] = &memory.values[node + 1];
-        [&mean[..n], &variance[..random]]
+    /// Mean and variance of a layer's outputs after [`Pfp::logits`]. Layers are counted as in the file, but that a
+    /// max-pool goes before the activation that it alone reads.
+    pub fn value<'m>(&self, layer: usize, memory: &'m Memory) -> [&'m [f32]; 2] {
+        let n = self.nodes[layer].shape.len();
+        let [mean, variance] = &memory.values[layer + 1];
+        [&mean[..n], &variance[..n]]
     }
 
     fn is_known(&self, value: usize) -> bool {
@@ -153,6 +153,9 @@ impl Pfp {
             let [mean, variance] = &mut rest[0];
             mean.resize(n + LANES);
             variance.resize(if RANDOM { n + LANES } else { 0 });
+            if RANDOM && certain {
+                variance.fill(0.0);
+            }
             let [x_mean, x_variance] = &before[node.input];
             match &node.step {
                 Step::Linear(linear) => {
@@ -249,7 +252,8 @@ const TOGETHER: usize = 1024;
 /// An answer depends on (model, image) alone.
 ///
 /// # Errors
-/// As [`Pfp::new`]; [`BnnError::Data`] if the images are not of the network's shape.
+/// As [`Pfp::new`]; [`BnnError::Data`] if the images are not of the network's shape, or if its numbers grow beyond what a
+/// float holds.
 pub fn predict(
     model: Model<'_>,
     weights: Weights,
@@ -301,10 +305,22 @@ fn each<T: Send>(
     let pixels = turned(images);
     let mut all = Vec::with_capacity(images.len());
     for part in pixels.chunks(TOGETHER * wanted.len()) {
-        all.par_extend(part.par_chunks_exact(wanted.len()).map_init(
-            || (Memory::default(), points.memory()),
-            |(memory, answers), image| make(&points, pfp.logits(image, memory), answers),
-        ));
+        let made: Option<Vec<T>> = part
+            .par_chunks_exact(wanted.len())
+            .map_init(
+                || (Memory::default(), points.memory()),
+                |(memory, answers), image| {
+                    let logits = pfp.logits(image, memory);
+                    let finite = logits.iter().all(|part| part.iter().all(|x| x.is_finite()));
+                    finite.then(|| make(&points, logits, answers))
+                },
+            )
+            .collect();
+        let Some(made) = made else {
+            let name = model.name();
+            return Err(BnnError::Data(format!("the logits of `{name}` leave the range of floats; train it again")));
+        };
+        all.extend(made);
         if progress(all.len(), images.len()).is_break() {
             return Ok(None);
         }

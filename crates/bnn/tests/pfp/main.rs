@@ -576,4 +576,11 @@ fn a_file_that_stores_no_number_is_refused() {
         let error = Pfp::new(Model::new(&file).unwrap(), Weights::default()).unwrap_err().to_string();
         assert!(error.contains("layer 1") && error.lines().count() == 1, "{error}");
     }
+    file[last..].copy_from_slice(&f32::MAX.to_le_bytes());
+    let crc = model::crc32(&file[16..]);
+    file[12..16].copy_from_slice(&crc.to_le_bytes());
+    let (pixels, model) = (vec![9; SHAPE.len()], Model::new(&file).unwrap());
+    let images = Images { shape: SHAPE, pixels: &pixels };
+    let error = pfp::predict(model, Weights::Stored, images, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().contains("range of floats"), "{error}");
 }
