@@ -16,14 +16,17 @@ pub mod math;
 pub mod nn;
 pub mod noise;
 pub mod optim;
+pub mod pfp;
 pub mod posterior;
 pub mod predict;
 pub mod prior;
 pub mod profile;
 pub mod quant;
+pub mod raise;
 pub mod sets;
 pub mod settings;
 pub mod step;
+pub mod stored;
 pub mod train;
 
 pub use checkpoint::Checkpoint;

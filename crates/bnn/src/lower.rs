@@ -1,7 +1,6 @@
 //! From a checkpoint to a model file: grids become codes, learned scales become the file's logarithms.
 //!
-//! Networks in float and under JQ have a file. (The format has room for VPQ and SPQ; nothing runs such a file yet, so none
-//! is written.)
+//! Float networks and those of every strategy have a file; [`raise`](crate::raise) is the way back.
 //!
 //! Two things change on the way, and nothing else. Scales are rounded to the 2048ths of an octave that a file stores
 //! ([`settled`] does the same to a guide, so that a simulation can stand on the same scales). And weights change their
@@ -18,7 +17,7 @@ use crate::nn::activation::Activation;
 use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
 use crate::nn::pass::{BLOCK, Tape, Weights};
-use crate::quant::settings::{QuantizeSettings, Rounding, Strategy};
+use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Strategy};
 use crate::sets::{Images, Normalisation};
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
@@ -30,7 +29,7 @@ use rayon::prelude::*;
 use std::f32::consts::LOG2_E;
 use std::ops::ControlFlow;
 
-/// The model file of a checkpoint: of kind float without quantizers, else JQ.
+/// The model file of a checkpoint: of kind float without quantizers, else of its strategy.
 ///
 /// # Errors
 /// [`BnnError::Network`] names the layer that has no integer twin where it stands, or whose numbers the format cannot
@@ -39,21 +38,19 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
     let scales = Scales { net, guide };
     let quantize = checkpoint.quantize.as_ref().filter(|q| !q.is_float());
-    if let Some(q) = quantize {
-        known(q)?;
-    }
     if guide.dropout > 0.0 {
         return Err(BnnError::setting("dropout", guide.dropout, "a model file holds a Gaussian posterior"));
     }
-    let bits = |of: fn(&QuantizeSettings) -> u32| quantize.map(|q| Bits::new(of(q))).transpose();
-    let widths =
-        || Ok([bits(|q| q.bits.mu)?, bits(|q| q.bits.sigma)?, bits(|q| q.bits.weight)?, bits(|q| q.bits.activation)?]);
-    let [mu, sigma, weight, activation] = widths()
-        .map_err(|e: qbnn_core::BitsError| BnnError::setting("bits", e.0, "a model file holds JQ of 2 to 8 bits"))?;
+    let kind = quantize.map_or(Kind::Float, |q| match q.strategy {
+        Strategy::Vpq => Kind::Vpq,
+        Strategy::Spq => Kind::Spq,
+        Strategy::Jq => Kind::Jq,
+    });
+    let [mu, sigma, weight, activation] = quantize.map_or(Ok([None; 4]), |q| widths(q, kind))?;
     let Pixels { zero, log2_step } = pixels(checkpoint.normalisation)?;
     let header = Header {
         name: &net.spec.name,
-        kind: if quantize.is_some() { Kind::Jq } else { Kind::Float },
+        kind,
         rounding: match quantize.map(|q| q.rounding) {
             Some(Rounding::Stochastic) => draw::Rounding::Stochastic,
             Some(Rounding::Nearest) | None => draw::Rounding::Nearest,
@@ -86,18 +83,19 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
                     }
                 };
                 let (weight, bias) = (&net.tensors[*weight], &net.tensors[*bias]);
-                let parameters = match quantize {
-                    None => scales.float(weight, bias, &file_order(net, node)),
-                    Some(_) => scales.codes(weight, bias, &file_order(net, node), &header).map_err(fail)?,
+                let order = file_order(net, node);
+                let parameters = match kind {
+                    Kind::Float | Kind::Spq => scales.float(weight, bias, &order, kind),
+                    Kind::Vpq | Kind::Jq => scales.codes(weight, bias, &order, &header),
                 };
-                (model::Op::Linear(linear), shape(node.shape), parameters)
+                (model::Op::Linear(linear), shape(node.shape), parameters.map_err(fail)?)
             }
             Op::Pool(pool) => {
                 let op = model::Pool { max: pool.max, size: pool.size, stride: pool.stride };
                 (model::Op::Pool(op), shape(node.shape), Parameters::default())
             }
             Op::Activation { function, site } => {
-                let step = guide.quantizers.as_ref().map(|q| q.site_steps()[*site]);
+                let step = guide.quantizers.as_ref().and_then(|q| q.site_steps().get(*site).copied());
                 let a = activation_of(*function, step, header.activation).map_err(fail)?;
                 (model::Op::Activation(a), from, Parameters::default())
             }
@@ -131,15 +129,24 @@ fn activations_first(layers: &mut [(Layer, Parameters)], image: Shape) {
     }
 }
 
-/// Whether the machine knows such a quantization.
-fn known(q: &QuantizeSettings) -> Result<(), BnnError> {
-    if q.strategy != Strategy::Jq {
-        return Err(BnnError::setting("strategy", q.strategy, "a model file is written of JQ and of float networks"));
-    }
+/// Widths of means, standard deviations, drawn weights and activations, where they are codes; those that the kind cannot
+/// do without are.
+fn widths(q: &QuantizeSettings, kind: Kind) -> Result<[Option<Bits>; 4], BnnError> {
     if q.noise_bits != 8 {
-        return Err(BnnError::setting("noise_bits", q.noise_bits, "the machine draws with all 8"));
+        return Err(BnnError::setting("noise_bits", q.noise_bits, "a model file's draws take all 8"));
     }
-    Ok(())
+    let (stored, run) = (kind.stores_codes(), kind.runs_on_codes());
+    let width = |key: &'static str, bits: u32, needed: bool| match Bits::new(bits) {
+        Ok(bits) => Ok(Some(bits)),
+        Err(_) if bits == FLOAT_BITS && !needed => Ok(None),
+        Err(_) => Err(BnnError::setting(key, bits, format!("a {} model file holds 2 to 8 bits", kind.name()))),
+    };
+    Ok([
+        width("bits.mu", q.bits.mu, stored)?,
+        width("bits.sigma", q.bits.sigma, stored)?,
+        width("bits.weight", q.bits.weight, run)?,
+        width("bits.activation", q.bits.activation, run)?,
+    ])
 }
 
 fn fail(net: &Network, node: &Node, problem: String) -> BnnError {
@@ -166,13 +173,19 @@ fn pixels(n: Normalisation) -> Result<Pixels, BnnError> {
     }
 }
 
+/// How a model file reads pixels, as the network here has it.
+pub(crate) fn normalisation(model: &Model<'_>) -> Normalisation {
+    let grid = model.pixels();
+    Normalisation { mean: grid.zero as f32 / 255.0, std: (-unsettled(grid.log2_step as Log2)).exp2() / 255.0 }
+}
+
 /// A logarithm in 2048ths of an octave, if it is one that a file holds.
 fn settle(log2: f32) -> Option<Log2> {
     let value = (log2 * OCTAVE as f32).round();
     (value >= i16::MIN as f32 && value <= i16::MAX as f32).then_some(value as Log2)
 }
 
-fn unsettled(log2: Log2) -> f32 {
+pub(crate) fn unsettled(log2: Log2) -> f32 {
     log2 as f32 / OCTAVE as f32
 }
 
@@ -223,15 +236,20 @@ struct Scales<'a> {
 }
 
 impl Scales<'_> {
-    fn float(&self, weight: &Tensor, bias: &Tensor, order: &[usize]) -> Parameters {
+    fn float(&self, weight: &Tensor, bias: &Tensor, order: &[usize], kind: Kind) -> Result<Parameters, String> {
         let posterior = &self.guide.posterior;
         let sigma = posterior.sigma();
         let of = |all: &[f32], t: &Tensor| all[t.range.clone()].to_vec();
         let ordered = |all: &[f32]| order.iter().map(|&i| all[weight.range.start + i]).collect();
-        Parameters {
+        Ok(Parameters {
+            weight_scales: if kind == Kind::Spq { self.weight_scales(weight)? } else { Vec::new() },
             float: [ordered(&posterior.mu), ordered(&sigma), of(&posterior.mu, bias), of(&sigma, bias)],
             ..Parameters::default()
-        }
+        })
+    }
+
+    fn weight_scales(&self, weight: &Tensor) -> Result<Vec<Log2>, String> {
+        self.get(format!("{}.draw.log2_scale", weight.name), weight.channels)
     }
 
     /// The stored logarithms of a learned name: `count` of them, one for all or one for each.
@@ -264,7 +282,7 @@ impl Scales<'_> {
         let one = |name: String| self.get(name, 1).map(|v| v[0]);
         let channels = weight.channels;
         let mu_scales = self.get(format!("{}.mu.log2_scale", weight.name), channels)?;
-        let weight_scales = self.get(format!("{}.draw.log2_scale", weight.name), channels)?;
+        let weight_scales = if header.kind == Kind::Jq { self.weight_scales(weight)? } else { Vec::new() };
         let ranges = [
             one(format!("{}.sigma.log2_top", weight.name))?,
             one(format!("{}.sigma.log2_step", weight.name))?,
@@ -429,9 +447,7 @@ pub fn simulate(
     let file = lower(checkpoint)?;
     let model = Model::new(&file).map_err(|e| BnnError::Data(e.to_string()))?;
     let guide = settled(net, checkpoint.guide());
-    let pixels = pixels(checkpoint.normalisation)?;
-    let normalisation =
-        Normalisation { mean: pixels.zero as f32 / 255.0, std: (-unsettled(pixels.log2_step)).exp2() / 255.0 };
+    let normalisation = normalisation(&model);
     let (sites, classes, n) = (guide.sites(), net.classes(), images.len());
     let mut probabilities = vec![0.0; samples * n * classes];
     for (draw, out) in probabilities.chunks_exact_mut((n * classes).max(1)).enumerate() {

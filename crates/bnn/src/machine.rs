@@ -144,7 +144,7 @@ impl Memory {
 }
 
 /// Images as the machine reads them: channels innermost.
-fn turned(images: Images<'_>) -> Vec<u8> {
+pub(crate) fn turned(images: Images<'_>) -> Vec<u8> {
     let (channels, area) = (images.shape.channels, images.shape.rows * images.shape.columns);
     if channels == 1 {
         return images.pixels.to_vec();

@@ -22,6 +22,8 @@ pub mod purpose {
     pub const ACTIVATIONS: u32 = 6;
     /// Signs on inputs and outputs (flipout).
     pub const SIGNS: u32 = 7;
+    /// Orders of the points at which an analytic pass is read out.
+    pub const POINTS: u32 = 8;
     /// Added to a purpose when it serves prediction, so that no prediction reuses a training draw.
     pub const PREDICTION: u32 = 64;
 }

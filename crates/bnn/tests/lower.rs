@@ -1,58 +1,20 @@
 //! A checkpoint, its simulation in float, and the machine that runs its file: the same network.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should fail loudly where it stands")]
 
+mod toy;
+
 use qbnn_bnn::lower::{lower, simulate};
 use qbnn_bnn::machine;
 use qbnn_bnn::nn::{NetworkSpec, Shape};
-use qbnn_bnn::train::train;
-use qbnn_bnn::{BitWidths, Checkpoint, Images, Normalisation, QuantizeSettings, Rounding, TrainData, TrainSettings};
+use qbnn_bnn::{BitWidths, Checkpoint, Images, QuantizeSettings, Rounding, TrainSettings};
 use qbnn_core::model::{Kind, Model};
 use serde_json::json;
 use std::ops::ControlFlow;
+use toy::{CLASSES, NORMALISATION, trained};
 
-const CLASSES: usize = 3;
-const NORMALISATION: Normalisation = Normalisation { mean: 0.1307, std: 0.3081 };
-
-/// Images whose class is the bright band of rows, under noise.
-fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u8>) {
-    let mut state = 1u32;
-    let mut random = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    let labels: Vec<u8> = (0..images).map(|i| (i % CLASSES) as u8).collect();
-    let mut pixels = Vec::new();
-    let band = shape.columns * shape.rows / CLASSES;
-    for &label in &labels {
-        for p in 0..shape.len() {
-            let bright = p % (shape.rows * shape.columns) / band == label as usize;
-            pixels.push(random() / 2 + if bright { 60 } else { 0 });
-        }
-    }
-    (pixels, labels)
-}
-
-/// A network trained and quantized on them.
-fn trained(layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) -> (Checkpoint, Vec<u8>) {
-    let (pixels, labels) = toy(shape, 240);
-    let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
-    let images = Images { shape, pixels: &pixels };
-    let data = TrainData { images, pairs: &pairs, noise: 0.05, validation: images, validation_labels: &labels };
-    let spec: NetworkSpec = serde_json::from_value(json!({ "name": "toy", "layer": layers })).unwrap();
-    let settings = TrainSettings { epochs: 4, batch: 40, learning_rate: 1e-2, ..TrainSettings::default() };
-    let mut float = Checkpoint::new(&spec, shape, CLASSES, NORMALISATION, 3, settings).unwrap();
-    train(&mut float, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
-    let settings = QuantizeSettings {
-        epochs: 1,
-        bits,
-        rounding,
-        learning_rate: 1e-3,
-        calibration: 64,
-        ..QuantizeSettings::default()
-    };
-    let mut quantized = Checkpoint::quantized(float, settings, &data).unwrap();
-    train(&mut quantized, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
-    (quantized, pixels)
+/// Settings of JQ.
+fn jq(bits: BitWidths, rounding: Rounding) -> Option<QuantizeSettings> {
+    Some(QuantizeSettings { bits, rounding, ..QuantizeSettings::default() })
 }
 
 /// Mean probabilities over draws.
@@ -63,7 +25,7 @@ fn mean(probabilities: &[f32], images: usize) -> Vec<f64> {
 }
 
 fn agree(name: &str, layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) {
-    let (checkpoint, pixels) = trained(layers, shape, bits, rounding);
+    let (checkpoint, pixels) = trained(layers, shape, jq(bits, rounding));
     let images = Images { shape, pixels: &pixels };
     let mut go_on = |_: usize, _: usize| ControlFlow::Continue(());
     let simulated = simulate(&checkpoint, images, 8, 5, &mut go_on).unwrap().unwrap();
@@ -140,7 +102,7 @@ fn what_the_machine_cannot_run_is_refused_by_name() {
         { "type": "dense", "out": CLASSES },
     ]);
     let shape = Shape { channels: 1, rows: 3, columns: 3 };
-    let (checkpoint, _) = trained(layers, shape, W4, Rounding::Nearest);
+    let (checkpoint, _) = trained(layers, shape, jq(W4, Rounding::Nearest));
     let message = lower(&checkpoint).unwrap_err().to_string();
     assert!(message.contains("put an activation before it"), "{message}");
 }
@@ -149,7 +111,7 @@ fn what_the_machine_cannot_run_is_refused_by_name() {
 fn more_draws_than_are_held_at_once_are_the_same_draws() {
     let layers = json!([{ "type": "dense", "out": 6 }, { "type": "relu" }, { "type": "dense", "out": CLASSES }]);
     let shape = Shape { channels: 1, rows: 6, columns: 6 };
-    let (checkpoint, pixels) = trained(layers, shape, W4, Rounding::Nearest);
+    let (checkpoint, pixels) = trained(layers, shape, jq(W4, Rounding::Nearest));
     let images = Images { shape, pixels: &pixels[..36 * 50] };
     let run = |samples| {
         machine::predict(&checkpoint, images, samples, 9, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap()

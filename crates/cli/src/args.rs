@@ -326,6 +326,10 @@ pub struct EvalCommand {
     /// Run folders (all their models) or checkpoints; the first float model is what the others are compared with.
     #[arg(value_name = "RUN|CHECKPOINT", required = true)]
     pub models: Vec<PathBuf>,
+    /// Judge one analytic pass (PFP) of each model too, beside its draws; the run's own metrics stay as they are.
+    #[arg(long, value_enum, value_name = "WEIGHTS", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "stored")]
+    pub pfp: Option<PfpWeights>,
     /// File for the metrics [default: metrics.json beside the models, if they lie in one folder].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -335,6 +339,24 @@ pub struct EvalCommand {
     /// Settings.
     #[command(flatten)]
     pub eval: EvalArgs,
+}
+
+/// Which moments an analytic pass gives to weights that are drawn on a grid.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PfpWeights {
+    /// Those of the stored posterior.
+    Stored,
+    /// Those of its draws, clipped and rounded.
+    Drawn,
+}
+
+impl From<PfpWeights> for qbnn_bnn::pfp::Weights {
+    fn from(weights: PfpWeights) -> Self {
+        match weights {
+            PfpWeights::Stored => Self::Stored,
+            PfpWeights::Drawn => Self::Drawn,
+        }
+    }
 }
 
 /// `data`.

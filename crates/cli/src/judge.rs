@@ -2,13 +2,15 @@
 
 use crate::config::EvalConfig;
 use crate::convert::{Planes, Prepared};
+use crate::model_file;
 use crate::session::Session;
 use crate::stored::Stored;
 use crate::table;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::lower::lower;
 use qbnn_bnn::machine;
+use qbnn_bnn::pfp;
 use qbnn_bnn::predict::predict;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
@@ -28,22 +30,36 @@ pub struct Judged {
 /// Measures models by name on one dataset, and every other one against the first that is float. `go_on` is the command
 /// that does it again after a stop.
 ///
-/// All models draw with the same seed and meet the same resamples, so that differences are paired.
+/// All models draw with the same seed and meet the same resamples, so that differences are paired. With `pfp` each has a
+/// twin, judged by one analytic pass and compared with the model's own draws.
 pub fn judge(
     session: &Session,
     models: &[(String, Checkpoint)],
     data: &Prepared<'_>,
     settings: EvalConfig,
+    pfp: Option<pfp::Weights>,
     seed: u64,
     go_on: &str,
 ) -> Result<Judged> {
     let options = EvalOptions { resamples: settings.bootstrap, ..EvalOptions::default() };
     let mut metrics = Metrics::new(data.dataset.name.clone(), seed);
-    let mut evaluations = Vec::new();
-    for (name, checkpoint) in models {
-        let Some(groups) = groups(session, name, checkpoint, data, settings.samples, seed)? else {
-            bail!("stopped while {name} was evaluated; all checkpoints are whole, go on with `{go_on}`");
-        };
+    let (mut evaluations, mut twins) = (Vec::new(), Vec::new());
+    let stopped =
+        |name: &str| anyhow!("stopped while {name} was evaluated; all checkpoints are whole, go on with `{go_on}`");
+    for (i, (name, checkpoint)) in models.iter().enumerate() {
+        match pfp.map(|weights| (weights, lower(checkpoint))) {
+            Some((weights, Ok(file))) => {
+                let twin = format!("{name}-{}", if weights == pfp::Weights::Stored { "pfp" } else { "pfp-drawn" });
+                let groups = analytic(session, &twin, &file, weights, data)?.ok_or_else(|| stopped(&twin))?;
+                let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {twin}"))?;
+                twins.push((i, ModelEntry::new(describe(&twin, checkpoint), &evaluation), evaluation));
+            }
+            Some((_, Err(e))) => {
+                session.ui.warn(&format!("{name} has no analytic pass, which runs on a model file: {e}"))
+            }
+            None => {}
+        }
+        let groups = groups(session, name, checkpoint, data, settings.samples, seed)?.ok_or_else(|| stopped(name))?;
         let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
         let mut entry = ModelEntry::new(describe(name, checkpoint), &evaluation);
         entry.by_samples = by_samples(&groups)?;
@@ -55,6 +71,10 @@ pub fn judge(
             let difference = compare(name.as_str(), &evaluations[i], models[float].0.as_str(), &evaluations[float])?;
             metrics.differences.push(difference);
         }
+    }
+    for (i, entry, evaluation) in twins {
+        metrics.differences.push(compare(&entry.name, &evaluation, models[i].0.as_str(), &evaluations[i])?);
+        metrics.models.push(entry);
     }
     metrics.check()?;
     let mut stored = Stored::new(&metrics, data.dataset.classes, data.dataset.note.clone());
@@ -95,15 +115,9 @@ fn groups(
         session.ui.warn(&format!("{name} is judged by its simulation in float, not by the integer machine{reason}"));
     }
     let mut run = |what: &str, planes: &Planes<'_>| {
-        let bar = session.ui.predicting(&format!("{name}: {what}"));
-        let mut progress = |done: usize, of: usize| {
-            bar.set_length(of as u64);
-            bar.set_position(done as u64);
-            if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let probs = draws(checkpoint, planes, samples, seed, &mut progress)?;
-        bar.finish_and_clear();
-        Ok(probs)
+        with_progress(session, &format!("{name}: {what}"), |progress| {
+            draws(checkpoint, planes, samples, seed, progress)
+        })
     };
     let all = group_probabilities(data, &mut run)?;
     all.map(|all| all.groups(data, samples, checkpoint.classes)).transpose().with_context(|| format!("model {name}"))
@@ -124,6 +138,42 @@ pub fn draws(
     } else {
         predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, seed, progress)?
     })
+}
+
+/// The groups as one analytic pass sees them. Metrics are made for draws: what they get here are the fixed points over
+/// which the pass reads its logits out.
+fn analytic(
+    session: &Session,
+    name: &str,
+    file: &[u8],
+    weights: pfp::Weights,
+    data: &Prepared<'_>,
+) -> Result<Option<Groups>> {
+    let model = model_file::model(file)?;
+    let mut run = |what: &str, planes: &Planes<'_>| {
+        with_progress(session, &format!("{name}: {what}"), |progress| {
+            Ok(pfp::probabilities(model, weights, planes.images(), progress)?)
+        })
+    };
+    let all = group_probabilities(data, &mut run)?;
+    all.map(|all| all.groups(data, pfp::POINTS, model.classes())).transpose()
+}
+
+/// Runs a prediction under a bar.
+fn with_progress<T>(
+    session: &Session,
+    what: &str,
+    run: impl FnOnce(&mut dyn FnMut(usize, usize) -> ControlFlow<()>) -> Result<T>,
+) -> Result<T> {
+    let bar = session.ui.predicting(what);
+    let mut progress = |done: usize, of: usize| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+        if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let result = run(&mut progress)?;
+    bar.finish_and_clear();
+    Ok(result)
 }
 
 /// Predicts one group, by its name and images; `None` once it was told to stop.

@@ -2,19 +2,17 @@
 
 use crate::run_folder::RunFolder;
 use anyhow::{Context, Result, bail};
+use qbnn_bnn::Checkpoint;
 use qbnn_bnn::lower::lower;
-use qbnn_bnn::{Checkpoint, machine};
 use qbnn_core::model::Model;
 use std::path::{Path, PathBuf};
 
-/// Writes the model file of a quantized checkpoint that the integer machine can run; `None` for any other.
+/// Writes the model file of a checkpoint; `None` for one that no file can hold.
 pub fn write(folder: &RunFolder, name: &str, checkpoint: &Checkpoint) -> Result<Option<PathBuf>> {
-    if !machine::runs(checkpoint) {
-        return Ok(None);
-    }
+    let Ok(file) = lower(checkpoint) else { return Ok(None) };
     let path = folder.path().join(format!("{name}.qbnn"));
     let part = folder.path().join(format!("{name}.qbnn.part"));
-    std::fs::write(&part, lower(checkpoint)?)
+    std::fs::write(&part, file)
         .and_then(|()| std::fs::rename(&part, &path))
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Some(path))

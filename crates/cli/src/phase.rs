@@ -46,6 +46,7 @@ impl Place<'_> {
             checkpoint.save(&self.folder.checkpoint(FLOAT))?;
         }
         self.finish(&mut checkpoint)?;
+        self.model_file(FLOAT, &checkpoint)?;
         Ok(checkpoint)
     }
 
@@ -65,10 +66,16 @@ impl Place<'_> {
             }
         };
         self.finish(&mut checkpoint)?;
-        if let Some(path) = model_file::write(self.folder, &name, &checkpoint)? {
+        self.model_file(&name, &checkpoint)?;
+        Ok(checkpoint)
+    }
+
+    /// Writes the model file beside a finished checkpoint, if a file can hold it.
+    fn model_file(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
+        if let Some(path) = model_file::write(self.folder, name, checkpoint)? {
             self.session.ui.say(&format!("model file: {}", path.display()));
         }
-        Ok(checkpoint)
+        Ok(())
     }
 
     /// Trains a checkpoint to its end.

@@ -109,7 +109,7 @@ fn cell(headline: Headline, value: Option<f64>, interval: Option<Interval>, sign
 fn model(model: &ModelEntry, float: Option<&ModelEntry>) -> Vec<String> {
     let mut row = vec![format!("{}\nS = {}", model.name, model.samples)];
     row.extend(METRICS.map(|(h, _)| cell(h, model.value(h), model.ci95.get(h.name()).copied(), false)));
-    let ratio = float.filter(|f| f.name != model.name && model.parameter_bytes > 0);
+    let ratio = float.filter(|f| f.parameter_bytes != model.parameter_bytes && model.parameter_bytes > 0);
     let ratio = ratio.map_or(String::new(), |f| {
         format!("\n1/{:.2} of float", f.parameter_bytes as f64 / model.parameter_bytes as f64)
     });

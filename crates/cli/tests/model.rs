@@ -74,3 +74,27 @@ fn a_model_file_is_shown_run_and_refused() {
     let error = fail(at, 1, &["predict", model, "wide.idx"]);
     assert!(error.contains("28x30") && error.contains("28x28"), "{error}");
 }
+
+#[test]
+fn every_kind_has_a_file_and_an_analytic_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    succeed(at, &tiny(&["run", "--out", "a", "--seed", "5", "--strategy", "spq"]));
+    succeed(at, &["quantize", "a", "--strategy", "vpq", "--bits", "4", "--qat-epochs", "0"]);
+    for (name, kind) in [("float", "float"), ("spq-w4a4", "spq"), ("vpq-w4a4", "vpq")] {
+        let shown = succeed(at, &["inspect", &format!("a/{name}.qbnn"), "--json"]);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["kind"], kind);
+    }
+    let before = fs::read(at.join("a/metrics.json")).unwrap();
+    let shown = succeed(at, &["eval", "a", "--pfp", "--json", "--bootstrap", "0", "--samples", "4"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let names: Vec<&str> = shown["models"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    let twins = ["float-pfp", "spq-w4a4-pfp", "vpq-w4a4-pfp"];
+    assert!(twins.iter().all(|t| names.contains(t)) && names.len() == 6, "{names:?}");
+    let differences = shown["differences"].as_array().unwrap();
+    assert!(differences.iter().any(|d| d["name"] == "spq-w4a4-pfp" && d["against"] == "spq-w4a4"), "{differences:?}");
+    assert_eq!(fs::read(at.join("a/metrics.json")).unwrap(), before);
+    succeed(at, &["eval", "a/spq-w4a4.safetensors", "--pfp=drawn", "--out", "b.json"]);
+    assert!(fs::read_to_string(at.join("b.json")).unwrap().contains("spq-w4a4-pfp-drawn"));
+}

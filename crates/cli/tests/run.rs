@@ -48,6 +48,7 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
     let wanted = [
         "card.md",
         "config.toml",
+        "float.qbnn",
         "float.safetensors",
         "jq-w4a4.qbnn",
         "jq-w4a4.safetensors",

@@ -30,14 +30,17 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     let folder = one_folder.then(|| entries[0].folder.clone());
     let names = names(&entries);
     let models: Vec<_> = names.into_iter().zip(entries).map(|(n, e)| (n, e.checkpoint)).collect();
-    let Judged { metrics, stored } = judge::judge(session, &models, &data, config.eval, config.seed, "qbnn eval")?;
-    let target = args.out.clone().or_else(|| folder.as_ref().map(|f| f.path().join(METRICS)));
+    let Judged { metrics, stored } =
+        judge::judge(session, &models, &data, config.eval, args.pfp.map(Into::into), config.seed, "qbnn eval")?;
+    // A run's own metrics are of its draws.
+    let own = folder.as_ref().filter(|_| args.out.is_none() && args.pfp.is_none());
+    let target = args.out.clone().or_else(|| own.map(|f| f.path().join(METRICS)));
     if let Some(target) = &target {
         write_whole(target, &judge::to_file(&metrics)?)?;
     }
     // The run's own metrics: its predictions and its page go with them.
     let mut report = None;
-    if let (None, Some(folder)) = (&args.out, folder.as_ref().filter(|f| f.config().is_some())) {
+    if let Some(folder) = own.filter(|f| f.config().is_some()) {
         folder.write(PREDICTIONS, &stored.to_bytes()?)?;
         provenance::append(session, folder)?;
         report = Some(page::write(folder)?);

@@ -32,7 +32,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
     let shown = folder.path().display().to_string();
     let go_on = format!("{} {shown}", place.go_on);
-    let Judged { metrics, stored } = judge::judge(session, &models, &data, config.eval, config.seed, &go_on)?;
+    let Judged { metrics, stored } = judge::judge(session, &models, &data, config.eval, None, config.seed, &go_on)?;
     folder.write(METRICS, &judge::to_file(&metrics)?)?;
     folder.write(PREDICTIONS, &stored.to_bytes()?)?;
     provenance::append(session, folder)?;

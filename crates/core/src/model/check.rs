@@ -77,7 +77,8 @@ fn header(bytes: &[u8]) -> Result<(), ModelError> {
         ("mu bits", 36, kind.stores_codes()),
         ("sigma bits", 37, kind.stores_codes()),
         ("weight bits", 38, kind.runs_on_codes()),
-        ("activation bits", 39, kind.runs_on_codes()),
+        // VPQ may round its activations, and computes in float either way.
+        ("activation bits", 39, kind.runs_on_codes() || kind == Kind::Vpq && bytes[39] != 0),
     ] {
         let bits = bytes[at] as u32;
         if if wanted { Bits::new(bits).is_err() } else { bits != 0 } {
@@ -160,7 +161,7 @@ fn layer(bytes: &[u8], index: usize, end: &mut u64) -> Result<(), Problem> {
         Op::Activation(a) => {
             at_most("function", r[1] as u64, 3)?;
             same_shape(layer.shape, from)?;
-            if !runs_on_codes {
+            if model.activation_bits().is_none() {
                 equal("width of activations", r[2] as usize, 0)?;
             } else {
                 if codes {

@@ -216,6 +216,41 @@ impl<'a> Model<'a> {
             bias_sigma: take(crate::pack::packed_len(channels, sigma.0)),
         })
     }
+
+    /// The stored floats of a linear layer, where the model's means and standard deviations are floats.
+    pub fn floats(&self, layer: &Layer) -> Option<Floats<'a>> {
+        let Op::Linear(l) = layer.op else { return None };
+        if self.kind().stores_codes() {
+            return None;
+        }
+        let channels = layer.shape.channels;
+        let weights = channels * l.fan_in();
+        let mut rest = &self.bytes[l.offset..l.offset + l.len];
+        let mut take = |n: usize| rest.split_off(..n).unwrap_or(&[]);
+        Some(Floats {
+            weight_scales: Scales(take(if self.kind() == Kind::Spq { 2 * channels } else { 0 })),
+            mu: take(4 * weights),
+            sigma: take(4 * weights),
+            bias_mu: take(4 * channels),
+            bias_sigma: take(4 * channels),
+        })
+    }
+}
+
+/// A linear layer's stored parameters where they are floats: little-endian `f32`, four bytes each, left as bytes because
+/// nothing in this crate computes with them.
+#[derive(Clone, Copy, Debug)]
+pub struct Floats<'a> {
+    /// Scale of the drawn weights of each output channel; empty in float.
+    pub weight_scales: Scales<'a>,
+    /// Means, in the order of [`Codes`].
+    pub mu: &'a [u8],
+    /// Standard deviations.
+    pub sigma: &'a [u8],
+    /// Means of the biases.
+    pub bias_mu: &'a [u8],
+    /// Standard deviations of the biases.
+    pub bias_sigma: &'a [u8],
 }
 
 /// A run of stored logarithms of scales.

@@ -1,0 +1,115 @@
+//! From means and variances of the logits to class probabilities and uncertainties.
+//!
+//! The mean of a softmax over Gaussian logits has no closed form, nor has its mean entropy. Both are taken over 256 fixed
+//! points instead: every logit runs once through core's 256 Gaussian quantiles, each class in an order of its own (a
+//! Latin hypercube: McKay, Beckman, Conover 1979). Each logit by itself is met exactly, mean and variance; what is left
+//! is the error of their joint effects, a fraction of what as many random draws would leave. The points are the same for
+//! every image, so that an answer depends on (model, image) alone.
+
+use crate::math::{exp, ln, vectorized};
+use crate::noise;
+use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
+
+/// Points over which probabilities and entropies are taken.
+pub const POINTS: usize = 256;
+
+/// The key of the classes' orders: any will do, but always the same.
+const KEY: [u32; 2] = [0, 0];
+
+/// What a pass says of one image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Probability of each class.
+    pub probabilities: Vec<f32>,
+    /// Entropy of the probabilities, in nats.
+    pub total: f32,
+    /// Mean entropy over the points, in nats.
+    pub aleatoric: f32,
+    /// total - aleatoric, at least 0.
+    pub epistemic: f32,
+}
+
+/// The points: standard normal numbers, `[class][point]`.
+#[derive(Clone, Debug)]
+pub struct Points {
+    values: Vec<[f32; POINTS]>,
+}
+
+/// Working memory of an answer.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// e^(logit - largest), then probabilities, `[class][point]`.
+    powers: Vec<[f32; POINTS]>,
+}
+
+impl Points {
+    /// For so many classes.
+    pub fn new(classes: usize) -> Self {
+        let one = (1u32 << GAUSSIAN_FRACTION_BITS) as f32;
+        let column = |class: usize| {
+            let place = Place { purpose: noise::purpose::POINTS, tensor: class as u32, draw: 0 };
+            let order = noise::permutation(KEY, place, POINTS);
+            std::array::from_fn(|i| GAUSSIAN[order[i] as usize] as f32 / one)
+        };
+        Points { values: (0..classes).map(column).collect() }
+    }
+
+    /// Memory for answers.
+    pub fn memory(&self) -> Memory {
+        Memory { powers: vec![[0.0; POINTS]; self.values.len()] }
+    }
+
+    /// Fills the memory with every point's probabilities and returns their mean entropy.
+    fn fill(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> f32 {
+        let powers = &mut memory.powers[..];
+        let (mut top, mut sum, mut weighted) = ([f32::NEG_INFINITY; POINTS], [0.0f32; POINTS], [0.0f32; POINTS]);
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((x, points), (&m, &v)) in powers.iter_mut().zip(&self.values).zip(mean.iter().zip(variance)) {
+                    let s = v.sqrt();
+                    for i in 0..POINTS {
+                        x[i] = m + s * points[i];
+                        top[i] = if x[i] > top[i] { x[i] } else { top[i] };
+                    }
+                }
+                for x in powers.iter_mut() {
+                    for i in 0..POINTS {
+                        let below = x[i] - top[i];
+                        x[i] = exp(below);
+                        sum[i] += x[i];
+                        weighted[i] += x[i] * below;
+                    }
+                }
+                let mut entropy = 0.0;
+                for i in 0..POINTS {
+                    sum[i] = 1.0 / sum[i];
+                    entropy += (-(ln(sum[i]) + weighted[i] * sum[i])) as f64;
+                }
+                for x in powers.iter_mut() {
+                    for i in 0..POINTS {
+                        x[i] *= sum[i];
+                    }
+                }
+                (entropy / POINTS as f64) as f32
+            },
+        )
+    }
+
+    /// The answer to logits of these means and variances.
+    pub fn answer(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> Answer {
+        let aleatoric = self.fill(mean, variance, memory);
+        let share = |p: &[f32; POINTS]| (p.iter().map(|&p| p as f64).sum::<f64>() / POINTS as f64) as f32;
+        let probabilities: Vec<f32> = memory.powers.iter().map(share).collect();
+        let surprise = |&p: &f32| if p > 0.0 { -(p as f64) * (p as f64).ln() } else { 0.0 };
+        let total = probabilities.iter().map(surprise).sum::<f64>() as f32;
+        let aleatoric = aleatoric.clamp(0.0, total);
+        Answer { probabilities, total, aleatoric, epistemic: total - aleatoric }
+    }
+
+    /// Every point's probabilities, `[point][class]`.
+    pub fn probabilities(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> Vec<f32> {
+        self.fill(mean, variance, memory);
+        (0..POINTS).flat_map(|i| memory.powers.iter().map(move |p| p[i])).collect()
+    }
+}

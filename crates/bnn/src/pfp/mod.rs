@@ -1,0 +1,329 @@
+//! The probabilistic forward pass: one analytic pass that carries a mean and a variance of every activation, instead of
+//! S drawn passes (Klein et al. 2025, arXiv 2511.23440; the moments of layers are older: Hernández-Lobato and Adams 2015,
+//! Roth and Pernkopf 2016).
+//!
+//! It reads a model file of any kind. What it takes for granted, and drawn passes do not: that what enters an activation
+//! function or a max-pool is Gaussian, and that activations are independent of each other, although neighbours in a plane
+//! share weights (an average-pool shows that most). Of a quantized network it knows the ends of the activations' grids,
+//! not their steps; the grid of drawn weights only if told to ([`Weights`]).
+//!
+//! One image at a time, in float and on `std`; a device without float runs draws (`qbnn_core::run`).
+
+pub mod activation;
+pub mod answer;
+pub mod linear;
+pub mod pool;
+
+use crate::error::BnnError;
+use crate::machine::turned;
+use crate::math::add;
+use crate::nn::buffer::Buffer;
+use crate::sets::Images;
+use crate::stored::{Stored, scale};
+use activation::Function;
+pub use answer::{Answer, POINTS, Points};
+use linear::{LANES, Linear};
+use pool::Pool;
+use qbnn_core::model::{self, Model, Op, Shape};
+use rayon::prelude::*;
+use std::ops::ControlFlow;
+
+/// Which means and variances a pass gives to the weights. They differ where drawn weights lie on a grid (SPQ, JQ).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// Those of the stored posterior. No grid clips a weight that sits at the prior: what says that an image is foreign
+    /// stays whole.
+    #[default]
+    Stored,
+    /// Those that draws have on their grid, its ends and its rounding included: the pass is then near to what many draws
+    /// of the same file say.
+    Drawn,
+}
+
+/// A network made ready for passes.
+#[derive(Clone, Debug)]
+pub struct Pfp {
+    input: Shape,
+    /// The number of each pixel.
+    pixels: Box<[f32; 256]>,
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    /// Values that it reads: 0 is the image, `i + 1` the output of node `i`.
+    input: usize,
+    shape: Shape,
+    /// Whether its output is known: no weight took part.
+    known: bool,
+    step: Step,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Linear(Box<Linear>),
+    Pool(Pool),
+    Activation(Function),
+    Add { other: usize },
+}
+
+/// Memory of a pass: means and variances of every value.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    values: Vec<[Buffer; 2]>,
+    /// What the weights of a linear layer meet.
+    factors: Buffer,
+    /// Of a pool.
+    rows: [Buffer; 2],
+    column: [Buffer; 2],
+}
+
+impl Pfp {
+    /// Decodes a model's parameters and lays them out.
+    ///
+    /// # Errors
+    /// [`BnnError::Network`] names the layer that stores something that is no number.
+    pub fn new(model: Model<'_>, weights: Weights) -> Result<Self, BnnError> {
+        let pixels = model.pixels();
+        let step = scale(pixels.log2_step as i16);
+        let mut nodes: Vec<Node> = Vec::with_capacity(model.layers());
+        for (index, layer) in model.iter().enumerate() {
+            let from = model.shape_of(layer.input);
+            let known = |value: usize| value.checked_sub(1).is_none_or(|i| nodes[i].known);
+            let (known, step) = match layer.op {
+                Op::Linear(map) => {
+                    let stored = match weights {
+                        Weights::Stored => Stored::read(&model, index)?,
+                        Weights::Drawn => Stored::drawn(&model, index)?,
+                    };
+                    let linear = Linear::new(from, layer.shape, map, &stored);
+                    (false, Step::Linear(Box::new(linear)))
+                }
+                Op::Pool(pool) => (known(layer.input), Step::Pool(Pool { from, to: layer.shape, pool })),
+                Op::Activation(a) => (known(layer.input), Step::Activation(function(&model, index, a)?)),
+                Op::Add { other } => (known(layer.input) && known(other), Step::Add { other }),
+            };
+            nodes.push(Node { input: layer.input, shape: layer.shape, known, step });
+        }
+        pools_first(&mut nodes);
+        let pixels = Box::new(std::array::from_fn(|p| (p as i32 - pixels.zero) as f32 * step));
+        Ok(Pfp { input: model.input(), pixels, nodes })
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.nodes.last().map_or(0, |n| n.shape.len())
+    }
+
+    /// Means and variances of the logits of an image, `[row][column][channel]` as the integer machine reads it.
+    pub fn logits<'m>(&self, image: &[u8], memory: &'m mut Memory) -> [&'m [f32]; 2] {
+        self.pass::<true>(image, memory);
+        self.value(self.nodes.len().saturating_sub(1), memory)
+    }
+
+    /// Logits of an image under the mean of every weight: one float pass of the same network by the same loops, which
+    /// is what the price of an analytic pass is to be measured in.
+    pub fn mean_pass<'m>(&self, image: &[u8], memory: &'m mut Memory) -> &'m [f32] {
+        self.pass::<false>(image, memory);
+        &memory.values[self.nodes.len()][0][..self.classes()]
+    }
+
+    /// Mean and variance of a layer's outputs after [`Pfp::logits`]. Layers are counted as in the file, but that a
+    /// max-pool goes before the activation that it alone reads.
+    pub fn value<'m>(&self, layer: usize, memory: &'m Memory) -> [&'m [f32]; 2] {
+        let n = self.nodes[layer].shape.len();
+        let [mean, variance] = &memory.values[layer + 1];
+        [&mean[..n], &variance[..n]]
+    }
+
+    fn is_known(&self, value: usize) -> bool {
+        value.checked_sub(1).is_none_or(|i| self.nodes[i].known)
+    }
+
+    fn pass<const RANDOM: bool>(&self, image: &[u8], memory: &mut Memory) {
+        let Memory { values, factors, rows, column } = memory;
+        values.resize_with(self.nodes.len() + 1, Default::default);
+        let pixels = &mut values[0][0];
+        pixels.resize(self.input.len() + LANES);
+        pixels.iter_mut().zip(image).for_each(|(x, &p)| *x = self.pixels[p as usize]);
+        for (i, node) in self.nodes.iter().enumerate() {
+            let (before, rest) = values.split_at_mut(i + 1);
+            let n = node.shape.len();
+            let certain = !RANDOM || node.known;
+            let [mean, variance] = &mut rest[0];
+            mean.resize(n + LANES);
+            variance.resize(if RANDOM { n + LANES } else { 0 });
+            if RANDOM && certain {
+                variance.fill(0.0);
+            }
+            let [x_mean, x_variance] = &before[node.input];
+            match &node.step {
+                Step::Linear(linear) => {
+                    let (x, y) = ([&**x_mean, &**x_variance], [&mut **mean, &mut **variance]);
+                    match (RANDOM, self.is_known(node.input)) {
+                        (false, _) => linear.forward::<1>(x, y, factors),
+                        (true, true) => linear.forward::<2>(x, y, factors),
+                        (true, false) => linear.forward::<3>(x, y, factors),
+                    }
+                }
+                Step::Pool(pool) => {
+                    let (x, y) = ([&**x_mean, &**x_variance], [&mut **mean, &mut **variance]);
+                    match certain {
+                        true => pool.forward::<false>(x, y, rows, column),
+                        false => pool.forward::<true>(x, y, rows, column),
+                    }
+                }
+                Step::Activation(f) if certain => f.forward_known(&x_mean[..n], &mut mean[..n]),
+                Step::Activation(f) => {
+                    // Whole vectors: what lies past the end is read by nobody.
+                    let n = n.next_multiple_of(LANES);
+                    f.forward([&x_mean[..n], &x_variance[..n]], [&mut mean[..n], &mut variance[..n]]);
+                }
+                Step::Add { other } => {
+                    let [o_mean, o_variance] = &before[*other];
+                    mean[..n].copy_from_slice(&x_mean[..n]);
+                    add(&mut mean[..n], &o_mean[..n]);
+                    if !certain {
+                        variance[..n].fill(0.0);
+                        for (value, v) in [(node.input, x_variance), (*other, o_variance)] {
+                            if !self.is_known(value) {
+                                add(&mut variance[..n], &v[..n]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Puts every max-pool before the activation that it alone reads. No activation here ever falls, so the largest of the
+/// activated is the activated largest. Before an activation values are Gaussian, as the pool takes them to be, and a
+/// quarter of the activations is left to be worked out.
+fn pools_first(nodes: &mut [Node]) {
+    for i in 1..nodes.len() {
+        let reads = |n: &Node| n.input == i || matches!(n.step, Step::Add { other } if other == i);
+        let alone = nodes[i].input == i && nodes.iter().filter(|n| reads(n)).count() == 1;
+        let pool = match nodes[i].step {
+            Step::Pool(p) if p.pool.max => p,
+            _ => continue,
+        };
+        if alone && matches!(nodes[i - 1].step, Step::Activation(_)) {
+            nodes[i - 1].shape = pool.to;
+            let (first, second) = nodes.split_at_mut(i);
+            std::mem::swap(&mut first[i - 1].step, &mut second[0].step);
+        }
+    }
+}
+
+/// What an activation does to a number: its function and, where its values are codes, the ends of their grid.
+fn function(model: &Model<'_>, index: usize, a: model::Activation) -> Result<Function, BnnError> {
+    let parameter = f32::from_bits(a.parameter_bits);
+    let fail = |problem: String| BnnError::Network {
+        network: model.name().to_owned(),
+        layer: (index + 1).to_string(),
+        problem,
+    };
+    if a.bits.is_some() {
+        let step = scale(a.log2_step);
+        let (low, high) = (a.low as f32 * step, a.high as f32 * step);
+        return Ok(match a.function {
+            model::Function::LeakyRelu => Function::Leaky { slope: a.slope as f32 / (1u64 << 31) as f32 },
+            model::Function::Hardtanh => Function::Clip { low, high },
+            model::Function::Relu | model::Function::ClippedRelu => Function::Clip { low: 0.0, high },
+        });
+    }
+    match a.function {
+        model::Function::Relu => Ok(Function::Relu),
+        model::Function::LeakyRelu if (0.0..=1.0).contains(&parameter) => Ok(Function::Leaky { slope: parameter }),
+        model::Function::ClippedRelu if parameter > 0.0 && parameter.is_finite() => {
+            Ok(Function::Clip { low: 0.0, high: parameter })
+        }
+        model::Function::Hardtanh => Ok(Function::Clip { low: -1.0, high: 1.0 }),
+        found => Err(fail(format!("{found:?} with {parameter} is no activation; write the model file again"))),
+    }
+}
+
+/// Images that are worked off between two looks at whether to stop.
+const TOGETHER: usize = 1024;
+
+/// What one analytic pass says of every image. `None` if `progress` said stop; it is told (images done, images in all).
+///
+/// An answer depends on (model, image) alone.
+///
+/// # Errors
+/// As [`Pfp::new`]; [`BnnError::Data`] if the images are not of the network's shape, or if its numbers grow beyond what a
+/// float holds.
+pub fn predict(
+    model: Model<'_>,
+    weights: Weights,
+    images: Images<'_>,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<Answer>>, BnnError> {
+    each(model, weights, images, progress, |points, [mean, variance], memory| points.answer(mean, variance, memory))
+}
+
+/// Class probabilities `[point][image][class]` of every image at the [`POINTS`] points over which an [`Answer`] is taken:
+/// what a metric reads that was made for draws. `None` if `progress` said stop.
+///
+/// # Errors
+/// As [`predict`].
+pub fn probabilities(
+    model: Model<'_>,
+    weights: Weights,
+    images: Images<'_>,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, BnnError> {
+    let all = each(model, weights, images, progress, |points, [mean, variance], memory| {
+        points.probabilities(mean, variance, memory)
+    })?;
+    let Some(all) = all else { return Ok(None) };
+    let (n, classes) = (images.len(), model.classes());
+    let mut turned = vec![0.0; POINTS * n * classes];
+    turned.par_chunks_exact_mut((n * classes).max(1)).enumerate().for_each(|(point, rows)| {
+        for (row, image) in rows.chunks_exact_mut(classes).zip(&all) {
+            row.copy_from_slice(&image[point * classes..(point + 1) * classes]);
+        }
+    });
+    Ok(Some(turned))
+}
+
+/// What `make` makes of every image's logits.
+fn each<T: Send>(
+    model: Model<'_>,
+    weights: Weights,
+    images: Images<'_>,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    make: impl Fn(&Points, [&[f32]; 2], &mut answer::Memory) -> T + Sync,
+) -> Result<Option<Vec<T>>, BnnError> {
+    let wanted = model.input();
+    let found = Shape { channels: images.shape.channels, rows: images.shape.rows, columns: images.shape.columns };
+    if found != wanted {
+        return Err(BnnError::Data(format!("images are {found}, the network reads {wanted}")));
+    }
+    let (pfp, points) = (Pfp::new(model, weights)?, Points::new(model.classes()));
+    let pixels = turned(images);
+    let mut all = Vec::with_capacity(images.len());
+    for part in pixels.chunks(TOGETHER * wanted.len()) {
+        let made: Option<Vec<T>> = part
+            .par_chunks_exact(wanted.len())
+            .map_init(
+                || (Memory::default(), points.memory()),
+                |(memory, answers), image| {
+                    let logits = pfp.logits(image, memory);
+                    let finite = logits.iter().all(|part| part.iter().all(|x| x.is_finite()));
+                    finite.then(|| make(&points, logits, answers))
+                },
+            )
+            .collect();
+        let Some(made) = made else {
+            let name = model.name();
+            return Err(BnnError::Data(format!("the logits of `{name}` leave the range of floats; train it again")));
+        };
+        all.extend(made);
+        if progress(all.len(), images.len()).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(all))
+}

@@ -1,0 +1,192 @@
+//! From a model file back to a network and its guide: the way by which files of the kinds that run in float are run.
+//!
+//! It undoes [`lower`](crate::lower): layers become a description from which the network is built anew, weights return
+//! to the order of training, grids get their stored scales. What is raised draws with the trainer's noise and runs by the
+//! trainer's pass, so that a file predicts what its checkpoint predicts on the file's scales, to the last bit.
+//!
+//! Two things that files of other writers may hold are refused: windows that are not square, and a later layer that reads
+//! the image.
+
+use crate::error::BnnError;
+use crate::guide::Guide;
+use crate::lower::{file_order, normalisation, unsettled};
+use crate::machine;
+use crate::math::exp;
+use crate::nn::network::Op;
+use crate::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
+use crate::posterior::Posterior;
+use crate::predict;
+use crate::quant::Quantizers;
+use crate::quant::settings::{BitWidths, FLOAT_BITS, QuantizeSettings, Rounding};
+use crate::sets::{Images, Normalisation};
+use crate::stored::Stored;
+use qbnn_core::model::{self, Function, Kind, Layer, Model};
+use qbnn_core::{Bits, draw};
+use std::ops::ControlFlow;
+
+/// A network out of a file.
+#[derive(Clone, Debug)]
+pub struct Raised {
+    /// The network.
+    pub net: Network,
+    /// Posterior and grids.
+    pub guide: Guide,
+    /// How pixels become inputs.
+    pub normalisation: Normalisation,
+}
+
+/// Class probabilities of every image under `samples` draws of a model file of any kind: `[draw][image][class]`, flat.
+/// `None` if `progress` said stop; it is told (draws done, draws in all).
+///
+/// JQ runs in the integer machine, the other kinds in float. Draw s is the same network for every image; probabilities
+/// depend on (model, seed, draw, image) alone.
+///
+/// # Errors
+/// As [`machine::run`] for JQ, else as [`raise`] and [`predict::predict`].
+pub fn predict(
+    model: Model<'_>,
+    images: Images<'_>,
+    samples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, BnnError> {
+    if model.kind() == Kind::Jq {
+        return machine::run(model, images, samples, seed, progress);
+    }
+    let Raised { net, guide, normalisation } = raise(&model)?;
+    predict::predict(&net, &guide, normalisation, images, samples, seed, progress)
+}
+
+/// The network and the guide of a model file.
+///
+/// # Errors
+/// [`BnnError::Network`] names the layer, by its number from 1, that the float pass does not know as it stands, or that
+/// stores something that is no number.
+pub fn raise(model: &Model<'_>) -> Result<Raised, BnnError> {
+    let fail = |layer: String, problem: String| BnnError::Network { network: model.name().to_owned(), layer, problem };
+    let shape = model.input();
+    let input = Shape { channels: shape.channels, rows: shape.rows, columns: shape.columns };
+    let mut layers = Vec::with_capacity(model.layers());
+    for (index, layer) in model.iter().enumerate() {
+        let spec = describe(model, index, &layer);
+        layers.push(spec.map_err(|problem| fail((index + 1).to_string(), problem))?);
+    }
+    let spec = NetworkSpec { name: model.name().to_owned(), layers };
+    let net = Network::new(&spec, input, model.classes())?;
+    let posterior = Posterior { mu: vec![0.0; net.parameters()], log_sigma: vec![0.0; net.parameters()] };
+    let quantizers = settings(model).map(|s| Quantizers::new(&net, &s)).transpose()?;
+    let mut guide = Guide { posterior, quantizers, dropout: 0.0 };
+    let linear = model.iter().enumerate().filter(|(_, l)| matches!(l.op, model::Op::Linear(_)));
+    let nodes = net.nodes.iter().filter(|n| matches!(n.op, Op::Linear { .. }));
+    for (node, (index, layer)) in nodes.zip(linear) {
+        let Op::Linear { weight, bias, .. } = &node.op else { continue };
+        let (weight, bias) = (&net.tensors[*weight], &net.tensors[*bias]);
+        let stored = Stored::read(model, index)?;
+        let order = file_order(&net, node);
+        let biases = bias.range.clone().zip(stored.bias_mu.iter().zip(&stored.bias_sigma));
+        let weights = order.iter().map(|at| weight.range.start + at).zip(stored.mu.iter().zip(&stored.sigma));
+        for (at, (&mu, &sigma)) in weights.chain(biases) {
+            guide.posterior.mu[at] = mu;
+            guide.posterior.log_sigma[at] = logarithm(sigma);
+        }
+        let mut set = |name: String, values: &[f32]| set(&net, &mut guide, &name, values);
+        let row = |scales: model::Scales<'_>| (0..scales.len()).map(|c| unsettled(scales.get(c))).collect::<Vec<_>>();
+        if let Some(codes) = model.codes(&layer) {
+            set(format!("{}.mu.log2_scale", weight.name), &row(codes.mu_scales));
+            set(format!("{}.draw.log2_scale", weight.name), &row(codes.weight_scales));
+            set(format!("{}.sigma.log2_top", weight.name), &[unsettled(codes.sigma_top())]);
+            set(format!("{}.sigma.log2_step", weight.name), &[unsettled(codes.sigma_step()).log2()]);
+            set(format!("{}.mu.log2_scale", bias.name), &[unsettled(codes.bias_mu_scale())]);
+            set(format!("{}.sigma.log2_top", bias.name), &[unsettled(codes.bias_sigma_top())]);
+            set(format!("{}.sigma.log2_step", bias.name), &[unsettled(codes.bias_sigma_step()).log2()]);
+        } else if let Some(floats) = model.floats(&layer) {
+            set(format!("{}.draw.log2_scale", weight.name), &row(floats.weight_scales));
+        }
+    }
+    let steps = model.iter().filter_map(|l| match l.op {
+        model::Op::Activation(a) => Some(unsettled(a.log2_step)),
+        _ => None,
+    });
+    let steps: Vec<f32> = steps.collect();
+    set(&net, &mut guide, "activations.log2_step", &steps);
+    Ok(Raised { net, guide, normalisation: normalisation(model) })
+}
+
+/// Sets learned numbers by their name; a guide without such a grid has none of them.
+fn set(net: &Network, guide: &mut Guide, name: &str, values: &[f32]) {
+    let Some(quantizers) = &mut guide.quantizers else { return };
+    if let Some((_, range)) = quantizers.names(net).into_iter().find(|(n, _)| n == name) {
+        quantizers.learned[range].iter_mut().zip(values).for_each(|(slot, &value)| *slot = value);
+    }
+}
+
+/// The logarithm that [`exp`] turns into `sigma` to the bit, where there is one: a file stores what `exp` gave.
+fn logarithm(sigma: f32) -> f32 {
+    const NEAR: i32 = 4;
+    // A standard deviation of zero is the least that a float can tell from it.
+    let log = sigma.max(f32::MIN_POSITIVE).ln();
+    let near = (0..=2 * NEAR).map(|i| f32::from_bits(log.to_bits().wrapping_add_signed(i - NEAR)));
+    near.into_iter().find(|&l| exp(l) == sigma).unwrap_or(log)
+}
+
+/// The grids of a model; `None` in float.
+fn settings(model: &Model<'_>) -> Option<QuantizeSettings> {
+    let bits = |bits: Option<Bits>| bits.map_or(FLOAT_BITS, Bits::get);
+    (model.kind() != Kind::Float).then(|| QuantizeSettings {
+        bits: BitWidths {
+            mu: bits(model.mu_bits()),
+            sigma: bits(model.sigma_code().map(|s| s.0)),
+            weight: bits(model.weight_code().map(|w| w.bits())),
+            activation: bits(model.activation_bits()),
+        },
+        rounding: match model.rounding() {
+            draw::Rounding::Nearest => Rounding::Nearest,
+            draw::Rounding::Stochastic => Rounding::Stochastic,
+        },
+        ..QuantizeSettings::default()
+    })
+}
+
+/// A layer as a description names it; or what is wrong with it.
+fn describe(model: &Model<'_>, index: usize, layer: &Layer) -> Result<LayerSpec, String> {
+    let name = |value: usize| format!("value{value}");
+    let named = |value: usize| match value {
+        0 => Err("it reads the image after another layer has; the float pass knows no such network".to_owned()),
+        _ => Ok(name(value)),
+    };
+    let from = model.shape_of(layer.input);
+    let op = match layer.op {
+        model::Op::Linear(l) => {
+            let whole =
+                l.padding == 0 && l.groups == 1 && (l.kernel_rows, l.kernel_columns) == (from.rows, from.columns);
+            match whole {
+                true => OpSpec::Dense { out: layer.shape.channels },
+                false if l.kernel_rows == l.kernel_columns => OpSpec::Conv {
+                    out: layer.shape.channels,
+                    kernel: l.kernel_rows,
+                    stride: l.stride,
+                    padding: l.padding,
+                    groups: l.groups,
+                },
+                false => {
+                    let (rows, columns) = (l.kernel_rows, l.kernel_columns);
+                    return Err(format!("its window is {rows}x{columns}; the float pass knows square ones"));
+                }
+            }
+        }
+        model::Op::Pool(p) if p.max => OpSpec::MaxPool { size: p.size, stride: Some(p.stride) },
+        model::Op::Pool(p) => OpSpec::AveragePool { size: p.size, stride: Some(p.stride) },
+        model::Op::Activation(a) => {
+            let parameter = f32::from_bits(a.parameter_bits);
+            match a.function {
+                Function::Relu => OpSpec::Relu,
+                Function::LeakyRelu => OpSpec::LeakyRelu { slope: parameter },
+                Function::ClippedRelu => OpSpec::ClippedRelu { max: parameter },
+                Function::Hardtanh => OpSpec::Hardtanh,
+            }
+        }
+        model::Op::Add { other } => OpSpec::Add { from: named(other)? },
+    };
+    let input = (layer.input != index).then(|| named(layer.input)).transpose()?;
+    Ok(LayerSpec { name: Some(name(index + 1)), input, op })
+}

@@ -1,0 +1,249 @@
+//! A checkpoint, its model file, and what is raised from the file: the same network, whatever the kind.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should fail loudly where it stands")]
+
+mod toy;
+
+use qbnn_bnn::guide::Drawn;
+use qbnn_bnn::lower::{self, file_order, lower, settled};
+use qbnn_bnn::nn::Shape;
+use qbnn_bnn::raise::{Raised, predict, raise};
+use qbnn_bnn::stored::Stored;
+use qbnn_bnn::{BitWidths, Checkpoint, Images, QuantizeSettings, Rounding, Strategy, machine, pfp};
+use qbnn_core::model::write::{Header, Parameters, write};
+use qbnn_core::model::{self, Activation, Function, Kind, Layer, Linear, Model, Op};
+use serde_json::json;
+use std::ops::ControlFlow;
+use toy::{CLASSES, trained};
+
+const SHAPE: Shape = Shape { channels: 2, rows: 8, columns: 8 };
+const SAMPLES: usize = 6;
+
+/// Every operation, in an order that reads values twice.
+fn layers() -> serde_json::Value {
+    json!([
+        { "type": "conv", "out": 4, "kernel": 3, "padding": 1, "groups": 2 },
+        { "type": "relu" },
+        { "type": "max-pool", "size": 2, "name": "pooled" },
+        { "type": "conv", "out": 4, "kernel": 3, "padding": 1 },
+        { "type": "add", "from": "pooled" },
+        { "type": "clipped-relu", "max": 4.0 },
+        { "type": "average-pool", "size": 2 },
+        { "type": "flatten" },
+        { "type": "dense", "out": 8 },
+        { "type": "leaky-relu", "slope": 0.125 },
+        { "type": "dense", "out": 6 },
+        { "type": "hardtanh" },
+        { "type": "dense", "out": CLASSES }
+    ])
+}
+
+fn go(_: usize, _: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// What a checkpoint says, on the scales and pixels that its file holds.
+fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: Images<'_>) -> Vec<f32> {
+    let (net, guide) = (checkpoint.net(), settled(checkpoint.net(), checkpoint.guide()));
+    let normalisation = raise(model).unwrap().normalisation;
+    qbnn_bnn::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut go).unwrap().unwrap()
+}
+
+fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
+    let (checkpoint, pixels) = trained(layers(), SHAPE, settings);
+    let images = Images { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 70] };
+    let file = lower(&checkpoint).unwrap();
+    let model = Model::new(&file).unwrap();
+    assert_eq!(model.kind(), kind);
+    let found = predict(model, images, SAMPLES, 7, &mut go).unwrap().unwrap();
+    assert_eq!(found, on_the_files_scales(&checkpoint, &model, images), "{kind:?}");
+    // Against the checkpoint's own scales and pixels: 0.02 % of a scale, 0.004 deviations of an input. Where activations
+    // are rounded, one of them may fall on the other side now and then.
+    let (net, guide) = (checkpoint.net(), checkpoint.guide());
+    let own = qbnn_bnn::predict::predict(net, guide, checkpoint.normalisation, images, SAMPLES, 7, &mut go);
+    let own = own.unwrap().unwrap();
+    let moved = own.iter().zip(&found).map(|(a, b)| (a - b).abs() as f64).sum::<f64>() / own.len() as f64;
+    assert!(moved < 0.01, "{kind:?}: probabilities moved by {moved}");
+    // An image's answer does not depend on the others.
+    let one = Images { shape: SHAPE, pixels: images.get(41) };
+    let alone = predict(model, one, SAMPLES, 7, &mut go).unwrap().unwrap();
+    for (draw, row) in alone.chunks_exact(CLASSES).enumerate() {
+        assert_eq!(row, &found[(draw * 70 + 41) * CLASSES..][..CLASSES]);
+    }
+    // The analytic pass reads the same file, and agrees with so few draws about most images.
+    let answers = pfp::predict(model, pfp::Weights::default(), images, &mut go).unwrap().unwrap();
+    let class = |p: &dyn Fn(usize) -> f32| (0..CLASSES).max_by(|&a, &b| p(a).total_cmp(&p(b))).unwrap();
+    let same = answers.iter().enumerate().filter(|(i, answer)| {
+        let mean = |c: usize| (0..SAMPLES).map(|s| found[(s * 70 + i) * CLASSES + c]).sum::<f32>();
+        class(&mean) == class(&|c| answer.probabilities[c])
+    });
+    let same = same.count();
+    assert!(same >= 56, "{kind:?}: {same} of 70");
+}
+
+fn strategy(strategy: Strategy) -> QuantizeSettings {
+    QuantizeSettings { strategy, bits: strategy.widths(4), ..QuantizeSettings::default() }
+}
+
+#[test]
+fn a_float_file_predicts_what_its_checkpoint_does() {
+    comes_back(None, Kind::Float);
+}
+
+#[test]
+fn a_vpq_file_predicts_what_its_checkpoint_does() {
+    comes_back(Some(strategy(Strategy::Vpq)), Kind::Vpq);
+    let bits = BitWidths { mu: 5, sigma: 3, weight: 32, activation: 32 };
+    comes_back(Some(QuantizeSettings { bits, ..strategy(Strategy::Vpq) }), Kind::Vpq);
+}
+
+#[test]
+fn an_spq_file_predicts_what_its_checkpoint_does() {
+    let spq = strategy(Strategy::Spq);
+    comes_back(Some(QuantizeSettings { rounding: Rounding::Stochastic, ..spq.clone() }), Kind::Spq);
+    comes_back(Some(spq), Kind::Spq);
+}
+
+#[test]
+fn a_jq_file_runs_in_the_machine() {
+    let (checkpoint, pixels) = trained(layers(), SHAPE, Some(strategy(Strategy::Jq)));
+    let images = Images { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 40] };
+    let file = lower(&checkpoint).unwrap();
+    let model = Model::new(&file).unwrap();
+    let found = predict(model, images, SAMPLES, 7, &mut go).unwrap();
+    assert_eq!(found, machine::run(model, images, SAMPLES, 7, &mut go).unwrap());
+    // Raised, it is the simulation that training ran.
+    let raised = raise(&model).unwrap();
+    let simulated =
+        qbnn_bnn::predict::predict(&raised.net, &raised.guide, raised.normalisation, images, SAMPLES, 7, &mut go);
+    assert_eq!(simulated.unwrap().unwrap(), on_the_files_scales(&checkpoint, &model, images));
+}
+
+#[test]
+fn widths_that_a_kind_cannot_hold_are_refused() {
+    let layers = json!([{ "type": "dense", "out": 6 }, { "type": "relu" }, { "type": "dense", "out": CLASSES }]);
+    let bits = BitWidths { mu: 4, sigma: 32, weight: 32, activation: 4 };
+    let (checkpoint, _) = trained(layers, SHAPE, Some(QuantizeSettings { bits, ..strategy(Strategy::Vpq) }));
+    let message = lower(&checkpoint).unwrap_err().to_string();
+    assert!(message.contains("bits.sigma = 32") && message.contains("vpq"), "{message}");
+}
+
+/// A float file of given layers, all numbers 0.
+fn foreign(layers: &[Layer]) -> Vec<u8> {
+    let input = model::Shape { channels: 1, rows: 4, columns: 4 };
+    let header = Header {
+        name: "foreign",
+        kind: Kind::Float,
+        rounding: qbnn_core::draw::Rounding::Nearest,
+        input,
+        pixel_zero: 0,
+        pixel_log2_step: -2048,
+        mu: None,
+        sigma: None,
+        weight: None,
+        activation: None,
+    };
+    let with = |layer: &Layer| {
+        let n = match layer.op {
+            Op::Linear(l) => l.fan_in() * layer.shape.channels,
+            _ => 0,
+        };
+        let float = [n, n, layer.shape.channels, layer.shape.channels].map(|n| vec![0.0; n]);
+        (*layer, Parameters { float, ..Parameters::default() })
+    };
+    write(&header, &layers.iter().map(with).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn files_of_other_writers_run_or_are_refused_by_layer() {
+    let flat = |channels| model::Shape { channels, rows: 1, columns: 1 };
+    let dense = |input, kernel, inputs, out| Layer {
+        input,
+        shape: flat(out),
+        op: Op::Linear(Linear::new(kernel, 1, 0, 1, inputs)),
+    };
+    let wide = Layer {
+        input: 0,
+        shape: model::Shape { channels: 2, rows: 4, columns: 2 },
+        op: Op::Linear(Linear::new([1, 3], 1, 0, 1, 1)),
+    };
+    let pixels = [9u8; 16];
+    let images = Images { shape: Shape { channels: 1, rows: 4, columns: 4 }, pixels: &pixels };
+    let file = foreign(&[wide, dense(1, [4, 2], 2, 3)]);
+    let message = raise(&Model::new(&file).unwrap()).unwrap_err().to_string();
+    assert!(message.contains("layer 1") && message.contains("1x3"), "{message}");
+    // The analytic pass has no such limits.
+    assert_eq!(
+        pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut go).unwrap().unwrap().len(),
+        1
+    );
+    let file = foreign(&[dense(0, [4, 4], 1, 3), dense(0, [4, 4], 1, 3)]);
+    let message = raise(&Model::new(&file).unwrap()).unwrap_err().to_string();
+    assert!(message.contains("layer 2") && message.contains("image"), "{message}");
+    let relu = Activation {
+        function: Function::ClippedRelu,
+        parameter_bits: f32::NAN.to_bits(),
+        bits: None,
+        log2_step: 0,
+        low: 0,
+        high: 0,
+        slope: 0,
+    };
+    let relu = Layer { input: 1, shape: flat(3), op: Op::Activation(relu) };
+    let file = foreign(&[dense(0, [4, 4], 1, 3), relu]);
+    assert!(raise(&Model::new(&file).unwrap()).is_err());
+    assert!(pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut go).is_err());
+    // Nothing is drawn: the pools of an image are certain.
+    let pool = model::Pool { max: false, size: 4, stride: 4 };
+    let file = foreign(&[Layer { input: 0, shape: flat(1), op: Op::Pool(pool) }]);
+    let answer = pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut go).unwrap().unwrap();
+    assert_eq!((answer[0].probabilities[0], answer[0].total, answer[0].epistemic), (1.0, 0.0, 0.0));
+    // Weights and deviations of zero: every class as likely as any.
+    let file = foreign(&[dense(0, [4, 4], 1, 3)]);
+    let found = predict(Model::new(&file).unwrap(), images, 2, 1, &mut go).unwrap().unwrap();
+    assert!(found.iter().all(|&p| (p - 1.0 / 3.0).abs() < 1e-6), "{found:?}");
+}
+
+#[test]
+fn the_moments_of_drawn_weights_are_those_of_draws() {
+    const DRAWS: u32 = 3000;
+    let layers = json!([{ "type": "dense", "out": 4 }, { "type": "relu" }, { "type": "dense", "out": CLASSES }]);
+    let shape = Shape { channels: 1, rows: 3, columns: 4 };
+    for (strategy_of, rounding) in
+        [(Strategy::Jq, Rounding::Nearest), (Strategy::Jq, Rounding::Stochastic), (Strategy::Spq, Rounding::Stochastic)]
+    {
+        let settings = QuantizeSettings { rounding, ..strategy(strategy_of) };
+        let (checkpoint, _) = trained(layers.clone(), shape, Some(settings));
+        let file = lower(&checkpoint).unwrap();
+        let model = Model::new(&file).unwrap();
+        let Raised { net, guide, .. } = raise(&model).unwrap();
+        let mut memory = Drawn::default();
+        guide.store(&net, &mut memory);
+        let mut sums = vec![[0.0f64; 2]; net.parameters()];
+        for s in 0..DRAWS {
+            let machines = lower::drawn(&model, &net, 5, s);
+            guide.draw(&net, [5, 0], 64, s, &mut memory);
+            let weights = machines.as_deref().unwrap_or(memory.weights());
+            for (sum, &w) in sums.iter_mut().zip(weights) {
+                sum[0] += w as f64;
+                sum[1] += (w as f64).powi(2);
+            }
+        }
+        let mut clipped = 0;
+        for (node, index) in [(0, 0), (2, 2)] {
+            let (stored, drawn) = (Stored::read(&model, index).unwrap(), Stored::drawn(&model, index).unwrap());
+            let tensor = &net.tensors[node];
+            let order = file_order(&net, &net.nodes[index]);
+            for (place, at) in order.iter().enumerate() {
+                let [mean, square] = sums[tensor.range.start + at].map(|s| s / DRAWS as f64);
+                let sigma = (square - mean * mean).max(0.0).sqrt();
+                let (mu, s) = (drawn.mu[place] as f64, drawn.sigma[place] as f64);
+                // Five standard errors, and the last of the machine's fraction bits.
+                let slack = 0.02 * stored.sigma[place] as f64 + 0.004 * mean.abs() + 1e-3;
+                assert!((mean - mu).abs() < 5.0 * sigma / (DRAWS as f64).sqrt() + slack, "{mu} for {mean}");
+                assert!((sigma - s).abs() < 5.0 * sigma / (2.0 * DRAWS as f64).sqrt() + slack, "{s} for {sigma}");
+                clipped += usize::from(s < 0.9 * stored.sigma[place] as f64);
+            }
+        }
+        assert!(clipped > 0, "some weights are clipped by their grid");
+    }
+}

@@ -1,0 +1,48 @@
+//! A small task, and networks trained on it.
+#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
+use qbnn_bnn::nn::{NetworkSpec, Shape};
+use qbnn_bnn::train::train;
+use qbnn_bnn::{Checkpoint, Images, Normalisation, QuantizeSettings, TrainData, TrainSettings};
+use serde_json::json;
+use std::ops::ControlFlow;
+
+pub const CLASSES: usize = 3;
+pub const NORMALISATION: Normalisation = Normalisation { mean: 0.1307, std: 0.3081 };
+
+/// Images whose class is the bright band of rows, under noise.
+pub fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut state = 1u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let labels: Vec<u8> = (0..images).map(|i| (i % CLASSES) as u8).collect();
+    let mut pixels = Vec::new();
+    let band = shape.columns * shape.rows / CLASSES;
+    for &label in &labels {
+        for p in 0..shape.len() {
+            let bright = p % (shape.rows * shape.columns) / band == label as usize;
+            pixels.push(random() / 2 + if bright { 60 } else { 0 });
+        }
+    }
+    (pixels, labels)
+}
+
+/// A network trained on them, and quantized as `settings` say; and the images.
+pub fn trained(layers: serde_json::Value, shape: Shape, settings: Option<QuantizeSettings>) -> (Checkpoint, Vec<u8>) {
+    let (pixels, labels) = toy(shape, 240);
+    let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
+    let images = Images { shape, pixels: &pixels };
+    let data = TrainData { images, pairs: &pairs, noise: 0.05, validation: images, validation_labels: &labels };
+    let spec: NetworkSpec = serde_json::from_value(json!({ "name": "toy", "layer": layers })).unwrap();
+    let train_settings = TrainSettings { epochs: 4, batch: 40, learning_rate: 1e-2, ..TrainSettings::default() };
+    let mut checkpoint = Checkpoint::new(&spec, shape, CLASSES, NORMALISATION, 3, train_settings).unwrap();
+    train(&mut checkpoint, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
+    if let Some(settings) = settings {
+        let settings = QuantizeSettings { epochs: 1, learning_rate: 1e-3, calibration: 64, ..settings };
+        checkpoint = Checkpoint::quantized(checkpoint, settings, &data).unwrap();
+        train(&mut checkpoint, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
+    }
+    (checkpoint, pixels)
+}
