@@ -6,10 +6,12 @@ use crate::commands::inspect::InspectCommand;
 use crate::commands::predict::PredictCommand;
 use crate::commands::report::ReportCommand;
 use crate::config::{Config, Layers};
+use crate::pictures::HOW;
 use crate::sweep::args::SweepArgs;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use qbnn_bnn::quant::settings::Widths;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
@@ -76,14 +78,16 @@ pub enum Command {
     )]
     Sweep(SweepArgs),
     /// Predict images with a model file: class, probability, and what kind of doubt there is.
-    #[command(after_help = "Examples:\n  qbnn predict runs/mlp/jq-w4a4.qbnn t10k-images-idx3-ubyte.gz\n  \
-        qbnn predict model.qbnn images.idx --samples 100 --abstain-above 0.5 --format csv")]
+    #[command(after_help = format!("Examples:\n  qbnn predict model.qbnn digit.png --invert\n  \
+        qbnn predict model.qbnn pictures/ t10k-images-idx3-ubyte.gz --json > answers.jsonl\n  \
+        cat digit.png | qbnn predict model.qbnn - --samples 100 --abstain-above 0.5 --format csv\n\n{}", HOW))]
     Predict(PredictCommand),
     /// Show what a model file holds and how this computer runs it.
     #[command(after_help = "Example:\n  qbnn inspect runs/mlp/jq-w4a4.qbnn")]
     Inspect(InspectCommand),
-    /// List or download data.
-    #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
+    /// List, download or export data.
+    #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist\n  \
+        qbnn data export strokes --group ood --index 0..3 pictures")]
     Data(DataCommand),
     /// Measure speed, as multiples of what the machine could do at best.
     #[command(subcommand, after_help = "Example:\n  qbnn bench train --quick")]
@@ -364,6 +368,51 @@ pub enum DataAction {
         #[arg(long, value_name = "URL")]
         mirror: Option<String>,
     },
+    /// Write test images of a dataset as PNG files.
+    #[command(after_help = "Examples:\n  qbnn data export strokes --group ood --index 0..3 pictures\n  \
+        qbnn data export dirty-mnist --group ambiguous --index 17 pictures")]
+    Export(ExportArgs),
+}
+
+/// `data export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Dataset: strokes (embedded), dirty-mnist, dirty-fashion, mnist, fashion-mnist.
+    #[arg(value_name = "SET")]
+    pub dataset: String,
+    /// Folder for the files, made if it is not there.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Which test images.
+    #[arg(long, value_enum, default_value_t = GroupArg::Clean)]
+    pub group: GroupArg,
+    /// Their places: one, or from the first up to before the last.
+    #[arg(long, value_name = "N|FROM..TO", default_value = "0..10", value_parser = places)]
+    pub index: Range<usize>,
+    /// Seed of strokes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Names of the groups of test images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupArg {
+    /// One right label.
+    Clean,
+    /// Several.
+    Ambiguous,
+    /// None.
+    Ood,
+}
+
+/// `7` or `3..9`.
+fn places(text: &str) -> Result<Range<usize>, String> {
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    let range = match text.split_once("..") {
+        Some((from, to)) => number(from).zip(number(to)).map(|(from, to)| from..to),
+        None => number(text).and_then(|one| Some(one..one.checked_add(1)?)),
+    };
+    range.filter(|r| !r.is_empty()).ok_or_else(|| "wanted a place like 7, or places like 3..9 (3 to 8)".to_owned())
 }
 
 impl BaseArgs {

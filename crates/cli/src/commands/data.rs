@@ -1,10 +1,11 @@
-//! `qbnn data`: what data is there and where, and getting what is not.
+//! `qbnn data`: what data is there and where, getting what is not, and images of it as files.
 
-use crate::args::{DataAction, DataCommand};
+use crate::args::{DataAction, DataCommand, ExportArgs, GroupArg};
+use crate::failure::usage;
 use crate::session::{Session, locations};
 use crate::table::thousands;
-use anyhow::{Context, Result};
-use qbnn_data::{FetchEvent, Locations, Mirrors, Set, SetReport};
+use anyhow::{Context, Result, bail};
+use qbnn_data::{FetchEvent, Limits, Locations, Mirrors, Set, SetReport};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub fn data(session: &Session, args: DataCommand) -> Result<()> {
             let root = locations.download_root().context("there is no folder to download into; give --data-dir")?;
             fetch(session, root, mirror.as_deref(), &sets)
         }
+        DataAction::Export(args) => export(session, &locations, &args),
     }
 }
 
@@ -111,4 +113,39 @@ fn fetch_one(session: &Session, root: &Path, mirrors: &Mirrors, set: Set) -> Res
         if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     Ok(qbnn_data::fetch(set, root, mirrors, &mut tell)?)
+}
+
+fn export(session: &Session, locations: &Locations, args: &ExportArgs) -> Result<()> {
+    let dataset = qbnn_data::load(&args.dataset, locations, args.seed, Limits::default())?;
+    let set = &dataset.name;
+    let (group, images, labels) = match args.group {
+        GroupArg::Clean => ("clean", &dataset.clean.images, Some(&dataset.clean.labels)),
+        GroupArg::Ood => ("ood", &dataset.ood.images, None),
+        GroupArg::Ambiguous => match &dataset.ambiguous {
+            Some(group) => ("ambiguous", &group.images, group.labels.as_ref()),
+            None => return Err(usage(format!("--group ambiguous: {set} has no such images; clean and ood are there"))),
+        },
+    };
+    if args.index.end > images.len() {
+        let (found, most) = (args.index.end, images.len());
+        return Err(usage(format!("--index ends at {found}: {set} has {most} {group} images, give at most 0..{most}")));
+    }
+    std::fs::create_dir_all(&args.folder).with_context(|| format!("cannot make {}", args.folder.display()))?;
+    let mut written = Vec::new();
+    for index in args.index.clone() {
+        if session.stopped() {
+            bail!("stopped after {} files", written.len());
+        }
+        // As many digits for all, so that the order of names is that of places.
+        let path = args.folder.join(format!("{set}-{group}-{index:05}.png"));
+        images.write_png(index, &path)?;
+        let label = labels.and_then(|labels| labels.get(index));
+        if session.ui.json {
+            written.push(json!({ "file": path.display().to_string(), "index": index, "label": label }));
+        } else {
+            let label = label.map_or(String::new(), |label| format!("  label {label}"));
+            session.ui.result(&format!("{}{label}", path.display()))?;
+        }
+    }
+    if session.ui.json { session.ui.json_line(&json!({ "files": written })) } else { Ok(()) }
 }
