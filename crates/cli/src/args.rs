@@ -89,8 +89,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist\n  \
         qbnn data export strokes --group ood --index 0..3 pictures")]
     Data(DataCommand),
-    /// Measure speed, as multiples of what the machine could do at best.
-    #[command(subcommand, after_help = "Example:\n  qbnn bench train --quick")]
+    /// Measure how fast models run, as fractions of what this core could do at best; or training.
+    #[command(after_help = "Examples:\n  qbnn bench\n  qbnn bench runs/first/jq-w4a4.qbnn --record bench/record\n  \
+        qbnn bench train --quick")]
     Bench(BenchCommand),
     /// Print the settings that `run` would use, as TOML.
     #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]
