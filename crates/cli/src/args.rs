@@ -2,6 +2,7 @@
 
 use crate::bench::args::BenchCommand;
 use crate::commands::check::CheckCommand;
+use crate::commands::data::ExportArgs;
 use crate::commands::inspect::InspectCommand;
 use crate::commands::predict::PredictCommand;
 use crate::commands::report::ReportCommand;
@@ -11,7 +12,6 @@ use crate::sweep::args::SweepArgs;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use qbnn_bnn::quant::settings::Widths;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
@@ -373,47 +373,6 @@ pub enum DataAction {
     #[command(after_help = "Examples:\n  qbnn data export strokes --group ood --index 0..3 pictures\n  \
         qbnn data export dirty-mnist --group ambiguous --index 17 pictures")]
     Export(ExportArgs),
-}
-
-/// `data export`.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// Dataset: strokes (embedded), dirty-mnist, dirty-fashion, mnist, fashion-mnist.
-    #[arg(value_name = "SET")]
-    pub dataset: String,
-    /// Folder for the files, made if it is not there.
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-    /// Which test images.
-    #[arg(long, value_enum, default_value_t = GroupArg::Clean)]
-    pub group: GroupArg,
-    /// Their places: one, or from the first up to before the last.
-    #[arg(long, value_name = "N|FROM..TO", default_value = "0..10", value_parser = places)]
-    pub index: Range<usize>,
-    /// Seed of strokes.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-/// Names of the groups of test images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GroupArg {
-    /// One right label.
-    Clean,
-    /// Several.
-    Ambiguous,
-    /// None.
-    Ood,
-}
-
-/// `7` or `3..9`.
-fn places(text: &str) -> Result<Range<usize>, String> {
-    let number = |text: &str| text.trim().parse::<usize>().ok();
-    let range = match text.split_once("..") {
-        Some((from, to)) => number(from).zip(number(to)).map(|(from, to)| from..to),
-        None => number(text).and_then(|one| Some(one..one.checked_add(1)?)),
-    };
-    range.filter(|r| !r.is_empty()).ok_or_else(|| "wanted a place like 7, or places like 3..9 (3 to 8)".to_owned())
 }
 
 impl BaseArgs {

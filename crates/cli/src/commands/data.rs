@@ -1,16 +1,58 @@
 //! `qbnn data`: what data is there and where, getting what is not, and images of it as files.
 
-use crate::args::{DataAction, DataCommand, ExportArgs, GroupArg};
+use crate::args::{DataAction, DataCommand};
 use crate::failure::usage;
 use crate::session::{Session, locations};
 use crate::table::thousands;
 use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
 use qbnn_data::{FetchEvent, Limits, Locations, Mirrors, Set, SetReport};
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
-/// Lists or fetches.
+/// `data export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Dataset: strokes (embedded), dirty-mnist, dirty-fashion, mnist, fashion-mnist.
+    #[arg(value_name = "SET")]
+    pub dataset: String,
+    /// Folder for the files, made if it is not there.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Which test images.
+    #[arg(long, value_enum, default_value_t = GroupArg::Clean)]
+    pub group: GroupArg,
+    /// Their places: one, or from the first up to before the last.
+    #[arg(long, value_name = "N|FROM..TO", default_value = "0..10", value_parser = places)]
+    pub index: Range<usize>,
+    /// Seed of strokes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Names of the groups of test images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupArg {
+    /// One right label.
+    Clean,
+    /// Several.
+    Ambiguous,
+    /// None.
+    Ood,
+}
+
+/// `7` or `3..9`.
+fn places(text: &str) -> Result<Range<usize>, String> {
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    let range = match text.split_once("..") {
+        Some((from, to)) => number(from).zip(number(to)).map(|(from, to)| from..to),
+        None => number(text).and_then(|one| Some(one..one.checked_add(1)?)),
+    };
+    range.filter(|r| !r.is_empty()).ok_or_else(|| "wanted a place like 7, or places like 3..9 (3 to 8)".to_owned())
+}
+
+/// Lists, fetches or exports.
 pub fn data(session: &Session, args: DataCommand) -> Result<()> {
     let locations = locations(args.data_dir);
     match args.action {
