@@ -65,10 +65,11 @@ impl Sources {
             }
         }
         sources.count = sources.files.len();
-        let announced = |path: &PathBuf| match path.as_os_str() == STDIN {
-            true => 1,
+        let announced = |path: &PathBuf| match path.is_file() {
             // What cannot be opened is told when it is read.
-            false => File::open(path).and_then(FileKind::of).ok().flatten().map_or(0, FileKind::images),
+            true => File::open(path).and_then(FileKind::of).ok().flatten().map_or(0, FileKind::images),
+            // A pipe can be read only once.
+            false => 1,
         };
         sources.images = sources.files.iter().map(announced).sum();
         Ok(sources)

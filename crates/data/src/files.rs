@@ -141,7 +141,8 @@ pub fn folder(path: &Path) -> Result<Folder, DataError> {
     let mut found = Folder { files: Vec::new(), others: 0 };
     for name in names.iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
         let file = path.join(name);
-        if file.is_dir() {
+        // Folders, and pipes and devices, which may keep whoever opens them waiting, are passed over.
+        if std::fs::metadata(&file).is_ok_and(|meta| !meta.is_file()) {
             continue;
         }
         let named = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));

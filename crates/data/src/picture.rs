@@ -70,6 +70,15 @@ impl Picture {
             return Err(refuse(format!("no more than {} bytes of file can hold", bytes.len())));
         }
         let mut reader = decoder.read_info().map_err(fail)?;
+        // The decoder takes for granted that a palette is one.
+        if let (png::ColorType::Indexed, Some(palette)) = (reader.info().color_type, &reader.info().palette)
+            && !(palette.len().is_multiple_of(3) && (3..=768).contains(&palette.len()))
+        {
+            return Err(damaged(&format!(
+                "its palette has {} bytes, wanted 3 for each of 1 to 256 colours",
+                palette.len()
+            )));
+        }
         let size = reader.output_buffer_size().ok_or_else(|| damaged("its size overflows"))?;
         let mut buffer = vec![0; size];
         let frame = reader.next_frame(&mut buffer).map_err(fail)?;

@@ -118,6 +118,26 @@ fn palettes_are_looked_up() {
 }
 
 #[test]
+fn a_palette_that_is_none_is_refused() {
+    let idat = deflated(&[0, 0, 0]);
+    for (len, right) in [(0, false), (1, false), (3, true), (49, false), (768, true), (769, false), (771, false)] {
+        let palette = vec![7; len];
+        for alpha in [&[][..], &[9]] {
+            let mut parts: Vec<(&[u8; 4], &[u8])> =
+                vec![(b"PLTE", &palette), (b"tRNS", alpha), (b"IDAT", &idat), (b"IEND", &[])];
+            parts.retain(|part| part.0 != b"tRNS" || !alpha.is_empty());
+            let header = header(2, 1, 8, 3, 0);
+            parts.insert(0, (b"IHDR", &header));
+            let read = decode(&chunks(&parts));
+            assert_eq!(read.is_ok(), right, "{len}: {read:?}");
+        }
+    }
+    let header = header(2, 1, 8, 3, 0);
+    let error = decode(&chunks(&[(b"IHDR", &header), (b"PLTE", &[7; 49]), (b"IDAT", &idat)])).unwrap_err().to_string();
+    assert!(error.contains("its palette has 49 bytes"), "{error}");
+}
+
+#[test]
 fn interlaced_pictures_are_put_together() {
     let (rows, columns) = (9usize, 11usize);
     let pixels: Vec<u8> = (0..rows * columns).map(|i| (i * 37 % 251) as u8).collect();
