@@ -24,7 +24,7 @@ pub struct PredictCommand {
     #[arg(required = true, value_name = "IMAGE|IDX|FOLDER|-")]
     pub images: Vec<PathBuf>,
     /// Networks drawn for each prediction.
-    #[arg(long, value_name = "S", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "S", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub samples: u32,
     /// Seed of the draws.
     #[arg(long, default_value_t = 0)]
