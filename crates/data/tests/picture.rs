@@ -265,8 +265,9 @@ proptest! {
     fn shrinking_to_a_square_is_the_mean_over_areas(side in 1usize..40, to in 1usize..30, seed: u32) {
         let pixels: Vec<u8> = (0..side * side).map(|i| (seed.wrapping_mul(2 * i as u32 + 1) >> 24) as u8).collect();
         let scaled = grey(side as u32, side as u32, &pixels).fit(to, to, 1);
-        for i in 0..to * to {
-            prop_assert_eq!(scaled[i], mean(&pixels, (side, side), (to, to), i / to, i % to));
+        prop_assert_eq!(scaled.len(), to * to);
+        for (i, &value) in scaled.iter().enumerate() {
+            prop_assert_eq!(value, mean(&pixels, (side, side), (to, to), i / to, i % to));
         }
     }
 
