@@ -2,10 +2,12 @@
 
 use crate::bench::args::BenchCommand;
 use crate::commands::check::CheckCommand;
+use crate::commands::data::ExportArgs;
 use crate::commands::inspect::InspectCommand;
 use crate::commands::predict::PredictCommand;
 use crate::commands::report::ReportCommand;
 use crate::config::{Config, Layers};
+use crate::pictures::HOW;
 use crate::sweep::args::SweepArgs;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -76,17 +78,20 @@ pub enum Command {
     )]
     Sweep(SweepArgs),
     /// Predict images with a model file: class, probability, and what kind of doubt there is.
-    #[command(after_help = "Examples:\n  qbnn predict runs/mlp/jq-w4a4.qbnn t10k-images-idx3-ubyte.gz\n  \
-        qbnn predict model.qbnn images.idx --samples 100 --abstain-above 0.5 --format csv")]
+    #[command(after_help = format!("Examples:\n  qbnn predict model.qbnn digit.png --invert\n  \
+        qbnn predict model.qbnn pictures/ t10k-images-idx3-ubyte.gz --json > answers.jsonl\n  \
+        cat digit.png | qbnn predict model.qbnn - --samples 100 --abstain-above 0.5 --format csv\n\n{}", HOW))]
     Predict(PredictCommand),
     /// Show what a model file holds and how this computer runs it.
     #[command(after_help = "Example:\n  qbnn inspect runs/mlp/jq-w4a4.qbnn")]
     Inspect(InspectCommand),
-    /// List or download data.
-    #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist")]
+    /// List, download or export data.
+    #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist\n  \
+        qbnn data export strokes --group ood --index 0..3 pictures")]
     Data(DataCommand),
-    /// Measure speed, as multiples of what the machine could do at best.
-    #[command(subcommand, after_help = "Example:\n  qbnn bench train --quick")]
+    /// Measure how fast models run, as fractions of what this core could do at best; or training.
+    #[command(after_help = "Examples:\n  qbnn bench\n  qbnn bench runs/first/jq-w4a4.qbnn --record bench/record\n  \
+        qbnn bench train --quick")]
     Bench(BenchCommand),
     /// Print the settings that `run` would use, as TOML.
     #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]
@@ -386,6 +391,10 @@ pub enum DataAction {
         #[arg(long, value_name = "URL")]
         mirror: Option<String>,
     },
+    /// Write test images of a dataset as PNG files.
+    #[command(after_help = "Examples:\n  qbnn data export strokes --group ood --index 0..3 pictures\n  \
+        qbnn data export dirty-mnist --group ambiguous --index 17 pictures")]
+    Export(ExportArgs),
 }
 
 impl BaseArgs {

@@ -30,7 +30,8 @@ pub struct Planes<'a> {
 }
 
 impl<'a> Planes<'a> {
-    fn new(images: &'a qbnn_data::Images) -> Self {
+    /// Of images as data stores them.
+    pub fn new(images: &'a qbnn_data::Images) -> Self {
         let &qbnn_data::Images { height, width, channels, ref pixels } = images;
         let shape = Shape { channels, rows: height, columns: width };
         let pixels = if channels == 1 {

@@ -51,6 +51,7 @@ pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: 
             bits: Bits::FLOAT,
             parameter_bytes: 0,
             parameters: None,
+            file_bytes: None,
         };
         let mut entry = ModelEntry::new(description, &evaluation);
         entry.by_samples = by_samples(&file.groups)?;

@@ -252,6 +252,8 @@ pub fn describe(name: &str, checkpoint: &Checkpoint) -> ModelDescription {
             biases_bytes: bytes.biases as u64,
             scales_bytes: bytes.scales as u64,
         }),
+        // Whether or not it lies beside the checkpoint: what does not fit the format has none.
+        file_bytes: lower(checkpoint).ok().map(|file| file.len() as u64),
     }
 }
 

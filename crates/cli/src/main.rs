@@ -4,6 +4,7 @@
 //! other rooms work and shows what they say ([`ui`]). It holds no arithmetic of its own.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod args;
 mod bench;
 mod commands;
@@ -17,6 +18,7 @@ mod model_file;
 mod npy;
 mod page;
 mod phase;
+mod pictures;
 mod png;
 mod provenance;
 mod recipe;

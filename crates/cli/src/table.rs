@@ -24,7 +24,7 @@ pub const METRICS: [(Headline, &str); 9] = [
 pub fn table(metrics: &Metrics, columns: u16) -> String {
     let mut header = vec![String::new()];
     header.extend(METRICS.map(|m| m.1.to_owned()));
-    header.push("parameter\nbytes".to_owned());
+    header.push("bytes".to_owned());
     let mut cells = vec![header];
     let float = metrics.models.iter().find(|m| m.bits == qbnn_eval::Bits::FLOAT);
     cells.extend(metrics.models.iter().map(|m| model(m, float)));
@@ -109,11 +109,9 @@ fn cell(headline: Headline, value: Option<f64>, interval: Option<Interval>, sign
 fn model(model: &ModelEntry, float: Option<&ModelEntry>) -> Vec<String> {
     let mut row = vec![format!("{}\nS = {}", model.name, model.samples)];
     row.extend(METRICS.map(|(h, _)| cell(h, model.value(h), model.ci95.get(h.name()).copied(), false)));
-    let ratio = float.filter(|f| f.parameter_bytes != model.parameter_bytes && model.parameter_bytes > 0);
-    let ratio = ratio.map_or(String::new(), |f| {
-        format!("\n1/{:.2} of float", f.parameter_bytes as f64 / model.parameter_bytes as f64)
-    });
-    row.push(format!("{}{ratio}", thousands(model.parameter_bytes)));
+    let sizes = float.map(|f| model.bytes_beside(f)).filter(|(own, float)| own != float && *own > 0);
+    let ratio = sizes.map_or(String::new(), |(own, f)| format!("\n1/{:.2} of float", f as f64 / own as f64));
+    row.push(format!("{}{ratio}", thousands(model.bytes())));
     row
 }
 
@@ -132,7 +130,8 @@ pub fn bytes(metrics: &Metrics) -> String {
     let line = |m: &ModelEntry| {
         let p = m.parameters?;
         let [weights, biases, scales] = [p.weights_bytes, p.biases_bytes, p.scales_bytes].map(thousands);
-        Some(format!("{}: weights {weights} + biases {biases} + scales {scales}", m.name))
+        let file = m.file_bytes.map_or(String::new(), |file| format!(", model file {}", thousands(file)));
+        Some(format!("{}: weights {weights} + biases {biases} + scales {scales}{file}", m.name))
     };
     format!("bytes of mu and sigma: {}", metrics.models.iter().filter_map(line).collect::<Vec<_>>().join("; "))
 }
@@ -160,6 +159,7 @@ mod tests {
             spearman_aleatoric_soft_label: None,
             parameter_bytes: 716_880,
             parameters: None,
+            file_bytes: None,
             ci95: Headline::ALL.map(|h| (h.name().to_owned(), [0.0123, 0.9876])).into(),
             mean_uncertainty: Default::default(),
             counts: Default::default(),

@@ -33,6 +33,12 @@ fn a_model_file_is_shown_run_and_refused() {
     assert_eq!((&shown["kind"], &shown["bits"]["mu"]), (&"jq".into(), &4.into()));
     assert_eq!(shown["bytes"], fs::metadata(at.join(model)).unwrap().len());
     assert!(shown["kernels"].as_array().unwrap().contains(&"scalar".into()));
+    assert_eq!(shown["rounding"], "nearest");
+    let layer = &shown["layers"][0];
+    let ends = |key: &str| [0, 1].map(|i| layer[key][i].as_f64().unwrap());
+    let (used, grid) = (ends("sigma"), ends("sigma_grid"));
+    assert!(grid[0] > 0.0 && grid[0] <= used[0] && used[0] < used[1] && used[1] <= grid[1], "{layer}");
+    assert_eq!(layer["parameters"], 78_500);
     let text = succeed(at, &["inspect", model]);
     assert!(text.contains("dense") && text.contains("sigma") && text.contains("kernel:"), "{text}");
 

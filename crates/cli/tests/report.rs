@@ -111,7 +111,7 @@ fn anyones_predictions_make_a_page() {
     for part in ["mine and theirs", "Epistemic finds ood", "Theirs keeps accuracy within 0.00", "Most foreign"] {
         assert!(html.contains(part), "{part}");
     }
-    for part in ["parameter bytes", "Training", "seed"] {
+    for part in ["bytes (of the model file)", "Training", "seed"] {
         assert!(!html.contains(&format!(">{part}")), "{part}");
     }
     // The same as safetensors, alone.

@@ -74,6 +74,7 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
         assert!(model["ci95"]["accuracy"].is_array(), "{model}");
     }
     assert_eq!(models[1]["bits"]["mu"], 4);
+    assert_eq!(models[1]["file_bytes"], fs::metadata(a.join("jq-w4a4.qbnn")).unwrap().len());
     assert_eq!(metrics["differences"][0]["against"], "float");
 
     let lines = fs::read_to_string(a.join("metrics.jsonl")).unwrap();
@@ -186,6 +187,9 @@ fn every_help_has_an_example() {
         &["data"],
         &["data", "list"],
         &["data", "fetch"],
+        &["data", "export"],
+        &["predict"],
+        &["inspect"],
         &["sweep"],
         &["bench"],
         &["bench", "train"],

@@ -10,6 +10,7 @@ mod common;
 
 use common::Random;
 use qbnn_core::draw::{Rounding, RowScale, sigma_level};
+use qbnn_core::kernel::limit::multiply_adds;
 use qbnn_core::kernel::{Draw, Kernel, LANES};
 use qbnn_core::model::Model;
 use qbnn_core::noise::Place;
@@ -34,54 +35,16 @@ fn best(mut f: impl FnMut()) -> f64 {
 }
 
 /// Multiply-adds per second of a loop of dot-product instructions.
-#[cfg(target_arch = "x86_64")]
-fn dot_limit() -> f64 {
-    use std::arch::x86_64::*;
-
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    fn vnni(n: usize) -> i32 {
-        let (x, w) = (_mm512_set1_epi8(black_box(3)), _mm512_set1_epi8(black_box(-2)));
-        let mut sums = [_mm512_setzero_si512(); 12];
-        for _ in 0..n {
-            sums.iter_mut().for_each(|s| *s = _mm512_dpbusd_epi32(*s, x, w));
-        }
-        sums.iter().map(|s| _mm512_reduce_add_epi32(*s)).fold(0, i32::wrapping_add)
-    }
-
-    #[target_feature(enable = "avx2")]
-    fn avx2(n: usize) -> i32 {
-        let (x, w, ones) = (_mm256_set1_epi8(black_box(3)), _mm256_set1_epi8(black_box(-2)), _mm256_set1_epi16(1));
-        let mut sums = [_mm256_setzero_si256(); 12];
-        for _ in 0..n {
-            for s in &mut sums {
-                *s = _mm256_add_epi32(*s, _mm256_madd_epi16(_mm256_maddubs_epi16(x, black_box(w)), ones));
-            }
-        }
-        sums.iter().map(|s| _mm256_extract_epi32::<0>(*s)).fold(0, i32::wrapping_add)
-    }
-
-    const N: usize = 200_000;
-    if std::is_x86_feature_detected!("avx512vnni") {
-        // SAFETY: the feature is there.
-        (N * 12 * 64) as f64 / best(|| _ = black_box(unsafe { vnni(N) }))
-    } else if std::is_x86_feature_detected!("avx2") {
-        // SAFETY: the feature is there.
-        (N * 12 * 32) as f64 / best(|| _ = black_box(unsafe { avx2(N) }))
-    } else {
-        f64::NAN
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn dot_limit() -> f64 {
-    f64::NAN
+fn dot_limit(kernel: Kernel) -> f64 {
+    const TURNS: usize = 200_000;
+    multiply_adds(kernel, TURNS) as f64 / best(|| _ = multiply_adds(kernel, TURNS))
 }
 
 fn main() {
     // `cargo bench -p qbnn-core -- draw`: only the rows whose label contains the word.
     let word = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
     let kernel = Kernel::chosen().unwrap();
-    let limit = dot_limit();
+    let limit = dot_limit(kernel);
     let (from, mut to) = (vec![1u8; 64 << 20], vec![0u8; 64 << 20]);
     let copy = best(|| black_box(&mut to).copy_from_slice(black_box(&from)));
     println!(

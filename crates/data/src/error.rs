@@ -111,6 +111,46 @@ pub enum DataError {
         values: usize,
     },
 
+    /// The file does not begin like a picture or a file of images.
+    #[error("{}: neither a PNG picture nor an IDX file of images (begins with {found}); save it as PNG", path.display())]
+    NotImages {
+        /// The file.
+        path: PathBuf,
+        /// The first bytes in hexadecimal, or "nothing".
+        found: String,
+    },
+
+    /// A folder without images.
+    #[error("{}: holds no PNG picture and no IDX file of images ({files} other files); name another folder, or the files", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// Files in it, hidden ones left out.
+        files: usize,
+    },
+
+    /// A PNG file that cannot be decoded.
+    #[error("{}: the PNG is damaged ({reason}); save or copy it again", path.display())]
+    Png {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder found, on one line.
+        reason: String,
+    },
+
+    /// A PNG file whose header announces more pixels than it can hold, or than are taken.
+    #[error("{}: announces {columns} x {rows} pixels (width x height), wanted {wanted}; save it smaller, or copy it again", path.display())]
+    Pixels {
+        /// The file.
+        path: PathBuf,
+        /// Columns announced.
+        columns: u32,
+        /// Rows announced.
+        rows: u32,
+        /// What would be taken.
+        wanted: String,
+    },
+
     /// A set lies in none of the places searched.
     #[error(
         "set {set} is not complete in any place searched ({looked}); run `qbnn data fetch {set}` or name its folder"

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub const MAX_CONTENT: u64 = 1 << 30;
 
 /// No buffer is reserved beyond this before the bytes for it have really arrived.
-const RESERVE: u64 = 64 << 20;
+const RESERVE: u64 = 1 << 20;
 
 /// The values of an IDX file, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -283,7 +283,8 @@ fn product(dims: &[usize]) -> Option<usize> {
     dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as a message shows them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "nothing".into();
     }

@@ -20,7 +20,9 @@
 mod compose;
 mod error;
 mod fetch;
+pub mod files;
 pub mod idx;
+pub mod picture;
 pub mod pt;
 mod random;
 mod set;

@@ -339,15 +339,7 @@ pub fn load_ambiguous(half: Half, locations: &Locations) -> Result<Ambiguous, Da
 }
 
 fn read_images(path: &Path) -> Result<Images, DataError> {
-    let (dims, pixels) = Idx::read(path)?.into_u8(3, path)?;
-    if dims[1] == 0 || dims[2] == 0 {
-        return Err(DataError::WrongShape {
-            path: path.into(),
-            found: dims,
-            wanted: "images of at least 1 x 1".into(),
-        });
-    }
-    Ok(Images { height: dims[1], width: dims[2], channels: 1, pixels })
+    crate::files::idx_images(Idx::read(path)?, path)
 }
 
 fn agree(first: &Path, first_count: usize, second: &Path, second_count: usize) -> Result<(), DataError> {

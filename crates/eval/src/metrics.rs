@@ -117,6 +117,8 @@ pub struct ModelDescription {
     pub parameter_bytes: u64,
     /// The same by kind, where known.
     pub parameters: Option<ParameterBytes>,
+    /// Bytes of its model file, where it has one.
+    pub file_bytes: Option<u64>,
 }
 
 /// One model's line in `metrics.json`.
@@ -154,6 +156,9 @@ pub struct ModelEntry {
     pub parameter_bytes: u64,
     /// The same by kind, where known.
     pub parameters: Option<ParameterBytes>,
+    /// Bytes of its model file, where it has one: what a device has to store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_bytes: Option<u64>,
     /// 95 % bootstrap intervals `[lo, hi]` by metric name; a metric without one has no key.
     #[serde(default)]
     pub ci95: BTreeMap<String, Interval>,
@@ -215,9 +220,21 @@ pub struct DifferenceEntry {
 }
 
 impl ModelEntry {
+    /// Its size: bytes of its model file, or of its parameters where it has no file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.file_bytes.unwrap_or(self.parameter_bytes)
+    }
+
+    /// The sizes of this model and another, each by the same measure: files where both have one, else parameters.
+    #[must_use]
+    pub fn bytes_beside(&self, other: &Self) -> (u64, u64) {
+        self.file_bytes.zip(other.file_bytes).unwrap_or((self.parameter_bytes, other.parameter_bytes))
+    }
+
     /// Joins what was measured with what is known of the model.
     pub fn new(description: ModelDescription, evaluation: &Evaluation) -> Self {
-        let ModelDescription { name, strategy, bits, parameter_bytes, parameters } = description;
+        let ModelDescription { name, strategy, bits, parameter_bytes, parameters, file_bytes } = description;
         let calibration = evaluation.calibration();
         let ci95 = Headline::ALL
             .into_iter()
@@ -240,6 +257,7 @@ impl ModelEntry {
             spearman_aleatoric_soft_label: evaluation.value(Headline::SpearmanAleatoricSoftLabel),
             parameter_bytes,
             parameters,
+            file_bytes,
             ci95,
             mean_uncertainty: *evaluation.mean_uncertainty(),
             counts: evaluation.counts(),

@@ -36,7 +36,7 @@ fn groups(samples: usize, salt: usize) -> Groups {
 
 fn description(name: &str, strategy: Strategy, bits: Bits) -> ModelDescription {
     let parameters = Some(ParameterBytes { weights_bytes: 80, biases_bytes: 16, scales_bytes: 4 });
-    ModelDescription { name: name.into(), strategy, bits, parameter_bytes: 100, parameters }
+    ModelDescription { name: name.into(), strategy, bits, parameter_bytes: 100, parameters, file_bytes: None }
 }
 
 const QUICK: EvalOptions = EvalOptions { resamples: 100, seed: 11 };
@@ -254,4 +254,20 @@ fn a_difference_and_its_interval_have_the_same_sign() {
     assert!(0.0 < lo && lo < there.value && there.value < hi, "{there:?}");
     let [back_lo, back_hi] = back.ci95.unwrap();
     assert!((back.value + there.value).abs() < 1e-12 && (back_lo + hi).abs() < 1e-12 && (back_hi + lo).abs() < 1e-12);
+}
+
+#[test]
+fn sizes_are_compared_by_one_measure() {
+    let evaluation = evaluate(&groups(4, 0), &QUICK).unwrap();
+    let entry = |parameter_bytes, file_bytes| {
+        let description = description("x", Strategy::Jq, Bits::FLOAT);
+        ModelEntry::new(ModelDescription { parameter_bytes, file_bytes, ..description }, &evaluation)
+    };
+    let (float, jq, other) = (entry(800, Some(900)), entry(100, Some(120)), entry(200, None));
+    assert_eq!(jq.bytes_beside(&float), (120, 900));
+    assert_eq!(other.bytes_beside(&float), (200, 800));
+    assert_eq!((jq.bytes(), other.bytes()), (120, 200));
+    let json = serde_json::to_value(&jq).unwrap();
+    assert_eq!((&json["parameter_bytes"], &json["file_bytes"]), (&100.into(), &120.into()));
+    assert!(serde_json::to_value(&other).unwrap().get("file_bytes").is_none());
 }

@@ -41,3 +41,10 @@ pub fn peak_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
 }
+
+/// Seconds that this thread has been ready to run, so far, and had no core, where the system tells.
+pub fn waited() -> Option<f64> {
+    // Linux: nanoseconds of running, of waiting, and the number of turns.
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().nth(1)?.parse::<f64>().ok().map(|ns| ns * 1e-9)
+}

@@ -7,6 +7,8 @@ pub mod args;
 pub mod floor;
 pub mod machine;
 pub mod networks;
+pub mod run;
+pub mod subject;
 pub mod train;
 
 /// The middle of some times, NaN of none.

@@ -107,7 +107,8 @@ impl Material {
         Images { shape: self.shape, pixels: &self.pixels }
     }
 
-    fn data(&self) -> TrainData<'_> {
+    /// As training wants it.
+    pub fn data(&self) -> TrainData<'_> {
         let none = Images { shape: self.shape, pixels: &[] };
         TrainData { images: self.images(), pairs: &self.pairs, noise: 0.05, validation: none, validation_labels: &[] }
     }

@@ -1,15 +1,58 @@
-//! `qbnn data`: what data is there and where, and getting what is not.
+//! `qbnn data`: what data is there and where, getting what is not, and images of it as files.
 
 use crate::args::{DataAction, DataCommand};
+use crate::failure::usage;
 use crate::session::{Session, locations};
 use crate::table::thousands;
-use anyhow::{Context, Result};
-use qbnn_data::{FetchEvent, Locations, Mirrors, Set, SetReport};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use qbnn_data::{FetchEvent, Limits, Locations, Mirrors, Set, SetReport};
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
-/// Lists or fetches.
+/// `data export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Dataset: strokes (embedded), dirty-mnist, dirty-fashion, mnist, fashion-mnist.
+    #[arg(value_name = "SET")]
+    pub dataset: String,
+    /// Folder for the files, made if it is not there.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Which test images.
+    #[arg(long, value_enum, default_value_t = GroupArg::Clean)]
+    pub group: GroupArg,
+    /// Their places: one, or from the first up to before the last.
+    #[arg(long, value_name = "N|FROM..TO", default_value = "0..10", value_parser = places)]
+    pub index: Range<usize>,
+    /// Seed of strokes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Names of the groups of test images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupArg {
+    /// One right label.
+    Clean,
+    /// Several.
+    Ambiguous,
+    /// None.
+    Ood,
+}
+
+/// `7` or `3..9`.
+fn places(text: &str) -> Result<Range<usize>, String> {
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    let range = match text.split_once("..") {
+        Some((from, to)) => number(from).zip(number(to)).map(|(from, to)| from..to),
+        None => number(text).and_then(|one| Some(one..one.checked_add(1)?)),
+    };
+    range.filter(|r| !r.is_empty()).ok_or_else(|| "wanted a place like 7, or places like 3..9 (3 to 8)".to_owned())
+}
+
+/// Lists, fetches or exports.
 pub fn data(session: &Session, args: DataCommand) -> Result<()> {
     let locations = locations(args.data_dir);
     match args.action {
@@ -18,6 +61,7 @@ pub fn data(session: &Session, args: DataCommand) -> Result<()> {
             let root = locations.download_root().context("there is no folder to download into; give --data-dir")?;
             fetch(session, root, mirror.as_deref(), &sets)
         }
+        DataAction::Export(args) => export(session, &locations, &args),
     }
 }
 
@@ -111,4 +155,39 @@ fn fetch_one(session: &Session, root: &Path, mirrors: &Mirrors, set: Set) -> Res
         if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     Ok(qbnn_data::fetch(set, root, mirrors, &mut tell)?)
+}
+
+fn export(session: &Session, locations: &Locations, args: &ExportArgs) -> Result<()> {
+    let dataset = qbnn_data::load(&args.dataset, locations, args.seed, Limits::default())?;
+    let set = &dataset.name;
+    let (group, images, labels) = match args.group {
+        GroupArg::Clean => ("clean", &dataset.clean.images, Some(&dataset.clean.labels)),
+        GroupArg::Ood => ("ood", &dataset.ood.images, None),
+        GroupArg::Ambiguous => match &dataset.ambiguous {
+            Some(group) => ("ambiguous", &group.images, group.labels.as_ref()),
+            None => return Err(usage(format!("--group ambiguous: {set} has no such images; clean and ood are there"))),
+        },
+    };
+    if args.index.end > images.len() {
+        let (found, most) = (args.index.end, images.len());
+        return Err(usage(format!("--index ends at {found}: {set} has {most} {group} images, give at most 0..{most}")));
+    }
+    std::fs::create_dir_all(&args.folder).with_context(|| format!("cannot make {}", args.folder.display()))?;
+    let mut written = Vec::new();
+    for index in args.index.clone() {
+        if session.stopped() {
+            bail!("stopped after {} files", written.len());
+        }
+        // As many digits for all, so that the order of names is that of places.
+        let path = args.folder.join(format!("{set}-{group}-{index:05}.png"));
+        images.write_png(index, &path)?;
+        let label = labels.and_then(|labels| labels.get(index));
+        if session.ui.json {
+            written.push(json!({ "file": path.display().to_string(), "index": index, "label": label }));
+        } else {
+            let label = label.map_or(String::new(), |label| format!("  label {label}"));
+            session.ui.result(&format!("{}{label}", path.display()))?;
+        }
+    }
+    if session.ui.json { session.ui.json_line(&json!({ "files": written })) } else { Ok(()) }
 }

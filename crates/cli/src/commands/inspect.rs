@@ -5,11 +5,12 @@ use crate::session::Session;
 use crate::table::thousands;
 use anyhow::Result;
 use clap::Args;
-use qbnn_core::Bits;
+use qbnn_core::draw::Rounding;
 use qbnn_core::fixed::OCTAVE;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::{Kind, Layer, Model, Op};
 use qbnn_core::run::{Plan, Step};
+use qbnn_core::{Bits, pack};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -45,6 +46,7 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
             "parameters": model.parameters(),
             "multiply_adds": model.multiply_adds(),
             "bits": bits,
+            "rounding": rounding(model),
             "layers": layers,
             "kernel": kernel.name(),
             "kernels": kernels,
@@ -64,14 +66,23 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
     ))?;
     let of = |key: &str| bits[key].to_string();
     ui.result(&format!(
-        "bits: means {}, sigmas {}, drawn weights {}, activations {}",
+        "bits: means {}, sigmas {}, drawn weights {}, activations {}{}",
         of("mu"),
         of("sigma"),
         of("weight"),
-        of("activation")
+        of("activation"),
+        rounding(model).map_or(String::new(), |how| format!("; draws rounded: {how}")),
     ))?;
     for (i, layer) in model.iter().enumerate() {
         ui.result(&format!("{:>3}  {}", i + 1, as_line(&model, &layer)))?;
+    }
+    let float = 8 * model.parameters();
+    if model.kind() != Kind::Float {
+        ui.result(&format!(
+            "in float, means and standard deviations alone are {} bytes, {:.2} times the file",
+            thousands(float),
+            float as f64 / bytes.len() as f64
+        ))?;
     }
     if let Some((streamed, draw)) = memory {
         ui.result(&format!(
@@ -81,6 +92,14 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
         ))?;
     }
     ui.result(&format!("kernel: {} (this CPU has {})", kernel.name(), kernels.join(", ")))
+}
+
+/// How drawn weights meet their grid, where they have one.
+fn rounding(model: Model<'_>) -> Option<&'static str> {
+    model.kind().runs_on_codes().then_some(match model.rounding() {
+        Rounding::Nearest => "nearest",
+        Rounding::Stochastic => "stochastic",
+    })
 }
 
 /// Bytes to run a model that the machine runs: streamed, and for each draw that is kept.
@@ -94,13 +113,31 @@ fn memory(model: Model<'_>) -> Option<(usize, usize)> {
     Some((plan.scratch().total() + 4 * plan.constants(), plan.weights(together).total() / together))
 }
 
-/// Least and largest sigma of a layer's weights, where they are codes.
-fn sigmas(model: &Model<'_>, layer: &Layer) -> Option<(f64, f64)> {
-    let codes = model.codes(layer)?;
-    let last = model.sigma_code()?.max() as f64;
-    let value = |log2: f64| (log2 / OCTAVE as f64).exp2();
-    let top = codes.sigma_top() as f64;
-    Some((value(top - last * codes.sigma_step() as f64), value(top)))
+/// The sigmas of a layer's weights, where they are codes.
+struct Sigmas {
+    /// Least and largest that a weight has.
+    used: [f64; 2],
+    /// Least and largest of the grid.
+    grid: [f64; 2],
+}
+
+fn sigmas(model: &Model<'_>, layer: &Layer) -> Option<Sigmas> {
+    let Op::Linear(l) = layer.op else { return None };
+    let (codes, bits) = (model.codes(layer)?, model.sigma_code()?);
+    let value = |code: u8| {
+        let log2 = codes.sigma_top() as f64 - code as f64 * codes.sigma_step() as f64;
+        (log2 / OCTAVE as f64).exp2()
+    };
+    // Code 0 is the largest.
+    let all = (0..layer.shape.channels * l.fan_in()).filter_map(|i| pack::get(codes.sigma, i, bits.0));
+    let (low, high) = all.fold((u8::MAX, 0), |(low, high), code| (low.min(code), high.max(code)));
+    Some(Sigmas { used: [value(high), value(low)], grid: [value(bits.max() as u8), value(0)] })
+}
+
+/// Weights and biases of a layer.
+fn parameters(layer: &Layer) -> Option<u64> {
+    let Op::Linear(l) = layer.op else { return None };
+    Some((l.fan_in() as u64 + 1) * layer.shape.channels as u64)
 }
 
 fn what(model: &Model<'_>, layer: &Layer) -> String {
@@ -126,9 +163,10 @@ fn what(model: &Model<'_>, layer: &Layer) -> String {
 fn as_line(model: &Model<'_>, layer: &Layer) -> String {
     let mut line = format!("{:<28} -> {:<9}", what(model, layer), layer.shape.to_string());
     if let Op::Linear(l) = layer.op {
-        line.push_str(&format!(" {:>10} bytes", thousands(l.parameter_bytes() as u64)));
-        if let Some((least, largest)) = sigmas(model, layer) {
-            line.push_str(&format!(", sigma {least:.2e} to {largest:.2e}"));
+        let count = parameters(layer).map_or(String::new(), thousands);
+        line.push_str(&format!(" {count:>9} parameters {:>9} bytes", thousands(l.parameter_bytes() as u64)));
+        if let Some(Sigmas { used: [least, largest], grid: [low, high] }) = sigmas(model, layer) {
+            line.push_str(&format!(", sigma {least:.1e} to {largest:.1e} (grid {low:.1e} to {high:.1e})"));
         }
     }
     line.trim_end().to_owned()
@@ -138,8 +176,10 @@ fn as_json(model: &Model<'_>, layer: &Layer) -> Value {
     let mut value = json!({ "layer": what(model, layer), "output": layer.shape.to_string(), "input": layer.input });
     if let Op::Linear(l) = layer.op {
         value["bytes"] = l.parameter_bytes().into();
-        if let Some((least, largest)) = sigmas(model, layer) {
-            value["sigma"] = json!([least, largest]);
+        value["parameters"] = parameters(layer).into();
+        if let Some(Sigmas { used, grid }) = sigmas(model, layer) {
+            value["sigma"] = used.as_slice().into();
+            value["sigma_grid"] = grid.as_slice().into();
         }
     }
     value

@@ -17,7 +17,6 @@ pub mod sweep;
 pub mod train;
 
 use crate::args::{Cli, Command, RunArgs};
-use crate::bench::args::BenchCommand;
 use crate::config::{Config, Layers};
 use crate::failure::usage;
 use crate::run_folder::RunFolder;
@@ -37,7 +36,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Predict(args) => predict::predict(session, &args),
         Command::Inspect(args) => inspect::inspect(session, &args),
         Command::Data(args) => data::data(session, args),
-        Command::Bench(BenchCommand::Train(args)) => bench::train(session, &args),
+        Command::Bench(args) => bench::bench(session, &args),
         Command::Config(args) => config::config(session, &args),
         Command::Doctor { data_dir } => doctor::doctor(session, data_dir),
         Command::Man { out } => man::man(session, out.as_deref()),

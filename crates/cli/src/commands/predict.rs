@@ -1,27 +1,30 @@
 //! `qbnn predict`: images through a model file, each with its class and its uncertainty.
 
-use crate::failure::usage;
+use crate::answer::{Answer, AnswerFormat, Name, Writer};
+use crate::failure::{one_line, usage};
 use crate::model_file;
+use crate::pictures::{ReadArgs, Sources, read};
 use crate::session::Session;
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use indicatif::ProgressBar;
 use qbnn_bnn::nn::Shape;
 use qbnn_bnn::{Images, machine};
-use qbnn_data::idx::Idx;
-use serde_json::json;
+use qbnn_core::model::Model;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// `predict`.
 #[derive(Debug, Args)]
 pub struct PredictCommand {
     /// The model file (.qbnn).
     pub model: PathBuf,
-    /// IDX files of images, plain or gzip.
-    #[arg(required = true, value_name = "IDX")]
+    /// PNG or IDX files, folders of them, or - for stdin.
+    #[arg(required = true, value_name = "IMAGE|IDX|FOLDER|-")]
     pub images: Vec<PathBuf>,
     /// Networks drawn for each prediction.
-    #[arg(long, value_name = "S", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "S", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub samples: u32,
     /// Seed of the draws.
     #[arg(long, default_value_t = 0)]
@@ -30,149 +33,138 @@ pub struct PredictCommand {
     #[arg(long, value_name = "NATS")]
     pub abstain_above: Option<f64>,
     /// How answers are written; --json is JSON lines.
-    #[arg(long, value_enum, default_value_t = PredictFormat::Table)]
-    pub format: PredictFormat,
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
+    pub format: AnswerFormat,
+    /// How images are read.
+    #[command(flatten)]
+    pub read: ReadArgs,
 }
 
-/// How answers are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PredictFormat {
-    /// A line an image, for people.
-    Table,
-    /// A JSON object a line.
-    Json,
-    /// Comma-separated, with a header.
-    Csv,
-}
+/// Most images that are predicted together.
+const TOGETHER: usize = 4096;
+/// Most logits that are held for them.
+const LOGITS: usize = 1 << 22;
+/// Time without a sign of life.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Nats of fixed point.
-const NAT: f64 = (1u32 << qbnn_core::uncertainty::FRACTION_BITS) as f64;
-
-/// One image's answer.
-struct Answer {
-    probabilities: Vec<f64>,
-    class: usize,
-    total: f64,
-    aleatoric: f64,
-    epistemic: f64,
-}
-
-/// Predicts every image of every file.
+/// Predicts every image of every file. A file that cannot be read is told and passed over; the end is then a failure.
 pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
+    if args.abstain_above.is_some_and(|limit| limit.is_nan() || limit < 0.0) {
+        return Err(usage("--abstain-above wants nats, 0 or more"));
+    }
     let bytes = model_file::read(&args.model)?;
     let model = model_file::model(&bytes)?;
     let input = model.input();
     let shape = Shape { channels: input.channels, rows: input.rows, columns: input.columns };
-    let format = if session.ui.json { PredictFormat::Json } else { args.format };
-    if args.abstain_above.is_some_and(|limit| limit.is_nan() || limit < 0.0) {
-        return Err(usage("--abstain-above wants nats, 0 or more"));
+    let format = if session.ui.json { AnswerFormat::Json } else { args.format };
+    let sources = Sources::new(&args.images)?;
+    if sources.others > 0 {
+        session.ui.say(&format!("files that are no images, passed over: {}", sources.others));
     }
-    for (i, path) in args.images.iter().enumerate() {
-        let pixels = read(path, shape)?;
-        if i == 0 {
-            header(session, format, model.classes())?;
+    let (count, images) = (sources.count, sources.images);
+    let writer = Writer { format, abstain_above: args.abstain_above };
+    let mut work = Work { session, args, model, shape, writer, bar: None, images, done: 0 };
+    let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
+    let (mut pixels, mut names) = (Vec::new(), Vec::new());
+    let (mut failed, mut bright) = (0, 0);
+    for path in sources {
+        match read(&path, shape, args.read) {
+            Ok(read) => {
+                bright += usize::from(read.bright);
+                pixels.extend(read.pixels);
+                names.extend(read.names);
+            }
+            Err(e) if count == 1 => return Err(e),
+            Err(e) => {
+                work.aside(|| session.ui.warn(&one_line(&e)));
+                failed += 1;
+            }
         }
-        let images = Images { shape, pixels: &pixels };
-        let mut progress =
-            |_: usize, _: usize| if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let logits = machine::logits(model, images, args.samples as usize, args.seed, &mut progress)?;
-        let Some(logits) = logits else { bail!("stopped") };
-        let (n, classes) = (images.len(), model.classes());
-        for image in 0..n {
-            let draws = (0..args.samples as usize).map(|s| &logits[(s * n + image) * classes..][..classes]);
-            let answer = Answer::new(draws, classes);
-            session.ui.result(&line(&answer, format, path, image, args.abstain_above))?;
+        while names.len() >= together {
+            let later = names.split_off(together);
+            work.predict(&pixels[..together * shape.len()], &names)?;
+            pixels.drain(..together * shape.len());
+            names = later;
         }
+    }
+    work.predict(&pixels, &names)?;
+    work.aside(|| ());
+    if bright > 0 && !args.read.invert {
+        session.ui.say(&format!(
+            "note: {bright} of the pictures seem to be dark on bright; where the model knows bright on dark, --invert"
+        ));
+    }
+    if failed > 0 {
+        bail!("{failed} of {count} files could not be read; the lines above say why");
     }
     Ok(())
 }
 
-impl Answer {
-    fn new<'l>(draws: impl Iterator<Item = &'l [i32]>, classes: usize) -> Self {
-        let mut mean = vec![0; classes];
-        let u = qbnn_core::uncertainty::uncertainty(draws, &mut mean);
-        let class = (0..classes).rev().max_by_key(|&c| mean[c]).unwrap_or(0);
-        let probabilities = mean.iter().map(|&p| p as f64 / 4_294_967_296.0).collect();
-        let nats = |value: u32| value as f64 / NAT;
-        Answer {
-            probabilities,
-            class,
-            total: nats(u.total),
-            aleatoric: nats(u.aleatoric),
-            epistemic: nats(u.epistemic),
-        }
-    }
+/// A prediction on its way.
+struct Work<'a> {
+    session: &'a Session,
+    args: &'a PredictCommand,
+    model: Model<'a>,
+    shape: Shape,
+    writer: Writer,
+    bar: Option<ProgressBar>,
+    /// Images that the files announce, and those that are done.
+    images: u64,
+    done: u64,
 }
 
-/// Images of an IDX file, plain or gzip.
-fn read(path: &Path, shape: Shape) -> Result<Vec<u8>> {
-    let (dims, pixels) = Idx::read(path)?.into_u8(3, path)?;
-    if shape.channels != 1 || dims[1..] != [shape.rows, shape.columns] {
-        bail!(
-            "{}: its images are 1x{}x{}, the model reads {}x{}x{}",
-            path.display(),
-            dims[1],
-            dims[2],
-            shape.channels,
-            shape.rows,
-            shape.columns
-        );
-    }
-    Ok(pixels)
-}
-
-fn header(session: &Session, format: PredictFormat, classes: usize) -> Result<()> {
-    match format {
-        PredictFormat::Json => Ok(()),
-        PredictFormat::Csv => {
-            let columns: Vec<_> = (0..classes).map(|c| format!("p{c}")).collect();
-            session.ui.result(&format!("file,image,class,abstained,total,aleatoric,epistemic,{}", columns.join(",")))
-        }
-        PredictFormat::Table => session.ui.result("class  probability   total  aleatoric  epistemic  image"),
-    }
-}
-
-fn line(a: &Answer, format: PredictFormat, path: &Path, image: usize, limit: Option<f64>) -> String {
-    let abstained = limit.is_some_and(|limit| a.total > limit);
-    let file = path.display().to_string();
-    match format {
-        PredictFormat::Json => json!({
-            "file": file,
-            "image": image,
-            "class": a.class,
-            "abstained": abstained,
-            "total": a.total,
-            "aleatoric": a.aleatoric,
-            "epistemic": a.epistemic,
-            "probabilities": a.probabilities,
-        })
-        .to_string(),
-        PredictFormat::Csv => {
-            let quoted =
-                if file.contains([',', '"', '\n']) { format!("\"{}\"", file.replace('"', "\"\"")) } else { file };
-            let p: Vec<_> = a.probabilities.iter().map(|p| format!("{p:.6}")).collect();
-            let (class, numbers) = (a.class, [a.total, a.aleatoric, a.epistemic].map(|v| format!("{v:.6}")).join(","));
-            format!("{quoted},{image},{class},{abstained},{numbers},{}", p.join(","))
-        }
-        PredictFormat::Table => {
-            let class = if abstained { "?".to_owned() } else { a.class.to_string() };
-            format!(
-                "{class:>5}  {:>11.4}  {:>6.3}  {:>9.3}  {:>9.3}  {file}:{image}",
-                a.probabilities[a.class], a.total, a.aleatoric, a.epistemic
-            )
+impl Work<'_> {
+    /// Does something beside the bar.
+    fn aside<T>(&self, f: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(f),
+            None => f(),
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Shows how far it is, once it takes long.
+    fn progress(&mut self, done: u64) {
+        if self.bar.is_none() && self.session.elapsed() > PATIENCE {
+            let bar = self.session.ui.predicting("images");
+            bar.set_length(self.images);
+            bar.reset_eta();
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.images.max(done));
+            bar.set_position(done);
+        }
+    }
 
-    #[test]
-    fn equal_probabilities_give_the_first_class() {
-        let draws = [[0, 0, 0], [0, 0, 0]];
-        let a = Answer::new(draws.iter().map(|d| &d[..]), 3);
-        assert_eq!(a.class, 0);
-        assert!((a.total - 3f64.ln()).abs() < 1e-3 && a.epistemic < 1e-3);
+    /// Predicts images and writes their answers.
+    fn predict(&mut self, pixels: &[u8], names: &[Name]) -> Result<()> {
+        let images = Images { shape: self.shape, pixels };
+        let Some(answers) = self.answers(images)? else { bail!("stopped after {} images", self.done) };
+        let ui = self.session.ui;
+        if let Some(header) = self.writer.header(self.model.classes()).filter(|_| self.done == 0 && !names.is_empty()) {
+            self.aside(|| ui.result(&header))?;
+        }
+        for (answer, name) in answers.iter().zip(names) {
+            let line = self.writer.line(answer, name)?;
+            self.aside(|| ui.result(&line))?;
+        }
+        self.done += names.len() as u64;
+        self.progress(self.done);
+        Ok(())
+    }
+
+    /// The one place where a model meets images: what runs other kinds of models, or one pass instead of draws, is
+    /// chosen here. `None` if the user asked to stop.
+    fn answers(&mut self, images: Images<'_>) -> Result<Option<Vec<Answer>>> {
+        let (model, samples, seed) = (self.model, self.args.samples as usize, self.args.seed);
+        let (n, classes, before, session) = (images.len(), model.classes(), self.done, self.session);
+        let mut progress = |done: usize, of: usize| {
+            self.progress(before + (n as u128 * done as u128 / of.max(1) as u128) as u64);
+            if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let Some(logits) = machine::logits(model, images, samples, seed, &mut progress)? else { return Ok(None) };
+        let of = |image: usize| (0..samples).map(move |s| (s * n + image) * classes);
+        let answer = |image: usize| Answer::of_draws(of(image).map(|at| &logits[at..at + classes]), classes);
+        Ok(Some((0..n).map(answer).collect()))
     }
 }

@@ -227,6 +227,7 @@ fn describe(run: &Run, models: &[Checkpoint]) -> ModelDescription {
         bits: qbnn_eval::Bits::FLOAT,
         parameter_bytes: 0,
         parameters: None,
+        file_bytes: None,
     };
     let mut first = all.next().unwrap_or_else(empty);
     first.parameter_bytes += all.map(|m| m.parameter_bytes).sum::<u64>();

@@ -10,6 +10,7 @@
 //! This is the only module of the crate that may use `unsafe`: to read and write vectors, and to call code compiled for
 //! an instruction set after its presence was checked.
 
+pub mod limit;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

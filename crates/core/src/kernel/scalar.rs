@@ -1,5 +1,7 @@
 //! The specification: every loop written as its definition says, for any processor.
 
+#![forbid(unsafe_code)]
+
 use super::{Draw, Kernel, LANES, Output, Product, Requantize, VECTOR};
 use crate::code::Bits;
 use crate::draw::{self, Rounding};

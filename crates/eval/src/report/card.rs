@@ -3,7 +3,7 @@
 
 use super::input::RunReport;
 use super::number::{thousands, with_interval};
-use super::words::{explained, model_in_words, ratio, sentences};
+use super::words::{explained, model_in_words, ratio, sentences, size_in_words};
 use crate::Headline;
 
 /// What a card says that its numbers do not: filled in by who knows how the models were made.
@@ -52,10 +52,10 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
     }
     let bytes = |model: &crate::ModelEntry| {
         let r = m.models.first().and_then(|first| ratio(model, first));
-        r.map_or(thousands(model.parameter_bytes), |r| format!("{} ({r})", thousands(model.parameter_bytes)))
+        r.map_or(thousands(model.bytes()), |r| format!("{} ({r})", thousands(model.bytes())))
     };
     let cells: Vec<String> = m.models.iter().map(bytes).collect();
-    out.push_str(&format!("| parameter bytes | {} |\n", cells.join(" | ")));
+    out.push_str(&format!("| bytes ({}) | {} |\n", size_in_words(&m.models), cells.join(" | ")));
     let models: Vec<String> = m
         .models
         .iter()

@@ -67,7 +67,7 @@ impl RunReport {
             return (0..all.len()).collect();
         }
         let mut others: Vec<usize> = (1..all.len()).collect();
-        others.sort_by_key(|&i| all[i].parameter_bytes);
+        others.sort_by_key(|&i| all[i].bytes());
         let chosen = [0, others[others.len() - 1], others[others.len() / 2], others[0]];
         (0..all.len()).filter(|i| chosen.contains(i)).collect()
     }

@@ -4,7 +4,7 @@ use super::figure::{Figure, Table};
 use super::input::{MOST_SHOWN, RunReport};
 use super::number::{thousands, with_interval};
 use super::sweep::SweepReport;
-use super::words::{Said, Verdict, explained, ratio, sentences, smallest, verdict};
+use super::words::{Said, Verdict, explained, ratio, sentences, size_in_words, smallest, verdict};
 use super::{palette, sweep};
 use crate::metrics::{Counts, Metrics, ModelEntry};
 use crate::{Headline, SCHEMA_VERSION};
@@ -301,14 +301,14 @@ fn headline(m: &Metrics) -> Markup {
                             @for model in &m.models { td { (cell(m, model, h)) } }
                         }
                     }
-                    @if m.models.iter().any(|m| m.parameter_bytes > 0) { tr {
-                        th scope="row" { "parameter bytes" span.sub { "means and standard deviations, with scales" } }
+                    @if m.models.iter().any(|m| m.bytes() > 0) { tr {
+                        th scope="row" { "bytes" span.sub { (size_in_words(&m.models)) } }
                         @for model in &m.models {
                             td {
                                 div.both {
                                     @if m.differences.iter().any(|d| d.name == model.name) { div.delta {} }
                                     div {
-                                        span.val { (thousands(model.parameter_bytes)) }
+                                        span.val { (thousands(model.bytes())) }
                                         @if let Some(first) = m.models.first() && let Some(r) = ratio(model, first) {
                                             span.sub { (r) " of " (first.name) }
                                         }

@@ -109,9 +109,19 @@ pub(crate) fn model_in_words(name: &str, strategy: Strategy, bits: Bits) -> Stri
     }
 }
 
+/// What the bytes of some models count.
+pub(crate) fn size_in_words(models: &[ModelEntry]) -> &'static str {
+    match models.iter().filter(|m| m.file_bytes.is_some()).count() {
+        0 => "means and standard deviations, with scales",
+        n if n == models.len() => "of the model file",
+        _ => "of the model file, or of means, standard deviations and scales where there is none",
+    }
+}
+
 /// The float model's bytes over this one's, as `1/7.73`.
 pub(crate) fn ratio(model: &ModelEntry, reference: &ModelEntry) -> Option<String> {
-    let (own, whole) = (model.parameter_bytes as f64, reference.parameter_bytes as f64);
+    let (own, whole) = model.bytes_beside(reference);
+    let (own, whole) = (own as f64, whole as f64);
     (own > 0.0 && whole > 0.0 && own != whole).then(|| {
         if own < whole {
             format!("1/{}", fixed(whole / own, 2, false))
@@ -183,7 +193,7 @@ pub(crate) fn smallest(metrics: &Metrics) -> String {
     let find = |name: &str| metrics.models.iter().find(|m| m.name == name);
     let kept = metrics.differences.iter().filter(keeps).filter_map(|d| Some((find(&d.name)?, find(&d.against)?)));
     let n = metrics.differences.len();
-    match kept.min_by_key(|(m, _)| m.parameter_bytes) {
+    match kept.min_by_key(|(m, _)| m.bytes()) {
         Some((m, reference)) => {
             let memory = ratio(m, reference).map_or(String::new(), |r| format!(", at {r} of the memory"));
             format!(

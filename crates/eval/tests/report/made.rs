@@ -42,8 +42,14 @@ fn metrics(float: &Groups, quantized: &Groups, bits: Bits, seed: u64) -> (Metric
         (name.as_str(), quantized, Strategy::Jq, bits, 125 * u64::from(mu + sigma)),
     ] {
         let evaluation = evaluate(groups, &options).unwrap();
-        let description =
-            ModelDescription { name: name.into(), strategy, bits, parameter_bytes: bytes, parameters: None };
+        let description = ModelDescription {
+            name: name.into(),
+            strategy,
+            bits,
+            parameter_bytes: bytes,
+            parameters: None,
+            file_bytes: None,
+        };
         let mut entry = ModelEntry::new(description, &evaluation);
         entry.by_samples = by_samples(groups).unwrap();
         metrics.models.push(entry);

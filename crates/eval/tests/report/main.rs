@@ -87,7 +87,8 @@ fn the_card_holds_the_numbers() {
     let text =
         CardText { purpose: "Reads images.".into(), data: vec!["digits".into()], commands: vec!["qbnn eval".into()] };
     let card = card(&report, &text);
-    for part in ["# A run", "Reads images.", "- digits", "| accuracy % |", "parameter bytes", "## Limits", "qbnn eval"]
+    for part in
+        ["# A run", "Reads images.", "- digits", "| accuracy % |", "| bytes (means and", "## Limits", "qbnn eval"]
     {
         assert!(card.contains(part), "{part}\n{card}");
     }

@@ -1,5 +1,6 @@
-//! `qbnn bench`: how fast, as multiples of what the machine could do at best.
+//! `qbnn bench train`: training steps, as multiples of their bare matrix products.
 
+use super::{Bar, record, record_folder, show_bars, threads};
 use crate::bench::args::BenchTrainArgs;
 use crate::bench::machine::Machine;
 use crate::bench::networks::NAMES;
@@ -23,15 +24,6 @@ const BARS: [(&str, Kind, f64); 4] = [
 /// Two threads against one, lenet5 in float.
 const TWO_THREADS: f64 = 1.8;
 
-/// One judgement.
-#[derive(Clone, Debug, Serialize)]
-struct Bar {
-    what: String,
-    bar: f64,
-    measured: f64,
-    met: bool,
-}
-
 #[derive(Serialize)]
 struct Report {
     machine: Machine,
@@ -43,26 +35,15 @@ struct Report {
 
 /// `qbnn bench train`.
 pub fn train(session: &Session, args: &BenchTrainArgs) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = match args.bench_threads.as_slice() {
-        [] => {
-            if cores > 1 {
-                vec![1, 2]
-            } else {
-                vec![1]
-            }
-        }
-        given => given.iter().map(|&n| usize::from(n)).collect(),
-    };
-    if let Some(most) = threads.iter().max().filter(|&&n| n > cores) {
-        session.ui.warn(&format!("{most} threads on {cores} cores measure the scheduler, not the program"));
-    }
+    let threads = threads(session, &args.bench_threads);
+    record_folder(&args.effort)?;
     let named = |name: &String| match NAMES.iter().find(|known| *known == name) {
         Some(known) => Ok(*known),
         None => Err(usage(format!("--net {name}: no such network to measure; there are {}", NAMES.join(", ")))),
     };
     let networks = args.net.iter().map(named).collect::<Result<Vec<_>>>()?;
-    let effort = if args.quick { Effort { rounds: 3, seconds: 0.1 } } else { Effort { rounds: 7, seconds: 0.4 } };
+    let quick = args.effort.quick;
+    let effort = if quick { Effort { rounds: 3, seconds: 0.1 } } else { Effort { rounds: 7, seconds: 0.4 } };
     let cases = cases(&networks, &args.batch, &threads);
     let bar = session.ui.predicting("measuring");
     bar.set_length(cases.len() as u64);
@@ -80,6 +61,7 @@ pub fn train(session: &Session, args: &BenchTrainArgs) -> Result<()> {
     let sharing = if whole && most > 1 { Some(sharing(most, effort)?) } else { None };
     let evaluation = if whole { Some(evaluation(most, effort)?) } else { None };
     let report = Report { machine: Machine::here(), bars: bars(&rows), rows, sharing, evaluation };
+    record(session, &args.effort, "train", &report)?;
     if session.ui.json {
         return session.ui.json_line(&serde_json::to_value(&report)?);
     }
@@ -120,14 +102,12 @@ fn bars(rows: &[Row]) -> Vec<Bar> {
     let mut out = Vec::new();
     for (network, kind, bar) in BARS {
         if let Some(row) = find(network, kind, 1) {
-            let what = format!("{network} {}: step over bare products, at most", kind.name());
-            out.push(Bar { what, bar, measured: row.ratio, met: row.ratio <= bar });
+            out.push(Bar::at_most(format!("{network} {}: step over bare products", kind.name()), bar, row.ratio));
         }
     }
     if let (Some(one), Some(two)) = (find("lenet5", Kind::Float, 1), find("lenet5", Kind::Float, 2)) {
         let measured = two.steps_per_second / one.steps_per_second;
-        let what = "lenet5 float: two threads against one, at least".to_owned();
-        out.push(Bar { what, bar: TWO_THREADS, measured, met: measured >= TWO_THREADS });
+        out.push(Bar::at_least("lenet5 float: two threads against one".to_owned(), TWO_THREADS, measured));
     }
     out
 }
@@ -187,10 +167,5 @@ fn show(session: &Session, report: &Report) -> Result<()> {
             one.floor_ms / two.floor_ms
         ))?;
     }
-    let mut rows: Vec<Vec<String>> = vec![["", "bar", "measured", ""].map(str::to_owned).to_vec()];
-    rows.extend(report.bars.iter().map(|b| {
-        let verdict = if b.met { "met" } else { "missed" };
-        vec![b.what.clone(), format!("{:.1}", b.bar), format!("{:.2}", b.measured), verdict.to_owned()]
-    }));
-    ui.result(&plain(&rows))
+    show_bars(ui, &report.bars)
 }

@@ -1,0 +1,153 @@
+//! What a model says about an image, and the ways to write it down.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde_json::json;
+use std::rc::Rc;
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AnswerFormat {
+    /// A line an image, for people.
+    Table,
+    /// A JSON object a line.
+    Json,
+    /// Comma-separated, with a header.
+    Csv,
+}
+
+/// Nats of fixed point.
+const NAT: f64 = (1u32 << qbnn_core::uncertainty::FRACTION_BITS) as f64;
+
+/// One image's answer, whatever worked it out.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Mean probability of each class.
+    pub probabilities: Vec<f64>,
+    /// The most probable class, the first of equals.
+    pub class: usize,
+    /// Total uncertainty in nats.
+    pub total: f64,
+    /// Aleatoric uncertainty in nats.
+    pub aleatoric: f64,
+    /// Epistemic uncertainty in nats.
+    pub epistemic: f64,
+}
+
+impl Answer {
+    /// From the logits of every draw, with 16 fraction bits: in integers, as a device works it out.
+    pub fn of_draws<'l>(draws: impl Iterator<Item = &'l [i32]>, classes: usize) -> Self {
+        let mut mean = vec![0; classes];
+        let u = qbnn_core::uncertainty::uncertainty(draws, &mut mean);
+        let class = (0..classes).rev().max_by_key(|&c| mean[c]).unwrap_or(0);
+        let probabilities = mean.iter().map(|&p| p as f64 / 4_294_967_296.0).collect();
+        let nats = |value: u32| value as f64 / NAT;
+        Answer {
+            probabilities,
+            class,
+            total: nats(u.total),
+            aleatoric: nats(u.aleatoric),
+            epistemic: nats(u.epistemic),
+        }
+    }
+}
+
+/// Writes answers in one format.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer {
+    /// Which.
+    pub format: AnswerFormat,
+    /// Total uncertainty above which no class is given.
+    pub abstain_above: Option<f64>,
+}
+
+/// Which image an answer is about: a file, and the place in it where it holds several.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// The file as it was named.
+    pub file: Rc<str>,
+    /// Place in the file, counted from 0.
+    pub image: usize,
+    /// Whether the file holds several.
+    pub several: bool,
+}
+
+impl Writer {
+    /// The line before the first answer, where the format has one.
+    pub fn header(&self, classes: usize) -> Option<String> {
+        match self.format {
+            AnswerFormat::Json => None,
+            AnswerFormat::Csv => {
+                let columns: Vec<_> = (0..classes).map(|c| format!("p{c}")).collect();
+                Some(format!("file,image,class,abstained,total,aleatoric,epistemic,{}", columns.join(",")))
+            }
+            AnswerFormat::Table => Some("class  probability   total  aleatoric  epistemic  image".to_owned()),
+        }
+    }
+
+    /// The line of an answer.
+    ///
+    /// # Errors
+    /// None that is known: JSON of numbers and a string.
+    pub fn line(&self, a: &Answer, name: &Name) -> Result<String> {
+        let abstained = self.abstain_above.is_some_and(|limit| a.total > limit);
+        let Name { file, image, several } = name;
+        Ok(match self.format {
+            AnswerFormat::Json => serde_json::to_string(&json!({
+                "file": &**file,
+                "image": image,
+                "class": a.class,
+                "abstained": abstained,
+                "total": a.total,
+                "aleatoric": a.aleatoric,
+                "epistemic": a.epistemic,
+                "probabilities": a.probabilities,
+            }))?,
+            AnswerFormat::Csv => {
+                let quoted = if file.contains([',', '"', '\n', '\r']) {
+                    format!("\"{}\"", file.replace('"', "\"\""))
+                } else {
+                    file.to_string()
+                };
+                let p: Vec<_> = a.probabilities.iter().map(|p| format!("{p:.6}")).collect();
+                let numbers = [a.total, a.aleatoric, a.epistemic].map(|v| format!("{v:.6}")).join(",");
+                format!("{quoted},{image},{},{abstained},{numbers},{}", a.class, p.join(","))
+            }
+            AnswerFormat::Table => {
+                let class = if abstained { "?".to_owned() } else { a.class.to_string() };
+                let place = if *several { format!(":{image}") } else { String::new() };
+                format!(
+                    "{class:>5}  {:>11.4}  {:>6.3}  {:>9.3}  {:>9.3}  {file}{place}",
+                    a.probabilities[a.class], a.total, a.aleatoric, a.epistemic
+                )
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn equal() -> Answer {
+        let draws = [[0, 0, 0], [0, 0, 0]];
+        Answer::of_draws(draws.iter().map(|d| &d[..]), 3)
+    }
+
+    #[test]
+    fn equal_probabilities_give_the_first_class() {
+        let a = equal();
+        assert_eq!(a.class, 0);
+        assert!((a.total - 3f64.ln()).abs() < 1e-3 && a.epistemic < 1e-3);
+    }
+
+    #[test]
+    fn names_are_quoted_and_doubts_are_kept() {
+        let name = Name { file: "a,\"b\".png".into(), image: 0, several: false };
+        let line = |format, abstain_above| Writer { format, abstain_above }.line(&equal(), &name).unwrap();
+        assert!(line(AnswerFormat::Csv, Some(2.0)).starts_with("\"a,\"\"b\"\".png\",0,0,false,1.09"));
+        assert!(line(AnswerFormat::Csv, Some(1.0)).contains(",true,"));
+        assert!(line(AnswerFormat::Table, Some(1.0)).trim_start().starts_with('?'));
+        assert!(line(AnswerFormat::Table, None).ends_with("a,\"b\".png"));
+    }
+}

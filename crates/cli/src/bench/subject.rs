@@ -1,0 +1,105 @@
+//! What `qbnn bench` measures: a model file, and the same network in float.
+
+use super::train::Material;
+use crate::model_file;
+use anyhow::{Context, Result};
+use qbnn_bnn::lower::lower;
+use qbnn_bnn::nn::{LayerSpec, OpSpec};
+use qbnn_bnn::{Checkpoint, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainSettings};
+use qbnn_core::model::{Function, Layer, Model, Op};
+use std::path::Path;
+
+/// Names of the networks that are measured where no file is named.
+pub const HOUSE: [&str; 2] = ["lenet5", "mlp"];
+
+/// A network, quantized and in float.
+pub struct Subject {
+    /// The file's path, or `None` for a random network of the house.
+    pub path: Option<String>,
+    /// The model file.
+    pub file: Vec<u8>,
+    /// The same layers in float with an untrained posterior: what is in the weights does not change the time. `None`
+    /// where float has no such layers.
+    pub float: Option<Checkpoint>,
+}
+
+impl Subject {
+    /// Of a model file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = model_file::read(path)?;
+        let float = float(model_file::model(&file)?);
+        Ok(Subject { path: Some(path.display().to_string()), file, float })
+    }
+
+    /// A network of the house, JQ W4A4, untrained.
+    pub fn house(name: &str) -> Result<Self> {
+        let spec = NetworkSpec::named(name, 10).with_context(|| format!("no network `{name}`"))?;
+        let float = untrained(&spec, Shape { channels: 1, rows: 28, columns: 28 }, 10)?;
+        let material = Material::new(float.net().input, 128);
+        let settings = QuantizeSettings { epochs: 0, calibration: 128, ..QuantizeSettings::default() };
+        let file = lower(&Checkpoint::quantized(float.clone(), settings, &material.data())?)?;
+        Ok(Subject { path: None, file, float: Some(float) })
+    }
+}
+
+fn untrained(spec: &NetworkSpec, input: Shape, classes: usize) -> Result<Checkpoint> {
+    Ok(Checkpoint::new(spec, input, classes, Normalisation { mean: 0.13, std: 0.31 }, 1, TrainSettings::default())?)
+}
+
+/// The layers of a model file as a network in float.
+fn float(model: Model<'_>) -> Option<Checkpoint> {
+    let name = |value: usize| value.checked_sub(1).map(|i| format!("layer{i}"));
+    let mut layers = Vec::new();
+    for (i, layer) in model.iter().enumerate() {
+        // The image has no name: only the first layer reads it.
+        if (layer.input == 0) != (i == 0) {
+            return None;
+        }
+        let op = op(&model, &layer, &name)?;
+        layers.push(LayerSpec { name: name(i + 1), input: name(layer.input), op });
+    }
+    let input = model.input();
+    let shape = Shape { channels: input.channels, rows: input.rows, columns: input.columns };
+    untrained(&NetworkSpec { name: model.name().to_owned(), layers }, shape, model.classes()).ok()
+}
+
+fn op(model: &Model<'_>, layer: &Layer, name: &impl Fn(usize) -> Option<String>) -> Option<OpSpec> {
+    Some(match layer.op {
+        Op::Linear(l) => {
+            let (from, out) = (model.shape_of(layer.input), layer.shape.channels);
+            if (l.kernel_rows, l.kernel_columns, l.padding) == (from.rows, from.columns, 0) {
+                OpSpec::Dense { out }
+            } else if l.kernel_rows == l.kernel_columns {
+                let (kernel, stride, padding, groups) = (l.kernel_rows, l.stride, l.padding, l.groups);
+                OpSpec::Conv { out, kernel, stride, padding, groups }
+            } else {
+                return None;
+            }
+        }
+        Op::Pool(p) if p.max => OpSpec::MaxPool { size: p.size, stride: Some(p.stride) },
+        Op::Pool(p) => OpSpec::AveragePool { size: p.size, stride: Some(p.stride) },
+        Op::Activation(a) => match a.function {
+            Function::Relu => OpSpec::Relu,
+            Function::ClippedRelu => OpSpec::ClippedRelu { max: 6.0 },
+            Function::LeakyRelu => OpSpec::LeakyRelu { slope: 0.01 },
+            Function::Hardtanh => OpSpec::Hardtanh,
+        },
+        Op::Add { other } => OpSpec::Add { from: name(other)? },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_float_twin_has_the_same_work() {
+        for name in HOUSE {
+            let subject = Subject::house(name).unwrap();
+            let model = Model::new(&subject.file).unwrap();
+            let twin = float(model).unwrap();
+            assert_eq!(twin.net().multiply_adds() as u64, model.multiply_adds());
+            assert_eq!(twin.net().parameters() as u64, model.parameters());
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `qbnn predict`: pictures of any kind and size, folders and stdin; what cannot be read is told, the rest is answered.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
+mod common;
+
+use common::{command, fail, qbnn, succeed, tiny};
+use qbnn_data::idx::{Idx, Storage, Values};
+use qbnn_data::{Images, Limits, Locations, load};
+use std::fs::{self, File};
+use std::path::Path;
+
+const MODEL: &str = "a/jq-w4a4.qbnn";
+
+/// The numbers of every line of CSV, without file and place.
+fn numbers(csv: &str) -> Vec<String> {
+    csv.lines().skip(1).map(|line| line.splitn(3, ',').nth(2).unwrap().to_owned()).collect()
+}
+
+fn predict(at: &Path, args: &[&str]) -> Vec<String> {
+    numbers(&succeed(at, &[&["predict", MODEL, "--format", "csv"], args].concat()))
+}
+
+/// Every pixel `times` x `times` times.
+fn enlarged(image: &[u8], side: usize, times: usize) -> Images {
+    let pixel = |i: usize| image[i / (side * times) / times * side + i % (side * times) / times];
+    let side_now = side * times;
+    Images { height: side_now, width: side_now, channels: 1, pixels: (0..side_now * side_now).map(pixel).collect() }
+}
+
+#[test]
+fn pictures_are_read_as_the_model_wants_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    succeed(at, &tiny(&["run", "--out", "a", "--seed", "5"]));
+    let images = load("strokes", &Locations::default(), 3, Limits::default()).unwrap().clean.images;
+    let idx = |n: usize| Idx::new(vec![n, 28, 28], Values::U8(images.pixels[..n * 784].to_vec())).unwrap();
+    idx(3).write(&at.join("three.idx"), Storage::Plain).unwrap();
+    let wanted = predict(at, &["three.idx"]);
+    assert_eq!(wanted.len(), 3);
+
+    // Exported, one by one, as a folder, through stdin: the same pixels, so the same numbers.
+    let list = succeed(at, &["data", "export", "strokes", "--seed", "3", "--index", "0..3", "pics"]);
+    assert_eq!(list.lines().count(), 3);
+    assert!(list.lines().all(|l| l.contains("clean-0000") && l.contains("label")), "{list}");
+    assert_eq!(predict(at, &["pics"]), wanted);
+    assert_eq!(
+        predict(at, &["pics/strokes-clean-00002.png", "three.idx"])[..2],
+        [wanted[2].clone(), wanted[0].clone()]
+    );
+    for file in ["pics/strokes-clean-00000.png", "three.idx"] {
+        let mut run = command(at, &["predict", MODEL, "-", "--format", "csv"]);
+        let output = run.stdin(File::open(at.join(file)).unwrap()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(numbers(&text)[0], wanted[0]);
+        assert!(text.contains("\nstdin,0,"));
+    }
+
+    // Larger, brighter side out, in colours that are none.
+    let large = enlarged(images.get(0).unwrap(), 28, 3);
+    large.write_png(0, &at.join("large.png")).unwrap();
+    let negative = Images { pixels: large.pixels.iter().map(|v| 255 - v).collect(), ..large };
+    negative.write_png(0, &at.join("negative.png")).unwrap();
+    let rgb = |colour: fn(u8) -> [u8; 3]| {
+        let pixels = large.pixels.iter().flat_map(|&v| colour(v)).collect();
+        Images { channels: 3, pixels, ..large }
+    };
+    rgb(|v| [v; 3]).write_png(0, &at.join("rgb.png")).unwrap();
+    rgb(|v| [v, 0, 0]).write_png(0, &at.join("red.png")).unwrap();
+    assert_eq!(predict(at, &["large.png", "rgb.png"]), [wanted[0].clone(), wanted[0].clone()]);
+    assert_eq!(predict(at, &["negative.png", "--invert"]), wanted[..1]);
+    let output = qbnn(at, &["predict", MODEL, "negative.png"]);
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && note.contains("--invert"), "{note}");
+    let error = fail(at, 1, &["predict", MODEL, "red.png"]);
+    assert!(error.contains("red.png: has colour") && error.contains("--grey"), "{error}");
+    assert_eq!(predict(at, &["red.png", "--grey"]).len(), 1);
+
+    // Some that cannot be read among others.
+    fs::write(at.join("pics/broken.png"), b"\x89PNG\r\n\x1a\n and no more").unwrap();
+    fs::write(at.join("pics/notes.txt"), "no image").unwrap();
+    let output = qbnn(at, &["predict", MODEL, "pics", "red.png", "nowhere.png", "three.idx", "--format", "csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(numbers(&String::from_utf8(output.stdout).unwrap()), [&wanted[..], &wanted[..]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    let warnings: Vec<_> = said.lines().filter(|l| l.starts_with("warning: ")).collect();
+    for (line, part) in warnings.iter().zip(["broken.png: the PNG is damaged", "red.png: has colour", "nowhere.png"]) {
+        assert!(line.contains(part), "{said}");
+    }
+    assert_eq!(warnings.len(), 3, "{said}");
+    assert_eq!(said.lines().last().unwrap().split(';').next(), Some("error: 3 of 7 files could not be read"));
+
+    fs::create_dir(at.join("empty")).unwrap();
+    let error = fail(at, 1, &["predict", MODEL, "empty"]);
+    assert!(error.contains("empty: holds no PNG"), "{error}");
+    let error = fail(at, 1, &["predict", MODEL, MODEL]);
+    assert!(error.contains("neither a PNG picture nor an IDX file"), "{error}");
+    assert!(fail(at, 2, &["predict", MODEL, "three.idx", "--abstain-above=-1"]).contains("--abstain-above"));
+
+    // More images than are predicted together.
+    idx(110).write(&at.join("many.idx"), Storage::Gzip).unwrap();
+    let many = predict(at, &["many.idx", "--samples", "4000"]);
+    assert_eq!(many.len(), 110);
+    assert_eq!(many[..3], predict(at, &["three.idx", "--samples", "4000"]));
+}
+
+#[test]
+fn what_cannot_be_exported_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let export = |args: &[&str]| fail(dir.path(), 2, &[&["data", "export"], args].concat());
+    assert!(export(&["strokse", "pics"]).contains("`strokes`"));
+    let error = export(&["strokes", "pics", "--index", "0..1000000"]);
+    assert!(error.contains("--index ends at 1000000"), "{error}");
+    for range in ["3..3", "9..3", "x", "..", "-1"] {
+        let output = qbnn(dir.path(), &["data", "export", "strokes", "pics", &format!("--index={range}")]);
+        assert_eq!(output.status.code(), Some(2), "{range}");
+    }
+    assert!(!dir.path().join("pics").exists());
+    let error = fail(dir.path(), 1, &["data", "export", "mnist", "pics", "--data-dir", "none"]);
+    assert!(error.contains("qbnn data fetch mnist"), "{error}");
+}

@@ -1,0 +1,158 @@
+//! Files of images that a user names: one picture (PNG), many images (IDX), or a folder of both.
+//!
+//! What a file is say its first bytes, never its name.
+
+use crate::compose::Images;
+use crate::error::DataError;
+use crate::idx::{Idx, MAX_CONTENT, hex, ungzip};
+use crate::picture::Picture;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// First bytes of a PNG file.
+pub(crate) const SIGNATURE: [u8; 4] = *b"\x89PNG";
+
+/// What a file is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A picture.
+    Png,
+    /// Images in an IDX file, plain or gzip: unsigned bytes in three dimensions, this many.
+    Idx {
+        /// The first size: N.
+        images: u32,
+    },
+    /// An IDX file of something else: labels, probabilities.
+    OtherIdx,
+}
+
+impl FileKind {
+    /// The kind of a file whose content begins like this; `None` for any other. Damage shows when the file is read.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn of(mut reader: impl Read) -> io::Result<Option<Self>> {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        let mut head = Vec::with_capacity(8);
+        let (is_gzip, mut reader) = ungzip(&mut reader)?;
+        match reader.by_ref().take(8).read_to_end(&mut head) {
+            // A gzip stream that is damaged is no failure here: what has come out of it so far may do.
+            Err(e) if !(is_gzip && [InvalidInput, InvalidData, UnexpectedEof].contains(&e.kind())) => return Err(e),
+            _ => {}
+        }
+        Ok(match head[..] {
+            [a, b, c, d, ..] if [a, b, c, d] == SIGNATURE => Some(Self::Png),
+            [0, 0, 0x08, 3, a, b, c, d] => Some(Self::Idx { images: u32::from_be_bytes([a, b, c, d]) }),
+            [0, 0, 0x08 | 0x0D, rank, ..] if rank > 0 => Some(Self::OtherIdx),
+            _ => None,
+        })
+    }
+
+    /// Images that the file announces.
+    #[must_use]
+    pub fn images(self) -> u64 {
+        match self {
+            Self::Png => 1,
+            Self::Idx { images } => images.into(),
+            Self::OtherIdx => 0,
+        }
+    }
+}
+
+/// What a file of images holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// One picture, of any size.
+    Picture(Picture),
+    /// Grey images of one size.
+    Images(Images),
+}
+
+/// Reads a file of images: PNG, or IDX of three dimensions, plain or gzip.
+///
+/// # Errors
+/// [`DataError::Io`], and those of [`read`].
+pub fn open(path: &Path) -> Result<Content, DataError> {
+    let fail = |e: io::Error| DataError::io("read", path, &e);
+    let file = File::open(path).map_err(fail)?;
+    read_from(BufReader::new(file), path)
+}
+
+/// Reads images from anywhere; `path` is for the messages.
+///
+/// # Errors
+/// As [`open`].
+pub fn read_from(reader: impl Read, path: &Path) -> Result<Content, DataError> {
+    // No image file that is taken is longer; of one that is, the rest is not missed by its error.
+    let most = MAX_CONTENT + (1 << 20);
+    let mut bytes = Vec::new();
+    reader.take(most).read_to_end(&mut bytes).map_err(|e| DataError::io("read", path, &e))?;
+    read(&bytes, path)
+}
+
+/// Reads a file of images that is in memory; `path` is for the messages.
+///
+/// # Errors
+/// [`DataError::NotImages`], those of [`Picture::from_png`], those of [`Idx::from_bytes`] and [`Idx::into_u8`].
+pub fn read(bytes: &[u8], path: &Path) -> Result<Content, DataError> {
+    match bytes {
+        [0x89, ..] => Picture::from_png(bytes, path).map(Content::Picture),
+        [0, 0, ..] | [0x1f, 0x8b, ..] => idx_images(Idx::from_bytes(bytes, path)?, path).map(Content::Images),
+        _ => Err(not_images(bytes, path)),
+    }
+}
+
+/// The grey images of an IDX file.
+pub(crate) fn idx_images(idx: Idx, path: &Path) -> Result<Images, DataError> {
+    let (dims, pixels) = idx.into_u8(3, path)?;
+    if dims[1] == 0 || dims[2] == 0 {
+        let wanted = "images of at least 1 x 1".into();
+        return Err(DataError::WrongShape { path: path.into(), found: dims, wanted });
+    }
+    Ok(Images { height: dims[1], width: dims[2], channels: 1, pixels })
+}
+
+pub(crate) fn not_images(bytes: &[u8], path: &Path) -> DataError {
+    DataError::NotImages { path: path.into(), found: hex(&bytes[..bytes.len().min(4)]) }
+}
+
+/// The files of images in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// In the order of their names. A file that cannot be opened, or is called `.png` without being one, is among them:
+    /// whoever reads it is told why.
+    pub files: Vec<PathBuf>,
+    /// Other files in it, hidden ones not counted.
+    pub others: usize,
+}
+
+/// Looks for files of images in a folder, not in folders inside it. Hidden files are passed over.
+///
+/// # Errors
+/// [`DataError::Io`], [`DataError::NoImages`].
+pub fn folder(path: &Path) -> Result<Folder, DataError> {
+    let fail = |e: io::Error| DataError::io("read", path, &e);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        names.push(entry.map_err(fail)?.file_name());
+    }
+    names.sort();
+    let mut found = Folder { files: Vec::new(), others: 0 };
+    for name in names.iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
+        let file = path.join(name);
+        // Folders, and pipes and devices, which may keep whoever opens them waiting, are passed over.
+        if std::fs::metadata(&file).is_ok_and(|meta| !meta.is_file()) {
+            continue;
+        }
+        let named = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        match File::open(&file).and_then(FileKind::of) {
+            Ok(None | Some(FileKind::OtherIdx)) if !named => found.others += 1,
+            _ => found.files.push(file),
+        }
+    }
+    if found.files.is_empty() {
+        return Err(DataError::NoImages { path: path.into(), files: found.others });
+    }
+    Ok(found)
+}

@@ -1,0 +1,21 @@
+//! What a fuzzer has found, and what it starts from, stays harmless: its corpus, through the function that it calls.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    dead_code,
+    missing_docs,
+    reason = "a test should fail where it stands"
+)]
+
+#[path = "../../../fuzz/src/images.rs"]
+mod images;
+
+#[test]
+fn the_corpus_is_harmless() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/images");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    assert!(files.len() >= 18, "{folder}");
+    for file in files {
+        images::check(&std::fs::read(file).unwrap());
+    }
+}
