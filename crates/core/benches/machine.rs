@@ -10,9 +10,8 @@ mod common;
 
 use common::Random;
 use qbnn_core::draw::{Rounding, RowScale, sigma_level};
-use qbnn_core::kernel::{Draw, Kernel, LANES};
+use qbnn_core::kernel::{Codes, Draw, Kernel, LANES, Lanes, noise_words};
 use qbnn_core::model::Model;
-use qbnn_core::noise::Place;
 use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
 use qbnn_core::{Bits, UniformCode};
 use std::hint::black_box;
@@ -78,8 +77,10 @@ fn dot_limit() -> f64 {
 }
 
 fn main() {
-    // `cargo bench -p qbnn-core -- draw`: only the rows whose label contains the word.
-    let word = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
+    // `cargo bench -p qbnn-core -- draw`: only the rows whose label contains the word; `-- 'streamed 1'`: only one of them.
+    // A second word chooses the network.
+    let mut words = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
+    let (word, network) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let kernel = Kernel::chosen().unwrap();
     let limit = dot_limit();
     let (from, mut to) = (vec![1u8; 64 << 20], vec![0u8; 64 << 20]);
@@ -98,6 +99,9 @@ fn main() {
         ("lenet5 w4 stochastic", common::lenet5(1, [4; 4], Rounding::Stochastic)),
         ("mlp w4", common::mlp(1, [4; 4], Rounding::Nearest)),
     ] {
+        if !name.contains(&network) {
+            continue;
+        }
         let model = Model::new(&file).unwrap();
         let work = (model.multiply_adds() * DRAWS as u64) as f64;
         let mut steps = vec![Step::default(); model.layers()];
@@ -128,7 +132,7 @@ fn main() {
         let mut logits = vec![0; 1000 * DRAWS as usize * model.classes()];
         for streamed in [false, true] {
             let label = if streamed { "streamed" } else { "products" };
-            for n in [1, 10, 16, 100, 1000].into_iter().filter(|_| label.contains(&word)) {
+            for n in [1, 10, 16, 100, 1000].into_iter().filter(|n| label.contains(&word) || word == format!("{label} {n}")) {
                 let (pixels, logits) =
                     (&pixels[..n * model.input().len()], &mut logits[..n * DRAWS as usize * model.classes()]);
                 let source = if streamed { Source::Streamed { seed: 7 } } else { Source::Drawn(&weights) };
@@ -145,36 +149,53 @@ fn main() {
     }
 }
 
-/// The loops of drawing, each on 16 rows of 400 weights in the nearest cache.
+/// The first `n` numbers from a multiple of 64 bytes on.
+fn aligned<T>(memory: &mut [T], n: usize) -> &mut [T] {
+    let first = memory.as_ptr().align_offset(64);
+    &mut memory[first..first + n]
+}
+
+/// The loops of drawing, each on a strip of 400 inputs in the nearest cache.
 fn loops(kernel: Kernel) {
     const LEN: usize = 400;
     const N: usize = LANES * LEN;
     let bits = Bits::new(4).unwrap();
     let mut random = Random(1);
-    let (packed, noise) = (random.bytes(N), random.bytes(N));
+    let packed = random.bytes(N);
     let mut codes = vec![0; N];
     let levels: Vec<i16> = (0..16).map(|k| sigma_level(k, 1000)).collect();
     let scales = [RowScale::new(0, 0, 0, bits).unwrap(); LANES];
-    let (mut rows, mut strip) = (vec![0i8; N], vec![0i8; N]);
+    // As in the machine's own memory, vectors begin at multiples of their size.
+    let (mut strip, mut weights, mut moments) = (vec![0u8; N + 64], vec![0i8; N + 64], vec![0; N + 64]);
+    let (strip, weights, moments) = (aligned(&mut strip, N), aligned(&mut weights, N), aligned(&mut moments, N));
     let row = |what: &str, f: &mut dyn FnMut()| {
         let seconds = best(|| (0..100).for_each(|_| f())) / 100.0;
-        println!("  {what:8} {:8.2} G weights/s", N as f64 / seconds / 1e9);
+        println!("  {what:20} {:8.2} G weights/s", N as f64 / seconds / 1e9);
     };
     println!("loops of drawing, w4");
-    let place = Place { purpose: 66, tensor: 0, draw: 0 };
-    row("noise", &mut || kernel.noise([1, 2], place, 0, black_box(&mut codes)));
     row("unpack", &mut || kernel.unpack(black_box(&packed), 0, bits, &mut codes));
-    let draw = Draw {
-        len: LEN,
-        scales: &scales,
-        mu: &codes.clone(),
-        sigma: &codes.clone(),
-        noise: &noise,
-        levels: &levels,
-        mu_bits: bits,
-        grid: UniformCode::Signed(bits),
-        rounding: Rounding::Nearest,
-    };
-    row("draw", &mut || kernel.draw(black_box(&draw), LEN, &mut rows));
-    row("pack", &mut || kernel.pack(black_box(&rows), LEN, LEN, &mut strip));
+    let at = std::array::from_fn(|lane| lane * LEN);
+    row("pack", &mut || kernel.pack(black_box(&codes), &at, LEN, strip));
+    for (what, rounding) in [("nearest", Rounding::Nearest), ("stochastic", Rounding::Stochastic)] {
+        let (mu, sigma) = (&strip[..], &strip[..]);
+        let codes = Codes { run_len: LEN, scales: &scales, mu, sigma, levels: &levels, mu_bits: bits, rounding };
+        row("moments", &mut || kernel.moments(black_box(&codes), moments));
+        let words = noise_words(LEN, rounding);
+        let mut noise = vec![0; words + 64];
+        let noise = aligned(&mut noise, words);
+        for (fraction, byte) in [(8, 0), (8, 8), (8, 2), (7, 0)] {
+            let lanes = Lanes { draw: [3; LANES], block: [5; LANES], byte: [byte; LANES], fraction: [fraction; LANES], fit: true };
+            let draw = Draw {
+                moments,
+                run_len: LEN,
+                lanes: &lanes,
+                grid: UniformCode::Signed(bits),
+                rounding,
+                key: [1, 2],
+                tensor: 0,
+            };
+            let name = format!("{what}, f {fraction}, at {byte}");
+            row(&name, &mut || kernel.draw(black_box(&draw), noise, weights, None));
+        }
+    }
 }

@@ -5,9 +5,10 @@
 
 use super::{Pointers, detected, kernel, tile};
 use crate::code::Bits;
-use crate::draw::{self, Rounding};
-use crate::kernel::{Draw, Kernel, LANES, Output, Product, VECTOR, scalar};
-use crate::noise::{Place, block_lanes};
+use crate::draw::PURPOSE;
+use crate::fixed::q15;
+use crate::kernel::{Codes, Draw, Kernel, LANES, Output, Product, VECTOR, scalar};
+use crate::noise::{GAUSSIAN, philox_lanes};
 use crate::pack as packing;
 use core::arch::x86_64::*;
 
@@ -17,23 +18,6 @@ pub(super) const KERNEL: Kernel = kernel!("avx2");
 /// Whether this processor can run the kernel.
 pub(super) fn detected() -> bool {
     detected!("avx2")
-}
-
-#[target_feature(enable = "avx2")]
-fn noise(key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
-    const BLOCKS: usize = 16;
-    let mut block = first;
-    for chunk in out.chunks_mut(16 * BLOCKS) {
-        let words = block_lanes::<BLOCKS>(key, place, block);
-        let mut bytes = [0u8; 16 * BLOCKS];
-        for lane in 0..BLOCKS {
-            for (w, word) in words.iter().enumerate() {
-                bytes[16 * lane + 4 * w..][..4].copy_from_slice(&word[lane].to_le_bytes());
-            }
-        }
-        chunk.copy_from_slice(&bytes[..chunk.len()]);
-        block = block.wrapping_add(BLOCKS as u32);
-    }
 }
 
 #[target_feature(enable = "avx2")]
@@ -53,42 +37,67 @@ fn unpack(packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx2")]
-fn draw(rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
-    for (i, out) in out.chunks_mut(pitch).enumerate().take(rows.scales.len()) {
-        let (scale, mu, sigma, noise) = rows.row(i);
-        let mut levels = [0i16; 256];
-        for (level, &t) in levels.iter_mut().zip(rows.levels) {
-            *level = scale.level(t);
-        }
-        let codes = out.iter_mut().zip(mu.iter().zip(sigma));
-        match rows.rounding {
-            Rounding::Nearest => {
-                for ((w, (&mu, &sigma)), &noise) in codes.zip(noise) {
-                    let level = levels[sigma as usize];
-                    *w = draw::weight(&scale, rows.mu_bits, rows.grid, mu, level, noise, None);
-                }
-            }
-            Rounding::Stochastic => {
-                for ((w, (&mu, &sigma)), &[noise, up]) in codes.zip(noise.as_chunks::<2>().0) {
-                    let level = levels[sigma as usize];
-                    *w = draw::weight(&scale, rows.mu_bits, rows.grid, mu, level, noise, Some(up));
-                }
-            }
+fn pack(rows: &[u8], at: &[usize; LANES], len: usize, strip: &mut [u8]) {
+    strip.fill(0);
+    for (lane, &at) in at.iter().enumerate() {
+        for (four, vector) in rows[at..][..len].chunks(4).zip(strip.chunks_exact_mut(VECTOR)) {
+            vector[4 * lane..][..four.len()].copy_from_slice(four);
         }
     }
 }
 
+/// As [`scalar::KERNEL`] lays them.
 #[target_feature(enable = "avx2")]
-fn pack(rows: &[i8], pitch: usize, len: usize, strip: &mut [i8]) {
-    let whole = len / 4;
-    for lane in 0..LANES {
-        let row = rows[lane * pitch..][..len].as_chunks::<4>().0;
-        for (four, vector) in row.iter().zip(strip.chunks_exact_mut(VECTOR)) {
-            vector[4 * lane..][..4].copy_from_slice(four);
+fn moments(codes: &Codes<'_>, out: &mut [i32]) {
+    scalar::moments(codes, out);
+}
+
+#[target_feature(enable = "avx2")]
+fn draw(draw: &Draw<'_>, noise: &mut [i32], out: &mut [i8], sums: Option<&mut [i32; LANES]>) {
+    let (each, lanes) = (draw.rounding.noise_bytes(), draw.lanes);
+    // The noise of every lane, word by word.
+    let last = lanes.byte.iter().max().map_or(0, |&b| b as usize) + draw.noise_bytes();
+    let (words, _) = noise.as_chunks_mut::<LANES>();
+    for (b, words) in words.as_chunks_mut::<4>().0.iter_mut().enumerate().take(last.div_ceil(16)) {
+        let mut counter = [lanes.block, [draw.tensor; LANES], lanes.draw, [PURPOSE; LANES]];
+        counter[0].iter_mut().for_each(|block| *block = block.wrapping_add(b as u32));
+        let noise = philox_lanes::<LANES>(counter, draw.key);
+        for (words, noise) in words.iter_mut().zip(noise) {
+            *words = noise.map(|word| word as i32);
         }
     }
-    if whole * 4 < len {
-        scalar::pack(&rows[4 * whole..], pitch, len % 4, &mut strip[whole * VECTOR..]);
+    let (low, high) = (draw.grid.min(), draw.grid.max());
+    let groups = draw.groups();
+    let vectors = out.as_chunks_mut::<VECTOR>().0.iter_mut().zip(draw.moments.as_chunks::<VECTOR>().0);
+    for (i, (out, moments)) in vectors.enumerate() {
+        let (mut eps, mut up) = ([0i16; VECTOR], [0u8; VECTOR]);
+        let first = (i / groups * draw.run_len + i % groups * 4) * each;
+        for (lane, (eps, up)) in
+            eps.as_chunks_mut::<4>().0.iter_mut().zip(up.as_chunks_mut::<4>().0).enumerate()
+        {
+            let at = first + lanes.byte[lane] as usize;
+            let word = |i: usize| words[at / 4 + i][lane] as u32 as u64;
+            let two = |i: usize| ((word(i) | word(i + 1) << 32) >> (at % 4 * 8)) as u32;
+            let bytes = [two(0).to_le_bytes(), if each == 2 { two(1).to_le_bytes() } else { [0; 4] }];
+            let bytes = bytes.as_flattened();
+            for j in 0..4 {
+                eps[j] = GAUSSIAN[bytes[j * each] as usize];
+                if each == 2 {
+                    up[j] = bytes[2 * j + 1] >> (8 - lanes.fraction[lane]);
+                }
+            }
+        }
+        for (j, ((w, &word), (eps, up))) in out.iter_mut().zip(moments).zip(eps.into_iter().zip(up)).enumerate() {
+            let sum = (word as i16).saturating_add(q15(eps, (word >> 16) as i16)) as i32 + up as i32;
+            *w = (sum >> lanes.fraction[j / 4]).clamp(low, high) as i8;
+        }
+    }
+    if let Some(sums) = sums {
+        for vector in out.as_chunks::<VECTOR>().0 {
+            for (sum, four) in sums.iter_mut().zip(vector.as_chunks::<4>().0) {
+                *sum += four.iter().map(|&w| w as i32).sum::<i32>();
+            }
+        }
     }
 }
 

@@ -33,13 +33,13 @@ macro_rules! kernel {
             name: $name,
             // SAFETY: a `Kernel` reaches a caller only through `available`, after `detected` has found every feature that
             // these functions are compiled for.
-            noise: |key, place, first, out| unsafe { noise(key, place, first, out) },
-            // SAFETY: the same.
             unpack: |packed, first, bits, out| unsafe { unpack(packed, first, bits, out) },
             // SAFETY: the same.
-            draw: |rows, pitch, out| unsafe { draw(rows, pitch, out) },
+            pack: |rows, at, len, strip| unsafe { pack(rows, at, len, strip) },
             // SAFETY: the same.
-            pack: |rows, pitch, len, strip| unsafe { pack(rows, pitch, len, strip) },
+            moments: |codes, out| unsafe { moments(codes, out) },
+            // SAFETY: the same.
+            draw: |strip, noise, out, sums| unsafe { draw(strip, noise, out, sums) },
             // SAFETY: the same.
             product: |p, output| unsafe { product(p, output) },
         }
