@@ -1,8 +1,11 @@
-//! AVX2, for the processors without AVX-512: products of bytes by `vpmaddubsw`, the other loops compiled from plain code.
+//! 256 bits, for the processors without AVX-512 or with little of it: products by whatever instruction there is, the other
+//! loops compiled from plain code for AVX2.
 //!
 //! `vpmaddubsw` adds two products in 16 bits and saturates. Where an unsigned byte times a weight cannot reach that (twice
-//! 255 * 64 fits), it is exact; otherwise the bytes' halves of four bits are multiplied apart, which always fits.
+//! 255 * 64 fits), it is exact; otherwise the bytes' halves of four bits are multiplied apart, which always fits. The
+//! dot-product instruction of AVX-VNNI, or of AVX-512 in its 256-bit form, has no such trouble.
 
+use super::products::products;
 use super::{Pointers, detected, kernel, tile};
 use crate::code::Bits;
 use crate::draw::PURPOSE;
@@ -18,6 +21,50 @@ pub(super) const KERNEL: Kernel = kernel!("avx2");
 /// Whether this processor can run the kernel.
 pub(super) fn detected() -> bool {
     detected!("avx2")
+}
+
+products!(
+    "avx2",
+    // One pass over the weights is little beside the products; it decides how they are multiplied.
+    |p: &Product<'_>| p.weights.iter().all(|w| (-64..=64).contains(w)),
+    |sum, x, w, narrow: bool| {
+        let four = |x| _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1));
+        if narrow {
+            _mm256_add_epi32(sum, four(x))
+        } else {
+            let nibble = _mm256_set1_epi8(15);
+            let high = _mm256_slli_epi32::<4>(four(_mm256_and_si256(_mm256_srli_epi16::<4>(x), nibble)));
+            _mm256_add_epi32(sum, _mm256_add_epi32(four(_mm256_and_si256(x, nibble)), high))
+        }
+    }
+);
+
+/// Processors with AVX-VNNI.
+pub(super) mod avxvnni {
+    use super::*;
+
+    pub(in super::super) const KERNEL: Kernel = kernel!("avxvnni");
+
+    pub(in super::super) fn detected() -> bool {
+        detected!("avx2", "avxvnni")
+    }
+
+    products!("avx2,avxvnni", |_: &Product<'_>| true, |sum, x, w, _| _mm256_dpbusd_avx_epi32(sum, x, w));
+}
+
+/// Processors with VNNI in AVX-512, but without the byte look-ups of the full kernel.
+pub(super) mod avx512vl {
+    use super::*;
+
+    pub(in super::super) const KERNEL: Kernel = kernel!("avx512vl");
+
+    pub(in super::super) fn detected() -> bool {
+        detected!("avx2", "avx512f", "avx512vl", "avx512vnni")
+    }
+
+    products!("avx2,avx512f,avx512vl,avx512vnni", |_: &Product<'_>| true, |sum, x, w, _| _mm256_dpbusd_epi32(
+        sum, x, w
+    ));
 }
 
 #[target_feature(enable = "avx2")]
@@ -72,9 +119,7 @@ fn draw(draw: &Draw<'_>, noise: &mut [i32], out: &mut [i8], sums: Option<&mut [i
     for (i, (out, moments)) in vectors.enumerate() {
         let (mut eps, mut up) = ([0i16; VECTOR], [0u8; VECTOR]);
         let first = (i / groups * draw.run_len + i % groups * 4) * each;
-        for (lane, (eps, up)) in
-            eps.as_chunks_mut::<4>().0.iter_mut().zip(up.as_chunks_mut::<4>().0).enumerate()
-        {
+        for (lane, (eps, up)) in eps.as_chunks_mut::<4>().0.iter_mut().zip(up.as_chunks_mut::<4>().0).enumerate() {
             let at = first + lanes.byte[lane] as usize;
             let word = |i: usize| words[at / 4 + i][lane] as u32 as u64;
             let two = |i: usize| ((word(i) | word(i + 1) << 32) >> (at % 4 * 8)) as u32;
@@ -99,106 +144,4 @@ fn draw(draw: &Draw<'_>, noise: &mut [i32], out: &mut [i8], sums: Option<&mut [i
             }
         }
     }
-}
-
-#[target_feature(enable = "avx2")]
-fn product(p: &Product<'_>, mut output: Output<'_>) {
-    // One pass over the weights is little beside the products; it decides how they are multiplied.
-    let narrow = p.weights.iter().all(|w| (-64..=64).contains(w));
-    for strip in 0..p.start.len() / LANES {
-        if narrow {
-            run::<4, true>(p, strip, &mut output);
-        } else {
-            run::<4, false>(p, strip, &mut output);
-        }
-    }
-}
-
-/// All windows with one strip.
-#[target_feature(enable = "avx2")]
-fn run<const P: usize, const NARROW: bool>(p: &Product<'_>, strip: usize, output: &mut Output<'_>) {
-    match output {
-        Output::Sums(out) => {
-            for (i, origins) in p.origins.chunks(P).enumerate() {
-                let sums = sums::<P, NARROW>(p, strip, &tile(origins));
-                for (j, sums) in sums.iter().take(origins.len()).enumerate() {
-                    out[(i * P + j) * p.start.len() + strip * LANES..][..LANES].copy_from_slice(sums);
-                }
-            }
-        }
-        Output::Codes { out, pitch, channels, pool, requantize } => {
-            let lane = strip * LANES;
-            let valid = channels.saturating_sub(lane).min(LANES);
-            let mut put = |at: usize, sums: &[i32; LANES]| {
-                for (i, (slot, &sum)) in out[at * *pitch..].iter_mut().skip(lane).zip(sums).take(valid).enumerate() {
-                    *slot = scalar::code(requantize, lane + i, sum);
-                }
-            };
-            if *pool == 1 {
-                for (i, origins) in p.origins.chunks(P).enumerate() {
-                    let sums = sums::<P, NARROW>(p, strip, &tile(origins));
-                    sums.iter().take(origins.len()).enumerate().for_each(|(j, s)| put(i * P + j, s));
-                }
-                return;
-            }
-            for (i, window) in p.origins.chunks(*pool).enumerate() {
-                let mut largest = [i32::MIN; LANES];
-                for origins in window.chunks(P) {
-                    for sums in sums::<P, NARROW>(p, strip, &tile(origins)) {
-                        largest.iter_mut().zip(sums).for_each(|(l, s)| *l = s.max(*l));
-                    }
-                }
-                put(i, &largest);
-            }
-        }
-    }
-}
-
-/// The sums of `P` windows with one strip.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn sums<const P: usize, const NARROW: bool>(p: &Product<'_>, strip: usize, origins: &[usize; P]) -> [[i32; LANES]; P] {
-    let (at, runs) = (Pointers::of(p), &p.runs);
-    let starts = [0, 8].map(|half| {
-        let start = &p.start[strip * LANES + half..][..8];
-        // SAFETY: 8 words are 32 bytes.
-        unsafe { _mm256_loadu_si256(start.as_ptr().cast()) }
-    });
-    let mut sums = [starts; P];
-    let ones = _mm256_set1_epi16(1);
-    let nibble = _mm256_set1_epi8(15);
-    let mut vector = strip * runs.vectors() * VECTOR;
-    for row in 0..runs.rows {
-        for column in 0..runs.columns {
-            let offset = row * runs.row_pitch + column * runs.column_pitch;
-            for group in 0..runs.groups {
-                // SAFETY: `Kernel::product` has checked that the weights hold `vectors()` vectors of every strip.
-                let w = [0, 32].map(|half| unsafe { _mm256_loadu_si256(at.weights.add(vector + half).cast()) });
-                for (sums, &origin) in sums.iter_mut().zip(origins) {
-                    // SAFETY: it has checked that every window's extent, of which these are four bytes, lies inside.
-                    let x = unsafe { at.input.add(origin + offset + 4 * group).cast::<i32>().read_unaligned() };
-                    let x = _mm256_set1_epi32(x);
-                    for (sum, w) in sums.iter_mut().zip(w) {
-                        let four = |x| _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), ones);
-                        *sum = if NARROW {
-                            _mm256_add_epi32(*sum, four(x))
-                        } else {
-                            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(x), nibble);
-                            let high = _mm256_slli_epi32::<4>(four(high));
-                            _mm256_add_epi32(*sum, _mm256_add_epi32(four(_mm256_and_si256(x, nibble)), high))
-                        };
-                    }
-                }
-                vector += VECTOR;
-            }
-        }
-    }
-    sums.map(|halves| {
-        let mut out = [0; LANES];
-        for (part, half) in out.chunks_exact_mut(8).zip(halves) {
-            // SAFETY: 8 words are 32 bytes.
-            unsafe { _mm256_storeu_si256(part.as_mut_ptr().cast(), half) };
-        }
-        out
-    })
 }

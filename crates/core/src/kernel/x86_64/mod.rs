@@ -1,17 +1,24 @@
-//! Kernels for x86-64: AVX-512 with VNNI and VBMI, and AVX2.
+//! Kernels for x86-64: AVX-512 with VNNI and VBMI; AVX-VNNI; the 256-bit part of AVX-512 with VNNI; AVX2.
 //!
 //! Each is a set of safe functions compiled for its instructions; the functions of its [`Kernel`] call them. That is
 //! sound because a [`Kernel`] is handed out by [`available`] alone, after the processor was asked.
 
 mod avx2;
 mod avx512;
+mod products;
 
 use super::{Kernel, Product};
 
 /// Fast kernels that this processor can run, fastest first.
 pub(super) fn available() -> impl Iterator<Item = Kernel> {
-    let avx512 = avx512::detected().then_some(avx512::KERNEL);
-    avx512.into_iter().chain(avx2::detected().then_some(avx2::KERNEL))
+    [
+        avx512::detected().then_some(avx512::KERNEL),
+        avx2::avxvnni::detected().then_some(avx2::avxvnni::KERNEL),
+        avx2::avx512vl::detected().then_some(avx2::avx512vl::KERNEL),
+        avx2::detected().then_some(avx2::KERNEL),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Whether the processor has some instructions: asked of it where `std` can, else what the compiler was told.

@@ -138,10 +138,22 @@ fn side_by_side(chains: &mut [[__m512i; 4]; CHAINS]) {
     unsafe {
         asm!(
             "/* {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} */",
-            inout(zmm_reg) *a0, inout(zmm_reg) *a1, inout(zmm_reg) *a2, inout(zmm_reg) *a3,
-            inout(zmm_reg) *b0, inout(zmm_reg) *b1, inout(zmm_reg) *b2, inout(zmm_reg) *b3,
-            inout(zmm_reg) *c0, inout(zmm_reg) *c1, inout(zmm_reg) *c2, inout(zmm_reg) *c3,
-            inout(zmm_reg) *d0, inout(zmm_reg) *d1, inout(zmm_reg) *d2, inout(zmm_reg) *d3,
+            inout(zmm_reg) * a0,
+            inout(zmm_reg) * a1,
+            inout(zmm_reg) * a2,
+            inout(zmm_reg) * a3,
+            inout(zmm_reg) * b0,
+            inout(zmm_reg) * b1,
+            inout(zmm_reg) * b2,
+            inout(zmm_reg) * b3,
+            inout(zmm_reg) * c0,
+            inout(zmm_reg) * c1,
+            inout(zmm_reg) * c2,
+            inout(zmm_reg) * c3,
+            inout(zmm_reg) * d0,
+            inout(zmm_reg) * d1,
+            inout(zmm_reg) * d2,
+            inout(zmm_reg) * d3,
             options(pure, nomem, nostack, preserves_flags),
         );
     }
