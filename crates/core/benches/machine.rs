@@ -132,7 +132,9 @@ fn main() {
         let mut logits = vec![0; 1000 * DRAWS as usize * model.classes()];
         for streamed in [false, true] {
             let label = if streamed { "streamed" } else { "products" };
-            for n in [1, 10, 16, 100, 1000].into_iter().filter(|n| label.contains(&word) || word == format!("{label} {n}")) {
+            for n in
+                [1, 10, 16, 100, 1000].into_iter().filter(|n| label.contains(&word) || word == format!("{label} {n}"))
+            {
                 let (pixels, logits) =
                     (&pixels[..n * model.input().len()], &mut logits[..n * DRAWS as usize * model.classes()]);
                 let source = if streamed { Source::Streamed { seed: 7 } } else { Source::Drawn(&weights) };
@@ -184,7 +186,13 @@ fn loops(kernel: Kernel) {
         let mut noise = vec![0; words + 64];
         let noise = aligned(&mut noise, words);
         for (fraction, byte) in [(8, 0), (8, 8), (8, 2), (7, 0)] {
-            let lanes = Lanes { draw: [3; LANES], block: [5; LANES], byte: [byte; LANES], fraction: [fraction; LANES], fit: true };
+            let lanes = Lanes {
+                draw: [3; LANES],
+                block: [5; LANES],
+                byte: [byte; LANES],
+                fraction: [fraction; LANES],
+                fit: true,
+            };
             let draw = Draw {
                 moments,
                 run_len: LEN,
