@@ -12,7 +12,7 @@ use common::Random;
 use qbnn_core::draw::{Rounding, RowScale, sigma_level};
 use qbnn_core::kernel::{Codes, Draw, Kernel, LANES, Lanes, noise_words};
 use qbnn_core::model::Model;
-use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
+use qbnn_core::run::{Plan, Program, Scratch, Source, Step, Weights};
 use qbnn_core::{Bits, UniformCode};
 use std::hint::black_box;
 use std::time::Instant;
@@ -130,6 +130,10 @@ fn main() {
         let weights = Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch);
         let pixels = Random(3).bytes(1000 * model.input().len());
         let mut logits = vec![0; 1000 * DRAWS as usize * model.classes()];
+        if "threads".contains(&word) {
+            let [one, two] = threads(&program, &weights, &pixels);
+            println!("  threads  1000 {:10.1} us, two {:10.1} us   {:.2} x as fast", one * 1e6, two * 1e6, one / two);
+        }
         for streamed in [false, true] {
             let label = if streamed { "streamed" } else { "products" };
             for n in
@@ -149,6 +153,29 @@ fn main() {
             }
         }
     }
+}
+
+/// A thousand images by one thread and by two, each with half of them and memory of its own: the same drawn weights.
+fn threads(program: &Program<'_>, weights: &Weights<'_>, pixels: &[u8]) -> [f64; 2] {
+    let (plan, draws) = (program.plan(), weights.draws());
+    let (model, need) = (plan.model(), plan.scratch());
+    let memory = || (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
+    [1, 2].map(|threads| {
+        let each = pixels.len() / model.input().len() / threads;
+        let mut own: Vec<_> = (0..threads).map(|_| (memory(), vec![0; each * draws.len() * model.classes()])).collect();
+        best(|| {
+            std::thread::scope(|scope| {
+                for (((a, b, c), logits), part) in own.iter_mut().zip(pixels.chunks(each * model.input().len())) {
+                    let draws = draws.clone();
+                    let run = move || {
+                        let mut scratch = Scratch::new(a, b, c);
+                        program.run(Source::Drawn(weights), black_box(part), draws, &mut scratch, logits);
+                    };
+                    scope.spawn(run);
+                }
+            });
+        })
+    })
 }
 
 /// The first `n` numbers from a multiple of 64 bytes on.

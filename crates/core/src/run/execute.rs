@@ -399,13 +399,29 @@ fn distribute(
         } else {
             (output.shape.rows, output.shape.columns, output.row_pitch())
         };
-        let mut from = codes[lane..].chunks(lanes);
         for row in 0..rows {
-            let line = &mut values[start + row * pitch..];
-            for (to, from) in line.chunks_mut(l.channels).zip(from.by_ref().take(columns)) {
-                to[..run].copy_from_slice(&from[..run]);
+            let line = &mut values[start + row * pitch..][..(columns - 1) * l.channels + run];
+            let from = &codes[row * columns * lanes + lane..];
+            // What a block writes behind a run of a whole place, the next places overwrite.
+            match run {
+                ..=8 if channel == 0 => copy_runs::<8>(line, l.channels, from, lanes, run),
+                9..=16 if channel == 0 => copy_runs::<16>(line, l.channels, from, lanes, run),
+                _ => copy_runs::<0>(line, l.channels, from, lanes, run),
             }
         }
         lane += run;
+    }
+}
+
+/// Copies runs of `run` bytes, from every `lanes`-th to every `channels`-th; as blocks of `N` where there is room for one.
+fn copy_runs<const N: usize>(to: &mut [u8], channels: usize, from: &[u8], lanes: usize, run: usize) {
+    let mut place = 0;
+    for from in from.chunks(lanes).take(to.len().div_ceil(channels)) {
+        let out = &mut to[place..];
+        match (out.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+            (Some(out), Some(block)) if N > 0 => *out = *block,
+            _ => out[..run].copy_from_slice(&from[..run]),
+        }
+        place += channels;
     }
 }
