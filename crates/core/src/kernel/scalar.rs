@@ -44,18 +44,24 @@ pub(super) fn moments(codes: &Codes<'_>, out: &mut [i32]) {
 
 fn draw(draw: &Draw<'_>, _: &mut [i32], out: &mut [i8], mut sums: Option<&mut [i32; LANES]>) {
     let (each, lanes) = (draw.rounding.noise_bytes(), draw.lanes);
-    for (i, (w, &word)) in out.iter_mut().zip(draw.moments).enumerate() {
-        let (lane, input) = place(i, draw.run_len);
-        let run = i / (draw.groups() * VECTOR);
-        let byte = lanes.byte[lane] as usize + (run * draw.run_len + input) * each;
-        let index = lanes.block[lane].wrapping_add((byte / 16) as u32);
-        let block = noise::block(draw.key, draw::place(draw.tensor, lanes.draw[lane]), index);
-        let noise = |byte: usize| block[byte / 4].to_le_bytes()[byte % 4];
-        let up = (each == 2).then(|| noise(byte % 16 + 1));
-        let (mean, level) = (word as i16, (word >> 16) as i16);
-        *w = draw::from_moments(lanes.fraction[lane], draw.grid, mean, level, noise(byte % 16), up);
-        if let Some(sums) = &mut sums {
-            sums[lane] += *w as i32;
+    for lane in 0..LANES {
+        let (mut have, mut block) = (None, [0; 4]);
+        for i in (0..out.len() / LANES).map(|i| i / 4 * VECTOR + 4 * lane + i % 4) {
+            let run = i / (draw.groups() * VECTOR);
+            let byte = lanes.byte[lane] as usize + (run * draw.run_len + place(i, draw.run_len).1) * each;
+            if have != Some(byte / 16) {
+                have = Some(byte / 16);
+                let index = lanes.block[lane].wrapping_add((byte / 16) as u32);
+                block = noise::block(draw.key, draw::place(draw.tensor, lanes.draw[lane]), index);
+            }
+            let noise = |byte: usize| block[byte % 16 / 4].to_le_bytes()[byte % 4];
+            let up = (each == 2).then(|| noise(byte + 1));
+            let (mean, level) = (draw.moments[i] as i16, (draw.moments[i] >> 16) as i16);
+            let w = draw::from_moments(lanes.fraction[lane], draw.grid, mean, level, noise(byte), up);
+            out[i] = w;
+            if let Some(sums) = &mut sums {
+                sums[lane] += w as i32;
+            }
         }
     }
 }

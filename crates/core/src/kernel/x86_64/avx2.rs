@@ -9,7 +9,6 @@ use super::products::products;
 use super::{Pointers, detected, kernel, tile};
 use crate::code::Bits;
 use crate::draw::PURPOSE;
-use crate::fixed::q15;
 use crate::kernel::{Codes, Draw, Kernel, LANES, Output, Product, VECTOR, scalar};
 use crate::noise::{GAUSSIAN, philox_lanes};
 use crate::pack as packing;
@@ -115,33 +114,43 @@ fn draw(draw: &Draw<'_>, noise: &mut [i32], out: &mut [i8], sums: Option<&mut [i
     }
     let (low, high) = (draw.grid.min(), draw.grid.max());
     let groups = draw.groups();
+    // Numbers of 32 bits throughout, and a place for each: what the compiler turns into vectors.
+    let fractions: [i32; VECTOR] = core::array::from_fn(|j| lanes.fraction[j / 4] as i32);
     let vectors = out.as_chunks_mut::<VECTOR>().0.iter_mut().zip(draw.moments.as_chunks::<VECTOR>().0);
     for (i, (out, moments)) in vectors.enumerate() {
-        let (mut eps, mut up) = ([0i16; VECTOR], [0u8; VECTOR]);
+        let (mut eps, mut up) = ([0i32; VECTOR], [0i32; VECTOR]);
         let first = (i / groups * draw.run_len + i % groups * 4) * each;
-        for (lane, (eps, up)) in eps.as_chunks_mut::<4>().0.iter_mut().zip(up.as_chunks_mut::<4>().0).enumerate() {
+        for lane in 0..LANES {
             let at = first + lanes.byte[lane] as usize;
-            let word = |i: usize| words[at / 4 + i][lane] as u32 as u64;
-            let two = |i: usize| ((word(i) | word(i + 1) << 32) >> (at % 4 * 8)) as u32;
-            let bytes = [two(0).to_le_bytes(), if each == 2 { two(1).to_le_bytes() } else { [0; 4] }];
-            let bytes = bytes.as_flattened();
-            for j in 0..4 {
-                eps[j] = GAUSSIAN[bytes[j * each] as usize];
-                if each == 2 {
-                    up[j] = bytes[2 * j + 1] >> (8 - lanes.fraction[lane]);
+            let [a, b, c] = [0, 1, each].map(|i| words[at / 4 + i][lane] as u32 as u64);
+            let four = (a | b << 32) >> (at % 4 * 8);
+            if each == 1 {
+                for j in 0..4 {
+                    eps[4 * lane + j] = GAUSSIAN[(four >> (8 * j)) as u8 as usize] as i32;
+                }
+            } else {
+                let next = (b | c << 32) >> (at % 4 * 8);
+                let eight = four & 0xffff_ffff | next << 32;
+                for j in 0..4 {
+                    eps[4 * lane + j] = GAUSSIAN[(eight >> (16 * j)) as u8 as usize] as i32;
+                    up[4 * lane + j] = (eight >> (16 * j + 8)) as u8 as i32;
                 }
             }
         }
-        for (j, ((w, &word), (eps, up))) in out.iter_mut().zip(moments).zip(eps.into_iter().zip(up)).enumerate() {
-            let sum = (word as i16).saturating_add(q15(eps, (word >> 16) as i16)) as i32 + up as i32;
-            *w = (sum >> lanes.fraction[j / 4]).clamp(low, high) as i8;
+        for j in 0..VECTOR {
+            let (mean, level) = (moments[j] << 16 >> 16, moments[j] >> 16);
+            let deviation = (eps[j] * level + (1 << 14)) >> 15;
+            let sum = (mean + deviation).clamp(i16::MIN as i32, i16::MAX as i32) + (up[j] >> (8 - fractions[j]));
+            out[j] = (sum >> fractions[j]).clamp(low, high) as i8;
         }
     }
     if let Some(sums) = sums {
+        let mut places = [0i32; VECTOR];
         for vector in out.as_chunks::<VECTOR>().0 {
-            for (sum, four) in sums.iter_mut().zip(vector.as_chunks::<4>().0) {
-                *sum += four.iter().map(|&w| w as i32).sum::<i32>();
-            }
+            places.iter_mut().zip(vector).for_each(|(sum, &w)| *sum += w as i32);
+        }
+        for (sum, four) in sums.iter_mut().zip(places.as_chunks::<4>().0) {
+            *sum += four.iter().sum::<i32>();
         }
     }
 }
