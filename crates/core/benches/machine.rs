@@ -214,6 +214,7 @@ fn loops(kernel: Kernel) {
         let noise = aligned(&mut noise, words);
         for (fraction, byte) in [(8, 0), (8, 8), (8, 2), (7, 0)] {
             let lanes = Lanes {
+                count: LANES,
                 draw: [3; LANES],
                 block: [5; LANES],
                 byte: [byte; LANES],

@@ -71,7 +71,7 @@ proptest! {
         let (mu, sigma) = (codes(1, mu_bits), codes(2, sigma_bits));
         let present = LANES - missing;
         let mut rows = [RowScale::NONE; LANES];
-        let mut lanes = Lanes { fraction: [8; LANES], ..Lanes::default() };
+        let mut lanes = Lanes { count: present, fraction: [8; LANES], ..Lanes::default() };
         for (lane, row) in rows.iter_mut().enumerate().take(present) {
             let fraction = if mixed { 1 + (seed >> (lane * 3) & 7) as u8 } else { scale.fraction };
             *row = RowScale {

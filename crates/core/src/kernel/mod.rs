@@ -46,6 +46,8 @@ pub struct Codes<'a> {
 /// Where the lanes of a strip take their noise, and how their weights are rounded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lanes {
+    /// Lanes that there are; those from here on have no weights, and need no noise.
+    pub count: usize,
     /// The draw.
     pub draw: [u32; LANES],
     /// Block of the first weight's noise.

@@ -158,6 +158,7 @@ impl Program<'_> {
             out.lanes.byte[lane] = (first % 16) as u8;
             out.lanes.fraction[lane] = scales[lane].fraction;
             out.lanes.fit &= scales[lane].fits();
+            out.lanes.count = lane + 1;
             out.member[lane] = member as u32;
             let code = pack::get(codes.bias_sigma, channel, sigma.0).unwrap_or(0);
             let bias = self.bias(l, channel).moments(codes.bias_mu[channel] as i8, levels.1[code as usize] as i16);

@@ -12,13 +12,12 @@ use crate::noise::{GAUSSIAN, MULTIPLIER, WEYL};
 use core::arch::asm;
 use core::arch::x86_64::*;
 
-/// Blocks of each lane that are made together: two chains of multiplications for each (even lanes, odd lanes), beside
-/// each other to hide their latency.
-const BLOCKS: usize = 2;
-const CHAINS: usize = 2 * BLOCKS;
+/// Vectors of eight counters that go through the rounds together: chains of multiplications beside each other, to hide
+/// their latency.
+const CHAINS: usize = 4;
 
-/// Noise for 16 lanes. A word has the lower half of a 64-bit lane, even lanes in one vector, odd ones in another; what lies
-/// above it is of no consequence, as a multiplication reads the lower half alone.
+/// Noise for 16 lanes. A word has the lower half of a 64-bit lane, lanes 0 to 7 in one vector and 8 to 15 in another; what
+/// lies above it is of no consequence, as a multiplication reads the lower half alone.
 struct Philox {
     /// Keys of the rounds.
     keys: [[u32; 2]; 10],
@@ -48,13 +47,13 @@ fn xor3(a: __m512i, b: __m512i, c: __m512i) -> __m512i {
     _mm512_ternarylogic_epi64::<0x96>(a, b, c)
 }
 
-/// Even and odd lanes of 16 words.
+/// The first and the last eight of 16 words.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn halves(words: &[u32; LANES]) -> [__m512i; 2] {
     // SAFETY: 16 words are 64 bytes.
     let words = unsafe { _mm512_loadu_si512(words.as_ptr().cast()) };
-    [words, high(words)]
+    [_mm512_castsi512_si256(words), _mm512_extracti64x4_epi64::<1>(words)].map(|half| _mm512_cvtepu32_epi64(half))
 }
 
 impl Philox {
@@ -74,17 +73,23 @@ impl Philox {
         Philox { keys, index: halves(&lanes.block), first, second }
     }
 
-    /// Writes the words of `blocks` blocks of every lane, and of as many more as are made at a time: `[word][lane]`.
+    /// Writes the words of `blocks` blocks of every lane, and of as many more as are made at a time: `[word][lane]`. Of
+    /// the halves only the first `HALVES` are made.
     #[target_feature(enable = "avx512f")]
-    fn fill(&self, blocks: usize, out: &mut [i32]) {
+    fn fill<const HALVES: usize>(&self, blocks: usize, out: &mut [i32]) {
+        let together = CHAINS / HALVES;
         let xor = |a, b| _mm512_xor_si512(a, b);
         let (m0, m1) = (set(MULTIPLIER[0]), set(MULTIPLIER[1]));
         let key = |round: usize, i: usize| set(self.keys[round][i]);
-        let out = out.as_chunks_mut::<LANES>().0.as_chunks_mut::<{ 4 * BLOCKS }>().0;
-        for (step, out) in out.iter_mut().enumerate().take(blocks.div_ceil(BLOCKS)) {
+        // The lower and the upper 32 bits of eight lanes of 64, of two vectors.
+        let lower = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+        let upper = _mm512_or_si512(lower, _mm512_set1_epi32(1));
+        let out = out.as_chunks_mut::<LANES>().0.chunks_exact_mut(4 * together);
+        for (step, out) in out.enumerate().take(blocks.div_ceil(together)) {
             let mut x = [[m0; 4]; CHAINS];
             for (i, x) in x.iter_mut().enumerate() {
-                let index = _mm512_add_epi64(self.index[i % 2], set((step * BLOCKS + i / 2) as u32));
+                let block = (step * together + i / HALVES) as u32;
+                let index = _mm512_add_epi64(self.index[i % HALVES], set(block));
                 let p0 = _mm512_mul_epu32(index, m0);
                 x[2] = xor(high(p0), set(PURPOSE ^ self.keys[0][1]));
                 x[3] = p0;
@@ -92,8 +97,8 @@ impl Philox {
             side_by_side(&mut x);
             for (i, x) in x.iter_mut().enumerate() {
                 let p1 = _mm512_mul_epu32(x[2], m1);
-                let [change, word] = self.second[i % 2];
-                *x = [xor(high(p1), self.first[i % 2]), p1, xor(x[3], change), word];
+                let [change, word] = self.second[i % HALVES];
+                *x = [xor(high(p1), self.first[i % HALVES]), p1, xor(x[3], change), word];
             }
             side_by_side(&mut x);
             macro_rules! rounds {
@@ -107,17 +112,18 @@ impl Philox {
             }
             rounds!(2, 3, 4, 5, 6, 7, 8);
             let keys = self.keys[9].map(|key| _mm512_set1_epi32(key as i32));
-            for (out, [even, odd]) in out.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<2>().0) {
-                // The last round brings even and odd lanes together.
-                let low = |even, odd| _mm512_mask_shuffle_epi32::<0xA0>(even, 0xAAAA, odd);
-                let up = |even, odd| _mm512_mask_shuffle_epi32::<0xF5>(odd, 0x5555, even);
-                let p0 = [even, odd].map(|x| _mm512_mul_epu32(x[0], m0));
-                let p1 = [even, odd].map(|x| _mm512_mul_epu32(x[2], m1));
+            for (out, x) in out.as_chunks_mut::<4>().0.iter_mut().zip(x.chunks_exact(HALVES)) {
+                // The last round brings the halves together.
+                let (a, b) = (x[0], x[HALVES - 1]);
+                let low = |a, b| _mm512_permutex2var_epi32(a, lower, b);
+                let up = |a, b| _mm512_permutex2var_epi32(a, upper, b);
+                let (a0, b0) = (_mm512_mul_epu32(a[0], m0), _mm512_mul_epu32(b[0], m0));
+                let (a1, b1) = (_mm512_mul_epu32(a[2], m1), _mm512_mul_epu32(b[2], m1));
                 let words = [
-                    xor3(up(p1[0], p1[1]), low(even[1], odd[1]), keys[0]),
-                    low(p1[0], p1[1]),
-                    xor3(up(p0[0], p0[1]), low(even[3], odd[3]), keys[1]),
-                    low(p0[0], p0[1]),
+                    xor3(up(a1, b1), low(a[1], b[1]), keys[0]),
+                    low(a1, b1),
+                    xor3(up(a0, b0), low(a[3], b[3]), keys[1]),
+                    low(a0, b0),
                 ];
                 for (out, word) in out.iter_mut().zip(words) {
                     // SAFETY: 16 words are 64 bytes.
@@ -324,7 +330,12 @@ impl<'a> Reader<'a> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vbmi2,avx512vnni")]
 pub(super) fn draw(draw: &Draw<'_>, noise: &mut [i32], out: &mut [i8], sums: Option<&mut [i32; LANES]>) {
     let last = draw.lanes.byte.iter().fold(0, |last, &b| last.max(b)) as usize + draw.noise_bytes();
-    Philox::new(draw.key, draw.tensor, draw.lanes).fill(last.div_ceil(16), noise);
+    let philox = Philox::new(draw.key, draw.tensor, draw.lanes);
+    if draw.lanes.count > LANES / 2 {
+        philox.fill::<2>(last.div_ceil(16), noise);
+    } else {
+        philox.fill::<1>(last.div_ceil(16), noise);
+    }
     match (draw.rounding, draw.lanes.fit && draw.lanes.fraction == [8; LANES]) {
         (Rounding::Nearest, true) => rule::<false, true>(draw, noise, out),
         (Rounding::Nearest, false) => rule::<false, false>(draw, noise, out),
