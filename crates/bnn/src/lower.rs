@@ -21,7 +21,6 @@ use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Strategy};
 use crate::sets::{Images, Normalisation};
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
-use qbnn_core::kernel::{Draw, Kernel};
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{self, Function, Kind, Layer, Model, Shape};
 use qbnn_core::{Bits, UniformCode, noise, pack};
@@ -389,33 +388,25 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
     let (mu_bits, sigma_code, grid) = (model.mu_bits()?, model.sigma_code()?, model.weight_code()?);
     let input = model.grid_of(layer.input)?;
     let (channels, row, rounding) = (layer.shape.channels, linear.fan_in(), model.rounding());
-    let (kernel, key, n) = (Kernel::best(), noise::key(seed), channels * row);
-    let each = rounding.noise_bytes();
-    let (mut mu, mut sigma, mut random) = (vec![0; n], vec![0; n], vec![0; n * each]);
-    kernel.unpack(codes.mu, 0, mu_bits, &mut mu);
-    kernel.unpack(codes.sigma, 0, sigma_code.0, &mut sigma);
-    kernel.noise(key, draw::place(tensor, draw), 0, &mut random);
+    let (key, each) = (noise::key(seed), rounding.noise_bytes());
     let level = |step| (0..sigma_code.0.levels()).map(|k| sigma_level(k as u8, step)).collect::<Vec<_>>();
-    let scales: Vec<RowScale> = (0..channels)
-        .map(|c| RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits))
-        .collect::<Option<_>>()?;
-    let rows = Draw {
-        len: row,
-        scales: &scales,
-        mu: &mu,
-        sigma: &sigma,
-        noise: &random,
-        levels: &level(codes.sigma_step()),
-        mu_bits,
-        grid,
-        rounding,
-    };
-    let mut drawn = vec![0i8; n];
-    kernel.draw(&rows, row, &mut drawn);
-    let scale = |c: usize| unsettled(codes.weight_scales.get(c)).exp2();
-    let weights = drawn.iter().enumerate().map(|(i, &w)| w as f32 * scale(i / row)).collect();
+    let levels = level(codes.sigma_step());
+    let mut random = vec![0; channels * row * each];
+    noise::fill(key, draw::place(tensor, draw), 0, &mut random);
+    let mut weights = Vec::with_capacity(channels * row);
+    for c in 0..channels {
+        let own = RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits)?;
+        let scale = unsettled(codes.weight_scales.get(c)).exp2();
+        for i in c * row..(c + 1) * row {
+            let (mu, sigma) = (pack::get(codes.mu, i, mu_bits)?, pack::get(codes.sigma, i, sigma_code.0)?);
+            let bytes = &random[i * each..][..each];
+            let up = bytes.get(1).copied();
+            let code = draw::weight(&own, mu_bits, grid, mu, own.level(levels[sigma as usize]), bytes[0], up);
+            weights.push(code as f32 * scale);
+        }
+    }
     let mut random = vec![0; channels * each];
-    kernel.noise(key, draw::place(tensor + 1, draw), 0, &mut random);
+    noise::fill(key, draw::place(tensor + 1, draw), 0, &mut random);
     let levels = level(codes.bias_sigma_step());
     let biases = (0..channels).map(|c| {
         let accumulator = codes.weight_scales.get(c) as i32 + input.log2_step;

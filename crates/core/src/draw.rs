@@ -62,6 +62,9 @@ pub struct RowScale {
 }
 
 impl RowScale {
+    /// Of a row that is not there: its weights are 0.
+    pub const NONE: RowScale = RowScale { mean: 0, deviation: 0, fraction: 8 };
+
     /// The ratios of a row with these scales: of its means, its drawn weights, and the tensor's largest sigma.
     ///
     /// `None` if a mean's step or the largest sigma is beyond what 15 bits hold even with one fraction bit: 2^11 steps of the
@@ -75,10 +78,29 @@ impl RowScale {
         })
     }
 
+    /// Whether no sum of this row, half a step included, can leave 16 bits: then nothing need saturate.
+    pub const fn fits(&self) -> bool {
+        // |mean| <= A, |deviation| <= eps * R.
+        let largest = q15(GAUSSIAN[255], self.deviation) as i32 + self.mean as i32;
+        largest + 256 <= i16::MAX as i32
+    }
+
     /// q15(T, R): a sigma level in this row's units.
     #[inline(always)]
     pub const fn level(&self, level: i16) -> i16 {
         q15(level, self.deviation)
+    }
+
+    /// q15(mu << (16 - mu bits), A), of a code in the low bits of a byte; and already 2^(f - 1), if draws are rounded to the
+    /// nearest code. That never overflows, and where the saturated sum of mean and deviation then differs from the rule's,
+    /// both lie beyond every grid: 2^15 is at least 128 steps.
+    #[inline(always)]
+    pub const fn mean(&self, mu_bits: Bits, mu: u8, rounding: Rounding) -> i16 {
+        let mean = q15(((mu as u16) << (16 - mu_bits.get())) as i16, self.mean);
+        match rounding {
+            Rounding::Nearest => mean + (1 << (self.fraction - 1)),
+            Rounding::Stochastic => mean,
+        }
     }
 }
 
@@ -87,9 +109,8 @@ pub fn sigma_level(code: u8, step: Log2) -> i16 {
     exp2(-(code as i32 * step as i32), 15).min(i16::MAX as i64) as i16
 }
 
-/// One weight by the rule. `mu`: its code in the low bits of the byte; `level`: of [`RowScale::level`]; `noise`: the table
-/// byte; `rounding`: the rounding byte, `None` to the nearest code.
-#[inline(always)]
+/// One weight by the rule, word for word: the specification. `mu`: its code in the low bits of the byte; `level`: of
+/// [`RowScale::level`]; `noise`: the table byte; `rounding`: the rounding byte, `None` to the nearest code.
 pub fn weight(
     row: &RowScale,
     mu_bits: Bits,
@@ -104,6 +125,21 @@ pub fn weight(
     let f = row.fraction as u32;
     let up = rounding.map_or(1 << (f - 1), |byte| (byte >> (8 - f)) as i32);
     grid.clamp((mean.saturating_add(deviation) as i32 + up) >> f) as i8
+}
+
+/// The same weight from its moments, [`RowScale::mean`] and [`RowScale::level`], which are the same for every draw.
+#[inline(always)]
+pub(crate) fn from_moments(
+    fraction: u8,
+    grid: UniformCode,
+    mean: i16,
+    level: i16,
+    noise: u8,
+    rounding: Option<u8>,
+) -> i8 {
+    let up = rounding.map_or(0, |byte| (byte >> (8 - fraction)) as i32);
+    let sum = mean.saturating_add(q15(GAUSSIAN[noise as usize], level)) as i32 + up;
+    grid.clamp(sum >> fraction) as i8
 }
 
 /// The ratios of one bias: it is drawn to the units of its channel's accumulator, and not rounded before.
@@ -138,11 +174,30 @@ impl BiasScale {
 
     /// One bias by the rule: its 8-bit mean, its level `T[k]`, its table byte.
     pub fn draw(&self, mu: i8, level: i16, noise: u8) -> i32 {
-        let deviation = q15(GAUSSIAN[noise as usize], level) as i64 * self.deviation;
+        self.moments(mu, level).draw(noise)
+    }
+
+    /// What is the same for every draw of a bias.
+    pub(crate) fn moments(&self, mu: i8, level: i16) -> BiasMoments {
+        let half = 1 << (BIAS_FRACTION_BITS - 1);
+        BiasMoments { mean: mu as i64 * self.mean + half, deviation: self.deviation, level }
+    }
+}
+
+/// A bias before it is drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BiasMoments {
+    mean: i64,
+    deviation: i64,
+    level: i16,
+}
+
+impl BiasMoments {
+    #[inline]
+    pub fn draw(&self, noise: u8) -> i32 {
+        let deviation = q15(GAUSSIAN[noise as usize], self.level) as i64 * self.deviation;
         // |mu| * 2^54 and |eps| * 2^42 stay below 2^62.
-        let sum = mu as i64 * self.mean + deviation;
-        let rounded = (sum + (1 << (BIAS_FRACTION_BITS - 1))) >> BIAS_FRACTION_BITS;
-        rounded.clamp(-BIAS_LIMIT, BIAS_LIMIT) as i32
+        ((self.mean + deviation) >> BIAS_FRACTION_BITS).clamp(-BIAS_LIMIT, BIAS_LIMIT) as i32
     }
 }
 
@@ -150,6 +205,7 @@ impl BiasScale {
 mod tests {
     use super::*;
     use crate::code::UniformCode::Signed;
+    use proptest::prelude::*;
 
     fn bits(b: u32) -> Bits {
         Bits::new(b).unwrap()
@@ -166,6 +222,29 @@ mod tests {
         let row = RowScale::new(0, 0, 2048, bits(4)).unwrap();
         let draw = |mu: i8, noise| weight(&row, bits(4), Signed(bits(4)), mu as u8, row.level(32767), noise, None);
         assert_eq!((draw(0, 255), draw(0, 0), draw(3, 255), draw(-4, 0)), (6, -6, 7, -8));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn moments_give_the_weight_of_the_rule(
+            (mean, deviation, fraction) in (0..=i16::MAX, 0..=i16::MAX, 1u8..=8),
+            (mu_bits, weight_bits) in (2u32..=8, 2u32..=8),
+            (mu, t) in (any::<u8>(), 0..=i16::MAX),
+            (noise, up, stochastic) in any::<(u8, u8, bool)>(),
+        ) {
+            let (row, mu_bits, grid) = (RowScale { mean, deviation, fraction }, bits(mu_bits), Signed(bits(weight_bits)));
+            let mu = mu & (mu_bits.levels() - 1) as u8;
+            let (rounding, up) = if stochastic { (Rounding::Stochastic, Some(up)) } else { (Rounding::Nearest, None) };
+            for mu in [mu, (mu_bits.levels() / 2) as u8, (mu_bits.levels() / 2 - 1) as u8] {
+                let level = row.level(t);
+                prop_assert_eq!(
+                    from_moments(fraction, grid, row.mean(mu_bits, mu, rounding), level, noise, up),
+                    weight(&row, mu_bits, grid, mu, level, noise, up)
+                );
+            }
+        }
     }
 
     #[test]

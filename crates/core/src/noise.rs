@@ -29,8 +29,14 @@ pub const fn key(seed: u64) -> [u32; 2] {
 
 /// Four random words: Philox4x32-10 of a counter under a key.
 #[inline]
-pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    philox_lanes::<1>([[counter[0]], [counter[1]], [counter[2]], [counter[3]]], key).map(|word| word[0])
+pub fn philox4x32_10(counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    let mut x = counter;
+    for _ in 0..ROUNDS {
+        let (p0, p1) = (x[0] as u64 * MULTIPLIER[0] as u64, x[2] as u64 * MULTIPLIER[1] as u64);
+        x = [(p1 >> 32) as u32 ^ x[1] ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ x[3] ^ key[1], p0 as u32];
+        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+    }
+    x
 }
 
 /// Philox of `L` counters at once, words apart (`[word][lane]`): the same numbers as [`philox4x32_10`], in the shape
@@ -78,7 +84,17 @@ pub fn block_lanes<const L: usize>(key: [u32; 2], place: Place, first: u32) -> [
 /// Words of one block at a place.
 #[inline]
 pub fn block(key: [u32; 2], place: Place, index: u32) -> [u32; 4] {
-    block_lanes::<1>(key, place, index).map(|word| word[0])
+    philox4x32_10([index, place.tensor, place.draw, place.purpose], key)
+}
+
+/// Fills `out` with a place's noise from block `first` on, 16 bytes a block: words little-endian, one after the other.
+pub fn fill(key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
+    for (i, chunk) in out.chunks_mut(16).enumerate() {
+        let words = block(key, place, first.wrapping_add(i as u32));
+        for (byte, slot) in words.iter().flat_map(|w| w.to_le_bytes()).zip(chunk) {
+            *slot = byte;
+        }
+    }
 }
 
 /// Fraction bits of [`GAUSSIAN`]: an entry of 4096 is one standard deviation.

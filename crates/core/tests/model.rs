@@ -153,4 +153,11 @@ fn a_layer_that_could_overflow_its_accumulator_is_refused() {
     b.dense(0, 2);
     let error = write(&b.header(), &b.layers).unwrap_err();
     assert!(matches!(error, ModelError::Layer { layer: 1, problem: Problem::Accumulator { .. } }), "{error}");
+    // With 7 bits it fits; a file that then claims 8 is refused where it is read, with what was found and what is held.
+    let mut b = common::Builder::new(1, [1, 182, 182], [8, 8, 7, 8], Rounding::Nearest);
+    b.dense(0, 2);
+    let file = b.finish();
+    assert!(Model::new(&file).is_ok());
+    let message = Model::new(&with(&file, 38, &[8])).unwrap_err().to_string();
+    assert!(message.contains("1081167360") && message.contains("1073741823") && !message.contains('\n'), "{message}");
 }

@@ -8,6 +8,7 @@ use common::{Random, lenet5, machine, mlp, reference, zoo};
 use qbnn_core::draw::Rounding;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::Model;
+use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
 
 fn images(file: &[u8], n: usize, seed: u64) -> Vec<u8> {
     Random(seed).bytes(n * Model::new(file).unwrap().input().len())
@@ -47,6 +48,79 @@ fn a_network_of_everything_agrees_at_every_width() {
             agrees(&format!("zoo {bits:?} {rounding:?}"), &file, 1..4, 3);
         }
     }
+}
+
+/// Every kernel, materialised and streamed, one thread and two, batches of 1, 7 and 1000: the same bytes.
+#[test]
+fn a_thousand_images_on_every_path_give_the_same_bytes() {
+    const N: usize = 1000;
+    for file in [lenet5(5, [4; 4], Rounding::Nearest), mlp(5, [4; 4], Rounding::Nearest)] {
+        let model = Model::new(&file).unwrap();
+        let (len, classes) = (model.input().len(), model.classes());
+        let pixels = images(&file, N, 8);
+        let whole = machine(&file, Kernel::best(), 9, 0..2, &pixels, false);
+        // Logits of some images among those of all, under both draws.
+        let of = |first: usize, n: usize| -> Vec<i32> {
+            (0..2).flat_map(|draw| &whole[(draw * N + first) * classes..][..n * classes]).copied().collect()
+        };
+        for kernel in Kernel::available() {
+            for streamed in [false, true] {
+                // The slow kernel need not show on every path that a thousand images are many.
+                let slow = kernel.name() == "scalar";
+                let run = |first: usize, n: usize| {
+                    let found = machine(&file, kernel, 9, 0..2, &pixels[first * len..(first + n) * len], streamed);
+                    assert!(found == of(first, n), "{kernel:?}, streamed {streamed}, {n} images from {first}");
+                };
+                run(0, if slow && streamed { 70 } else { N });
+                for (batch, last) in [(1, 20), (7, 70)] {
+                    (0..last).step_by(batch).for_each(|first| run(first, batch));
+                }
+                if !slow {
+                    // Two threads at once, each with half of the images: the first with less than half.
+                    std::thread::scope(|threads| {
+                        threads.spawn(|| run(0, 497));
+                        threads.spawn(|| run(497, N - 497));
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Two threads share one program and one set of drawn weights.
+#[test]
+fn threads_share_what_is_read_only() {
+    let file = lenet5(6, [4; 4], Rounding::Stochastic);
+    let model = Model::new(&file).unwrap();
+    let (len, classes, n, draws) = (model.input().len(), model.classes(), 64, 9);
+    let pixels = images(&file, n, 8);
+    let whole = machine(&file, Kernel::best(), 9, 0..draws, &pixels, false);
+    let mut steps = vec![Step::default(); model.layers()];
+    let plan = Plan::new(model, &mut steps);
+    let mut constants = vec![0; plan.constants()];
+    let program = plan.prepare(Kernel::best(), &mut constants);
+    let (need, held) = (plan.scratch(), plan.weights(draws as usize));
+    let memory = || (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
+    let (mut signed, mut words) = (vec![0; held.signed], vec![0; held.words]);
+    let (mut a, mut b, mut c) = memory();
+    let mut scratch = Scratch::new(&mut a, &mut b, &mut c);
+    let weights = Weights::draw(&program, 9, 0..draws, &mut signed, &mut words, &mut scratch);
+    std::thread::scope(|threads| {
+        for half in 0..2 {
+            let (program, weights, pixels, whole) = (&program, &weights, &pixels, &whole);
+            threads.spawn(move || {
+                let (mut a, mut b, mut c) = memory();
+                let mut scratch = Scratch::new(&mut a, &mut b, &mut c);
+                let part = &pixels[half * n / 2 * len..][..n / 2 * len];
+                let mut logits = vec![0; draws as usize * n / 2 * classes];
+                program.run(Source::Drawn(weights), part, 0..draws, &mut scratch, &mut logits);
+                for (draw, found) in logits.chunks(n / 2 * classes).enumerate() {
+                    let at = (draw * n + half * n / 2) * classes;
+                    assert_eq!(found, &whole[at..at + found.len()], "half {half}, draw {draw}");
+                }
+            });
+        }
+    });
 }
 
 #[test]

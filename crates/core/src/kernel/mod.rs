@@ -17,7 +17,6 @@ mod x86_64;
 
 use crate::code::{Bits, UniformCode};
 use crate::draw::{Rounding, RowScale};
-use crate::noise::Place;
 use core::fmt;
 
 /// Output channels of a strip.
@@ -26,36 +25,77 @@ pub const LANES: usize = 16;
 /// Weights of one vector of a strip: 4 inputs of each lane.
 pub const VECTOR: usize = 4 * LANES;
 
-/// Rows (output channels) of weights to draw, one after the other.
+/// The codes of a strip, from which the moments of its weights are worked out.
 #[derive(Clone, Copy, Debug)]
-pub struct Draw<'a> {
-    /// Weights of a row.
-    pub len: usize,
-    /// Ratios of each row.
-    pub scales: &'a [RowScale],
-    /// Mean codes of all rows, in the low bits of each byte.
+pub struct Codes<'a> {
+    /// Inputs of each run; the strip has zeros behind them, up to a whole number of fours.
+    pub run_len: usize,
+    /// Ratios of each lane; [`RowScale::NONE`] where there is no channel.
+    pub scales: &'a [RowScale; LANES],
+    /// Mean codes in the low bits of each byte, laid as the strip.
     pub mu: &'a [u8],
-    /// Sigma codes, as many, each below the number of levels.
+    /// Sigma codes, each below the number of levels.
     pub sigma: &'a [u8],
-    /// Noise, [`Rounding::noise_bytes`] for each weight.
-    pub noise: &'a [u8],
     /// T of every sigma code: 2^b levels.
     pub levels: &'a [i16],
     /// Width of the mean codes.
     pub mu_bits: Bits,
-    /// Grid of the drawn weights.
-    pub grid: UniformCode,
     /// How a draw meets its grid.
     pub rounding: Rounding,
 }
 
-impl<'a> Draw<'a> {
-    /// Row `i`: its ratios, means, sigmas and noise.
-    fn row(&self, i: usize) -> (RowScale, &'a [u8], &'a [u8], &'a [u8]) {
-        let (at, each) = (i * self.len, self.rounding.noise_bytes());
-        let noise = &self.noise[at * each..][..self.len * each];
-        (self.scales[i], &self.mu[at..][..self.len], &self.sigma[at..][..self.len], noise)
+/// Where the lanes of a strip take their noise, and how their weights are rounded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lanes {
+    /// Lanes that there are; those from here on have no weights, and need no noise.
+    pub count: usize,
+    /// The draw.
+    pub draw: [u32; LANES],
+    /// Block of the first weight's noise.
+    pub block: [u32; LANES],
+    /// Byte of that block, 0 to 15, where it begins; even where a weight takes two.
+    pub byte: [u8; LANES],
+    /// f, 1 to 8.
+    pub fraction: [u8; LANES],
+    /// Whether [`RowScale::fits`] is true of every lane.
+    pub fit: bool,
+}
+
+/// A strip of weights to draw.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw<'a> {
+    /// What [`Kernel::moments`] made of its codes.
+    pub moments: &'a [i32],
+    /// Inputs of each run.
+    pub run_len: usize,
+    /// Its lanes.
+    pub lanes: &'a Lanes,
+    /// Grid of the drawn weights.
+    pub grid: UniformCode,
+    /// How a draw meets its grid.
+    pub rounding: Rounding,
+    /// Key of the noise.
+    pub key: [u32; 2],
+    /// The tensor.
+    pub tensor: u32,
+}
+
+impl Draw<'_> {
+    /// Vectors of a run.
+    fn groups(&self) -> usize {
+        self.run_len.div_ceil(4)
     }
+
+    /// Bytes of noise that a lane takes.
+    fn noise_bytes(&self) -> usize {
+        self.moments.len() / (VECTOR * self.groups()) * self.run_len * self.rounding.noise_bytes()
+    }
+}
+
+/// Words of memory in which the noise of a strip with `inputs` inputs is made.
+pub const fn noise_words(inputs: usize, rounding: Rounding) -> usize {
+    // Whole blocks, as many as a kernel makes at a time; and what a reader that looks ahead may touch.
+    ((inputs * rounding.noise_bytes() + 15).div_ceil(16).next_multiple_of(4) * 4 + 8) * LANES
 }
 
 /// Where the inputs of one output lie, relative to its window's origin: `rows * columns` runs of `4 * groups` bytes.
@@ -140,14 +180,17 @@ pub enum Output<'a> {
     },
 }
 
+/// Where the sums of each lane's weights go, if they are asked for.
+type LaneSums<'a> = Option<&'a mut [i32; LANES]>;
+
 /// The five loops, compiled for one instruction set.
 #[derive(Clone, Copy)]
 pub struct Kernel {
     name: &'static str,
-    noise: fn([u32; 2], Place, u32, &mut [u8]),
     unpack: fn(&[u8], usize, Bits, &mut [u8]),
-    draw: fn(&Draw<'_>, usize, &mut [i8]),
-    pack: fn(&[i8], usize, usize, &mut [i8]),
+    pack: fn(&[u8], &[usize; LANES], usize, &mut [u8]),
+    moments: fn(&Codes<'_>, &mut [i32]),
+    draw: fn(&Draw<'_>, &mut [i32], &mut [i8], LaneSums<'_>),
     product: fn(&Product<'_>, Output<'_>),
 }
 
@@ -210,11 +253,6 @@ impl Kernel {
         self.name
     }
 
-    /// Fills `out` with a place's noise from block `first` on, 16 bytes a block.
-    pub fn noise(&self, key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
-        (self.noise)(key, place, first, out);
-    }
-
     /// Unpacks the codes from `first` on, each into the low bits of a byte (the others zero). The run must hold them.
     pub fn unpack(&self, packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
         let end = (first + out.len()).checked_mul(bits.get() as usize).map(|b| b.div_ceil(8));
@@ -222,23 +260,35 @@ impl Kernel {
         (self.unpack)(packed, first, bits, out);
     }
 
-    /// Draws rows: weight `i` of row `r` to `out[r * pitch + i]`.
-    pub fn draw(&self, rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
-        let n = rows.len * rows.scales.len();
-        assert!(rows.mu.len() == n && rows.sigma.len() == n, "means, sigmas and weights are as many");
-        assert!(rows.noise.len() == n * rows.rounding.noise_bytes(), "noise for every weight");
-        assert!(rows.levels.len().is_power_of_two() && rows.levels.len() <= 256, "levels of a code of at most 8 bits");
-        assert!(rows.len > 0 && rows.len <= pitch, "rows do not overlap");
-        let Some(last) = rows.scales.len().checked_sub(1) else { return };
-        assert!(out.len() >= last * pitch + rows.len, "room for every row");
-        (self.draw)(rows, pitch, out);
+    /// Lays 16 rows into one run of a strip: byte `i` of row `lane` (`rows[at[lane] + i]`, `i` below `len`) to
+    /// `strip[i / 4][lane][i % 4]`, zeros behind the last.
+    pub fn pack(&self, rows: &[u8], at: &[usize; LANES], len: usize, strip: &mut [u8]) {
+        let end = rows.len().checked_sub(len);
+        assert!(strip.len() == len.div_ceil(4) * VECTOR, "room for the run");
+        assert!(at.iter().all(|&at| end.is_some_and(|end| at <= end)), "16 rows");
+        (self.pack)(rows, at, len, strip);
     }
 
-    /// Lays 16 rows into one run of a strip: byte `i` of row `lane` (`rows[lane * pitch + i]`, `i` below `len`) to
-    /// `strip[i / 4][lane][i % 4]`, zeros behind the last.
-    pub fn pack(&self, rows: &[i8], pitch: usize, len: usize, strip: &mut [i8]) {
-        assert!(strip.len() == len.div_ceil(4) * VECTOR && rows.len() >= (LANES - 1) * pitch + len, "16 rows");
-        (self.pack)(rows, pitch, len, strip);
+    /// The moments of a strip's weights: what the codes say about each, worked out once for all draws. A word each, of
+    /// which only this kernel knows the order: [`Kernel::draw`] takes them.
+    pub fn moments(&self, codes: &Codes<'_>, out: &mut [i32]) {
+        assert!(codes.run_len > 0 && out.len().is_multiple_of(codes.run_len.div_ceil(4) * VECTOR), "whole runs");
+        assert!(codes.mu.len() == out.len() && codes.sigma.len() == out.len(), "means, sigmas and weights are as many");
+        assert!(codes.levels.len().is_power_of_two() && codes.levels.len() <= 256, "levels of at most 8 bits");
+        assert!(codes.scales.iter().all(|s| (1..=8).contains(&s.fraction)), "1 to 8 fraction bits");
+        (self.moments)(codes, out);
+    }
+
+    /// Draws a strip of weights, in memory of [`noise_words`]. Adds the weights of each lane to `sums`.
+    pub fn draw(&self, draw: &Draw<'_>, noise: &mut [i32], out: &mut [i8], sums: Option<&mut [i32; LANES]>) {
+        assert!(draw.run_len > 0 && draw.moments.len().is_multiple_of(draw.groups() * VECTOR), "whole runs");
+        assert!(out.len() == draw.moments.len(), "a weight for each of the moments");
+        let inputs = draw.noise_bytes() / draw.rounding.noise_bytes();
+        assert!(noise.len() >= noise_words(inputs, draw.rounding), "memory for the noise");
+        assert!(draw.lanes.fraction.iter().all(|f| (1..=8).contains(f)), "1 to 8 fraction bits");
+        let each = draw.rounding.noise_bytes() as u8;
+        assert!(draw.lanes.byte.iter().all(|&b| b < 16 && b % each == 0), "noise begins within its block");
+        (self.draw)(draw, noise, out, sums);
     }
 
     /// Sums of products, and what becomes of them.

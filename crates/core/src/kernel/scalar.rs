@@ -2,24 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Draw, Kernel, LANES, Output, Product, Requantize, VECTOR};
+use super::{Codes, Draw, Kernel, LANES, Output, Product, Requantize, VECTOR};
 use crate::code::Bits;
-use crate::draw::{self, Rounding};
+use crate::draw;
 use crate::fixed::requantize;
-use crate::noise::{self, Place};
+use crate::noise;
 use crate::pack;
 
 /// The kernel that every processor has.
-pub const KERNEL: Kernel = Kernel { name: "scalar", noise, unpack, draw, pack, product };
-
-fn noise(key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
-    for (i, chunk) in out.chunks_mut(16).enumerate() {
-        let words = noise::block(key, place, first.wrapping_add(i as u32));
-        for (byte, slot) in words.iter().flat_map(|w| w.to_le_bytes()).zip(chunk) {
-            *slot = byte;
-        }
-    }
-}
+pub const KERNEL: Kernel = Kernel { name: "scalar", unpack, pack, moments, draw, product };
 
 fn unpack(packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
     for (i, slot) in out.iter_mut().enumerate() {
@@ -27,24 +18,53 @@ fn unpack(packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
     }
 }
 
-fn draw(rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
-    for (i, out) in out.chunks_mut(pitch).enumerate().take(rows.scales.len()) {
-        let (scale, mu, sigma, noise) = rows.row(i);
-        for (i, w) in out[..rows.len].iter_mut().enumerate() {
-            let level = scale.level(rows.levels[sigma[i] as usize & (rows.levels.len() - 1)]);
-            let (noise, rounding) = match rows.rounding {
-                Rounding::Nearest => (noise[i], None),
-                Rounding::Stochastic => (noise[2 * i], Some(noise[2 * i + 1])),
-            };
-            *w = draw::weight(&scale, rows.mu_bits, rows.grid, mu[i], level, noise, rounding);
-        }
+fn pack(rows: &[u8], at: &[usize; LANES], len: usize, strip: &mut [u8]) {
+    for (i, slot) in strip.iter_mut().enumerate() {
+        let (lane, input) = (i / 4 % LANES, i / VECTOR * 4 + i % 4);
+        *slot = if input < len { rows[at[lane] + input] } else { 0 };
     }
 }
 
-pub(super) fn pack(rows: &[i8], pitch: usize, len: usize, strip: &mut [i8]) {
-    for (i, slot) in strip.iter_mut().enumerate() {
-        let (lane, input) = (i / 4 % LANES, i / VECTOR * 4 + i % 4);
-        *slot = if input < len { rows[lane * pitch + input] } else { 0 };
+/// Lane and input within its run of byte `i` of a strip.
+fn place(i: usize, run_len: usize) -> (usize, usize) {
+    let run = run_len.div_ceil(4) * VECTOR;
+    (i / 4 % LANES, i % run / VECTOR * 4 + i % 4)
+}
+
+/// A word holds the mean in its low half (to the nearest code: and half a step), the level in its high half.
+pub(super) fn moments(codes: &Codes<'_>, out: &mut [i32]) {
+    for (i, word) in out.iter_mut().enumerate() {
+        let (lane, input) = place(i, codes.run_len);
+        let scale = &codes.scales[lane];
+        let mean = scale.mean(codes.mu_bits, codes.mu[i], codes.rounding);
+        let level = scale.level(codes.levels[codes.sigma[i] as usize & (codes.levels.len() - 1)]);
+        // Behind the run's last input is a weight of 0, whatever its noise.
+        let level = if input < codes.run_len { level } else { 0 };
+        *word = (level as i32) << 16 | mean as u16 as i32;
+    }
+}
+
+fn draw(draw: &Draw<'_>, _: &mut [i32], out: &mut [i8], mut sums: Option<&mut [i32; LANES]>) {
+    let (each, lanes) = (draw.rounding.noise_bytes(), draw.lanes);
+    for lane in 0..LANES {
+        let (mut have, mut block) = (None, [0; 4]);
+        for i in (0..out.len() / LANES).map(|i| i / 4 * VECTOR + 4 * lane + i % 4) {
+            let run = i / (draw.groups() * VECTOR);
+            let byte = lanes.byte[lane] as usize + (run * draw.run_len + place(i, draw.run_len).1) * each;
+            if have != Some(byte / 16) {
+                have = Some(byte / 16);
+                let index = lanes.block[lane].wrapping_add((byte / 16) as u32);
+                block = noise::block(draw.key, draw::place(draw.tensor, lanes.draw[lane]), index);
+            }
+            let noise = |byte: usize| block[byte % 16 / 4].to_le_bytes()[byte % 4];
+            let up = (each == 2).then(|| noise(byte + 1));
+            let (mean, level) = (draw.moments[i] as i16, (draw.moments[i] >> 16) as i16);
+            let w = draw::from_moments(lanes.fraction[lane], draw.grid, mean, level, noise(byte), up);
+            out[i] = w;
+            if let Some(sums) = &mut sums {
+                sums[lane] += w as i32;
+            }
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use super::Scratch;
 use super::constants::Program;
 use super::ops::{self, Worth};
-use super::plan::{SLACK, TILE_STRIPS};
-use super::step::{Action, LinearStep, Value};
+use super::plan::SLACK;
+use super::step::{Action, LinearStep, Turn, Value};
 use super::weights::{Tile, Weights};
 use crate::kernel::{LANES, Output, Product};
 use crate::model::Pool;
@@ -32,8 +32,8 @@ struct Work<'w> {
     count: usize,
     /// The draws that share strips, or one of them.
     draws: (u32, u32),
-    /// Number of the draw in its group.
-    copy: usize,
+    /// Where the draw's values lie.
+    turn: Turn,
 }
 
 impl Program<'_> {
@@ -67,26 +67,43 @@ impl Program<'_> {
         for (block, images) in images.chunks(plan.block * len).enumerate() {
             let n = images.len() / len;
             self.patches(images, scratch);
-            let mut first = draws.start;
-            while first < draws.end {
-                let end = (first + plan.group as u32).min(draws.end);
-                let work = Work { source, images, count: n, draws: (first, end), copy: 0 };
+            // A round of draws shares strips where the image is read, and then runs in waves. Few images leave places of
+            // the block free: streamed, a wave has as many draws as fit in, so that each strip's moments serve them all.
+            let wide = match source {
+                Source::Drawn(_) => 1,
+                Source::Streamed { .. } => plan.block / n,
+            };
+            let round = if wide > plan.group { wide - wide % plan.group } else { plan.group };
+            for first in draws.clone().step_by(round) {
+                let end = (first + round as u32).min(draws.end);
+                // The draws from `draw` on, `count` of them, in a wave that begins with `wave`.
+                let work = |draw: u32, count: u32, wave: u32| {
+                    let place = |since: u32| (draw - since) as usize * n;
+                    let turn = Turn { round: place(first), wave: place(wave) };
+                    Work { source, images, count: n, draws: (draw, (draw + count).min(end)), turn }
+                };
                 for step in plan.steps {
                     if let Action::Linear(l) = &step.action
                         && l.shared > 1
                     {
-                        self.linear(l, work, scratch);
+                        let groups = (first..end).step_by(plan.group);
+                        self.linear(l, groups.map(|draw| work(draw, plan.group as u32, draw)), scratch);
                     }
                 }
-                for draw in first..end {
-                    let work = Work { draws: (draw, draw + 1), copy: (draw - first) as usize, ..work };
+                for wave in (first..end).step_by(wide) {
+                    let wave = wave..(wave + wide as u32).min(end);
+                    let each = wave.clone().map(|draw| work(draw, 1, wave.start));
                     for (i, step) in plan.steps.iter().enumerate() {
-                        self.step(i, &step.action, work, scratch);
+                        match &step.action {
+                            Action::Linear(l) if l.shared == 1 => self.linear(l, each.clone(), scratch),
+                            action => each.clone().for_each(|work| self.step(i, action, work, scratch)),
+                        }
                     }
-                    let at = (draw - draws.start) as usize * count + block * plan.block;
-                    self.logits(n, scratch, &mut out[at * classes..(at + n) * classes]);
+                    for work in each {
+                        let at = (work.draws.0 - draws.start) as usize * count + block * plan.block;
+                        self.logits(work, scratch, &mut out[at * classes..(at + n) * classes]);
+                    }
                 }
-                first = end;
             }
         }
     }
@@ -119,27 +136,27 @@ impl Program<'_> {
         }
     }
 
-    /// The logits of a block: the last value, which is wide.
-    fn logits(&self, count: usize, scratch: &Scratch<'_>, out: &mut [i32]) {
+    /// The logits of a block under one draw: the last value, which is wide.
+    fn logits(&self, work: Work<'_>, scratch: &Scratch<'_>, out: &mut [i32]) {
         let Some(last) = self.plan.steps.last() else { return };
-        let at = self.plan.at.wide + last.output.base;
-        out.copy_from_slice(&scratch.words[at..at + count * last.output.image()]);
+        let at = self.plan.at.wide + last.output.of(work.turn);
+        out.copy_from_slice(&scratch.words[at..at + work.count * last.output.image()]);
     }
 
     fn step(&self, index: usize, action: &Action, work: Work<'_>, scratch: &mut Scratch<'_>) {
         match action {
-            Action::Fused => {}
-            Action::Linear(l) if l.shared > 1 => {}
-            Action::Linear(l) => self.linear(l, work, scratch),
+            // Linear layers run for several draws at once: see `run`.
+            Action::Fused | Action::Linear(_) => {}
             Action::Pool { input, pool } => self.pool(*input, index, pool, work, scratch),
             Action::Activate { input, activation } => {
                 let (from, to) = (self.value(*input), self.value(index + 1));
                 let Some(grid) = to.grid else { return };
                 let rule = ops::ToCodes::new(activation, grid);
                 let at = &self.plan.at;
+                let (from_at, to_at) = (from.of(work.turn), to.of(work.turn));
                 for image in 0..work.count {
-                    let wide = &scratch.words[at.wide + from.base + image * from.image()..][..from.image()];
-                    let base = at.values + to.of(0, self.plan.block) + image * to.image() + to.first();
+                    let wide = &scratch.words[at.wide + from_at + image * from.image()..][..from.image()];
+                    let base = at.values + to_at + image * to.image() + to.first();
                     for (row, numbers) in wide.chunks_exact(from.row_pitch()).enumerate() {
                         let out = &mut scratch.bytes[base + row * to.row_pitch()..][..numbers.len()];
                         out.iter_mut().zip(numbers).for_each(|(y, &x)| *y = rule.code(x));
@@ -164,28 +181,30 @@ impl Program<'_> {
         }
     }
 
-    fn linear(&self, l: &LinearStep, work: Work<'_>, scratch: &mut Scratch<'_>) {
-        for channels in 0..l.linear.groups {
-            match work.source {
-                Source::Drawn(weights) => {
-                    let tile = weights.tile(self, l, work.draws.0, channels);
-                    self.products(l, Some(tile), channels, 0..l.strips, work, scratch);
-                }
-                Source::Streamed { seed } => {
-                    for first in (0..l.strips).step_by(TILE_STRIPS) {
-                        let strips = first..(first + TILE_STRIPS).min(l.strips);
-                        let draws = work.draws.0..work.draws.1;
-                        let (tile, starts, mut memory) = self.draw_memory(scratch);
-                        let into = (&mut tile[..strips.len() * l.strip()], &mut starts[..strips.len() * LANES]);
-                        self.draw_tile(l, noise::key(seed), draws, channels, strips.clone(), into, &mut memory);
-                        self.products(l, None, channels, strips, work, scratch);
-                    }
-                }
+    /// A linear layer under several draws, one after the other (or under the draws that share strips).
+    fn linear<'w>(&self, l: &LinearStep, each: impl Iterator<Item = Work<'w>> + Clone, scratch: &mut Scratch<'_>) {
+        let groups = 0..l.linear.groups;
+        let Some(Work { source: Source::Streamed { seed }, .. }) = each.clone().next() else {
+            for (channels, work) in groups.flat_map(|channels| each.clone().map(move |work| (channels, work))) {
+                let Source::Drawn(weights) = work.source else { return };
+                let tile = weights.tile(self, l, work.draws.0, channels);
+                self.products(l, Some(tile), channels, 0..l.strips, work, scratch);
+            }
+            return;
+        };
+        for (channels, strip) in groups.flat_map(|channels| (0..l.strips).map(move |strip| (channels, strip))) {
+            let (_, _, mut memory) = self.draw_memory(scratch);
+            let moments = self.strip(l, channels, strip, &mut memory);
+            for work in each.clone() {
+                let (weights, starts, mut memory) = self.draw_memory(scratch);
+                let into = (&mut weights[..l.strip()], starts);
+                self.draw_strip(l, noise::key(seed), work.draws.0, &moments, into, &mut memory);
+                self.products(l, None, channels, strip..strip + 1, work, scratch);
             }
         }
     }
 
-    /// The products of some strips with a block's images. Without a tile, the one that lies in the scratch memory.
+    /// The products of some strips with a block's images. Without a tile, the strip in the scratch memory.
     fn products(
         &self,
         l: &LinearStep,
@@ -199,8 +218,8 @@ impl Program<'_> {
         let lanes = strips.len() * LANES;
         let (starts, words) = scratch.words.split_at_mut(at.sums);
         let tile = tile.unwrap_or_else(|| Tile {
-            weights: &scratch.signed[at.tile..][..strips.len() * l.strip()],
-            starts: &starts[..lanes],
+            weights: &scratch.signed[..strips.len() * l.strip()],
+            starts: &starts[at.starts..][..lanes],
         });
         let (head, values) = scratch.bytes.split_at_mut(at.values);
         let (head, patches) = head.split_at_mut(at.patches);
@@ -217,7 +236,7 @@ impl Program<'_> {
             let (from, to) = match input {
                 None => (&patches[l.patches + image * l.image_patches()..], &mut values[..]),
                 Some(v) => {
-                    let first = v.of(work.copy, block) + image * v.image();
+                    let first = v.of(work.turn) + image * v.image();
                     let from = first..first + each * v.image() + SLACK;
                     let whole = output.base..output.base + output.copies * block * output.image();
                     apart(values, from, if output.grid.is_some() { whole } else { 0..0 })
@@ -230,7 +249,8 @@ impl Program<'_> {
                 let sums = &mut words[..windows * lanes];
                 self.kernel.product(&product, Output::Sums(sums));
                 let (sums, wide) = words.split_at_mut(at.wide - at.sums);
-                self.widen(l, (channels, strips.start * LANES, lanes), sums, &output, image, windows, wide);
+                let to = output.of(work.turn) + image * output.image();
+                self.widen(l, (channels, strips.start * LANES, lanes), sums, to, windows, wide);
                 continue;
             };
             let negative = (l.at.negative > 0).then(|| constants(l.at.negative));
@@ -238,12 +258,13 @@ impl Program<'_> {
             // In place if lanes are channels and nothing surrounds them.
             let direct = l.shared == 1 && output.border == 0;
             let base = match input {
-                None => output.base,
-                Some(_) => 0,
+                None => 0,
+                Some(_) => output.base,
             };
+            let place = |turn| output.of(turn) - base + image * output.image();
             if direct {
                 let left = l.group_channels() - strips.start * LANES;
-                let first = base + image * output.image() + channels * l.group_channels() + strips.start * LANES;
+                let first = place(work.turn) + channels * l.group_channels() + strips.start * LANES;
                 self.kernel.product(
                     &product,
                     Output::Codes {
@@ -262,27 +283,26 @@ impl Program<'_> {
                     Output::Codes { out: &mut codes[..], pitch: lanes, channels: lanes, pool, requantize },
                 );
                 let part = (channels, strips.start * LANES, lanes);
-                distribute(l, part, codes, &output, (image, block, base), to);
+                let place = |copy| place(Turn { round: work.turn.round + copy * work.count, ..work.turn });
+                distribute(l, part, codes, &output, place, to);
             }
         }
     }
 
     /// Sums on their way to a wide value.
-    #[expect(clippy::too_many_arguments, reason = "which sums, and where to")]
     fn widen(
         &self,
         l: &LinearStep,
         (channels, first, lanes): (usize, usize, usize),
         sums: &[i32],
-        output: &Value,
-        image: usize,
+        to: usize,
         windows: usize,
         wide: &mut [i32],
     ) {
         let count = (l.group_channels() - first).min(lanes);
         let at = l.at.multipliers + channels * l.strips * LANES + first;
         let multipliers = &self.constants[at..at + count];
-        let base = output.base + image * output.image() + channels * l.group_channels() + first;
+        let base = to + channels * l.group_channels() + first;
         for (window, sums) in sums.chunks_exact(lanes).take(windows).enumerate() {
             let out = &mut wide[base + window * l.channels..][..count];
             for ((y, &sum), &m) in out.iter_mut().zip(sums).zip(multipliers) {
@@ -294,13 +314,12 @@ impl Program<'_> {
     fn pool(&self, input: usize, index: usize, pool: &Pool, work: Work<'_>, scratch: &mut Scratch<'_>) {
         let (from, to, at) = (self.value(input), self.value(index + 1), &self.plan.at);
         let windows = pool.size * pool.size;
+        let (from_at, to_at) = (from.of(work.turn), to.of(work.turn));
         for image in 0..work.count {
+            let out = to_at + image * to.image()..to_at + (image + 1) * to.image();
+            let read = from_at + image * from.image()..from_at + (image + 1) * from.image();
             let Some(grid) = from.grid else {
-                let (x, y) = apart(
-                    &mut scratch.words[at.wide..],
-                    from.base + image * from.image()..from.base + (image + 1) * from.image(),
-                    to.base + image * to.image()..to.base + (image + 1) * to.image(),
-                );
+                let (x, y) = apart(&mut scratch.words[at.wide..], read, out);
                 if pool.max {
                     ops::pool(pool, (&from, x), (&to, y), |v| v, |a, v| *a = v.max(*a), |a| a);
                 } else {
@@ -309,13 +328,11 @@ impl Program<'_> {
                 }
                 continue;
             };
-            let out = to.base + image * to.image()..to.base + (image + 1) * to.image();
             let values = &mut scratch.bytes[at.values..];
             let (x, y) = if input == 0 {
                 (&work.images[image * from.image()..][..from.image()], &mut values[out])
             } else {
-                let first = from.of(work.copy, self.plan.block) + image * from.image();
-                apart(values, first..first + from.image(), out)
+                apart(values, read, out)
             };
             if pool.max {
                 ops::pool(pool, (&from, x), (&to, y), |v| v, |a, v| *a = v.max(*a), |a| a);
@@ -328,8 +345,9 @@ impl Program<'_> {
 
     fn add(&self, inputs: [usize; 2], index: usize, work: Work<'_>, scratch: &mut Scratch<'_>) {
         let (to, at) = (self.value(index + 1), &self.plan.at);
+        let of = |v: &Value, image: usize| v.of(work.turn) + image * v.image();
         for image in 0..work.count {
-            let out = at.wide + to.base + image * to.image();
+            let out = at.wide + of(&to, image);
             for (which, &input) in inputs.iter().enumerate() {
                 let from = self.value(input);
                 let worth = from.grid.map(Worth::new);
@@ -337,12 +355,9 @@ impl Program<'_> {
                     for i in 0..to.row_pitch() {
                         let inside = from.first() + row * from.row_pitch() + i;
                         let number = match worth {
-                            None => scratch.words[at.wide + from.base + image * from.image() + inside],
+                            None => scratch.words[at.wide + of(&from, image) + inside],
                             Some(w) if input == 0 => w.wide(work.images[image * from.image() + inside]),
-                            Some(w) => {
-                                let first = from.of(work.copy, self.plan.block) + image * from.image();
-                                w.wide(scratch.bytes[at.values + first + inside])
-                            }
+                            Some(w) => w.wide(scratch.bytes[at.values + of(&from, image) + inside]),
                         };
                         let y = &mut scratch.words[out + row * to.row_pitch() + i];
                         *y = if which == 0 { number } else { y.saturating_add(number) };
@@ -370,27 +385,43 @@ fn distribute(
     (channels, first, lanes): (usize, usize, usize),
     codes: &[u8],
     output: &Value,
-    (image, block, base): (usize, usize, usize),
+    place: impl Fn(usize) -> usize,
     values: &mut [u8],
 ) {
     let mut lane = 0;
     while lane < lanes {
         let Some((copy, channel)) = l.channel(channels, first + lane) else { return };
         let run = ((channels + 1) * l.group_channels() - channel).min(lanes - lane);
-        let start = base + output.of(copy, block) - output.base + image * output.image() + output.first() + channel;
+        let start = place(copy) + output.first() + channel;
         // A dense layer's codes are one output per image, a convolution's one per place.
         let (rows, columns, pitch) = if l.whole() {
             (codes.len() / lanes, 1, output.image())
         } else {
             (output.shape.rows, output.shape.columns, output.row_pitch())
         };
-        let mut from = codes[lane..].chunks(lanes);
         for row in 0..rows {
-            let line = &mut values[start + row * pitch..];
-            for (to, from) in line.chunks_mut(l.channels).zip(from.by_ref().take(columns)) {
-                to[..run].copy_from_slice(&from[..run]);
+            let line = &mut values[start + row * pitch..][..(columns - 1) * l.channels + run];
+            let from = &codes[row * columns * lanes + lane..];
+            // What a block writes behind a run of a whole place, the next places overwrite.
+            match run {
+                ..=8 if channel == 0 => copy_runs::<8>(line, l.channels, from, lanes, run),
+                9..=16 if channel == 0 => copy_runs::<16>(line, l.channels, from, lanes, run),
+                _ => copy_runs::<0>(line, l.channels, from, lanes, run),
             }
         }
         lane += run;
+    }
+}
+
+/// Copies runs of `run` bytes, from every `lanes`-th to every `channels`-th; as blocks of `N` where there is room for one.
+fn copy_runs<const N: usize>(to: &mut [u8], channels: usize, from: &[u8], lanes: usize, run: usize) {
+    let mut place = 0;
+    for from in from.chunks(lanes).take(to.len().div_ceil(channels)) {
+        let out = &mut to[place..];
+        match (out.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+            (Some(out), Some(block)) if N > 0 => *out = *block,
+            _ => out[..run].copy_from_slice(&from[..run]),
+        }
+        place += channels;
     }
 }

@@ -71,15 +71,15 @@ impl<'m> Scratch<'m> {
     /// Memory lent by the caller.
     pub fn new(signed: &'m mut [i8], bytes: &'m mut [u8], words: &'m mut [i32]) -> Self {
         // Vectors that begin at multiples of their size are read faster.
-        let (first, second) = (signed.as_ptr().align_offset(64), bytes.as_ptr().align_offset(64));
-        let (signed_len, bytes_len) = (signed.len(), bytes.len());
-        Scratch { signed: &mut signed[first.min(signed_len)..], bytes: &mut bytes[second.min(bytes_len)..], words }
+        let at = (signed.as_ptr().align_offset(64), bytes.as_ptr().align_offset(64), words.as_ptr().align_offset(64));
+        let (a, b, c) = (at.0.min(signed.len()), at.1.min(bytes.len()), at.2.min(words.len()));
+        Scratch { signed: &mut signed[a..], bytes: &mut bytes[b..], words: &mut words[c..] }
     }
 
     /// Whether it is as large as `size` says.
     fn holds(&self, size: Size) -> bool {
         self.signed.len() + SLACK >= size.signed
             && self.bytes.len() + SLACK >= size.bytes
-            && self.words.len() >= size.words
+            && self.words.len() + SLACK >= size.words
     }
 }

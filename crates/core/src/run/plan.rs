@@ -11,15 +11,12 @@
 
 use super::Size;
 use super::step::{Action, ConstantsAt, LinearStep, Step, Value};
-use crate::draw::Rounding;
 use crate::fixed::{OCTAVE, WIDE_FRACTION_BITS, shift_for};
-use crate::kernel::{LANES, Runs, VECTOR};
+use crate::kernel::{LANES, Runs, noise_words};
 use crate::model::{Activation, Layer, Linear, Model, Op, Shape};
 
 /// Bytes that may be read behind the last number of a value.
 pub(super) const SLACK: usize = 64;
-/// Strips that are drawn and used together when weights are streamed.
-pub(super) const TILE_STRIPS: usize = 4;
 /// Images of a block hold about this many bytes of activations.
 const BLOCK_BYTES: usize = 192 * 1024;
 /// Images of a block, at most.
@@ -45,16 +42,17 @@ pub struct Plan<'a> {
 /// Where the parts of the scratch memory lie.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ScratchAt {
-    /// Signed: 16 drawn rows, then a tile.
-    pub tile: usize,
-    /// Bytes: codes of 16 rows and their noise; a padded image; codes on their way to their value; patches; values.
+    /// Bytes: codes of 16 rows, then as they lie in a strip; a padded image; codes on their way to their value; patches;
+    /// values.
+    pub mu: usize,
     pub sigma: usize,
-    pub noise: usize,
     pub padded: usize,
     pub lanes: usize,
     pub patches: usize,
     pub values: usize,
-    /// Words: starts of a tile, sums on their way, then wide values.
+    /// Words: moments of a strip, their noise, the strip's starts, sums on their way, then wide values.
+    pub noise: usize,
+    pub starts: usize,
     pub sums: usize,
     pub wide: usize,
 }
@@ -70,8 +68,7 @@ impl<'a> Plan<'a> {
         let group = fuse(&model, steps);
         let block = block(&model, steps);
         let (mut shared, mut own, mut constants) = (Size::default(), Size::default(), 0);
-        let mut tile = Size::default();
-        let (mut fan_in, mut pitch, mut padded, mut lanes, mut sums) = (0, 0, 0, 0, 0);
+        let (mut fan_in, mut strip, mut padded, mut lanes, mut sums) = (0, 0, 0, 0, 0);
         let levels = model.sigma_code().map_or(0, |s| s.0.levels() as usize);
         for step in steps.iter_mut() {
             let Action::Linear(l) = &mut step.action else { continue };
@@ -91,11 +88,8 @@ impl<'a> Plan<'a> {
                 negative: if l.activation.is_some_and(|a| leaky(&a)) { take(l.lanes()) } else { 0 },
                 origins: take(l.windows(block)),
             };
-            let strips = l.strips.min(TILE_STRIPS);
-            tile.signed = tile.signed.max(strips * l.strip());
-            tile.words = tile.words.max(strips * LANES);
+            strip = strip.max(l.strip());
             fan_in = fan_in.max(l.linear.fan_in());
-            pitch = pitch.max(l.linear.fan_in().next_multiple_of(VECTOR) + VECTOR);
             if l.input == 0 {
                 let (from, edge) = (model.input(), 2 * l.linear.padding);
                 padded = padded.max((from.rows + edge) * (from.columns + edge) * from.channels);
@@ -112,14 +106,16 @@ impl<'a> Plan<'a> {
             at
         };
         take(LANES * fan_in);
+        let noise = noise_words(fan_in, model.rounding());
         let mut at = ScratchAt {
-            tile: (LANES * pitch).next_multiple_of(64),
-            sigma: take(LANES * fan_in),
-            noise: take(LANES * fan_in * Rounding::Stochastic.noise_bytes() + 16),
+            mu: take(strip),
+            sigma: take(strip),
             padded: take(padded),
             lanes: take(lanes),
-            sums: tile.words,
-            wide: tile.words + sums,
+            noise: strip,
+            starts: strip + noise,
+            sums: strip + noise + LANES,
+            wide: strip + noise + LANES + sums,
             ..ScratchAt::default()
         };
         let mut patches = 0;
@@ -144,8 +140,7 @@ impl<'a> Plan<'a> {
             *all += n;
         }
         at.values = take(bytes);
-        let scratch =
-            Size { signed: at.tile + tile.signed + 2 * SLACK, bytes: next + 2 * SLACK, words: at.wide + words };
+        let scratch = Size { signed: strip + 2 * SLACK, bytes: next + 2 * SLACK, words: at.wide + words + 2 * SLACK };
         Plan { model, steps, block, group, constants, shared, own, scratch, at }
     }
 

@@ -31,6 +31,15 @@ pub(super) enum Action {
     },
 }
 
+/// Where the images of a draw lie among those of the draws that run side by side: number of the first image.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turn {
+    /// In values of which every draw of a round has a copy.
+    pub round: usize,
+    /// In all others.
+    pub wave: usize,
+}
+
 /// Where one value of a block of images lies: bytes of codes, or words of wide numbers, `[image][row][column][channel]`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Value {
@@ -61,9 +70,9 @@ impl Value {
         self.border * (self.row_pitch() + self.shape.channels)
     }
 
-    /// Where the images of a draw begin, `copy` counting the draws of its group.
-    pub fn of(&self, copy: usize, block: usize) -> usize {
-        self.base + if self.copies > 1 { copy * block * self.image() } else { 0 }
+    /// Where the images of a draw begin among the values of a block.
+    pub fn of(&self, turn: Turn) -> usize {
+        self.base + self.image() * if self.copies > 1 { turn.round } else { turn.wave }
     }
 }
 

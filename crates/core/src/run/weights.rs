@@ -1,10 +1,11 @@
-//! Drawing tiles of weights: from packed codes to strips that a product can use.
+//! Drawing strips of weights: from packed codes to moments, and from moments, draw by draw, to strips that a product can
+//! use. Moments are four times as large as drawn weights, so those of a single strip are held at a time, for all draws.
 
 use super::constants::Program;
 use super::step::{Action, LinearStep};
 use super::{Scratch, Size};
-use crate::draw::{self, RowScale};
-use crate::kernel::{Draw, LANES, VECTOR};
+use crate::draw::{self, BiasMoments, RowScale};
+use crate::kernel::{Codes, Draw, LANES, Lanes, VECTOR};
 use crate::noise;
 use crate::pack;
 use core::ops::Range;
@@ -24,12 +25,24 @@ pub(super) struct Tile<'t> {
     pub starts: &'t [i32],
 }
 
-/// Memory in which rows are drawn.
+/// Memory for drawing a strip.
 pub(super) struct DrawMemory<'m> {
-    pub rows: &'m mut [i8],
+    /// Unpacked codes of 16 rows, then those of means and of sigmas as they lie in the strip.
+    pub codes: &'m mut [u8],
     pub mu: &'m mut [u8],
     pub sigma: &'m mut [u8],
-    pub noise: &'m mut [u8],
+    /// Moments of the strip that [`Program::strip`] was asked for last.
+    pub moments: &'m mut [i32],
+    pub noise: &'m mut [i32],
+}
+
+/// A strip whose moments lie in the memory for drawing: what its lanes are.
+pub(super) struct Strip {
+    lanes: Lanes,
+    /// Of each lane: which of the draws that share the strip it belongs to.
+    member: [u32; LANES],
+    /// Of each lane: its bias, and where that one's noise begins; 0 where there is no channel.
+    biases: [(BiasMoments, usize); LANES],
 }
 
 impl<'m> Weights<'m> {
@@ -56,18 +69,20 @@ impl<'m> Weights<'m> {
         let group = plan.group as u32;
         for step in plan.steps {
             let Action::Linear(l) = &step.action else { continue };
-            let mut draw = draws.start;
-            while draw < draws.end {
-                let end = if l.shared > 1 { (draw + group).min(draws.end) } else { draw + 1 };
-                let (mut at, mut start) = plan.place(l, draw - draws.start);
-                for channels in 0..l.linear.groups {
-                    let (strips, starts) = (l.strips * l.strip(), l.strips * LANES);
-                    let into = (&mut signed[at..at + strips], &mut words[start..start + starts]);
-                    let (_, _, mut memory) = program.draw_memory(scratch);
-                    program.draw_tile(l, key, draw..end, channels, 0..l.strips, into, &mut memory);
-                    (at, start) = (at + strips, start + starts);
+            let together = if l.shared > 1 { group } else { 1 };
+            // A strip's moments serve all draws.
+            for (channels, strip) in (0..l.linear.groups * l.strips).map(|i| (i / l.strips, i % l.strips)) {
+                let (_, _, mut memory) = program.draw_memory(scratch);
+                let moments = program.strip(l, channels, strip, &mut memory);
+                for first in draws.clone().step_by(together as usize) {
+                    let (at, start) = plan.place(l, first - draws.start);
+                    let strip_at = channels * l.strips + strip;
+                    let into = (
+                        &mut signed[at + strip_at * l.strip()..][..l.strip()],
+                        &mut words[start + strip_at * LANES..][..LANES],
+                    );
+                    program.draw_strip(l, key, first, &moments, into, &mut memory);
                 }
-                draw = end;
             }
         }
         Weights { signed: &signed[..], words: &words[..], draws: (draws.start, draws.end) }
@@ -107,137 +122,113 @@ impl super::Plan<'_> {
 }
 
 impl Program<'_> {
-    /// The scratch memory's parts: a tile, its starts, and what drawing needs.
+    /// The scratch memory's parts: a strip, its starts, and what drawing needs.
     pub(super) fn draw_memory<'s>(
         &self,
         scratch: &'s mut Scratch<'_>,
     ) -> (&'s mut [i8], &'s mut [i32], DrawMemory<'s>) {
         let at = &self.plan.at;
-        let (rows, tile) = scratch.signed.split_at_mut(at.tile);
-        let (mu, rest) = scratch.bytes.split_at_mut(at.sigma);
-        let (sigma, rest) = rest.split_at_mut(at.noise - at.sigma);
-        let noise = &mut rest[..at.padded - at.noise];
-        (tile, &mut scratch.words[..at.sums], DrawMemory { rows, mu, sigma, noise })
+        let (codes, rest) = scratch.bytes.split_at_mut(at.mu);
+        let (mu, rest) = rest.split_at_mut(at.sigma - at.mu);
+        let (moments, rest_of_words) = scratch.words.split_at_mut(at.noise);
+        let (noise, starts) = rest_of_words.split_at_mut(at.starts - at.noise);
+        let sigma = &mut rest[..at.padded - at.sigma];
+        (&mut scratch.signed[..], &mut starts[..LANES], DrawMemory { codes, mu, sigma, moments, noise })
     }
 
-    /// Draws the strips `strips` of one group of channels, for the draws `draws` (one, or those that share strips).
-    #[expect(clippy::too_many_arguments, reason = "what to draw, and where to")]
-    pub(super) fn draw_tile(
-        &self,
-        l: &LinearStep,
-        key: [u32; 2],
-        draws: Range<u32>,
-        channels: usize,
-        strips: Range<usize>,
-        into: (&mut [i8], &mut [i32]),
-        memory: &mut DrawMemory<'_>,
-    ) {
-        let pitch = l.linear.fan_in().next_multiple_of(VECTOR) + VECTOR;
-        let (weights, starts) = into;
-        let parts = weights.chunks_exact_mut(l.strip().max(1)).zip(starts.chunks_exact_mut(LANES));
-        for (strip, (weights, starts)) in strips.zip(parts) {
-            let mut lane = 0;
-            while lane < LANES {
-                let first = l.channel(channels, strip * LANES + lane);
-                let Some((draw, channel)) = first.filter(|&(d, _)| draws.start + (d as u32) < draws.end) else {
-                    // Lanes without a channel, or without a draw: weights of zero.
-                    memory.rows[lane * pitch..][..l.linear.fan_in()].fill(0);
-                    starts[lane] = 0;
-                    lane += 1;
-                    continue;
-                };
-                let last = (channels + 1) * l.group_channels();
-                let end = (channel + LANES - lane).min(last);
-                let draw = draws.start + draw as u32;
-                self.draw_rows(l, key, draw, channel..end, pitch, lane, memory);
-                self.starts(l, key, draw, channel..end, pitch, &memory.rows[lane * pitch..], &mut starts[lane..]);
-                lane += end - channel;
-            }
-            for (run, part) in weights.chunks_exact_mut((l.runs.groups * VECTOR).max(1)).enumerate() {
-                self.kernel.pack(&memory.rows[run * l.run_len..], pitch, l.run_len, part);
-            }
-        }
-    }
-
-    /// Draws the rows of the channels `channels` into rows `first..` of the memory.
-    #[expect(clippy::too_many_arguments, reason = "what to draw, and where to")]
-    fn draw_rows(
-        &self,
-        l: &LinearStep,
-        key: [u32; 2],
-        draw: u32,
-        channels: Range<usize>,
-        pitch: usize,
-        first: usize,
-        memory: &mut DrawMemory<'_>,
-    ) {
+    /// Works out the moments of a strip's weights, for [`Program::draw_strip`] under any draws.
+    pub(super) fn strip(&self, l: &LinearStep, channels: usize, strip: usize, memory: &mut DrawMemory<'_>) -> Strip {
         let model = &self.plan.model;
+        let mut out = Strip {
+            lanes: Lanes { fraction: [8; LANES], fit: true, ..Lanes::default() },
+            member: [0; LANES],
+            biases: Default::default(),
+        };
         let layer = model.layer(l.layer);
-        let parts = (model.codes(&layer), model.mu_bits(), model.sigma_code(), model.weight_code());
-        let (Some(codes), Some(mu_bits), Some(sigma), Some(grid)) = parts else { return };
-        let rounding = model.rounding();
-        let n = l.linear.fan_in();
-        let (begin, all) = (channels.start * n, channels.len() * n);
-        self.kernel.unpack(codes.mu, begin, mu_bits, &mut memory.mu[..all]);
-        self.kernel.unpack(codes.sigma, begin, sigma.0, &mut memory.sigma[..all]);
-        let (skip, bytes) = (begin * rounding.noise_bytes() % 16, all * rounding.noise_bytes());
-        let block = begin * rounding.noise_bytes() / 16;
-        let place = draw::place(l.tensor, draw);
-        self.kernel.noise(key, place, block as u32, &mut memory.noise[..skip + bytes]);
-        let mut levels = [0i16; 256];
-        let count = sigma.0.levels() as usize;
-        for (level, &word) in levels.iter_mut().zip(&self.constants[l.at.levels..][..count]) {
-            *level = word as i16;
+        let parts = (model.codes(&layer), model.mu_bits(), model.sigma_code());
+        let (Some(codes), Some(mu_bits), Some(sigma)) = parts else { return out };
+        let (len, each) = (l.linear.fan_in(), model.rounding().noise_bytes());
+        let levels = self.constants[l.at.levels..][..2 * sigma.0.levels() as usize].split_at(sigma.0.levels() as usize);
+        let of_lane = |lane: usize| l.channel(channels, strip * LANES + lane).map(|of| (lane, of));
+        let (mut scales, mut rows) = ([RowScale::NONE; LANES], [0; LANES]);
+        for (lane, (member, channel)) in (0..LANES).filter_map(of_lane) {
+            (scales[lane], rows[lane]) = (self.row(l, channel), lane * len);
+            let first = channel * len * each;
+            out.lanes.block[lane] = (first / 16) as u32;
+            out.lanes.byte[lane] = (first % 16) as u8;
+            out.lanes.fraction[lane] = scales[lane].fraction;
+            out.lanes.fit &= scales[lane].fits();
+            out.lanes.count = lane + 1;
+            out.member[lane] = member as u32;
+            let code = pack::get(codes.bias_sigma, channel, sigma.0).unwrap_or(0);
+            let bias = self.bias(l, channel).moments(codes.bias_mu[channel] as i8, levels.1[code as usize] as i16);
+            out.biases[lane] = (bias, channel * each);
         }
-        let mut scales = [RowScale::default(); LANES];
-        scales.iter_mut().zip(channels.clone()).for_each(|(scale, channel)| *scale = self.row(l, channel));
-        let rows = Draw {
-            len: n,
-            scales: &scales[..channels.len()],
+        let all = l.strip();
+        for (packed, bits, strip) in
+            [(codes.mu, mu_bits, &mut memory.mu[..all]), (codes.sigma, sigma.0, &mut memory.sigma[..all])]
+        {
+            // Neighbouring channels in one go.
+            let mut lane = 0;
+            while let Some((_, (_, channel))) = (lane < LANES).then(|| of_lane(lane)).flatten() {
+                let count = ((channels + 1) * l.group_channels() - channel).min(LANES - lane);
+                let rows = &mut memory.codes[lane * len..][..count * len];
+                self.kernel.unpack(packed, channel * len, bits, rows);
+                lane += count;
+            }
+            for (run, part) in strip.chunks_exact_mut(l.runs.groups * VECTOR).enumerate() {
+                self.kernel.pack(memory.codes, &rows.map(|at| at + run * l.run_len), l.run_len, part);
+            }
+        }
+        let mut words = [0i16; 256];
+        words.iter_mut().zip(levels.0).for_each(|(level, &word)| *level = word as i16);
+        let codes = Codes {
+            run_len: l.run_len,
+            scales: &scales,
             mu: &memory.mu[..all],
             sigma: &memory.sigma[..all],
-            noise: &memory.noise[skip..skip + bytes],
-            levels: &levels[..count],
+            levels: &words[..levels.0.len()],
             mu_bits,
-            grid,
-            rounding,
+            rounding: model.rounding(),
         };
-        self.kernel.draw(&rows, pitch, &mut memory.rows[first * pitch..]);
+        self.kernel.moments(&codes, &mut memory.moments[..all]);
+        out
     }
 
-    /// What the sums of the channels start with: the drawn bias, less what the input's zero point adds.
-    #[expect(clippy::too_many_arguments, reason = "what was drawn, and where to")]
-    fn starts(
+    /// Draws a strip from its moments, under the draw `draw` (or the first of those that share it).
+    pub(super) fn draw_strip(
         &self,
         l: &LinearStep,
         key: [u32; 2],
         draw: u32,
-        channels: Range<usize>,
-        pitch: usize,
-        rows: &[i8],
-        starts: &mut [i32],
+        strip: &Strip,
+        (weights, starts): (&mut [i8], &mut [i32]),
+        memory: &mut DrawMemory<'_>,
     ) {
         let model = &self.plan.model;
-        let layer = model.layer(l.layer);
-        let parts = (model.codes(&layer), model.sigma_code(), model.grid_of(l.input));
-        let (Some(codes), Some(sigma), Some(input)) = parts else { return };
-        let place = draw::place(l.tensor + 1, draw);
-        let levels = &self.constants[l.at.levels + sigma.0.levels() as usize..][..sigma.0.levels() as usize];
-        let each = model.rounding().noise_bytes();
-        let mut block = [0u8; 16];
-        let mut have = None;
-        for ((channel, start), row) in channels.zip(starts).zip(rows.chunks(pitch)) {
-            let at = channel * each;
-            if have != Some(at / 16) {
-                have = Some(at / 16);
-                self.kernel.noise(key, place, (at / 16) as u32, &mut block);
+        let (Some(grid), Some(input)) = (model.weight_code(), model.grid_of(l.input)) else { return };
+        // Of draws that share a strip some may not be asked for: nobody reads their sums.
+        let draws = strip.member.map(|member| draw.wrapping_add(member));
+        let all = Draw {
+            moments: &memory.moments[..l.strip()],
+            run_len: l.run_len,
+            lanes: &Lanes { draw: draws, ..strip.lanes },
+            grid,
+            rounding: model.rounding(),
+            key,
+            tensor: l.tensor,
+        };
+        let mut sums = [0; LANES];
+        self.kernel.draw(&all, memory.noise, weights, (input.zero != 0).then_some(&mut sums));
+        let (mut have, mut noise) = (None, [0u8; 16]);
+        for (lane, (start, (bias, at))) in starts.iter_mut().zip(&strip.biases).enumerate() {
+            let block = (draws[lane], (at / 16) as u32);
+            if have != Some(block) {
+                have = Some(block);
+                noise::fill(key, draw::place(l.tensor + 1, block.0), block.1, &mut noise);
             }
-            let code = pack::get(codes.bias_sigma, channel, sigma.0).unwrap_or(0);
-            let level = levels[code as usize] as i16;
-            let bias = self.bias(l, channel).draw(codes.bias_mu[channel] as i8, level, block[at % 16]);
-            let sum = || row[..l.linear.fan_in()].iter().map(|&w| w as i32).sum::<i32>();
             // The sum with the inputs makes up for what wraps around here.
-            *start = if input.zero == 0 { bias } else { bias.wrapping_sub(input.zero.wrapping_mul(sum())) };
+            *start = bias.draw(noise[at % 16]).wrapping_sub(input.zero.wrapping_mul(sums[lane]));
         }
     }
 }

@@ -8,11 +8,11 @@
 
 use qbnn_core::draw::{self, BiasScale, Rounding, RowScale, sigma_level};
 use qbnn_core::fixed::{OCTAVE, exp2, requantize, shift_for};
-use qbnn_core::kernel::{Kernel, scalar};
+use qbnn_core::kernel::Kernel;
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{Activation, Codes, Function, Grid, Kind, Layer, Linear, Model, Op, Pool, Shape};
 use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
-use qbnn_core::{Bits, UniformCode, pack};
+use qbnn_core::{Bits, UniformCode, noise, pack};
 
 /// Numbers that look random, from a seed.
 pub struct Random(pub u64);
@@ -375,9 +375,9 @@ fn weights(
     let (mu_bits, sigma) = (model.mu_bits().unwrap(), model.sigma_code().unwrap());
     let key = [seed as u32, (seed >> 32) as u32];
     let (n, each) = (layer.shape.channels * l.fan_in(), model.rounding().noise_bytes());
-    let (mut noise, mut bias_noise) = (vec![0; n * each], vec![0; layer.shape.channels * each]);
-    scalar::KERNEL.noise(key, draw::place(tensor, draw), 0, &mut noise);
-    scalar::KERNEL.noise(key, draw::place(tensor + 1, draw), 0, &mut bias_noise);
+    let (mut random, mut bias_noise) = (vec![0; n * each], vec![0; layer.shape.channels * each]);
+    noise::fill(key, draw::place(tensor, draw), 0, &mut random);
+    noise::fill(key, draw::place(tensor + 1, draw), 0, &mut bias_noise);
     let rows: Vec<RowScale> = (0..layer.shape.channels)
         .map(|c| RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits).unwrap())
         .collect();
@@ -385,8 +385,8 @@ fn weights(
         let row = &rows[i / l.fan_in()];
         let level = row.level(sigma_level(pack::get(codes.sigma, i, sigma.0).unwrap(), codes.sigma_step()));
         let mu = pack::get(codes.mu, i, mu_bits).unwrap();
-        let up = (each == 2).then(|| noise[2 * i + 1]);
-        draw::weight(row, mu_bits, model.weight_code().unwrap(), mu, level, noise[each * i], up) as i32
+        let up = (each == 2).then(|| random[2 * i + 1]);
+        draw::weight(row, mu_bits, model.weight_code().unwrap(), mu, level, random[each * i], up) as i32
     });
     let biases = (0..layer.shape.channels).map(|c| {
         let accumulator = codes.weight_scales.get(c) as i32 + grid.log2_step;

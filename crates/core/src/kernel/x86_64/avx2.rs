@@ -1,13 +1,16 @@
-//! AVX2, for the processors without AVX-512: products of bytes by `vpmaddubsw`, the other loops compiled from plain code.
+//! 256 bits, for the processors without AVX-512 or with little of it: products by whatever instruction there is, the other
+//! loops compiled from plain code for AVX2.
 //!
 //! `vpmaddubsw` adds two products in 16 bits and saturates. Where an unsigned byte times a weight cannot reach that (twice
-//! 255 * 64 fits), it is exact; otherwise the bytes' halves of four bits are multiplied apart, which always fits.
+//! 255 * 64 fits), it is exact; otherwise the bytes' halves of four bits are multiplied apart, which always fits. The
+//! dot-product instruction of AVX-VNNI, or of AVX-512 in its 256-bit form, has no such trouble.
 
+use super::products::products;
 use super::{Pointers, detected, kernel, tile};
 use crate::code::Bits;
-use crate::draw::{self, Rounding};
-use crate::kernel::{Draw, Kernel, LANES, Output, Product, VECTOR, scalar};
-use crate::noise::{Place, block_lanes};
+use crate::draw::PURPOSE;
+use crate::kernel::{Codes, Draw, Kernel, LANES, Output, Product, VECTOR, scalar};
+use crate::noise::{GAUSSIAN, philox_lanes};
 use crate::pack as packing;
 use core::arch::x86_64::*;
 
@@ -19,21 +22,48 @@ pub(super) fn detected() -> bool {
     detected!("avx2")
 }
 
-#[target_feature(enable = "avx2")]
-fn noise(key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
-    const BLOCKS: usize = 16;
-    let mut block = first;
-    for chunk in out.chunks_mut(16 * BLOCKS) {
-        let words = block_lanes::<BLOCKS>(key, place, block);
-        let mut bytes = [0u8; 16 * BLOCKS];
-        for lane in 0..BLOCKS {
-            for (w, word) in words.iter().enumerate() {
-                bytes[16 * lane + 4 * w..][..4].copy_from_slice(&word[lane].to_le_bytes());
-            }
+products!(
+    "avx2",
+    // One pass over the weights is little beside the products; it decides how they are multiplied.
+    |p: &Product<'_>| p.weights.iter().all(|w| (-64..=64).contains(w)),
+    |sum, x, w, narrow: bool| {
+        let four = |x| _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1));
+        if narrow {
+            _mm256_add_epi32(sum, four(x))
+        } else {
+            let nibble = _mm256_set1_epi8(15);
+            let high = _mm256_slli_epi32::<4>(four(_mm256_and_si256(_mm256_srli_epi16::<4>(x), nibble)));
+            _mm256_add_epi32(sum, _mm256_add_epi32(four(_mm256_and_si256(x, nibble)), high))
         }
-        chunk.copy_from_slice(&bytes[..chunk.len()]);
-        block = block.wrapping_add(BLOCKS as u32);
     }
+);
+
+/// Processors with AVX-VNNI.
+pub(super) mod avxvnni {
+    use super::*;
+
+    pub(in super::super) const KERNEL: Kernel = kernel!("avxvnni");
+
+    pub(in super::super) fn detected() -> bool {
+        detected!("avx2", "avxvnni")
+    }
+
+    products!("avx2,avxvnni", |_: &Product<'_>| true, |sum, x, w, _| _mm256_dpbusd_avx_epi32(sum, x, w));
+}
+
+/// Processors with VNNI in AVX-512, but without the byte look-ups of the full kernel.
+pub(super) mod avx512vl {
+    use super::*;
+
+    pub(in super::super) const KERNEL: Kernel = kernel!("avx512vl");
+
+    pub(in super::super) fn detected() -> bool {
+        detected!("avx2", "avx512f", "avx512vl", "avx512vnni")
+    }
+
+    products!("avx2,avx512f,avx512vl,avx512vnni", |_: &Product<'_>| true, |sum, x, w, _| _mm256_dpbusd_epi32(
+        sum, x, w
+    ));
 }
 
 #[target_feature(enable = "avx2")]
@@ -53,143 +83,74 @@ fn unpack(packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx2")]
-fn draw(rows: &Draw<'_>, pitch: usize, out: &mut [i8]) {
-    for (i, out) in out.chunks_mut(pitch).enumerate().take(rows.scales.len()) {
-        let (scale, mu, sigma, noise) = rows.row(i);
-        let mut levels = [0i16; 256];
-        for (level, &t) in levels.iter_mut().zip(rows.levels) {
-            *level = scale.level(t);
-        }
-        let codes = out.iter_mut().zip(mu.iter().zip(sigma));
-        match rows.rounding {
-            Rounding::Nearest => {
-                for ((w, (&mu, &sigma)), &noise) in codes.zip(noise) {
-                    let level = levels[sigma as usize];
-                    *w = draw::weight(&scale, rows.mu_bits, rows.grid, mu, level, noise, None);
-                }
-            }
-            Rounding::Stochastic => {
-                for ((w, (&mu, &sigma)), &[noise, up]) in codes.zip(noise.as_chunks::<2>().0) {
-                    let level = levels[sigma as usize];
-                    *w = draw::weight(&scale, rows.mu_bits, rows.grid, mu, level, noise, Some(up));
-                }
-            }
+fn pack(rows: &[u8], at: &[usize; LANES], len: usize, strip: &mut [u8]) {
+    strip.fill(0);
+    for (lane, &at) in at.iter().enumerate() {
+        for (four, vector) in rows[at..][..len].chunks(4).zip(strip.chunks_exact_mut(VECTOR)) {
+            vector[4 * lane..][..four.len()].copy_from_slice(four);
         }
     }
 }
 
+/// As [`scalar::KERNEL`] lays them.
 #[target_feature(enable = "avx2")]
-fn pack(rows: &[i8], pitch: usize, len: usize, strip: &mut [i8]) {
-    let whole = len / 4;
-    for lane in 0..LANES {
-        let row = rows[lane * pitch..][..len].as_chunks::<4>().0;
-        for (four, vector) in row.iter().zip(strip.chunks_exact_mut(VECTOR)) {
-            vector[4 * lane..][..4].copy_from_slice(four);
-        }
-    }
-    if whole * 4 < len {
-        scalar::pack(&rows[4 * whole..], pitch, len % 4, &mut strip[whole * VECTOR..]);
-    }
+fn moments(codes: &Codes<'_>, out: &mut [i32]) {
+    scalar::moments(codes, out);
 }
 
 #[target_feature(enable = "avx2")]
-fn product(p: &Product<'_>, mut output: Output<'_>) {
-    // One pass over the weights is little beside the products; it decides how they are multiplied.
-    let narrow = p.weights.iter().all(|w| (-64..=64).contains(w));
-    for strip in 0..p.start.len() / LANES {
-        if narrow {
-            run::<4, true>(p, strip, &mut output);
-        } else {
-            run::<4, false>(p, strip, &mut output);
+fn draw(draw: &Draw<'_>, noise: &mut [i32], out: &mut [i8], sums: Option<&mut [i32; LANES]>) {
+    let (each, lanes) = (draw.rounding.noise_bytes(), draw.lanes);
+    // The noise of every lane, word by word.
+    let last = lanes.byte.iter().max().map_or(0, |&b| b as usize) + draw.noise_bytes();
+    let (words, _) = noise.as_chunks_mut::<LANES>();
+    for (b, words) in words.as_chunks_mut::<4>().0.iter_mut().enumerate().take(last.div_ceil(16)) {
+        let mut counter = [lanes.block, [draw.tensor; LANES], lanes.draw, [PURPOSE; LANES]];
+        counter[0].iter_mut().for_each(|block| *block = block.wrapping_add(b as u32));
+        let noise = philox_lanes::<LANES>(counter, draw.key);
+        for (words, noise) in words.iter_mut().zip(noise) {
+            *words = noise.map(|word| word as i32);
         }
     }
-}
-
-/// All windows with one strip.
-#[target_feature(enable = "avx2")]
-fn run<const P: usize, const NARROW: bool>(p: &Product<'_>, strip: usize, output: &mut Output<'_>) {
-    match output {
-        Output::Sums(out) => {
-            for (i, origins) in p.origins.chunks(P).enumerate() {
-                let sums = sums::<P, NARROW>(p, strip, &tile(origins));
-                for (j, sums) in sums.iter().take(origins.len()).enumerate() {
-                    out[(i * P + j) * p.start.len() + strip * LANES..][..LANES].copy_from_slice(sums);
+    let (low, high) = (draw.grid.min(), draw.grid.max());
+    let groups = draw.groups();
+    // Numbers of 32 bits throughout, and a place for each: what the compiler turns into vectors.
+    let fractions: [i32; VECTOR] = core::array::from_fn(|j| lanes.fraction[j / 4] as i32);
+    let vectors = out.as_chunks_mut::<VECTOR>().0.iter_mut().zip(draw.moments.as_chunks::<VECTOR>().0);
+    for (i, (out, moments)) in vectors.enumerate() {
+        let (mut eps, mut up) = ([0i32; VECTOR], [0i32; VECTOR]);
+        let first = (i / groups * draw.run_len + i % groups * 4) * each;
+        for lane in 0..LANES {
+            let at = first + lanes.byte[lane] as usize;
+            let [a, b, c] = [0, 1, each].map(|i| words[at / 4 + i][lane] as u32 as u64);
+            let four = (a | b << 32) >> (at % 4 * 8);
+            if each == 1 {
+                for j in 0..4 {
+                    eps[4 * lane + j] = GAUSSIAN[(four >> (8 * j)) as u8 as usize] as i32;
+                }
+            } else {
+                let next = (b | c << 32) >> (at % 4 * 8);
+                let eight = four & 0xffff_ffff | next << 32;
+                for j in 0..4 {
+                    eps[4 * lane + j] = GAUSSIAN[(eight >> (16 * j)) as u8 as usize] as i32;
+                    up[4 * lane + j] = (eight >> (16 * j + 8)) as u8 as i32;
                 }
             }
         }
-        Output::Codes { out, pitch, channels, pool, requantize } => {
-            let lane = strip * LANES;
-            let valid = channels.saturating_sub(lane).min(LANES);
-            let mut put = |at: usize, sums: &[i32; LANES]| {
-                for (i, (slot, &sum)) in out[at * *pitch..].iter_mut().skip(lane).zip(sums).take(valid).enumerate() {
-                    *slot = scalar::code(requantize, lane + i, sum);
-                }
-            };
-            if *pool == 1 {
-                for (i, origins) in p.origins.chunks(P).enumerate() {
-                    let sums = sums::<P, NARROW>(p, strip, &tile(origins));
-                    sums.iter().take(origins.len()).enumerate().for_each(|(j, s)| put(i * P + j, s));
-                }
-                return;
-            }
-            for (i, window) in p.origins.chunks(*pool).enumerate() {
-                let mut largest = [i32::MIN; LANES];
-                for origins in window.chunks(P) {
-                    for sums in sums::<P, NARROW>(p, strip, &tile(origins)) {
-                        largest.iter_mut().zip(sums).for_each(|(l, s)| *l = s.max(*l));
-                    }
-                }
-                put(i, &largest);
-            }
+        for j in 0..VECTOR {
+            let (mean, level) = (moments[j] << 16 >> 16, moments[j] >> 16);
+            let deviation = (eps[j] * level + (1 << 14)) >> 15;
+            let sum = (mean + deviation).clamp(i16::MIN as i32, i16::MAX as i32) + (up[j] >> (8 - fractions[j]));
+            out[j] = (sum >> fractions[j]).clamp(low, high) as i8;
         }
     }
-}
-
-/// The sums of `P` windows with one strip.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn sums<const P: usize, const NARROW: bool>(p: &Product<'_>, strip: usize, origins: &[usize; P]) -> [[i32; LANES]; P] {
-    let (at, runs) = (Pointers::of(p), &p.runs);
-    let starts = [0, 8].map(|half| {
-        let start = &p.start[strip * LANES + half..][..8];
-        // SAFETY: 8 words are 32 bytes.
-        unsafe { _mm256_loadu_si256(start.as_ptr().cast()) }
-    });
-    let mut sums = [starts; P];
-    let ones = _mm256_set1_epi16(1);
-    let nibble = _mm256_set1_epi8(15);
-    let mut vector = strip * runs.vectors() * VECTOR;
-    for row in 0..runs.rows {
-        for column in 0..runs.columns {
-            let offset = row * runs.row_pitch + column * runs.column_pitch;
-            for group in 0..runs.groups {
-                // SAFETY: `Kernel::product` has checked that the weights hold `vectors()` vectors of every strip.
-                let w = [0, 32].map(|half| unsafe { _mm256_loadu_si256(at.weights.add(vector + half).cast()) });
-                for (sums, &origin) in sums.iter_mut().zip(origins) {
-                    // SAFETY: it has checked that every window's extent, of which these are four bytes, lies inside.
-                    let x = unsafe { at.input.add(origin + offset + 4 * group).cast::<i32>().read_unaligned() };
-                    let x = _mm256_set1_epi32(x);
-                    for (sum, w) in sums.iter_mut().zip(w) {
-                        let four = |x| _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), ones);
-                        *sum = if NARROW {
-                            _mm256_add_epi32(*sum, four(x))
-                        } else {
-                            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(x), nibble);
-                            let high = _mm256_slli_epi32::<4>(four(high));
-                            _mm256_add_epi32(*sum, _mm256_add_epi32(four(_mm256_and_si256(x, nibble)), high))
-                        };
-                    }
-                }
-                vector += VECTOR;
-            }
+    if let Some(sums) = sums {
+        let mut places = [0i32; VECTOR];
+        for vector in out.as_chunks::<VECTOR>().0 {
+            places.iter_mut().zip(vector).for_each(|(sum, &w)| *sum += w as i32);
+        }
+        for (sum, four) in sums.iter_mut().zip(places.as_chunks::<4>().0) {
+            *sum += four.iter().sum::<i32>();
         }
     }
-    sums.map(|halves| {
-        let mut out = [0; LANES];
-        for (part, half) in out.chunks_exact_mut(8).zip(halves) {
-            // SAFETY: 8 words are 32 bytes.
-            unsafe { _mm256_storeu_si256(part.as_mut_ptr().cast(), half) };
-        }
-        out
-    })
 }

@@ -1,17 +1,24 @@
-//! Kernels for x86-64: AVX-512 with VNNI and VBMI, and AVX2.
+//! Kernels for x86-64: AVX-512 with VNNI and VBMI; AVX-VNNI; the 256-bit part of AVX-512 with VNNI; AVX2.
 //!
 //! Each is a set of safe functions compiled for its instructions; the functions of its [`Kernel`] call them. That is
 //! sound because a [`Kernel`] is handed out by [`available`] alone, after the processor was asked.
 
 mod avx2;
 mod avx512;
+mod products;
 
 use super::{Kernel, Product};
 
 /// Fast kernels that this processor can run, fastest first.
 pub(super) fn available() -> impl Iterator<Item = Kernel> {
-    let avx512 = avx512::detected().then_some(avx512::KERNEL);
-    avx512.into_iter().chain(avx2::detected().then_some(avx2::KERNEL))
+    [
+        avx512::detected().then_some(avx512::KERNEL),
+        avx2::avxvnni::detected().then_some(avx2::avxvnni::KERNEL),
+        avx2::avx512vl::detected().then_some(avx2::avx512vl::KERNEL),
+        avx2::detected().then_some(avx2::KERNEL),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Whether the processor has some instructions: asked of it where `std` can, else what the compiler was told.
@@ -33,13 +40,13 @@ macro_rules! kernel {
             name: $name,
             // SAFETY: a `Kernel` reaches a caller only through `available`, after `detected` has found every feature that
             // these functions are compiled for.
-            noise: |key, place, first, out| unsafe { noise(key, place, first, out) },
-            // SAFETY: the same.
             unpack: |packed, first, bits, out| unsafe { unpack(packed, first, bits, out) },
             // SAFETY: the same.
-            draw: |rows, pitch, out| unsafe { draw(rows, pitch, out) },
+            pack: |rows, at, len, strip| unsafe { pack(rows, at, len, strip) },
             // SAFETY: the same.
-            pack: |rows, pitch, len, strip| unsafe { pack(rows, pitch, len, strip) },
+            moments: |codes, out| unsafe { moments(codes, out) },
+            // SAFETY: the same.
+            draw: |strip, noise, out, sums| unsafe { draw(strip, noise, out, sums) },
             // SAFETY: the same.
             product: |p, output| unsafe { product(p, output) },
         }

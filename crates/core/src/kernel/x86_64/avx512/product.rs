@@ -20,7 +20,7 @@ pub(super) fn product(p: &Product<'_>, mut output: Output<'_>) {
         // Tiles of windows x strips: enough sums to hide the latency of an addition, few enough for the registers.
         let wide = match (windows, strips - strip) {
             (..=2, 4..) => run::<1, 4>(p, strip, &mut output),
-            (..=2, _) => run::<1, 1>(p, strip, &mut output),
+            (..=2, _) => single(p, strip, &mut output),
             (_, 3..) => run::<8, 3>(p, strip, &mut output),
             (_, 2) => run::<8, 2>(p, strip, &mut output),
             (..=8, _) => run::<8, 1>(p, strip, &mut output),
@@ -38,6 +38,47 @@ fn run<const P: usize, const V: usize>(p: &Product<'_>, strip: usize, output: &m
         finish(p, strip, i * P, origins.len(), &sums, output);
     }
     V
+}
+
+/// The windows, one by one, with one strip: the inputs are shared out to four sums, as there is nothing else to do while
+/// an addition takes its time.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn single(p: &Product<'_>, strip: usize, output: &mut Output<'_>) -> usize {
+    let (at, runs) = (Pointers::of(p), &p.runs);
+    for (i, &origin) in p.origins.iter().enumerate() {
+        let start = &p.start[strip * LANES..][..LANES];
+        // SAFETY: 16 words are 64 bytes.
+        let mut sums = [unsafe { _mm512_loadu_si512(start.as_ptr().cast()) }, _mm512_setzero_si512()];
+        let mut more = [_mm512_setzero_si512(); 2];
+        let mut vector = strip * runs.vectors() * VECTOR;
+        for run in 0..runs.rows * runs.columns {
+            let (row, column) = (run / runs.columns, run % runs.columns);
+            let offset = origin as usize + row * runs.row_pitch + column * runs.column_pitch;
+            let add = |sum: __m512i, group: usize| {
+                // SAFETY: `Kernel::product` has checked that the weights hold `vectors()` vectors of every strip, and that
+                // every window's extent lies inside the input.
+                unsafe {
+                    let x = at.input.add(offset + 4 * group).cast::<i32>().read_unaligned();
+                    let w = _mm512_loadu_si512(at.weights.add(vector + group * VECTOR).cast());
+                    _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(x), w)
+                }
+            };
+            let mut group = 0;
+            while group + 4 <= runs.groups {
+                sums = [add(sums[0], group), add(sums[1], group + 1)];
+                more = [add(more[0], group + 2), add(more[1], group + 3)];
+                group += 4;
+            }
+            while group < runs.groups {
+                sums[group % 2] = add(sums[group % 2], group);
+                group += 1;
+            }
+            vector += runs.groups * VECTOR;
+        }
+        let [a, b] = [0, 1].map(|j| _mm512_add_epi32(sums[j], more[j]));
+        finish(p, strip, i, 1, &[[_mm512_add_epi32(a, b)]], output);
+    }
+    1
 }
 
 /// The sums of `P` windows with `V` strips.
