@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
+use qbnn_bnn::pfp;
+use qbnn_eval::{Predictions, uncertainty};
 use serde_json::json;
 use std::rc::Rc;
 
@@ -50,6 +52,35 @@ impl Answer {
             epistemic: nats(u.epistemic),
         }
     }
+
+    /// From the probabilities of every draw, `[draw][image][class]`; an answer for each image.
+    pub fn of_probabilities(samples: usize, images: usize, classes: usize, draws: Vec<f32>) -> Result<Vec<Self>> {
+        let found = uncertainty(&Predictions::new(samples, images, classes, draws)?);
+        let answer = |image: usize| {
+            let probabilities = found.mean_probs[image * classes..][..classes].to_vec();
+            // Of one draw there is nothing that could disagree.
+            let epistemic = found.epistemic.as_ref().map_or(0.0, |e| e[image]);
+            let (total, aleatoric) = (found.total[image], found.aleatoric[image]);
+            Answer { class: first_largest(&probabilities), probabilities, total, aleatoric, epistemic }
+        };
+        Ok((0..images).map(answer).collect())
+    }
+
+    /// From an analytic pass.
+    pub fn of_pass(pass: pfp::Answer) -> Self {
+        let probabilities: Vec<f64> = pass.probabilities.iter().map(|&p| p.into()).collect();
+        Answer {
+            class: first_largest(&probabilities),
+            probabilities,
+            total: pass.total.into(),
+            aleatoric: pass.aleatoric.into(),
+            epistemic: pass.epistemic.into(),
+        }
+    }
+}
+
+fn first_largest(probabilities: &[f64]) -> usize {
+    (0..probabilities.len()).rev().max_by(|&i, &j| probabilities[i].total_cmp(&probabilities[j])).unwrap_or(0)
 }
 
 /// Writes answers in one format.

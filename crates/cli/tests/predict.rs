@@ -97,6 +97,24 @@ fn pictures_are_read_as_the_model_wants_them() {
     assert!(error.contains("neither a PNG picture nor an IDX file"), "{error}");
     assert!(fail(at, 2, &["predict", MODEL, "three.idx", "--abstain-above=-1"]).contains("--abstain-above"));
 
+    // One analytic pass, of any kind of model; draws of a float model, whose pass is near to many of them.
+    let of = |model: &str, args: &[&str]| -> Vec<f64> {
+        let csv = succeed(at, &[&["predict", model, "three.idx", "--format", "csv"], args].concat());
+        numbers(&csv)
+            .iter()
+            .flat_map(|line| line.splitn(6, ',').nth(5).unwrap().split(','))
+            .map(|p| p.parse().unwrap())
+            .collect()
+    };
+    for (model, args) in [(MODEL, &["--pfp"][..]), (MODEL, &["--pfp=drawn"]), ("a/float.qbnn", &["--pfp"])] {
+        let probabilities = of(model, args);
+        assert_eq!(probabilities.len(), 30);
+        assert!(probabilities.chunks(10).all(|p| (p.iter().sum::<f64>() - 1.0).abs() < 1e-4), "{probabilities:?}");
+    }
+    let (pass, draws) = (of("a/float.qbnn", &["--pfp"]), of("a/float.qbnn", &["--samples", "1000"]));
+    assert!(pass.iter().zip(&draws).all(|(a, b)| (a - b).abs() < 0.1), "{pass:?} and {draws:?}");
+    assert!(fail(at, 2, &["predict", MODEL, "three.idx", "--pfp", "--samples", "8"]).contains("--samples"));
+
     // More images than are predicted together.
     idx(110).write(&at.join("many.idx"), Storage::Gzip).unwrap();
     let many = predict(at, &["many.idx", "--samples", "4000"]);

@@ -10,6 +10,7 @@ use super::train::Effort;
 use crate::model_file;
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::Images;
+use qbnn_bnn::pfp::{self, Pfp};
 use qbnn_bnn::predict::predict;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::kernel::limit::multiply_adds;
@@ -46,6 +47,10 @@ pub enum What {
     Streamed,
     /// The same draws in float, weights drawn on the way; works in blocks of 32 images.
     Float,
+    /// One pass of one image with the mean weights, in float.
+    Pass,
+    /// One analytic pass (PFP) of one image with the same loops: mean and variance of the logits.
+    Pfp,
 }
 
 impl What {
@@ -58,6 +63,8 @@ impl What {
             What::Materialised => "materialised",
             What::Streamed => "streamed",
             What::Float => "float",
+            What::Pass => "one float pass",
+            What::Pfp => "one PFP",
         }
     }
 }
@@ -130,7 +137,11 @@ pub fn cases(batches: &[usize], threads: &[usize], float: bool) -> Vec<Case> {
         push(What::Limit, None);
         push(What::Copy, None);
         push(What::Drawing, None);
-        // An analytic pass (PFP) is one more `What` here, and one more arm of `Rig::once`.
+        if threads == 1 {
+            // One image is one thread's work.
+            push(What::Pass, Some(1));
+            push(What::Pfp, Some(1));
+        }
         for what in [What::Materialised, What::Streamed, What::Float].into_iter().filter(|w| float || *w != What::Float)
         {
             batches.iter().for_each(|&batch| push(what, Some(batch)));
@@ -179,6 +190,8 @@ pub fn measure(
             .collect(),
         copies: (0..most).map(|_| Mutex::new([vec![1; COPY], vec![0; COPY]])).collect(),
         logits: Mutex::new(vec![0; batch * DRAWS as usize * model.classes()]),
+        pfp: Pfp::new(model, pfp::Weights::default())?,
+        pass: Mutex::default(),
     };
     let pools: Vec<_> =
         (1..=most).map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build()).collect::<Result<_, _>>()?;
@@ -201,7 +214,8 @@ pub fn measure(
         rows.iter().filter(|r| r.what == What::Limit).map(|r| (r.threads, r.rate)).collect();
     for row in &mut rows {
         let work = match row.what {
-            What::Limit | What::Copy => None,
+            // Passes in float have another limit.
+            What::Limit | What::Copy | What::Pass | What::Pfp => None,
             What::Drawing => Some(1.0),
             What::Materialised | What::Streamed | What::Float => Some((model.multiply_adds() * DRAWS as u64) as f64),
         };
@@ -266,6 +280,8 @@ struct Rig<'a> {
     memory: Vec<Mutex<[Memory; 2]>>,
     copies: Vec<Mutex<[Vec<u8>; 2]>>,
     logits: Mutex<Vec<i32>>,
+    pfp: Pfp,
+    pass: Mutex<pfp::Memory>,
 }
 
 /// What a thread of the current pool has for itself.
@@ -324,6 +340,16 @@ impl Rig<'_> {
             }
             (What::Materialised, n) => self.run(Source::Drawn(&self.weights), n, case.threads, all),
             (What::Streamed, n) => self.run(Source::Streamed { seed: SEED }, n, case.threads, all),
+            (What::Pass, _) => {
+                let mut memory = self.pass.lock().ok().context("a thread that measured has failed")?;
+                black_box(self.pfp.mean_pass(black_box(self.image()), &mut memory));
+                Ok(())
+            }
+            (What::Pfp, _) => {
+                let mut memory = self.pass.lock().ok().context("a thread that measured has failed")?;
+                black_box(self.pfp.logits(black_box(self.image()), &mut memory));
+                Ok(())
+            }
             (What::Float, n) => {
                 let Some(float) = &self.subject.float else { return Ok(()) };
                 let (net, guide) = (float.net(), float.guide());
@@ -333,6 +359,11 @@ impl Rig<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// The first image.
+    fn image(&self) -> &[u8] {
+        &self.pixels[..self.program.plan().model().input().len()]
     }
 
     /// Does something on every thread, or here if there is one.
@@ -382,7 +413,9 @@ impl Rig<'_> {
             What::Limit => multiply_adds(self.kernel, 1) as f64 * TURNS as f64 * threads,
             What::Copy => COPY as f64 * threads,
             What::Drawing => (self.program.plan().model().parameters() * DRAWS as u64) as f64,
-            What::Materialised | What::Streamed | What::Float => case.batch.unwrap_or(1) as f64,
+            What::Materialised | What::Streamed | What::Float | What::Pass | What::Pfp => {
+                case.batch.unwrap_or(1) as f64
+            }
         };
         let Case { what, batch, threads } = *case;
         let (seconds, wall_seconds) = (best.seconds, best.wall);

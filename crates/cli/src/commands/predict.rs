@@ -1,6 +1,7 @@
 //! `qbnn predict`: images through a model file, each with its class and its uncertainty.
 
 use crate::answer::{Answer, AnswerFormat, Name, Writer};
+use crate::args::PfpWeights;
 use crate::failure::{one_line, usage};
 use crate::model_file;
 use crate::pictures::{ReadArgs, Sources, read};
@@ -9,8 +10,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use qbnn_bnn::nn::Shape;
-use qbnn_bnn::{Images, machine};
-use qbnn_core::model::Model;
+use qbnn_bnn::{Images, machine, pfp, raise};
+use qbnn_core::model::{Kind, Model};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,10 @@ pub struct PredictCommand {
     /// PNG or IDX files, folders of them, or - for stdin.
     #[arg(required = true, value_name = "IMAGE|IDX|FOLDER|-")]
     pub images: Vec<PathBuf>,
+    /// One analytic pass (PFP) instead of draws.
+    #[arg(long, value_enum, value_name = "WEIGHTS", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "stored", conflicts_with_all = ["samples", "seed"])]
+    pub pfp: Option<PfpWeights>,
     /// Networks drawn for each prediction.
     #[arg(long, value_name = "S", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub samples: u32,
@@ -153,15 +158,24 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The one place where a model meets images: what runs other kinds of models, or one pass instead of draws, is
-    /// chosen here. `None` if the user asked to stop.
+    /// The one place where a model meets images: one pass, or draws in integers or in float. `None` if the user asked to
+    /// stop.
     fn answers(&mut self, images: Images<'_>) -> Result<Option<Vec<Answer>>> {
-        let (model, samples, seed) = (self.model, self.args.samples as usize, self.args.seed);
+        let (model, args) = (self.model, self.args);
+        let (samples, seed) = (args.samples as usize, args.seed);
         let (n, classes, before, session) = (images.len(), model.classes(), self.done, self.session);
         let mut progress = |done: usize, of: usize| {
             self.progress(before + (n as u128 * done as u128 / of.max(1) as u128) as u64);
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
+        if let Some(weights) = args.pfp {
+            let answers = pfp::predict(model, weights.into(), images, &mut progress)?;
+            return Ok(answers.map(|all| all.into_iter().map(Answer::of_pass).collect()));
+        }
+        if model.kind() != Kind::Jq {
+            let probabilities = raise::predict(model, images, samples, seed, &mut progress)?;
+            return probabilities.map(|p| Answer::of_probabilities(samples, n, classes, p)).transpose();
+        }
         let Some(logits) = machine::logits(model, images, samples, seed, &mut progress)? else { return Ok(None) };
         let of = |image: usize| (0..samples).map(move |s| (s * n + image) * classes);
         let answer = |image: usize| Answer::of_draws(of(image).map(|at| &logits[at..at + classes]), classes);

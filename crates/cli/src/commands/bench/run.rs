@@ -22,6 +22,8 @@ const ALONE: f64 = 0.4;
 const STREAMED: f64 = 3.0;
 /// Weights drawn a second, of the limit's multiply-adds.
 const DRAWN: f64 = 1.0 / 45.0;
+/// Latency of one image: an analytic pass over a float pass.
+const PFP: f64 = 4.0;
 /// Two threads against one, batch 1000.
 const TWO_THREADS: f64 = 1.8;
 /// Batch of throughput.
@@ -101,6 +103,9 @@ fn bars(network: &Measured) -> Vec<Bar> {
     if let Some(of) = find(What::Drawing, None, 1).and_then(|row| row.of_limit) {
         out.push(Bar::at_least(name("weights drawn, of the limit's multiply-adds"), DRAWN, of));
     }
+    if let (Some(pass), Some(pfp)) = (find(What::Pass, Some(1), 1), find(What::Pfp, Some(1), 1)) {
+        out.push(Bar::at_most(name("latency at batch 1, PFP over one float pass"), PFP, pfp.seconds / pass.seconds));
+    }
     if let (Some(one), Some(two)) = (many, find(What::Materialised, Some(MANY), 2)) {
         out.push(Bar::at_least(
             name("two threads against one, batch 1000"),
@@ -137,7 +142,9 @@ fn show(session: &Session, report: &Report) -> Result<()> {
                 What::Limit => format!("{:.1} G multiply-adds/s", row.rate / 1e9),
                 What::Copy => format!("{:.1} GB/s", row.rate / 1e9),
                 What::Drawing => format!("{:.2} G weights/s", row.rate / 1e9),
-                What::Materialised | What::Streamed | What::Float => format!("{} images/s", thousands(row.rate as u64)),
+                What::Materialised | What::Streamed | What::Float | What::Pass | What::Pfp => {
+                    format!("{} images/s", thousands(row.rate as u64))
+                }
             };
             vec![
                 row.what.name().to_owned(),
