@@ -15,6 +15,10 @@ pub fn multiply_adds(kernel: Kernel, turns: usize) -> u64 {
         // SAFETY: a `Kernel` of this name was handed out, so the processor has its features (`x86_64::available`).
         "avx512vnni" => return unsafe { vnni(turns) },
         // SAFETY: the same.
+        "avxvnni" => return unsafe { avxvnni(turns) },
+        // SAFETY: the same.
+        "avx512vl" => return unsafe { avx512vl(turns) },
+        // SAFETY: the same.
         "avx2" => return unsafe { avx2(turns) },
         _ => {}
     }
@@ -47,6 +51,28 @@ fn vnni(turns: usize) -> u64 {
     black_box(sums.iter().map(|&sum| _mm512_reduce_add_epi32(sum)).fold(0, i32::wrapping_add));
     (turns * CHAINS * 64) as u64
 }
+
+/// The loop of a 256-bit dot-product instruction.
+#[cfg(target_arch = "x86_64")]
+macro_rules! half {
+    ($name:ident, $features:literal, $dot:path) => {
+        #[target_feature(enable = $features)]
+        fn $name(turns: usize) -> u64 {
+            use core::arch::x86_64::*;
+            let (x, w) = (_mm256_set1_epi8(black_box(3)), _mm256_set1_epi8(black_box(-2)));
+            let mut sums = [_mm256_setzero_si256(); CHAINS];
+            for _ in 0..turns {
+                sums.iter_mut().for_each(|sum| *sum = $dot(*sum, x, w));
+            }
+            black_box(sums.iter().map(|&sum| _mm256_extract_epi32::<0>(sum)).fold(0, i32::wrapping_add));
+            (turns * CHAINS * 32) as u64
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+half!(avxvnni, "avx2,avxvnni", core::arch::x86_64::_mm256_dpbusd_avx_epi32);
+#[cfg(target_arch = "x86_64")]
+half!(avx512vl, "avx2,avx512f,avx512vl,avx512vnni", core::arch::x86_64::_mm256_dpbusd_epi32);
 
 /// Here a product does not depend on the sum that it goes to. So that none is worked out once for all turns, weights lie in
 /// memory that might have changed; reading them there costs nothing beside the products.
