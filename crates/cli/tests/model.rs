@@ -39,6 +39,9 @@ fn a_model_file_is_shown_run_and_refused() {
     let (used, grid) = (ends("sigma"), ends("sigma_grid"));
     assert!(grid[0] > 0.0 && grid[0] <= used[0] && used[0] < used[1] && used[1] <= grid[1], "{layer}");
     assert_eq!(layer["parameters"], 78_500);
+    let float: Value = serde_json::from_str(&succeed(at, &["inspect", "a/float.qbnn", "--json"])).unwrap();
+    let layer = &float["layers"][0];
+    assert!(layer["sigma"][0].as_f64().unwrap() > 0.0 && layer["sigma_grid"].is_null(), "{layer}");
     let text = succeed(at, &["inspect", model]);
     assert!(text.contains("dense") && text.contains("sigma") && text.contains("kernel:"), "{text}");
 

@@ -113,16 +113,21 @@ fn memory(model: Model<'_>) -> Option<(usize, usize)> {
     Some((plan.scratch().total() + 4 * plan.constants(), plan.weights(together).total() / together))
 }
 
-/// The sigmas of a layer's weights, where they are codes.
+/// The sigmas of a layer's weights.
 struct Sigmas {
     /// Least and largest that a weight has.
     used: [f64; 2],
-    /// Least and largest of the grid.
-    grid: [f64; 2],
+    /// Least and largest of their grid, where they are codes.
+    grid: Option<[f64; 2]>,
 }
 
 fn sigmas(model: &Model<'_>, layer: &Layer) -> Option<Sigmas> {
     let Op::Linear(l) = layer.op else { return None };
+    if let Some(floats) = model.floats(layer) {
+        let all = floats.sigma.as_chunks::<4>().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes)));
+        let ends = all.fold([f64::INFINITY, 0.0], |[low, high], sigma| [low.min(sigma), high.max(sigma)]);
+        return Some(Sigmas { used: ends, grid: None });
+    }
     let (codes, bits) = (model.codes(layer)?, model.sigma_code()?);
     let value = |code: u8| {
         let log2 = codes.sigma_top() as f64 - code as f64 * codes.sigma_step() as f64;
@@ -131,7 +136,7 @@ fn sigmas(model: &Model<'_>, layer: &Layer) -> Option<Sigmas> {
     // Code 0 is the largest.
     let all = (0..layer.shape.channels * l.fan_in()).filter_map(|i| pack::get(codes.sigma, i, bits.0));
     let (low, high) = all.fold((u8::MAX, 0), |(low, high), code| (low.min(code), high.max(code)));
-    Some(Sigmas { used: [value(high), value(low)], grid: [value(bits.max() as u8), value(0)] })
+    Some(Sigmas { used: [value(high), value(low)], grid: Some([value(bits.max() as u8), value(0)]) })
 }
 
 /// Weights and biases of a layer.
@@ -165,8 +170,11 @@ fn as_line(model: &Model<'_>, layer: &Layer) -> String {
     if let Op::Linear(l) = layer.op {
         let count = parameters(layer).map_or(String::new(), thousands);
         line.push_str(&format!(" {count:>9} parameters {:>9} bytes", thousands(l.parameter_bytes() as u64)));
-        if let Some(Sigmas { used: [least, largest], grid: [low, high] }) = sigmas(model, layer) {
-            line.push_str(&format!(", sigma {least:.1e} to {largest:.1e} (grid {low:.1e} to {high:.1e})"));
+        if let Some(Sigmas { used: [least, largest], grid }) = sigmas(model, layer) {
+            line.push_str(&format!(", sigma {least:.1e} to {largest:.1e}"));
+            if let Some([low, high]) = grid {
+                line.push_str(&format!(" (grid {low:.1e} to {high:.1e})"));
+            }
         }
     }
     line.trim_end().to_owned()
@@ -179,7 +187,7 @@ fn as_json(model: &Model<'_>, layer: &Layer) -> Value {
         value["parameters"] = parameters(layer).into();
         if let Some(Sigmas { used, grid }) = sigmas(model, layer) {
             value["sigma"] = used.as_slice().into();
-            value["sigma_grid"] = grid.as_slice().into();
+            value["sigma_grid"] = json!(grid);
         }
     }
     value
