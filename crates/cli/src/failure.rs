@@ -43,3 +43,30 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 pub fn one_line(error: &anyhow::Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// What the parser of the command line says in several paragraphs, on one line: the mistake and its tips, without the usage.
+pub fn parser_line(text: &str) -> String {
+    let text = text.strip_prefix("error:").unwrap_or(text);
+    let told = text.split("\n\nUsage:").next().and_then(|t| t.split("\n\nFor more information").next()).unwrap_or(text);
+    let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{}; --help shows what there is", words.replace(" tip: ", "; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_speaks_on_one_line() {
+        let text = "error: unrecognized subcommand 'rnu'\n\n  tip: a similar subcommand exists: 'run'\n\n\
+                    Usage: qbnn [OPTIONS] <COMMAND>\n\nFor more information, try '--help'.\n";
+        let wanted = "unrecognized subcommand 'rnu'; a similar subcommand exists: 'run'; --help shows what there is";
+        assert_eq!(parser_line(text), wanted);
+        let text =
+            "error: invalid value 'x' for '--seed <N>': wanted a number\n\nFor more information, try '--help'.\n";
+        assert_eq!(
+            parser_line(text),
+            "invalid value 'x' for '--seed <N>': wanted a number; --help shows what there is"
+        );
+    }
+}

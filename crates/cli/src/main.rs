@@ -32,10 +32,21 @@ mod ui;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use clap::error::ErrorKind;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version, asked for or shown because nothing was.
+        Err(told) if !told.use_stderr() || told.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            told.exit()
+        }
+        Err(error) => {
+            ui::note(&format!("error: {}", failure::parser_line(&error.render().to_string())));
+            return ExitCode::from(failure::USAGE);
+        }
+    };
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
