@@ -3,6 +3,7 @@
 use crate::bench::args::BenchCommand;
 use crate::commands::check::CheckCommand;
 use crate::commands::data::ExportArgs;
+use crate::commands::eval::EvalCommand;
 use crate::commands::inspect::InspectCommand;
 use crate::commands::predict::PredictCommand;
 use crate::commands::report::ReportCommand;
@@ -323,45 +324,6 @@ pub struct QuantizeCommand {
     /// Settings.
     #[command(flatten)]
     pub quantize: QuantizeArgs,
-}
-
-/// `eval`.
-#[derive(Debug, Args)]
-pub struct EvalCommand {
-    /// Run folders (all their models) or checkpoints; the first float model is what the others are compared with.
-    #[arg(value_name = "RUN|CHECKPOINT", required = true)]
-    pub models: Vec<PathBuf>,
-    /// Judge one analytic pass (PFP) of each model too, beside its draws; the run's own metrics stay as they are.
-    #[arg(long, value_enum, value_name = "WEIGHTS", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "stored")]
-    pub pfp: Option<PfpWeights>,
-    /// File for the metrics [default: metrics.json beside the models, if they lie in one folder].
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Settings.
-    #[command(flatten)]
-    pub base: BaseArgs,
-    /// Settings.
-    #[command(flatten)]
-    pub eval: EvalArgs,
-}
-
-/// Which moments an analytic pass gives to weights that are drawn on a grid.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PfpWeights {
-    /// Those of the stored posterior.
-    Stored,
-    /// Those of its draws, clipped and rounded.
-    Drawn,
-}
-
-impl From<PfpWeights> for qbnn_bnn::pfp::Weights {
-    fn from(weights: PfpWeights) -> Self {
-        match weights {
-            PfpWeights::Stored => Self::Stored,
-            PfpWeights::Drawn => Self::Drawn,
-        }
-    }
 }
 
 /// `data`.

@@ -160,7 +160,7 @@ fn analytic(
 }
 
 /// Runs a prediction under a bar.
-fn with_progress<T>(
+pub fn with_progress<T>(
     session: &Session,
     what: &str,
     run: impl FnOnce(&mut dyn FnMut(usize, usize) -> ControlFlow<()>) -> Result<T>,

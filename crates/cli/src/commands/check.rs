@@ -6,7 +6,7 @@
 use crate::args::{BaseArgs, EvalArgs};
 use crate::commands::eval::{entries, fit, names};
 use crate::convert::{Planes, Prepared};
-use crate::judge::group_probabilities;
+use crate::judge::{group_probabilities, with_progress};
 use crate::session::{self, Session};
 use crate::table::{plain, thousands};
 use anyhow::{Context, Result, bail};
@@ -99,15 +99,9 @@ fn predicted(
     program: Program,
 ) -> Result<Groups> {
     let mut run = |group: &str, planes: &Planes<'_>| {
-        let bar = session.ui.predicting(&format!("{what}: {group}"));
-        let mut progress = |done: usize, of: usize| {
-            bar.set_length(of as u64);
-            bar.set_position(done as u64);
-            if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let probs = program(checkpoint, planes.images(), samples, seed, &mut progress)?;
-        bar.finish_and_clear();
-        Ok(probs)
+        with_progress(session, &format!("{what}: {group}"), |progress| {
+            Ok(program(checkpoint, planes.images(), samples, seed, progress)?)
+        })
     };
     let Some(all) = group_probabilities(data, &mut run)? else { bail!("stopped; nothing was written") };
     all.groups(data, samples, checkpoint.classes)

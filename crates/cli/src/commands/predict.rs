@@ -1,7 +1,7 @@
 //! `qbnn predict`: images through a model file, each with its class and its uncertainty.
 
 use crate::answer::{Answer, AnswerFormat, Name, Writer};
-use crate::args::PfpWeights;
+use crate::commands::eval::PfpWeights;
 use crate::failure::{one_line, usage};
 use crate::model_file;
 use crate::pictures::{ReadArgs, Sources, read};
