@@ -46,8 +46,8 @@ fn models_are_measured_and_recorded() {
     let names: Vec<_> = report["networks"].as_array().unwrap().iter().map(|n| n["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["lenet5", "mlp"]);
     let bars: Vec<_> = report["bars"].as_array().unwrap().iter().map(|b| b["what"].as_str().unwrap()).collect();
-    assert_eq!(bars.len(), 2, "{bars:?}");
-    assert!(bars[0].contains("streamed over materialised") && bars[1].contains("weights drawn"), "{bars:?}");
+    let wanted = ["streamed over materialised", "weights drawn", "PFP over one float pass"];
+    assert!(bars.len() == 3 && bars.iter().zip(wanted).all(|(bar, wanted)| bar.contains(wanted)), "{bars:?}");
     assert!(fail(at, 1, &["bench", "a/float.safetensors"]).contains("no qbnn model"));
     assert!(fail(at, 1, &["bench", "nowhere.qbnn"]).contains("nowhere.qbnn"));
 }
