@@ -199,24 +199,31 @@ fn show(session: &Session, plan: &Plan, results: &Results, folder: &Path) -> Res
 
 /// Writes the page of several sweeps' answers.
 fn report(session: &Session, args: &SweepArgs, page: &Path) -> Result<()> {
-    let mut sweeps = Vec::new();
+    let (mut sweeps, mut open, mut missing) = (Vec::new(), Vec::new(), None);
     for path in &args.specs {
         let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;
         let beside = path.parent().unwrap_or(Path::new("")).join("ledgers");
         let file = args.ledgers.as_ref().unwrap_or(&beside).join(format!("{}.jsonl", plan.name));
         if !file.is_file() {
-            bail!(
+            missing = Some(format!(
                 "{} is missing; copy runs/sweep-{}/ledger.jsonl there, or name the folder with --ledgers",
                 file.display(),
                 plan.name
-            );
+            ));
+            open.push((path.as_path(), plan));
+            continue;
         }
         let results = ledger::read(&file, &plan)?;
         sweeps.push((path.as_path(), plan, results));
     }
+    match missing {
+        Some(missing) if sweeps.is_empty() => bail!(missing),
+        Some(_) => session.ui.warn(&format!("{} not run yet, which the page says", counted(open.len(), "sweep"))),
+        None => {}
+    }
     let specs: Vec<_> = args.specs.iter().map(|p| p.display().to_string()).collect();
     let command = format!("qbnn sweep {} --report {}", specs.join(" "), page.display());
-    write_whole(page, document::page(&sweeps, &command).as_bytes())?;
+    write_whole(page, document::page(&sweeps, &open, &command).as_bytes())?;
     let there: usize = sweeps.iter().map(|s| s.2.lines().count()).sum();
     if session.ui.json {
         return session.ui.json_line(&json!({ "report": page.display().to_string(), "results": there }));

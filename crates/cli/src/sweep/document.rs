@@ -5,8 +5,8 @@ use super::plan::Plan;
 use super::tables::render;
 use std::path::Path;
 
-/// The page. Each sweep with the path of its spec and what its ledger holds.
-pub fn page(sweeps: &[(&Path, Plan, Results)], command: &str) -> String {
+/// The page. Each sweep with the path of its spec and what its ledger holds; `open` are those without a ledger.
+pub fn page(sweeps: &[(&Path, Plan, Results)], open: &[(&Path, Plan)], command: &str) -> String {
     let mut text = format!(
         "# Results\n\n\
          Made by `{command}` from the ledgers beside the specs; change those, not this page.\n\n\
@@ -19,6 +19,9 @@ pub fn page(sweeps: &[(&Path, Plan, Results)], command: &str) -> String {
     text += "\n";
     for (_, answer, _) in all() {
         text += &format!("- [{}](#{})\n", answer.title, anchor(&answer.title));
+    }
+    if !open.is_empty() {
+        text += "- [Not run yet](#not-run-yet)\n";
     }
     for (path, answer, results) in all() {
         text += &format!("\n## {}\n", answer.title);
@@ -34,6 +37,13 @@ pub fn page(sweeps: &[(&Path, Plan, Results)], command: &str) -> String {
         }
         if !answer.answer.is_empty() {
             text += &format!("\n**Answer.** {}\n", answer.answer.trim());
+        }
+    }
+    if !open.is_empty() {
+        text += "\n## Not run yet\n\nThese questions are asked, and nobody has answered them here:\n\n";
+        for (path, plan) in open {
+            let titles: Vec<_> = plan.answers.iter().map(|a| a.title.as_str()).collect();
+            text += &format!("- {}: `qbnn sweep {}`\n", titles.join("; "), path.display());
         }
     }
     text
