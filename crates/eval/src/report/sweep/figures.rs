@@ -70,6 +70,9 @@ fn widths(all: &[Configuration<'_>]) -> Drawn {
             continue;
         }
         let float = own.iter().find(|c| c.bits == Bits::FLOAT);
+        // Colours tell strategies apart; where there is but one, its lines.
+        let one = lines.iter().all(|l| l.0 == lines[0].0);
+        let class_of = |i: usize| if one { ["k1", "k2", "k3"][i % 3] } else { strategy(lines[i].0).1 };
         for (headline, title, limits) in SHOWN {
             let of = |k: (Strategy, u8)| {
                 let mut points: Vec<_> = own
@@ -92,8 +95,8 @@ fn widths(all: &[Configuration<'_>]) -> Drawn {
             if whole.is_some() {
                 legend.push((Mark::Line, "k0".into(), "float".into()));
             }
-            for &(s, activation) in &lines {
-                let (name, class) = strategy(s);
+            for (i, &(s, activation)) in lines.iter().enumerate() {
+                let (name, class) = (strategy(s).0, class_of(i));
                 let text = match activation {
                     0 => name.to_owned(),
                     32 => format!("{name}, float activations"),
@@ -113,7 +116,7 @@ fn widths(all: &[Configuration<'_>]) -> Drawn {
                 chart.line("k0", &[(low * 0.94, mean), (high * 1.06, mean)]);
             }
             for (i, &k) in lines.iter().enumerate() {
-                let class = strategy(k.0).1;
+                let class = class_of(i);
                 let points = of(k);
                 // Side by side, so that none hides another.
                 let aside = |bits: f64| bits * (1.0 + 0.018 * (i as f64 - (lines.len() as f64 - 1.0) / 2.0));
