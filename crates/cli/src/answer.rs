@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 use qbnn_bnn::pfp;
-use qbnn_eval::{Predictions, uncertainty};
+use qbnn_eval::{Predictions, arg_max, uncertainty};
 use serde_json::json;
 use std::rc::Rc;
 
@@ -61,7 +61,7 @@ impl Answer {
             // Of one draw there is nothing that could disagree.
             let epistemic = found.epistemic.as_ref().map_or(0.0, |e| e[image]);
             let (total, aleatoric) = (found.total[image], found.aleatoric[image]);
-            Answer { class: first_largest(&probabilities), probabilities, total, aleatoric, epistemic }
+            Answer { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
         };
         Ok((0..images).map(answer).collect())
     }
@@ -70,17 +70,13 @@ impl Answer {
     pub fn of_pass(pass: pfp::Answer) -> Self {
         let probabilities: Vec<f64> = pass.probabilities.iter().map(|&p| p.into()).collect();
         Answer {
-            class: first_largest(&probabilities),
+            class: arg_max(&probabilities).0,
             probabilities,
             total: pass.total.into(),
             aleatoric: pass.aleatoric.into(),
             epistemic: pass.epistemic.into(),
         }
     }
-}
-
-fn first_largest(probabilities: &[f64]) -> usize {
-    (0..probabilities.len()).rev().max_by(|&i, &j| probabilities[i].total_cmp(&probabilities[j])).unwrap_or(0)
 }
 
 /// Writes answers in one format.

@@ -20,7 +20,7 @@ use toml::Value;
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Example:\n  qbnn run                     everything once, on embedded data, in about two minutes\n  \
+    after_help = "Example:\n  qbnn run                     everything once, on embedded data, in half a minute\n  \
     qbnn run --data dirty-mnist --net lenet5 --seed 1"
 )]
 pub struct Cli {

@@ -1,11 +1,12 @@
 //! Do two programs that should compute the same network say the same? Their predictions of the same groups, held side by
 //! side: classes, probabilities and every headline metric.
 
+use crate::calibration::arg_max;
 use crate::disentangle::{EvalOptions, evaluate};
 use crate::error::EvalError;
 use crate::groups::{Group, Groups};
 use crate::headline::{ByHeadline, Headline};
-use crate::predictions::Predictions;
+use crate::uncertainty::Uncertainty;
 use serde::Serialize;
 
 /// How far two sets of predictions are apart.
@@ -45,13 +46,14 @@ impl Agreement {
         let both = |h: Headline| a.value(h).zip(b.value(h)).map(|(a, b)| b - a);
         let mut groups = Vec::new();
         for group in [Group::Clean, Group::Ambiguous, Group::Ood] {
-            let (a, b) = (first.predictions(group), second.predictions(group));
-            let of = |p: Option<&Predictions>| p.map_or(0, |p| p.inputs() * p.classes());
+            let (a, b) = (a.uncertainty(group), b.uncertainty(group));
+            let of = |u: Option<&Uncertainty>| u.map_or(0, |u| u.mean_probs.len());
             if of(a) != of(b) {
                 let what = "two programs' predictions of a group";
                 return Err(EvalError::LengthsDiffer { what, left: of(a), right: of(b) });
             }
-            groups.extend(a.zip(b).map(|(a, b)| GroupAgreement::of(group, a, b)));
+            let classes = first.clean.predictions.classes();
+            groups.extend(a.zip(b).map(|(a, b)| GroupAgreement::of(group, classes, &a.mean_probs, &b.mean_probs)));
         }
         Ok(Agreement { groups, differences: ByHeadline::from_fn(both) })
     }
@@ -69,22 +71,17 @@ impl Agreement {
 }
 
 impl GroupAgreement {
-    fn of(group: Group, first: &Predictions, second: &Predictions) -> Self {
-        let mut found = GroupAgreement {
-            group,
-            images: first.inputs(),
-            classes_differ: 0,
-            largest_lead: 0.0,
-            largest_difference: 0.0,
-        };
-        for image in 0..first.inputs() {
-            let (a, b) = (mean(first, image), mean(second, image));
-            let (class, other) = (largest(&a), largest(&b));
+    /// Of two mean predictions `[image][class]`.
+    fn of(group: Group, classes: usize, first: &[f64], second: &[f64]) -> Self {
+        let images = first.len() / classes;
+        let mut found = GroupAgreement { group, images, classes_differ: 0, largest_lead: 0.0, largest_difference: 0.0 };
+        for (a, b) in first.chunks_exact(classes).zip(second.chunks_exact(classes)) {
+            let (class, other) = (arg_max(a).0, arg_max(b).0);
             if class != other {
                 found.classes_differ += 1;
                 found.largest_lead = found.largest_lead.max(a[class] - a[other]);
             }
-            let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+            let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
             found.largest_difference = apart.fold(found.largest_difference, f64::max);
         }
         found
@@ -95,24 +92,12 @@ fn by_name<S: serde::Serializer>(group: &Group, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(group.name())
 }
 
-fn mean(predictions: &Predictions, image: usize) -> Vec<f64> {
-    let mut mean = vec![0.0; predictions.classes()];
-    for row in predictions.rows_of(image) {
-        mean.iter_mut().zip(row).for_each(|(m, &p)| *m += p as f64 / predictions.samples() as f64);
-    }
-    mean
-}
-
-/// The first of the largest.
-fn largest(probabilities: &[f64]) -> usize {
-    (0..probabilities.len()).rev().max_by(|&i, &j| probabilities[i].total_cmp(&probabilities[j])).unwrap_or(0)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::groups::LabelledGroup;
+    use crate::predictions::Predictions;
 
     fn groups(probs: &[f32]) -> Groups {
         let predictions = Predictions::new(1, probs.len() / 2, 2, probs.to_vec()).unwrap();

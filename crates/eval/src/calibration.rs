@@ -140,8 +140,8 @@ pub fn ece(mean_probs: &[f64], classes: usize, labels: &[usize]) -> Result<f64, 
     Ok(calibration(mean_probs, classes, labels)?.ece)
 }
 
-/// The first greatest value and its place.
-fn arg_max(probs: &[f64]) -> (usize, f64) {
+/// The class of a prediction: the place of its first greatest value, and that value.
+pub fn arg_max(probs: &[f64]) -> (usize, f64) {
     probs.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (c, &p)| if p > best.1 { (c, p) } else { best })
 }
 

@@ -45,7 +45,7 @@ mod weighted;
 
 pub use agreement::{Agreement, GroupAgreement};
 pub use bootstrap::{Interval, Resampler, percentile_interval};
-pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, brier, calibration, ece, nll};
+pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, arg_max, brier, calibration, ece, nll};
 pub use disentangle::{EvalOptions, Evaluation, compare, evaluate};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
