@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod checkpoint;
+pub mod disagreement;
 pub mod error;
 pub mod fused;
 pub mod guide;
@@ -36,4 +37,4 @@ pub use nn::{Network, NetworkSpec, Shape};
 pub use posterior::Posterior;
 pub use quant::settings::{BitWidths, QuantizeSettings, Rounding, Strategy};
 pub use sets::{Images, Normalisation, TrainData};
-pub use settings::{Estimator, Family, TrainSettings};
+pub use settings::{Estimator, Family, Labels, TrainSettings};

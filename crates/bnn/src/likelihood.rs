@@ -17,11 +17,28 @@ pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f32]) {
     }
 }
 
-/// Negative log-likelihood of `labels`, those of the first images of a block of `batch`, summed (nats); `gradient`
-/// (`[class][image]`, overwritten) is that of the sum times `scale`, zero for the other images.
-pub fn negative_log_likelihood(logits: &[f32], batch: usize, labels: &[u8], scale: f32, gradient: &mut [f32]) -> f64 {
+/// Takes `smoothing` of every image's target away and shares it out among all classes (Szegedy et al. 2016, section 7):
+/// t (1 - smoothing) + smoothing / classes, for the first `images` of a block of `batch`.
+pub fn smooth(smoothing: f32, images: usize, batch: usize, targets: &mut [f32]) {
+    let share = smoothing / (targets.len() / batch) as f32;
+    for row in targets.chunks_exact_mut(batch) {
+        row[..images].iter_mut().for_each(|t| *t = *t * (1.0 - smoothing) + share);
+    }
+}
+
+/// Negative log-likelihood of targets, the probability of each class as `[class][image]`, of the first `images` of a
+/// block of `batch`: the sum of -t ln p in nats. `gradient` (`[class][image]`, overwritten) is that of the sum times
+/// `scale`, zero for the other images.
+pub fn negative_log_likelihood(
+    logits: &[f32],
+    batch: usize,
+    (targets, images): (&[f32], usize),
+    scale: f32,
+    gradient: &mut [f32],
+) -> f64 {
     let classes = logits.len() / batch;
     let (mut top, mut sum) = (vec![f32::NEG_INFINITY; batch], vec![0.0f32; batch]);
+    let mut right = vec![0.0f32; batch];
     vectorized(
         #[inline(always)]
         || {
@@ -34,19 +51,17 @@ pub fn negative_log_likelihood(logits: &[f32], batch: usize, labels: &[u8], scal
                     *sum += *e;
                 }
             }
-            for e in gradient.chunks_exact_mut(batch) {
-                e.iter_mut().zip(&sum).for_each(|(e, sum)| *e *= scale / sum);
+            for (e, t) in gradient.chunks_exact_mut(batch).zip(targets.chunks_exact(batch)) {
+                e.iter_mut().zip(&sum).zip(t).for_each(|((e, sum), t)| *e = *e * (scale / sum) - scale * t);
+            }
+            for (row, t) in logits.chunks_exact(batch).zip(targets.chunks_exact(batch)) {
+                right.iter_mut().zip(row).zip(t).for_each(|((right, x), t)| *right += x * t);
             }
         },
     );
-    let mut total = 0.0f64;
-    for (image, &label) in labels.iter().enumerate() {
-        let at = label as usize * batch + image;
-        gradient[at] -= scale;
-        total += (sum[image].ln() + top[image] - logits[at]) as f64;
-    }
+    let total = (0..images).map(|i| (sum[i].ln() + top[i] - right[i]) as f64).sum();
     for class in 0..classes {
-        gradient[class * batch + labels.len()..(class + 1) * batch].fill(0.0);
+        gradient[class * batch + images..(class + 1) * batch].fill(0.0);
     }
     total
 }
@@ -63,8 +78,15 @@ mod tests {
         softmax(&logits, 1, &mut p);
         assert!((p[0] - 0.25).abs() < 1e-6 && (p[1] - 0.75).abs() < 1e-6);
         let mut g = [0.0; 2];
-        let nll = negative_log_likelihood(&logits, 1, &[0], 2.0, &mut g);
+        let mut targets = [1.0, 0.0];
+        let nll = negative_log_likelihood(&logits, 1, (&targets, 1), 2.0, &mut g);
         assert!((nll - 4f64.ln()).abs() < 1e-6);
         assert!((g[0] + 1.5).abs() < 1e-6 && (g[1] - 1.5).abs() < 1e-6);
+        // Half of the label is shared out: targets 3/4 and 1/4.
+        smooth(0.5, 1, 1, &mut targets);
+        assert_eq!(targets, [0.75, 0.25]);
+        let nll = negative_log_likelihood(&logits, 1, (&targets, 1), 2.0, &mut g);
+        assert!((nll - (0.75 * 4f64.ln() + 0.25 * (4f64 / 3.0).ln())).abs() < 1e-6);
+        assert!((g[0] + 1.0).abs() < 1e-6 && (g[1] - 1.0).abs() < 1e-6);
     }
 }

@@ -5,6 +5,7 @@ use crate::nn::kernel::{RUN, runs_mut, turn};
 use crate::nn::pass::Input;
 use crate::noise::{self, purpose};
 use crate::sets::{Normalisation, TrainData};
+use crate::settings::Labels;
 use pulp::{Arch, Simd, WithSimd};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
 
@@ -18,22 +19,21 @@ pub struct LoadMemory {
 /// Loads training pairs.
 pub struct Loader<'a> {
     data: TrainData<'a>,
+    labels: Labels,
     normalisation: Normalisation,
     key: [u32; 2],
 }
 
 impl<'a> Loader<'a> {
     /// For some data.
-    pub fn new(data: TrainData<'a>, normalisation: Normalisation, seed: u64) -> Self {
-        Loader { data, normalisation, key: qbnn_core::noise::key(seed) }
+    pub fn new(data: TrainData<'a>, labels: Labels, normalisation: Normalisation, seed: u64) -> Self {
+        Loader { data, labels, normalisation, key: qbnn_core::noise::key(seed) }
     }
 
-    /// Fills a block's input with at most 32 pairs, zeros past them, and the labels.
-    pub fn load(&self, pairs: &[u32], input: Input<'_>, labels: &mut Vec<u8>, memory: &mut LoadMemory) {
+    /// Fills a block's input with at most 32 pairs, zeros past them.
+    pub fn load(&self, pairs: &[u32], input: Input<'_>, memory: &mut LoadMemory) {
         let Input { input, turned } = input;
         let pixels = input.len() / RUN;
-        labels.clear();
-        labels.extend(pairs.iter().map(|&p| self.data.pairs[p as usize].1));
         let image = |pair: u32| self.data.images.get(self.data.pairs[pair as usize].0 as usize);
         let members: Vec<&[u8]> = pairs.iter().map(|&pair| image(pair)).collect();
         let LoadMemory { bytes, noise } = memory;
@@ -48,6 +48,38 @@ impl<'a> Loader<'a> {
         let scale = self.data.noise / (1u32 << GAUSSIAN_FRACTION_BITS) as f32;
         let noise = (scale, &noise[..]);
         Arch::new().dispatch(Fill { input, turned, images: &members, normalisation: self.normalisation, noise });
+    }
+
+    /// What at most 32 pairs shall be taken for: `[class][image]` probabilities, zeros past them. Their own labels, or
+    /// those of their images where the data says so.
+    pub fn targets(&self, pairs: &[u32], targets: &mut [f32]) {
+        let classes = targets.len() / RUN;
+        targets.fill(0.0);
+        for (i, &pair) in pairs.iter().enumerate() {
+            let (image, label) = self.data.pairs[pair as usize];
+            match self.data.soft_labels.filter(|_| self.labels == Labels::Soft) {
+                Some(soft) => {
+                    let soft = &soft[image as usize * classes..][..classes];
+                    soft.iter().enumerate().for_each(|(class, &p)| targets[class * RUN + i] = p);
+                }
+                None => targets[label as usize * RUN + i] = 1.0,
+            }
+        }
+    }
+
+    /// Fills a block's input with foreign images: the next 32 of them in step `step`, over and over; with zeros where
+    /// there are none.
+    pub fn load_foreign(&self, step: u64, input: Input<'_>) {
+        let first = step as usize * RUN;
+        let members: Vec<&[u8]> = match self.data.foreign {
+            Some(foreign) if !foreign.is_empty() => {
+                (first..first + RUN).map(|at| foreign.get(at % foreign.len())).collect()
+            }
+            _ => Vec::new(),
+        };
+        let Input { input, turned } = input;
+        let normalisation = self.normalisation;
+        Arch::new().dispatch(Fill { input, turned, images: &members, normalisation, noise: (0.0, &[]) });
     }
 }
 

@@ -54,6 +54,11 @@ pub struct TrainData<'a> {
     pub images: Images<'a>,
     /// (image, label) pairs: an ambiguous image appears once with each of its labels.
     pub pairs: &'a [(u32, u8)],
+    /// Probabilities of every label of each image, `[image][class]`, where they are known; only read where the settings
+    /// ask for them.
+    pub soft_labels: Option<&'a [f32]>,
+    /// Images of no class, on which draws shall disagree; only read where the settings ask for that.
+    pub foreign: Option<Images<'a>>,
     /// Standard deviation of the Gaussian noise that each pair's input carries, the same in every epoch (in units of
     /// the normalised input).
     pub noise: f32,
@@ -85,6 +90,16 @@ impl TrainData<'_> {
         let labels = self.pairs.iter().map(|p| p.1).chain(self.validation_labels.iter().copied());
         if let Some(label) = labels.into_iter().find(|&l| l as usize >= classes) {
             return fail(format!("label {label} found; the network has {classes} classes"));
+        }
+        if let Some(soft) = self.soft_labels
+            && soft.len() != images * classes
+        {
+            return fail(format!("{} soft labels found; {images} images of {classes} classes were wanted", soft.len()));
+        }
+        if let Some(foreign) = self.foreign
+            && foreign.shape != shape
+        {
+            return fail(format!("made-up foreign images are {}, the network reads {shape}", foreign.shape));
         }
         if self.validation.len() != self.validation_labels.len() {
             let (images, labels) = (self.validation.len(), self.validation_labels.len());

@@ -3,6 +3,7 @@
 
 use crate::error::BnnError;
 use crate::nn::pass::BLOCK;
+use crate::sets::TrainData;
 use serde::{Deserialize, Serialize};
 
 /// How training is done. Defaults are the house recipe.
@@ -31,6 +32,12 @@ pub struct TrainSettings {
     pub posterior: Family,
     /// Share of the units that a dropout posterior drops.
     pub dropout: f32,
+    /// What an image is taken for.
+    pub labels: Labels,
+    /// Share of every label that is spread over all classes; above 0 it makes for underconfidence by as much.
+    pub label_smoothing: f32,
+    /// Weight of the draws' disagreement on made-up foreign images (see [`crate::disagreement`]); 0 for no such images.
+    pub foreign_weight: f32,
 }
 
 impl Default for TrainSettings {
@@ -47,6 +54,9 @@ impl Default for TrainSettings {
             draws: 1,
             posterior: Family::Gaussian,
             dropout: 0.1,
+            labels: Labels::Drawn,
+            label_smoothing: 0.0,
+            foreign_weight: 0.0,
         }
     }
 }
@@ -61,6 +71,16 @@ pub enum Family {
     Point,
     /// A value, each draw with some units dropped: MC dropout (Gal, Ghahramani 2016).
     Dropout,
+}
+
+/// What the images of training pairs are taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Labels {
+    /// Each pair's own label: an ambiguous image is met with one drawn label after the other.
+    Drawn,
+    /// The probabilities of all labels, where the data knows them.
+    Soft,
 }
 
 /// The gradient estimator.
@@ -111,9 +131,44 @@ impl TrainSettings {
         if !(self.dropout > 0.0 && self.dropout < 1.0) {
             return Err(BnnError::setting("dropout", self.dropout, "it is a share of the units, between 0 and 1"));
         }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            let wanted = "it is a share of every label, 0 or more and below 1";
+            return Err(BnnError::setting("label_smoothing", self.label_smoothing, wanted));
+        }
+        self.check_foreign()?;
         if self.posterior != Family::Gaussian && self.estimator != Estimator::WeightDraw {
             let found = format!("{:?}", self.estimator);
             return Err(BnnError::setting("estimator", found, "a posterior without sigma needs weight-draw"));
+        }
+        Ok(())
+    }
+
+    /// Checks that the data has what these settings want of it.
+    ///
+    /// # Errors
+    /// [`BnnError::Setting`] names the key.
+    pub fn check_data(&self, data: &TrainData<'_>) -> Result<(), BnnError> {
+        if self.labels == Labels::Soft && data.soft_labels.is_none() {
+            return Err(BnnError::setting("labels", "soft", "this data knows no soft labels: use \"drawn\""));
+        }
+        if self.foreign_weight > 0.0 && data.foreign.is_none_or(|images| images.is_empty()) {
+            let wanted = "no foreign images were made for it: give TrainData some, or set it to 0";
+            return Err(BnnError::setting("foreign_weight", self.foreign_weight, wanted));
+        }
+        Ok(())
+    }
+
+    fn check_foreign(&self) -> Result<(), BnnError> {
+        let weight = self.foreign_weight;
+        let refuse = |wanted: &str| Err(BnnError::setting("foreign_weight", weight, wanted));
+        if !(weight >= 0.0 && weight.is_finite()) {
+            return refuse("it must be 0 or more");
+        }
+        if weight > 0.0 && self.draws < 2 {
+            return refuse("draws disagree where there are at least two: set train.draws to 2 or more (4 is usual)");
+        }
+        if weight > 0.0 && (self.estimator != Estimator::WeightDraw || self.posterior == Family::Point) {
+            return refuse("it needs whole networks that are drawn: a gaussian or dropout posterior and weight-draw");
         }
         Ok(())
     }

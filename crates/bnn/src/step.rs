@@ -1,9 +1,10 @@
 //! One step of training: a draw, a batch forward and backward in blocks, and what is learned from it.
 
 use crate::checkpoint::Checkpoint;
+use crate::disagreement::mutual_information;
 use crate::fused;
 use crate::guide::{Drawn, GuideGradient};
-use crate::likelihood::negative_log_likelihood;
+use crate::likelihood::{negative_log_likelihood, smooth};
 use crate::load::{LoadMemory, Loader};
 use crate::nn::batch::batch_gradient;
 use crate::nn::pass::{BLOCK, Gradient, PassNoise, Tape};
@@ -20,8 +21,9 @@ use rayon::prelude::*;
 struct Block {
     tape: Tape,
     gradient: Gradient,
+    /// Logits, then the gradient of the loss with respect to them.
     logits: Vec<f32>,
-    labels: Vec<u8>,
+    targets: Vec<f32>,
     loading: LoadMemory,
     nll: f64,
     profile: Profile,
@@ -52,6 +54,8 @@ pub struct Steps<'a> {
     blocks: Vec<Block>,
     /// The draws of a step; block i meets draw i modulo their number.
     met: Vec<Met>,
+    /// Where each of the draws meets foreign images; none where nobody asks for that.
+    foreign: Vec<Block>,
     gradient: GuideGradient,
     /// Where the time of the steps so far went.
     pub profile: Profile,
@@ -61,10 +65,11 @@ impl<'a> Steps<'a> {
     /// For a checkpoint and the data that it learns from.
     pub fn new(checkpoint: &Checkpoint, data: TrainData<'a>) -> Self {
         Steps {
-            loader: Loader::new(data, checkpoint.normalisation, checkpoint.seed),
+            loader: Loader::new(data, checkpoint.train.labels, checkpoint.normalisation, checkpoint.seed),
             data,
             blocks: Vec::new(),
             met: Vec::new(),
+            foreign: Vec::new(),
             gradient: GuideGradient::default(),
             profile: Profile::default(),
         }
@@ -106,12 +111,17 @@ impl<'a> Steps<'a> {
         if self.blocks.len() < count {
             self.blocks.resize_with(count, Block::default);
         }
-        let scale = 1.0 / pairs.len() as f32;
+        let (scale, smoothing) = (1.0 / pairs.len() as f32, checkpoint.train.label_smoothing);
         let blocks = &mut self.blocks[..count];
         blocks.par_iter_mut().zip(pairs.par_chunks(BLOCK)).enumerate().for_each(|(i, (block, pairs))| {
-            let Block { tape, gradient, logits, labels, loading, nll, profile } = block;
+            let Block { tape, gradient, logits, targets, loading, nll, profile } = block;
             let mut clock = profile.clock();
-            loader.load(pairs, tape.input(net), labels, loading);
+            loader.load(pairs, tape.input(net), loading);
+            targets.resize(BLOCK * net.classes(), 0.0);
+            loader.targets(pairs, targets);
+            if smoothing > 0.0 {
+                smooth(smoothing, pairs.len(), BLOCK, targets);
+            }
             clock.stop(Part::Data);
             let drawn = &met[i % met.len()].drawn;
             let weights = drawn.for_pass(estimator, PassNoise { key, step: step as u32, block: i as u32 });
@@ -119,24 +129,55 @@ impl<'a> Steps<'a> {
             clock.stop(Part::Forward);
             let out = tape.logits(net);
             logits.resize(out.len(), 0.0);
-            *nll = negative_log_likelihood(out, BLOCK, labels, scale, logits);
+            *nll = negative_log_likelihood(out, BLOCK, (&*targets, pairs.len()), scale, logits);
             gradient.reset(net.parameters(), second, sites.parameters());
             tape.backward(net, weights, &*sites, logits, gradient);
             clock.stop(Part::Backward);
         });
-        let mut clock = self.profile.clock();
         let draws = self.met.len();
+        self.pass_foreign(checkpoint, step);
+        let mut clock = self.profile.clock();
         for (i, met) in self.met.iter_mut().enumerate() {
             met.batch.reset(net.parameters(), second, sites.parameters());
-            let blocks = self.blocks[..count].iter().skip(i).step_by(draws);
+            let blocks = self.blocks[..count].iter().skip(i).step_by(draws).chain(self.foreign.get(i));
             let done: Vec<_> = blocks.map(|block| (&block.tape, &block.gradient)).collect();
             batch_gradient(net, &done, &mut met.batch);
         }
         clock.stop(Part::Weights);
-        for block in &mut self.blocks[..count] {
+        for block in self.blocks[..count].iter_mut().chain(&mut self.foreign) {
             self.profile.add(&std::mem::take(&mut block.profile));
         }
         self.blocks[..count].iter().map(|block| block.nll).sum::<f64>() / pairs.len() as f64
+    }
+
+    /// Lets every draw of the step meet the same foreign images, and works out the gradient of their disagreement, where
+    /// the settings ask for that.
+    fn pass_foreign(&mut self, checkpoint: &Checkpoint, step: u64) {
+        let weight = checkpoint.train.foreign_weight;
+        self.foreign.resize_with(if weight > 0.0 { self.met.len() } else { 0 }, Block::default);
+        let (net, sites) = (checkpoint.net(), checkpoint.guide().sites());
+        let (met, loader, estimator) = (&self.met, &self.loader, checkpoint.estimator());
+        let noise = PassNoise { key: qbnn_core::noise::key(checkpoint.seed), step: step as u32, block: 0 };
+        self.foreign.par_iter_mut().zip(met).for_each(|(block, met)| {
+            let Block { tape, logits, profile, .. } = block;
+            let mut clock = profile.clock();
+            loader.load_foreign(step, tape.input(net));
+            clock.stop(Part::Data);
+            tape.forward(net, met.drawn.for_pass(estimator, noise), &*sites);
+            logits.clear();
+            logits.extend_from_slice(tape.logits(net));
+            clock.stop(Part::Forward);
+        });
+        let mut gradients: Vec<_> = self.foreign.iter_mut().map(|block| std::mem::take(&mut block.logits)).collect();
+        mutual_information(&mut gradients, BLOCK, -weight / BLOCK as f32);
+        self.foreign.par_iter_mut().zip(met).zip(gradients).for_each(|((block, met), gradient_of_logits)| {
+            let Block { tape, gradient, logits, profile, .. } = block;
+            let mut clock = profile.clock();
+            *logits = gradient_of_logits;
+            gradient.reset(net.parameters(), false, sites.parameters());
+            tape.backward(net, met.drawn.for_pass(estimator, noise), &*sites, logits, gradient);
+            clock.stop(Part::Backward);
+        });
     }
 
     /// Moves everything learned by one step of Adam, against the gradient of NLL and weighted KL. Returns the KL in

@@ -122,13 +122,13 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
     let key = qbnn_core::noise::key(float.seed);
     let order = noise::permutation(key, Place { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
     let mut values = vec![Vec::new(); net.activations.len()];
-    let loader = Loader::new(*data, float.normalisation, float.seed);
+    let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
     let (mut tape, mut drawn) = (Tape::default(), Drawn::default());
-    let (mut labels, mut loading) = (Vec::new(), LoadMemory::default());
+    let mut loading = LoadMemory::default();
     let sites = float.guide().sites();
     for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
-        loader.load(pairs, tape.input(net), &mut labels, &mut loading);
+        loader.load(pairs, tape.input(net), &mut loading);
         let weights = drawn.for_pass(Estimator::WeightDraw, PassNoise { key, step: 0, block: 0 });
         tape.forward(net, weights, &*sites);
         for (at, node) in net.nodes.iter().enumerate() {
@@ -154,6 +154,7 @@ pub fn train(
 ) -> Result<Outcome, BnnError> {
     data.check(checkpoint.input, checkpoint.classes)?;
     checkpoint.guide().check(checkpoint.estimator())?;
+    checkpoint.train.check_data(data)?;
     let epochs = checkpoint.epochs();
     let batch = checkpoint.train.batch;
     if batch > data.pairs.len() {

@@ -44,7 +44,15 @@ impl Toy {
 
     fn data(&self) -> TrainData<'_> {
         let (images, validation) = (self.images(), self.images());
-        TrainData { images, pairs: &self.pairs, noise: 0.1, validation, validation_labels: &self.labels }
+        TrainData {
+            images,
+            pairs: &self.pairs,
+            soft_labels: None,
+            foreign: None,
+            noise: 0.1,
+            validation,
+            validation_labels: &self.labels,
+        }
     }
 }
 

@@ -4,16 +4,22 @@
 //! and are borrowed.
 
 use anyhow::Result;
+use qbnn_bnn::TrainSettings;
 use qbnn_bnn::nn::Shape;
 use qbnn_bnn::sets::{Images, Normalisation, TrainData};
 use qbnn_data::Dataset;
 use std::borrow::Cow;
+use std::cell::OnceCell;
+
+/// Made-up foreign images that a training goes through again and again.
+const FOREIGN: usize = 20_000;
 
 /// A dataset as networks read it.
 pub struct Prepared<'a> {
     /// Where it comes from.
     pub dataset: &'a Dataset,
     train: Planes<'a>,
+    foreign: OnceCell<Vec<u8>>,
     validation: Planes<'a>,
     /// Test images of each kind.
     pub clean: Planes<'a>,
@@ -57,6 +63,7 @@ impl<'a> Prepared<'a> {
         Prepared {
             dataset,
             train: Planes::new(&dataset.train.images),
+            foreign: OnceCell::new(),
             validation: Planes::new(&dataset.validation.images),
             clean: Planes::new(&dataset.clean.images),
             ambiguous: dataset.ambiguous.as_ref().map(|g| Planes::new(&g.images)),
@@ -74,11 +81,18 @@ impl<'a> Prepared<'a> {
         Normalisation { mean: self.dataset.pixel_mean, std: self.dataset.pixel_std }
     }
 
-    /// What is learned from.
-    pub fn train_data(&self) -> TrainData<'_> {
+    /// What is learned from. Foreign images are made up where the settings want some, by the network's seed.
+    pub fn train_data(&self, settings: &TrainSettings, seed: u64) -> TrainData<'_> {
+        let make = || {
+            let made = qbnn_data::foreign::made_of(&self.dataset.train.images, FOREIGN, seed);
+            Planes::new(&made).pixels.into_owned()
+        };
+        let wanted = settings.foreign_weight > 0.0;
         TrainData {
             images: self.train.images(),
             pairs: &self.dataset.train.pairs,
+            soft_labels: self.dataset.train.soft_labels.as_deref(),
+            foreign: wanted.then(|| Images { shape: self.train.shape, pixels: self.foreign.get_or_init(make) }),
             noise: self.dataset.train_noise,
             validation: self.validation.images(),
             validation_labels: &self.dataset.validation.labels,

@@ -60,7 +60,8 @@ impl Place<'_> {
                 self.folder.checkpoint(&name).display()
             ),
             None => {
-                let checkpoint = Checkpoint::quantized(float, settings.clone(), &self.data.train_data())?;
+                let train_data = self.data.train_data(&float.train, float.seed);
+                let checkpoint = Checkpoint::quantized(float, settings.clone(), &train_data)?;
                 checkpoint.save(&self.folder.checkpoint(&name))?;
                 checkpoint
             }
@@ -106,7 +107,8 @@ impl Place<'_> {
                 saved = checkpoint.epoch;
                 Ok(())
             };
-            train(checkpoint, &self.data.train_data(), &mut observe, &mut save)
+            let train_data = self.data.train_data(&checkpoint.train, checkpoint.seed);
+            train(checkpoint, &train_data, &mut observe, &mut save)
         };
         progress.end();
         if let Some(failed) = failed {

@@ -8,7 +8,7 @@ pub use qbnn_eval::report::thousands;
 use qbnn_eval::{DifferenceEntry, Headline, Interval, Metrics, ModelEntry};
 
 /// The columns: each metric and its heading.
-pub const METRICS: [(Headline, &str); 9] = [
+pub const METRICS: [(Headline, &str); 11] = [
     (Headline::Accuracy, "accuracy\n%"),
     (Headline::Nll, "NLL\nnats"),
     (Headline::Brier, "Brier"),
@@ -17,6 +17,8 @@ pub const METRICS: [(Headline, &str); 9] = [
     (Headline::AurocAleatoricAmbiguous, "AUROC\naleatoric\nambiguous"),
     (Headline::AurocEpistemicAmbiguous, "cross: AUROC\nepistemic\nambiguous"),
     (Headline::AurocAleatoricOod, "cross: AUROC\naleatoric\nood"),
+    (Headline::AurocShareOod, "AUROC\nepistemic share\nood"),
+    (Headline::AurocShareAmbiguous, "cross: AUROC\nepistemic share\nambiguous"),
     (Headline::SpearmanAleatoricEpistemic, "Spearman\naleatoric\nepistemic"),
 ];
 

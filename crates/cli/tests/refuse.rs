@@ -31,6 +31,8 @@ fn values_out_of_range_name_their_key() {
     assert!(fail(dir.path(), 2, &["run", "--samples", "0"]).contains("eval.samples"));
     assert!(fail(dir.path(), 2, &["run", "--train-limit", "0"]).contains("train_limit"));
     assert!(fail(dir.path(), 2, &["run", "--learning-rate", "nan"]).contains("learning_rate"));
+    assert!(fail(dir.path(), 2, &["run", "--set", "train.foreign_weight=1"]).contains("train.draws"));
+    assert!(fail(dir.path(), 2, &["run", "--set", "train.labels=softly"]).contains("soft"));
     let layers = "[network]\nname = \"x\"\n[[network.layer]]\ntype = \"dense\"\nout = 7\n";
     fs::write(dir.path().join("c.toml"), layers).unwrap();
     let error = fail(dir.path(), 2, &["train", "--config", "c.toml", "--train-limit", "100"]);

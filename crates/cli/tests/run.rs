@@ -21,6 +21,8 @@ const FIELDS: [&str; 14] = [
     "auroc_aleatoric_ambiguous",
     "auroc_epistemic_ambiguous",
     "auroc_aleatoric_ood",
+    "auroc_share_ood",
+    "auroc_share_ambiguous",
     "spearman_aleatoric_epistemic",
     "parameter_bytes",
 ];

@@ -77,12 +77,15 @@ impl Images {
 }
 
 /// What is trained on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TrainSet {
     /// The distinct images.
     pub images: Images,
     /// (place of the image, label); one image may appear with several labels.
     pub pairs: Vec<(u32, u8)>,
+    /// Images x classes probabilities, row-major: 1 for the label of an image that has one, the law from which its labels
+    /// were drawn for one that has several. `None` where there are none of the latter.
+    pub soft_labels: Option<Vec<f32>>,
 }
 
 /// Images with one right label each.
@@ -205,7 +208,7 @@ fn plain(name: &str, set: Set, foreign: Set, locations: &Locations) -> Result<Da
         name: name.into(),
         classes: CLASSES,
         // An IDX size is 32-bit, so every place fits.
-        train: TrainSet { pairs: (0..).zip(labels).collect(), images },
+        train: TrainSet { pairs: (0..).zip(labels).collect(), images, soft_labels: None },
         validation,
         clean,
         ambiguous: None,
@@ -222,7 +225,7 @@ fn add_ambiguous(dataset: &mut Dataset, locations: &Locations) -> Result<(), Dat
     same_size(Set::Mnist, &dataset.train.images, Set::AmbiguousMnist, &train.images)?;
     let test = set::load_ambiguous(Half::Test, locations)?;
     same_size(Set::Mnist, &dataset.train.images, Set::AmbiguousMnist, &test.images)?;
-    append_drawn(&mut dataset.train, &train.images, &train.drawn);
+    append_drawn(&mut dataset.train, &train.images, &train.drawn, &train.soft_labels);
     dataset.ambiguous = Some(Group {
         labels: Some(first_drawn(&test.drawn)),
         images: test.images,
@@ -231,8 +234,13 @@ fn add_ambiguous(dataset: &mut Dataset, locations: &Locations) -> Result<(), Dat
     Ok(())
 }
 
-/// Appends images, each with its [`DRAWN`] labels as as many pairs.
-pub(crate) fn append_drawn(train: &mut TrainSet, images: &Images, drawn: &[u8]) {
+/// Appends images, each with its [`DRAWN`] labels as as many pairs, and with its soft label; what was there before has
+/// one label an image, in order.
+pub(crate) fn append_drawn(train: &mut TrainSet, images: &Images, drawn: &[u8], soft_labels: &[f32]) {
+    let mut all = vec![0.0; train.images.len() * CLASSES];
+    train.pairs.iter().for_each(|&(image, label)| all[image as usize * CLASSES + usize::from(label)] = 1.0);
+    all.extend_from_slice(soft_labels);
+    train.soft_labels = Some(all);
     let places = (train.images.len() as u32..).flat_map(|i| [i; DRAWN]);
     train.pairs.extend(places.zip(drawn.iter().copied()));
     train.images.pixels.extend_from_slice(&images.pixels);
@@ -278,6 +286,9 @@ fn limit_train(train: &mut TrainSet, limit: Option<usize>, seed: u64) {
         *image = *new;
     }
     train.images = train.images.select(&kept);
+    if let Some(soft) = &mut train.soft_labels {
+        *soft = kept.iter().flat_map(|&i| soft[i * CLASSES..][..CLASSES].to_vec()).collect();
+    }
 }
 
 fn spaced(len: usize, limit: usize) -> Option<Vec<usize>> {

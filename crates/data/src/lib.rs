@@ -21,6 +21,7 @@ mod compose;
 mod error;
 mod fetch;
 pub mod files;
+pub mod foreign;
 pub mod idx;
 pub mod picture;
 pub mod pt;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use qbnn_data::idx::{Idx, Storage, Values};
-use qbnn_data::{DataError, Half, Limits, Locations, Origin, Set, VALIDATION, list, load, load_labelled};
+use qbnn_data::{DataError, Half, Limits, Locations, Origin, Set, TrainSet, VALIDATION, list, load, load_labelled};
 use std::path::{Path, PathBuf};
 
 fn write(folder: &Path, name: &str, dims: &[usize], value: impl Fn(usize) -> u8) {
@@ -66,6 +66,9 @@ fn dirty_mnist_is_both_halves() {
     assert_eq!(d.train.pairs[89], (35, 6));
     assert_eq!(d.train.images.get(35), Some(&[5, 9][..]));
     assert_eq!(d.train.images.get(36), None);
+    let soft = d.train.soft_labels.as_ref().unwrap();
+    assert_eq!((soft.len(), soft[29 * 10 + 9], soft[31 * 10 + 1], soft[31 * 10 + 2]), (360, 1.0, 0.5, 0.5));
+    assert!(soft.chunks(10).all(|row| row.iter().sum::<f32>() == 1.0));
     // The first validation image is number 30 of the training half.
     assert_eq!((d.validation.images.get(0).unwrap()[0], d.validation.labels[0]), (30, 0));
     let ambiguous = d.ambiguous.unwrap();
@@ -75,7 +78,13 @@ fn dirty_mnist_is_both_halves() {
     assert!(d.ood.labels.is_none() && d.note.unwrap().contains("reconstruction"));
     assert_eq!((d.train_noise, d.pixel_mean, d.pixel_std), (0.05, 0.1307, 0.3081));
     let f = load("dirty-fashion", &locations, 1, Limits::default()).unwrap();
-    assert!(f.ambiguous.is_none() && f.note.is_none() && f.ood.images.len() == 20 && f.train.pairs.len() == 10);
+    assert!(
+        f.ambiguous.is_none()
+            && f.train.soft_labels.is_none()
+            && f.note.is_none()
+            && f.ood.images.len() == 20
+            && f.train.pairs.len() == 10
+    );
     assert_eq!((f.train_noise, f.pixel_mean, f.pixel_std), (0.05, 0.2860, 0.3530));
     assert_eq!(load("mnist", &locations, 1, Limits::default()).unwrap().train_noise, 0.0);
 }
@@ -92,8 +101,11 @@ fn limits_keep_pairs_and_images_together() {
     assert_eq!(d.train.pairs.len(), 25);
     let known: Vec<_> =
         whole.train.pairs.iter().map(|&(i, l)| (whole.train.images.get(i as usize).unwrap(), l)).collect();
-    for (image, label) in d.train.pairs {
-        assert!(known.contains(&(d.train.images.get(image as usize).unwrap(), label)));
+    let soft = |set: &TrainSet, image: usize| set.soft_labels.as_ref().unwrap()[image * 10..][..10].to_vec();
+    for (image, label) in &d.train.pairs {
+        let image = *image as usize;
+        let at = known.iter().position(|k| *k == (d.train.images.get(image).unwrap(), *label)).unwrap();
+        assert_eq!(soft(&d.train, image), soft(&whole.train, whole.train.pairs[at].0 as usize));
     }
     assert_eq!(d.clean.labels, [0, 6, 3]);
     assert_eq!(d.clean.images.pixels, [0, 0, 6, 0, 13, 0]);

@@ -114,8 +114,8 @@ impl Statistic {
 
 /// Measures one model on its groups.
 ///
-/// Accuracy, NLL, Brier and ECE are taken on clean alone. AUROC of epistemic uncertainty sets ood against clean +
-/// ambiguous (against clean where ambiguous is absent); all other AUROCs set a group against clean. The rank
+/// Accuracy, NLL, Brier and ECE are taken on clean alone. AUROCs of epistemic uncertainty and of its share set ood
+/// against clean + ambiguous (against clean where ambiguous is absent); all other AUROCs set a group against clean. The rank
 /// correlation of the two kinds is taken in-distribution, over clean + ambiguous pooled; the one with the entropy of
 /// the soft labels over ambiguous.
 ///
@@ -219,12 +219,15 @@ fn statistics(
     // (place of the group's first input, score per input)
     let aleatoric = |first, u: Option<&'_ Uncertainty>| u.map(|u| (first, u.aleatoric.clone()));
     let epistemic = |first, u: Option<&'_ Uncertainty>| u.and_then(|u| u.epistemic.clone()).map(|e| (first, e));
+    let share = |first, u: Option<&'_ Uncertainty>| u.and_then(Uncertainty::epistemic_share).map(|s| (first, s));
     let a_clean = aleatoric(0, Some(clean));
     let a_ambiguous = aleatoric(first_ambiguous, ambiguous);
     let a_ood = aleatoric(first_ood, ood);
     let e_clean = epistemic(0, Some(clean));
     let e_ambiguous = epistemic(first_ambiguous, ambiguous);
     let e_ood = epistemic(first_ood, ood);
+    let (s_clean, s_ambiguous, s_ood) =
+        (share(0, Some(clean)), share(first_ambiguous, ambiguous), share(first_ood, ood));
     let both = |clean: &Scores, ambiguous: &Scores| -> Option<Vec<f64>> {
         let mut pooled = clean.as_ref()?.1.clone();
         pooled.extend(ambiguous.iter().flat_map(|(_, scores)| scores));
@@ -248,6 +251,8 @@ fn statistics(
         auroc_aleatoric_ambiguous: auroc_of(&a_ambiguous, &[&a_clean])?,
         auroc_epistemic_ambiguous: auroc_of(&e_ambiguous, &[&e_clean])?,
         auroc_aleatoric_ood: auroc_of(&a_ood, &[&a_clean])?,
+        auroc_share_ood: auroc_of(&s_ood, &[&s_clean, &s_ambiguous])?,
+        auroc_share_ambiguous: auroc_of(&s_ambiguous, &[&s_clean])?,
         spearman_aleatoric_epistemic: spearman_kinds,
         spearman_aleatoric_soft_label: spearman_soft,
     })

@@ -21,6 +21,11 @@ pub enum Headline {
     AurocEpistemicAmbiguous,
     /// Cross term: AUROC of aleatoric uncertainty, ood (positive) against clean; 0.5 is disentangled.
     AurocAleatoricOod,
+    /// AUROC of the epistemic *share*, epistemic over total, ood (positive) against clean + ambiguous: how well the
+    /// share alone tells that an input is foreign.
+    AurocShareOod,
+    /// AUROC of the epistemic share, ambiguous (positive) against clean; 0.5 is disentangled.
+    AurocShareAmbiguous,
     /// Rank correlation of aleatoric and epistemic uncertainty over clean + ambiguous, in \[-1, 1\].
     SpearmanAleatoricEpistemic,
     /// Rank correlation of aleatoric uncertainty and the entropy of the true label distribution over ambiguous, in
@@ -47,6 +52,10 @@ pub struct ByHeadline<T> {
     pub auroc_epistemic_ambiguous: T,
     /// See [`Headline::AurocAleatoricOod`].
     pub auroc_aleatoric_ood: T,
+    /// See [`Headline::AurocShareOod`].
+    pub auroc_share_ood: T,
+    /// See [`Headline::AurocShareAmbiguous`].
+    pub auroc_share_ambiguous: T,
     /// See [`Headline::SpearmanAleatoricEpistemic`].
     pub spearman_aleatoric_epistemic: T,
     /// See [`Headline::SpearmanAleatoricSoftLabel`].
@@ -55,7 +64,7 @@ pub struct ByHeadline<T> {
 
 impl Headline {
     /// Every headline metric, in the order of the schema.
-    pub const ALL: [Headline; 10] = [
+    pub const ALL: [Headline; 12] = [
         Headline::Accuracy,
         Headline::Nll,
         Headline::Brier,
@@ -64,6 +73,8 @@ impl Headline {
         Headline::AurocAleatoricAmbiguous,
         Headline::AurocEpistemicAmbiguous,
         Headline::AurocAleatoricOod,
+        Headline::AurocShareOod,
+        Headline::AurocShareAmbiguous,
         Headline::SpearmanAleatoricEpistemic,
         Headline::SpearmanAleatoricSoftLabel,
     ];
@@ -79,6 +90,8 @@ impl Headline {
             Headline::AurocAleatoricAmbiguous => "auroc_aleatoric_ambiguous",
             Headline::AurocEpistemicAmbiguous => "auroc_epistemic_ambiguous",
             Headline::AurocAleatoricOod => "auroc_aleatoric_ood",
+            Headline::AurocShareOod => "auroc_share_ood",
+            Headline::AurocShareAmbiguous => "auroc_share_ambiguous",
             Headline::SpearmanAleatoricEpistemic => "spearman_aleatoric_epistemic",
             Headline::SpearmanAleatoricSoftLabel => "spearman_aleatoric_soft_label",
         }
@@ -97,6 +110,8 @@ impl<T> ByHeadline<T> {
             auroc_aleatoric_ambiguous: make(Headline::AurocAleatoricAmbiguous),
             auroc_epistemic_ambiguous: make(Headline::AurocEpistemicAmbiguous),
             auroc_aleatoric_ood: make(Headline::AurocAleatoricOod),
+            auroc_share_ood: make(Headline::AurocShareOod),
+            auroc_share_ambiguous: make(Headline::AurocShareAmbiguous),
             spearman_aleatoric_epistemic: make(Headline::SpearmanAleatoricEpistemic),
             spearman_aleatoric_soft_label: make(Headline::SpearmanAleatoricSoftLabel),
         }
@@ -113,6 +128,8 @@ impl<T> ByHeadline<T> {
             Headline::AurocAleatoricAmbiguous => &self.auroc_aleatoric_ambiguous,
             Headline::AurocEpistemicAmbiguous => &self.auroc_epistemic_ambiguous,
             Headline::AurocAleatoricOod => &self.auroc_aleatoric_ood,
+            Headline::AurocShareOod => &self.auroc_share_ood,
+            Headline::AurocShareAmbiguous => &self.auroc_share_ambiguous,
             Headline::SpearmanAleatoricEpistemic => &self.spearman_aleatoric_epistemic,
             Headline::SpearmanAleatoricSoftLabel => &self.spearman_aleatoric_soft_label,
         }
@@ -129,6 +146,8 @@ impl<T> ByHeadline<T> {
             Headline::AurocAleatoricAmbiguous => &mut self.auroc_aleatoric_ambiguous,
             Headline::AurocEpistemicAmbiguous => &mut self.auroc_epistemic_ambiguous,
             Headline::AurocAleatoricOod => &mut self.auroc_aleatoric_ood,
+            Headline::AurocShareOod => &mut self.auroc_share_ood,
+            Headline::AurocShareAmbiguous => &mut self.auroc_share_ambiguous,
             Headline::SpearmanAleatoricEpistemic => &mut self.spearman_aleatoric_epistemic,
             Headline::SpearmanAleatoricSoftLabel => &mut self.spearman_aleatoric_soft_label,
         }

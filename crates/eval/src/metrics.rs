@@ -148,6 +148,10 @@ pub struct ModelEntry {
     pub auroc_epistemic_ambiguous: Option<f64>,
     /// See [`Headline::AurocAleatoricOod`]; `None` without ood.
     pub auroc_aleatoric_ood: Option<f64>,
+    /// See [`Headline::AurocShareOod`]; `None` without ood or with one draw.
+    pub auroc_share_ood: Option<f64>,
+    /// See [`Headline::AurocShareAmbiguous`]; `None` without ambiguous or with one draw.
+    pub auroc_share_ambiguous: Option<f64>,
     /// See [`Headline::SpearmanAleatoricEpistemic`]; `None` with one draw or where either is constant.
     pub spearman_aleatoric_epistemic: Option<f64>,
     /// See [`Headline::SpearmanAleatoricSoftLabel`]; `None` without soft labels or where either is constant.
@@ -253,6 +257,8 @@ impl ModelEntry {
             auroc_aleatoric_ambiguous: evaluation.value(Headline::AurocAleatoricAmbiguous),
             auroc_epistemic_ambiguous: evaluation.value(Headline::AurocEpistemicAmbiguous),
             auroc_aleatoric_ood: evaluation.value(Headline::AurocAleatoricOod),
+            auroc_share_ood: evaluation.value(Headline::AurocShareOod),
+            auroc_share_ambiguous: evaluation.value(Headline::AurocShareAmbiguous),
             spearman_aleatoric_epistemic: evaluation.value(Headline::SpearmanAleatoricEpistemic),
             spearman_aleatoric_soft_label: evaluation.value(Headline::SpearmanAleatoricSoftLabel),
             parameter_bytes,
@@ -276,6 +282,8 @@ impl ModelEntry {
             Headline::AurocAleatoricAmbiguous => self.auroc_aleatoric_ambiguous,
             Headline::AurocEpistemicAmbiguous => self.auroc_epistemic_ambiguous,
             Headline::AurocAleatoricOod => self.auroc_aleatoric_ood,
+            Headline::AurocShareOod => self.auroc_share_ood,
+            Headline::AurocShareAmbiguous => self.auroc_share_ambiguous,
             Headline::SpearmanAleatoricEpistemic => self.spearman_aleatoric_epistemic,
             Headline::SpearmanAleatoricSoftLabel => self.spearman_aleatoric_soft_label,
         }

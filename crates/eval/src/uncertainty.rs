@@ -23,6 +23,19 @@ pub struct Uncertainty {
     pub epistemic: Option<Vec<f64>>,
 }
 
+impl Uncertainty {
+    /// epistemic / total per input, in \[0, 1\]: which part of the doubt more data could settle. 0 where there is no
+    /// doubt; `None` with a single draw. It is the uncertainty coefficient of class and draw (Theil 1970).
+    ///
+    /// Mutual information is bounded by the entropy, so that an input about which nothing is doubted has little of
+    /// either kind, and any doubt at all raises both: they rank inputs alike. The share takes that out.
+    #[must_use]
+    pub fn epistemic_share(&self) -> Option<Vec<f64>> {
+        let share = |(&e, &t): (&f64, &f64)| if t > 0.0 { e / t } else { 0.0 };
+        self.epistemic.as_ref().map(|epistemic| epistemic.iter().zip(&self.total).map(share).collect())
+    }
+}
+
 /// Shannon entropy -sum p ln p in nats, with 0 ln 0 = 0. The caller answers for `probs` being a distribution.
 pub fn entropy(probs: &[f64]) -> f64 {
     let sum: f64 = probs.iter().filter(|&&p| p > 0.0).map(|&p| -p * p.ln()).sum();
@@ -84,6 +97,7 @@ mod tests {
     fn certain_draws_that_contradict_are_all_epistemic() {
         let u = uncertainty(&Predictions::new(2, 1, 2, vec![1.0, 0.0, 0.0, 1.0]).unwrap());
         assert_eq!(u.aleatoric, [0.0]);
+        assert_eq!(u.epistemic_share(), Some(vec![1.0]));
         assert!((u.epistemic.unwrap()[0] - std::f64::consts::LN_2).abs() < 1e-15);
     }
 
@@ -96,9 +110,18 @@ mod tests {
     }
 
     #[test]
+    fn the_share_needs_some_doubt() {
+        // Sure draws that agree, and draws of 1/4 and 3/4: total ln 2, aleatoric 0.5623, worked out by hand.
+        let u = uncertainty(&Predictions::new(2, 2, 2, vec![1.0, 0.0, 0.25, 0.75, 1.0, 0.0, 0.75, 0.25]).unwrap());
+        let share = u.epistemic_share().unwrap();
+        assert_eq!(share[0], 0.0);
+        assert!((share[1] - 0.188_722).abs() < 1e-6, "{share:?}");
+    }
+
+    #[test]
     fn one_draw_has_no_epistemic_at_all() {
         let u = uncertainty(&Predictions::new(1, 1, 2, vec![0.5, 0.5]).unwrap());
-        assert!(u.epistemic.is_none());
+        assert!(u.epistemic.is_none() && u.epistemic_share().is_none());
         assert_eq!(u.total, u.aleatoric);
     }
 }

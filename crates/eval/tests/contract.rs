@@ -121,7 +121,8 @@ fn one_draw_has_nulls_and_no_nan() {
     let evaluation = evaluate(&groups(1, 0), &QUICK).unwrap();
     let entry = ModelEntry::new(description("map", Strategy::Float, Bits::FLOAT), &evaluation);
     let json = serde_json::to_value(&entry).unwrap();
-    for name in ["auroc_epistemic_ood", "auroc_epistemic_ambiguous", "spearman_aleatoric_epistemic"] {
+    for name in ["auroc_epistemic_ood", "auroc_epistemic_ambiguous", "auroc_share_ood", "spearman_aleatoric_epistemic"]
+    {
         assert!(json[name].is_null() && json["ci95"].get(name).is_none(), "{name}");
     }
     assert!(json["auroc_aleatoric_ood"].is_f64() && json["mean_uncertainty"]["ood"]["epistemic"].is_null());

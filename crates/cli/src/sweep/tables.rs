@@ -74,6 +74,14 @@ fn cell(headline: Headline, value: Option<Mean>, signed: bool) -> String {
     format!("{}{half}", table::number(headline, value, signed))
 }
 
+/// Whether a metric is there for all seeds of a row that have results, or for none of them, and for some row at all. A
+/// metric younger than part of the ledger is left out: its means would be over other seeds than those beside them.
+fn is_whole(rows: &[Figures<'_>], headline: Headline) -> bool {
+    let has = |row: &Figures<'_>| row.done.iter().filter(|d| d.1.value(headline).is_some()).count();
+    let none_done = rows.iter().all(|row| row.done.is_empty());
+    rows.iter().all(|row| has(row) == 0 || has(row) == row.done.len()) && (none_done || rows.iter().any(|r| has(r) > 0))
+}
+
 /// The tables of an answer.
 pub fn render(answer: &Answer, results: &Results) -> Vec<Rendered> {
     answer.tables.iter().map(|t| one(t, results)).collect()
@@ -85,17 +93,18 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
         header.push("model".into());
     }
     let labels = header.len();
-    header.extend(METRICS.map(|(_, name)| name.to_owned()));
+    let figures: Vec<Figures<'_>> = plan.rows.iter().map(|row| Figures::new(row, results)).collect();
+    let shown: Vec<_> = METRICS.into_iter().filter(|&(headline, _)| is_whole(&figures, headline)).collect();
+    header.extend(shown.iter().map(|(_, name)| (*name).to_owned()));
     header.extend(["parameter\nbytes".to_owned(), "seeds".to_owned()]);
     let mut rendered = Rendered { heading: plan.heading.clone(), labels, cells: vec![header], notes: Vec::new() };
-    for row in &plan.rows {
-        let figures = Figures::new(row, results);
+    for (row, figures) in plan.rows.iter().zip(&figures) {
         let mut cells = row.labels.clone();
         if cells.is_empty() {
             let model = row.results.first().and_then(|(_, p)| results.get(p)).map(|l| l.model.clone());
             cells.push(model.unwrap_or_default());
         }
-        cells.extend(METRICS.map(|(headline, _)| {
+        cells.extend(shown.iter().map(|&(headline, _)| {
             let difference = cell(headline, figures.difference(headline), true);
             let value = cell(headline, figures.mean(headline), false);
             if difference.is_empty() { value } else { format!("{value}\n{difference}") }

@@ -120,7 +120,8 @@ impl<'a> Bench<'a> {
             if self.session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut save = |c: &Checkpoint| -> Result<(), BnnError> { path.map_or(Ok(()), |path| c.save(path)) };
-        match train(checkpoint, &data.train_data(), &mut observe, &mut save)? {
+        let train_data = data.train_data(&checkpoint.train, checkpoint.seed);
+        match train(checkpoint, &train_data, &mut observe, &mut save)? {
             Outcome::Finished => self.check_stop(),
             Outcome::Stopped => Err(Stopped.into()),
         }
@@ -180,7 +181,8 @@ impl<'a> Bench<'a> {
             (Start::Float, Some(id)) => load(id)?,
             _ => self.untrained(&Float { config: run.config.clone(), seed: run.config.seed }, data)?,
         };
-        let mut checkpoint = Checkpoint::quantized(float, settings, &data.train_data())?;
+        let train_data = data.train_data(&float.train, float.seed);
+        let mut checkpoint = Checkpoint::quantized(float, settings, &train_data)?;
         if !checkpoint.finished() {
             self.finish(&mut checkpoint, data, None, tell)?;
         }

@@ -104,9 +104,9 @@ pub fn dataset(seed: u64, sizes: &Sizes) -> Result<Dataset, DataError> {
         }
     }
     let Labelled { images, labels } = clean(seed, 1, sizes.train_clean);
-    let mut train = TrainSet { images, pairs: (0..).zip(labels).collect() };
-    let (images, drawn, _) = ambiguous(seed, 2, sizes.train_ambiguous);
-    append_drawn(&mut train, &images, &drawn);
+    let mut train = TrainSet { images, pairs: (0..).zip(labels).collect(), soft_labels: None };
+    let (images, drawn, soft_labels) = ambiguous(seed, 2, sizes.train_ambiguous);
+    append_drawn(&mut train, &images, &drawn, &soft_labels);
     let (images, drawn, soft_labels) = ambiguous(seed, 5, sizes.ambiguous);
     Ok(Dataset {
         name: "strokes".into(),

@@ -54,6 +54,12 @@ pub(crate) fn explained(headline: Headline) -> (&'static str, &'static str, &'st
         Headline::AurocAleatoricOod => {
             ("cross: AUROC aleatoric, ood", "", "the wrong uncertainty; 0.5 is disentangled")
         }
+        Headline::AurocShareOod => {
+            ("AUROC epistemic share, ood", "", "does the epistemic part of the uncertainty find foreign images?")
+        }
+        Headline::AurocShareAmbiguous => {
+            ("cross: AUROC epistemic share, ambiguous", "", "does it leave ambiguous ones alone? 0.5 is disentangled")
+        }
         Headline::SpearmanAleatoricEpistemic => {
             ("Spearman aleatoric, epistemic", "", "how far both rank images alike; 0 is disentangled")
         }
@@ -73,10 +79,14 @@ pub fn verdict(headline: Headline, difference: &Difference, reference: Option<f6
         Headline::Accuracy
         | Headline::AurocEpistemicOod
         | Headline::AurocAleatoricAmbiguous
+        | Headline::AurocShareOod
         | Headline::SpearmanAleatoricSoftLabel => true,
         Headline::Nll | Headline::Brier | Headline::Ece => false,
         // Farther from the neutral value is more entangled.
-        Headline::AurocEpistemicAmbiguous | Headline::AurocAleatoricOod | Headline::SpearmanAleatoricEpistemic => {
+        Headline::AurocEpistemicAmbiguous
+        | Headline::AurocAleatoricOod
+        | Headline::AurocShareAmbiguous
+        | Headline::SpearmanAleatoricEpistemic => {
             let neutral = if headline == Headline::SpearmanAleatoricEpistemic { 0.0 } else { 0.5 };
             match reference.map(|r| (r - neutral, r + difference.value - neutral)) {
                 Some((before, after)) if before > 0.0 && after > 0.0 => false,

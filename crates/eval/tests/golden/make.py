@@ -72,6 +72,12 @@ def split(counts):
     return mean, total, aleatoric, divergence
 
 
+def share(epistemic, total):
+    """Epistemic over total; 0 where there is no doubt, or where what is left of it is rounding."""
+    doubted = epistemic > 1e-13
+    return np.divide(epistemic, total, out=np.zeros_like(total), where=doubted)
+
+
 def evaluation():
     samples, classes = 4, 3
     clean = draws(samples, 60, classes, 0.25, 60.0)
@@ -100,6 +106,8 @@ def evaluation():
             "auroc_aleatoric_ambiguous": auroc(a_a, a_c),
             "auroc_epistemic_ambiguous": auroc(e_a, e_c),
             "auroc_aleatoric_ood": auroc(a_o, a_c),
+            "auroc_share_ood": auroc(share(e_o, t_o), np.r_[share(e_c, t_c), share(e_a, t_a)]),
+            "auroc_share_ambiguous": auroc(share(e_a, t_a), share(e_c, t_c)),
             "spearman_aleatoric_epistemic": float(spearmanr(np.r_[a_c, a_a], np.r_[e_c, e_a]).statistic),
             "spearman_aleatoric_soft_label": float(spearmanr(a_a, entropy(soft, axis=1)).statistic),
         },
