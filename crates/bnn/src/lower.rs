@@ -329,8 +329,9 @@ fn activation_of(
         Activation::LeakyRelu { slope } => (Function::LeakyRelu, slope),
         Activation::ClippedRelu { max } => (Function::ClippedRelu, max),
         Activation::Hardtanh => (Function::Hardtanh, 1.0),
-        Activation::Tanh | Activation::Sigmoid => {
-            return Err(format!("{function:?} has no integer twin; train with hardtanh or clipped-relu"));
+        other => {
+            let function = other.name();
+            return Err(format!("{function} has no integer twin; train with hardtanh or clipped-relu"));
         }
     };
     let slope =

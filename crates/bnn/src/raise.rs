@@ -13,7 +13,7 @@ use crate::lower::{file_order, normalisation, unsettled};
 use crate::machine;
 use crate::math::exp;
 use crate::nn::network::Op;
-use crate::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
+use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use crate::posterior::Posterior;
 use crate::predict;
 use crate::quant::Quantizers;
@@ -178,12 +178,12 @@ fn describe(model: &Model<'_>, index: usize, layer: &Layer) -> Result<LayerSpec,
         model::Op::Pool(p) => OpSpec::AveragePool { size: p.size, stride: Some(p.stride) },
         model::Op::Activation(a) => {
             let parameter = f32::from_bits(a.parameter_bits);
-            match a.function {
-                Function::Relu => OpSpec::Relu,
-                Function::LeakyRelu => OpSpec::LeakyRelu { slope: parameter },
-                Function::ClippedRelu => OpSpec::ClippedRelu { max: parameter },
-                Function::Hardtanh => OpSpec::Hardtanh,
-            }
+            OpSpec::Activation(match a.function {
+                Function::Relu => Activation::Relu,
+                Function::LeakyRelu => Activation::LeakyRelu { slope: parameter },
+                Function::ClippedRelu => Activation::ClippedRelu { max: parameter },
+                Function::Hardtanh => Activation::Hardtanh,
+            })
         }
         model::Op::Add { other } => OpSpec::Add { from: named(other)? },
     };

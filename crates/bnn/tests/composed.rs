@@ -4,7 +4,7 @@
 
 mod random;
 
-use qbnn_bnn::nn::{LayerSpec, OpSpec, Shape};
+use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec, Shape};
 use qbnn_bnn::noise::{self, purpose};
 use qbnn_bnn::optim::cosine;
 use qbnn_bnn::step::Steps;
@@ -144,11 +144,18 @@ fn networks() -> Vec<(Vec<OpSpec>, Vec<Layer>)> {
     let conv = OpSpec::Conv { out: 4, kernel: 3, stride: 1, padding: 1, groups: 1 };
     vec![
         (
-            vec![OpSpec::Flatten, dense(17), OpSpec::Relu, dense(CLASSES)],
+            vec![OpSpec::Flatten, dense(17), OpSpec::Activation(Activation::Relu), dense(CLASSES)],
             vec![full(64, 17, 0), Layer::Relu, full(17, CLASSES, 17 * 65)],
         ),
         (
-            vec![conv, OpSpec::Relu, OpSpec::MaxPool { size: 2, stride: None }, dense(9), OpSpec::Relu, dense(CLASSES)],
+            vec![
+                conv,
+                OpSpec::Activation(Activation::Relu),
+                OpSpec::MaxPool { size: 2, stride: None },
+                dense(9),
+                OpSpec::Activation(Activation::Relu),
+                dense(CLASSES),
+            ],
             vec![
                 Layer::Conv { from: image, to: wide, kernel: 3, padding: 1, weight: 0, bias: 36 },
                 Layer::Relu,

@@ -9,7 +9,7 @@ use crate::failure::usage;
 use crate::keys;
 use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
 use anyhow::{Context, Result};
-use qbnn_bnn::nn::spec::OpSpec;
+use qbnn_bnn::nn::Activation;
 use qbnn_bnn::nn::{LayerSpec, NetworkSpec};
 use qbnn_bnn::quant::settings::{BitWidths, QuantizeSettings, Strategy, Widths};
 use qbnn_bnn::settings::TrainSettings;
@@ -320,13 +320,13 @@ impl NetworkConfig {
             }),
         }?;
         let Some(activation) = &self.activation else { return Ok(spec) };
-        let function = OpSpec::activation(activation).ok_or_else(|| {
-            let known: Vec<_> = OpSpec::activation_names().collect();
+        let function = Activation::named(activation).ok_or_else(|| {
+            let known = Activation::NAMES;
             let near = keys::nearest(activation, known.iter().copied());
             let near = near.map_or(String::new(), |n| format!("did you mean `{n}`? "));
             usage(format!("network.activation = `{activation}` is unknown; {near}known are {}", known.join(", ")))
         })?;
-        Ok(spec.with_activation(&function))
+        Ok(spec.with_activation(function))
     }
 }
 
@@ -353,6 +353,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use qbnn_bnn::nn::OpSpec;
 
     fn config(text: &str, sets: &[&str]) -> Result<Config> {
         let mut layers = Layers::default();
@@ -433,11 +434,13 @@ mod tests {
     #[test]
     fn an_activation_goes_with_any_network() {
         let spec = |text: &str, sets: &[&str]| config(text, sets).map(|c| c.network.spec(10).unwrap());
-        let is = |spec: &NetworkSpec, op: &OpSpec| spec.layers.iter().filter(|l| l.op == *op).count();
+        let is = |spec: &NetworkSpec, function: Activation| {
+            spec.layers.iter().filter(|l| l.op == OpSpec::Activation(function)).count()
+        };
         let tanh = spec("", &["network.activation=tanh"]).unwrap();
-        assert_eq!((tanh.name.as_str(), is(&tanh, &OpSpec::Tanh), is(&tanh, &OpSpec::Relu)), ("lenet5", 4, 0));
+        assert_eq!((tanh.name.as_str(), is(&tanh, Activation::Tanh), is(&tanh, Activation::Relu)), ("lenet5", 4, 0));
         let mlp = spec("[network]\nactivation = \"sigmoid\"\n", &["network.name=mlp"]).unwrap();
-        assert_eq!((mlp.name.as_str(), is(&mlp, &OpSpec::Sigmoid)), ("mlp", 2));
+        assert_eq!((mlp.name.as_str(), is(&mlp, Activation::Sigmoid)), ("mlp", 2));
         let error = config("", &["network.activation=tahn"]).unwrap_err().to_string();
         assert!(error.contains("`tanh`"), "{error}");
     }

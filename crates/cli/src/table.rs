@@ -157,6 +157,8 @@ mod tests {
             auroc_aleatoric_ambiguous: Some(0.75),
             auroc_epistemic_ambiguous: Some(0.75),
             auroc_aleatoric_ood: Some(0.75),
+            auroc_share_ood: Some(0.97),
+            auroc_share_ambiguous: Some(0.5),
             spearman_aleatoric_epistemic: Some(-0.5),
             spearman_aleatoric_soft_label: None,
             parameter_bytes: 716_880,

@@ -8,7 +8,7 @@ use common::{json, succeed, tiny};
 use serde_json::Value;
 use std::fs;
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 16] = [
     "name",
     "strategy",
     "bits",

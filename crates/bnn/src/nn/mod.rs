@@ -15,6 +15,7 @@ pub mod pool;
 pub mod shape;
 pub mod spec;
 
+pub use activation::Activation;
 pub use network::Network;
 pub use shape::Shape;
 pub use spec::{LayerSpec, NetworkSpec, OpSpec};

@@ -248,18 +248,10 @@ impl Network {
                 let max = matches!(op, OpSpec::MaxPool { .. });
                 (Op::Pool(Pool { input: from, output, size, stride, max }), output)
             }
-            OpSpec::Relu => (self.activation(Activation::Relu), from),
-            OpSpec::LeakyRelu { slope } if (0.0..1.0).contains(&slope) => {
-                (self.activation(Activation::LeakyRelu { slope }), from)
+            OpSpec::Activation(function) => {
+                function.check()?;
+                (self.activation(function), from)
             }
-            OpSpec::LeakyRelu { slope } => return Err(format!("slope = {slope}; it must be in [0, 1)")),
-            OpSpec::ClippedRelu { max } if max > 0.0 && max.is_finite() => {
-                (self.activation(Activation::ClippedRelu { max }), from)
-            }
-            OpSpec::ClippedRelu { max } => return Err(format!("max = {max}; it must be above 0")),
-            OpSpec::Hardtanh => (self.activation(Activation::Hardtanh), from),
-            OpSpec::Tanh => (self.activation(Activation::Tanh), from),
-            OpSpec::Sigmoid => (self.activation(Activation::Sigmoid), from),
             OpSpec::Flatten => (Op::Flatten, Shape::flat(from.len())),
             OpSpec::Add { from: ref other } => {
                 let other = self.find(other)?;

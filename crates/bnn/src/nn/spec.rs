@@ -18,7 +18,9 @@
 //!
 //! A layer reads the one before it unless `input` names another; `add` sums the layer before it and `from`.
 
-use serde::{Deserialize, Serialize};
+use super::activation::Activation;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value};
 
 /// A network: its name and its layers, first to last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,9 +51,10 @@ fn one() -> usize {
     1
 }
 
-/// The closed set of layers: each has a forward and a backward here, and an integer twin.
+/// The closed set of layers: each has a forward and a backward here, and an integer twin. Activation functions are a list
+/// of their own ([`super::activation`]); in a file they stand beside the others, each under its own `type`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(remote = "Self", tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OpSpec {
     /// Fully connected, with bias. Its input is flattened.
     Dense {
@@ -90,26 +93,6 @@ pub enum OpSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stride: Option<usize>,
     },
-    /// max(x, 0).
-    Relu,
-    /// x above zero, slope * x below.
-    LeakyRelu {
-        /// Slope below zero.
-        #[serde(default = "leaky_slope")]
-        slope: f32,
-    },
-    /// min(max(x, 0), max).
-    ClippedRelu {
-        /// Where it clips.
-        #[serde(default = "relu_clip")]
-        max: f32,
-    },
-    /// min(max(x, -1), 1).
-    Hardtanh,
-    /// tanh(x).
-    Tanh,
-    /// 1 / (1 + e^-x).
-    Sigmoid,
     /// Channels, rows and columns become one axis.
     Flatten,
     /// Sum of the layer before and another of the same shape.
@@ -117,55 +100,57 @@ pub enum OpSpec {
         /// The other layer's name.
         from: String,
     },
+    /// A function of single numbers.
+    #[serde(skip)]
+    Activation(Activation),
 }
 
-/// As PyTorch has it.
-const LEAKY_SLOPE: f32 = 0.01;
-
-/// As ReLU6 has it.
-const RELU_CLIP: f32 = 6.0;
-
-fn leaky_slope() -> f32 {
-    LEAKY_SLOPE
+impl Serialize for OpSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            OpSpec::Activation(function) => function.serialize(serializer),
+            other => OpSpec::serialize(other, serializer),
+        }
+    }
 }
 
-fn relu_clip() -> f32 {
-    RELU_CLIP
+impl<'de> Deserialize<'de> for OpSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = Map::deserialize(deserializer)?;
+        let name = map.get("type").and_then(Value::as_str);
+        let read = if name.is_some_and(|name| Activation::NAMES.contains(&name)) {
+            activation(map).map(OpSpec::Activation)
+        } else {
+            OpSpec::deserialize(Value::Object(map))
+        };
+        read.map_err(|error| match error.to_string() {
+            unknown if unknown.starts_with("unknown variant") => {
+                de::Error::custom(format_args!("{unknown}, or an activation: {}", Activation::NAMES.join(", ")))
+            }
+            other => de::Error::custom(other),
+        })
+    }
 }
 
-/// Activation functions by name, with their usual parameters.
-const ACTIVATIONS: [(&str, OpSpec); 6] = [
-    ("relu", OpSpec::Relu),
-    ("leaky-relu", OpSpec::LeakyRelu { slope: LEAKY_SLOPE }),
-    ("clipped-relu", OpSpec::ClippedRelu { max: RELU_CLIP }),
-    ("hardtanh", OpSpec::Hardtanh),
-    ("tanh", OpSpec::Tanh),
-    ("sigmoid", OpSpec::Sigmoid),
-];
+/// Reads an activation. What it does not know is an error also where it has no parameter at all, which serde lets pass.
+fn activation(map: Map<String, Value>) -> serde_json::Result<Activation> {
+    let keys: Vec<String> = map.keys().cloned().collect();
+    let function = Activation::deserialize(Value::Object(map))?;
+    let known = serde_json::to_value(function)?;
+    match keys.into_iter().find(|key| known.get(key).is_none()) {
+        Some(key) => Err(de::Error::custom(format_args!("unknown field `{key}` of {}", function.name()))),
+        None => Ok(function),
+    }
+}
 
 impl OpSpec {
-    /// Names of the activation functions.
-    pub fn activation_names() -> impl Iterator<Item = &'static str> {
-        ACTIVATIONS.iter().map(|a| a.0)
-    }
-
-    /// The activation function of a name, with its usual parameters.
-    pub fn activation(name: &str) -> Option<Self> {
-        ACTIVATIONS.iter().find(|a| a.0 == name).map(|a| a.1.clone())
-    }
-
     /// The word that default layer names begin with.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             OpSpec::Dense { .. } => "dense",
             OpSpec::Conv { .. } => "conv",
             OpSpec::MaxPool { .. } | OpSpec::AveragePool { .. } => "pool",
-            OpSpec::Relu
-            | OpSpec::LeakyRelu { .. }
-            | OpSpec::ClippedRelu { .. }
-            | OpSpec::Hardtanh
-            | OpSpec::Tanh
-            | OpSpec::Sigmoid => "activation",
+            OpSpec::Activation(_) => "activation",
             OpSpec::Flatten => "flatten",
             OpSpec::Add { .. } => "add",
         }
@@ -174,9 +159,11 @@ impl OpSpec {
 
 impl NetworkSpec {
     /// Puts another activation function in the place of every one.
-    pub fn with_activation(mut self, function: &OpSpec) -> Self {
-        for layer in self.layers.iter_mut().filter(|l| l.op.word() == function.word()) {
-            layer.op = function.clone();
+    pub fn with_activation(mut self, function: Activation) -> Self {
+        for layer in &mut self.layers {
+            if let OpSpec::Activation(of_layer) = &mut layer.op {
+                *of_layer = function;
+            }
         }
         self
     }
@@ -190,7 +177,7 @@ impl NetworkSpec {
         let dense = |out| OpSpec::Dense { out };
         let conv = |out, padding| OpSpec::Conv { out, kernel: 5, stride: 1, padding, groups: 1 };
         let pool = || OpSpec::MaxPool { size: 2, stride: None };
-        let relu = || OpSpec::Relu;
+        let relu = || OpSpec::Activation(Activation::Relu);
         let ops = match name {
             "mlp" => vec![OpSpec::Flatten, dense(100), relu(), dense(100), relu(), dense(classes)],
             "lenet5" => vec![
@@ -211,5 +198,35 @@ impl NetworkSpec {
         };
         let layers = ops.into_iter().map(|op| LayerSpec { name: None, input: None, op }).collect();
         Some(NetworkSpec { name: name.to_owned(), layers })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_activation_is_described_by_its_name_and_has_a_usual_parameter() {
+        for &name in Activation::NAMES {
+            let function = Activation::named(name).unwrap();
+            assert_eq!((function.name(), function.check()), (name, Ok(())));
+            let text = format!(r#"{{"name": "n", "layer": [{{"type": "{name}", "name": "own"}}]}}"#);
+            let spec: NetworkSpec = serde_json::from_str(&text).unwrap();
+            assert_eq!(spec.layers[0].op, OpSpec::Activation(function));
+            let json = serde_json::to_string(&spec).unwrap();
+            assert_eq!(serde_json::from_str::<NetworkSpec>(&json).unwrap(), spec, "{json}");
+        }
+        assert_eq!(Activation::named("relu6"), None);
+    }
+
+    #[test]
+    fn what_no_layer_is_or_has_is_named() {
+        let read = |layer: &str| serde_json::from_str::<OpSpec>(layer).unwrap_err().to_string();
+        let error = read(r#"{"type": "gelu"}"#);
+        assert!(error.contains("`gelu`") && error.contains("`conv`") && error.contains("hardtanh"), "{error}");
+        assert!(read(r#"{"type": "relu", "slope": 0.1}"#).contains("`slope`"));
+        assert!(read(r#"{"type": "dense", "outs": 3}"#).contains("`outs`"));
+        assert!(read(r#"{"type": "leaky-relu", "slope": "steep"}"#).contains("steep"));
+        assert!(read(r#"{"out": 3}"#).contains("type"));
     }
 }

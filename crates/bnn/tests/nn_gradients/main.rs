@@ -140,15 +140,17 @@ impl<'a> Reference<'a> {
                 OpSpec::Dense { .. } | OpSpec::Conv { .. } => self.linear(layer, x, first, second),
                 OpSpec::MaxPool { size, stride } => self.pool(layer, *size, *stride, x, Some(&mut run)),
                 OpSpec::AveragePool { size, stride } => self.pool(layer, *size, *stride, x, None),
-                OpSpec::Relu => run.pieces(x, &[0.0], &[0.0, 1.0]),
-                OpSpec::LeakyRelu { slope } => run.pieces(x, &[0.0], &[*slope as f64, 1.0]),
-                OpSpec::ClippedRelu { max } => run.pieces(x, &[0.0, *max as f64], &[0.0, 1.0, 0.0]),
-                OpSpec::Hardtanh => {
+                OpSpec::Activation(Activation::Relu) => run.pieces(x, &[0.0], &[0.0, 1.0]),
+                OpSpec::Activation(Activation::LeakyRelu { slope }) => run.pieces(x, &[0.0], &[*slope as f64, 1.0]),
+                OpSpec::Activation(Activation::ClippedRelu { max }) => {
+                    run.pieces(x, &[0.0, *max as f64], &[0.0, 1.0, 0.0])
+                }
+                OpSpec::Activation(Activation::Hardtanh) => {
                     let shifted: Vec<f64> = x.iter().map(|x| x + 1.0).collect();
                     run.pieces(&shifted, &[0.0, 2.0], &[0.0, 1.0, 0.0]).iter().map(|y| y - 1.0).collect()
                 }
-                OpSpec::Tanh => x.iter().map(|x| x.tanh()).collect(),
-                OpSpec::Sigmoid => x.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+                OpSpec::Activation(Activation::Tanh) => x.iter().map(|x| x.tanh()).collect(),
+                OpSpec::Activation(Activation::Sigmoid) => x.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
                 OpSpec::Flatten => x.clone(),
                 OpSpec::Add { .. } => x.iter().zip(&values[layer.other]).map(|(a, b)| a + b).collect(),
             };

@@ -100,13 +100,13 @@ fn pools() {
 #[test]
 fn activations() {
     let all = [
-        OpSpec::Relu,
-        OpSpec::LeakyRelu { slope: 0.2 },
-        OpSpec::LeakyRelu { slope: 0.0 },
-        OpSpec::ClippedRelu { max: 0.6 },
-        OpSpec::Hardtanh,
-        OpSpec::Tanh,
-        OpSpec::Sigmoid,
+        OpSpec::Activation(Activation::Relu),
+        OpSpec::Activation(Activation::LeakyRelu { slope: 0.2 }),
+        OpSpec::Activation(Activation::LeakyRelu { slope: 0.0 }),
+        OpSpec::Activation(Activation::ClippedRelu { max: 0.6 }),
+        OpSpec::Activation(Activation::Hardtanh),
+        OpSpec::Activation(Activation::Tanh),
+        OpSpec::Activation(Activation::Sigmoid),
     ];
     for op in all {
         each(8, |random| {
@@ -124,7 +124,7 @@ fn residual_sums() {
     let reads = |input: &str, op| LayerSpec { name: None, input: Some(input.into()), op };
     each(8, |random| {
         let image = any_image(random, 2);
-        let relu = || layer(OpSpec::Relu);
+        let relu = || layer(OpSpec::Activation(Activation::Relu));
         (image, vec![named("stem", same(2)), relu(), layer(same(2)), add("stem"), relu(), flatten(), dense(3)])
     });
     each(8, |random| {
@@ -140,7 +140,7 @@ fn residual_sums() {
         let image = any_image(random, 2);
         let layers = vec![
             named("stem", OpSpec::Dense { out: 4 }),
-            named("left", OpSpec::Hardtanh),
+            named("left", OpSpec::Activation(Activation::Hardtanh)),
             LayerSpec { name: Some("right".into()), ..reads("stem", OpSpec::Dense { out: 4 }) },
             add("left"),
             add("stem"),
@@ -157,7 +157,7 @@ fn branches_add_to_each_other() {
         OpSpec::Flatten,
         OpSpec::MaxPool { size: 2, stride: Some(1) },
         OpSpec::AveragePool { size: 2, stride: Some(1) },
-        OpSpec::Hardtanh,
+        OpSpec::Activation(Activation::Hardtanh),
         same(1),
         OpSpec::Dense { out: 3 },
     ];
@@ -177,11 +177,11 @@ fn whole_networks() {
         let image = Shape { channels: random.range(1, 2), rows: 7, columns: 6 };
         let layers = vec![
             layer(conv(2, 3, 1, 1, 1)),
-            layer(OpSpec::Relu),
+            layer(OpSpec::Activation(Activation::Relu)),
             layer(OpSpec::MaxPool { size: 2, stride: None }),
             flatten(),
             dense(4),
-            layer(OpSpec::Relu),
+            layer(OpSpec::Activation(Activation::Relu)),
             dense(3),
         ];
         (image, layers)
@@ -190,13 +190,13 @@ fn whole_networks() {
         let image = Shape { channels: 2, rows: random.range(6, 8), columns: 6 };
         let layers = vec![
             named("stem", same(2)),
-            layer(OpSpec::ClippedRelu { max: 0.8 }),
+            layer(OpSpec::Activation(Activation::ClippedRelu { max: 0.8 })),
             layer(same(2)),
             layer(OpSpec::Add { from: "stem".into() }),
-            layer(OpSpec::Hardtanh),
+            layer(OpSpec::Activation(Activation::Hardtanh)),
             layer(OpSpec::MaxPool { size: 3, stride: Some(2) }),
             layer(conv(4, 2, 1, 1, 2)),
-            layer(OpSpec::LeakyRelu { slope: 0.1 }),
+            layer(OpSpec::Activation(Activation::LeakyRelu { slope: 0.1 })),
             layer(OpSpec::AveragePool { size: 2, stride: Some(1) }),
             dense(3),
         ];

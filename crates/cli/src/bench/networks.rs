@@ -1,7 +1,7 @@
 //! The networks that are measured.
 
 use anyhow::{Result, bail};
-use qbnn_bnn::nn::{LayerSpec, OpSpec};
+use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
 use qbnn_bnn::{NetworkSpec, Shape};
 
 /// Names that [`network`] knows.
@@ -24,7 +24,7 @@ fn residual() -> NetworkSpec {
     let mut push = |name: Option<String>, input: Option<String>, op: OpSpec| layers.push(LayerSpec { name, input, op });
     let conv = |out, kernel, stride| OpSpec::Conv { out, kernel, stride, padding: kernel / 2, groups: 1 };
     push(None, None, conv(16, 3, 1));
-    push(Some("block0".into()), None, OpSpec::Relu);
+    push(Some("block0".into()), None, OpSpec::Activation(Activation::Relu));
     let mut before = "block0".to_owned();
     for (i, (out, stride)) in
         [(16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1)].into_iter().enumerate()
@@ -35,11 +35,11 @@ fn residual() -> NetworkSpec {
             push(Some(skip.clone()), Some(before.clone()), conv(out, 1, stride));
         }
         push(None, Some(before), conv(out, 3, stride));
-        push(None, None, OpSpec::Relu);
+        push(None, None, OpSpec::Activation(Activation::Relu));
         push(None, None, conv(out, 3, 1));
         push(None, None, OpSpec::Add { from: skip });
         before = format!("block{}", i + 1);
-        push(Some(before.clone()), None, OpSpec::Relu);
+        push(Some(before.clone()), None, OpSpec::Activation(Activation::Relu));
     }
     push(None, None, OpSpec::AveragePool { size: 8, stride: None });
     push(None, None, OpSpec::Flatten);

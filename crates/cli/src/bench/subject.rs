@@ -4,7 +4,7 @@ use super::train::Material;
 use crate::model_file;
 use anyhow::{Context, Result};
 use qbnn_bnn::lower::lower;
-use qbnn_bnn::nn::{LayerSpec, OpSpec};
+use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
 use qbnn_bnn::{Checkpoint, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainSettings};
 use qbnn_core::model::{Function, Layer, Model, Op};
 use std::path::Path;
@@ -79,10 +79,10 @@ fn op(model: &Model<'_>, layer: &Layer, name: &impl Fn(usize) -> Option<String>)
         Op::Pool(p) if p.max => OpSpec::MaxPool { size: p.size, stride: Some(p.stride) },
         Op::Pool(p) => OpSpec::AveragePool { size: p.size, stride: Some(p.stride) },
         Op::Activation(a) => match a.function {
-            Function::Relu => OpSpec::Relu,
-            Function::ClippedRelu => OpSpec::ClippedRelu { max: 6.0 },
-            Function::LeakyRelu => OpSpec::LeakyRelu { slope: 0.01 },
-            Function::Hardtanh => OpSpec::Hardtanh,
+            Function::Relu => OpSpec::Activation(Activation::Relu),
+            Function::ClippedRelu => OpSpec::Activation(Activation::ClippedRelu { max: 6.0 }),
+            Function::LeakyRelu => OpSpec::Activation(Activation::LeakyRelu { slope: 0.01 }),
+            Function::Hardtanh => OpSpec::Activation(Activation::Hardtanh),
         },
         Op::Add { other } => OpSpec::Add { from: name(other)? },
     })

@@ -1,5 +1,7 @@
 //! min(max(x, -1), 1): symmetric, so that a Gaussian about zero keeps its shape until it clips.
 
+pub const NAME: &str = "hardtanh";
+
 pub const SIGNED: bool = true;
 
 pub fn ceiling() -> Option<f32> {

@@ -1,23 +1,57 @@
 //! Activation functions, each in its own file with its slope, and what each means for the sign of its codes.
 //!
-//! A new one is a file with the items that [`activations!`](self) asks for, a line in the list below, and its name in
-//! the description of networks (`nn/spec.rs`).
+//! A new one is a file with the items that [`activations!`](self) asks for, and its line in the list below: networks are
+//! described, configs written, and tables labelled by the name that the file gives it.
 
 use crate::math::vectorized;
+use serde::{Deserialize, Serialize};
 
-/// Builds [`Activation`] of a list of modules. A module has `SIGNED`, `CEILING` (a constant or, with a parameter, a
-/// function of it), and `value` and `slope`, inlined, of `x` and the parameter where there is one.
+/// Builds [`Activation`] of a list of modules. A module has its `NAME` (the variant's in kebab-case), `SIGNED`, `ceiling`,
+/// and `value` and `slope`, inlined, of `x`. One with a parameter takes that in each of them, and has its usual value as
+/// `usual` and its range as `check`.
 macro_rules! activations {
     ($($(#[$doc:meta])* $name:ident in $module:ident $({ $(#[$field_doc:meta])* $field:ident })?),+ $(,)?) => {
         $(mod $module;)+
 
         /// An activation function, applied number by number.
-        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
         pub enum Activation {
             $($(#[$doc])* $name $({ $(#[$field_doc])* $field: f32 })?),+
         }
 
         impl Activation {
+            /// Every name, as networks are described with them.
+            pub const NAMES: &'static [&'static str] = &[$($module::NAME),+];
+
+            /// The function of a name, with its usual parameter.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($module::NAME => Some(Activation::$name $({ $field: $module::usual() })?),)+
+                    _ => None,
+                }
+            }
+
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Activation::$name { .. } => $module::NAME),+
+                }
+            }
+
+            /// Checks its parameter, where it has one.
+            ///
+            /// # Errors
+            /// What was found and what is accepted.
+            pub fn check(self) -> Result<(), String> {
+                match self {
+                    $(Activation::$name $({ $field })? => {
+                        $($module::check($field)?;)?
+                        Ok(())
+                    }),+
+                }
+            }
+
             /// Whether it can give negative values, so that its codes need a sign.
             pub fn signed(self) -> bool {
                 match self {
@@ -69,11 +103,13 @@ activations! {
     /// x, or slope * x below zero
     LeakyRelu in leaky_relu {
         /// Slope below zero.
+        #[serde(default = "leaky_relu::usual")]
         slope
     },
     /// min(max(x, 0), max)
     ClippedRelu in clipped_relu {
         /// Where it clips.
+        #[serde(default = "clipped_relu::usual")]
         max
     },
     /// min(max(x, -1), 1)

@@ -1,5 +1,7 @@
 //! max(x, 0). Under quantization the learned step of its unsigned codes is a learned clip: PACT (Choi et al. 2018).
 
+pub const NAME: &str = "relu";
+
 pub const SIGNED: bool = false;
 
 pub fn ceiling() -> Option<f32> {

@@ -2,6 +2,8 @@
 
 use crate::math::exp;
 
+pub const NAME: &str = "sigmoid";
+
 pub const SIGNED: bool = false;
 
 pub fn ceiling() -> Option<f32> {

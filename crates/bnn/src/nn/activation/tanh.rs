@@ -2,6 +2,8 @@
 
 use super::sigmoid;
 
+pub const NAME: &str = "tanh";
+
 pub const SIGNED: bool = true;
 
 pub fn ceiling() -> Option<f32> {
