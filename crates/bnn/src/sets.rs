@@ -68,7 +68,17 @@ pub struct TrainData<'a> {
     pub validation_labels: &'a [u8],
 }
 
-impl TrainData<'_> {
+impl<'a> TrainData<'a> {
+    /// Pairs alone: no noise, no soft labels, no foreign images.
+    pub fn of_pairs(
+        images: Images<'a>,
+        pairs: &'a [(u32, u8)],
+        validation: Images<'a>,
+        validation_labels: &'a [u8],
+    ) -> Self {
+        TrainData { images, pairs, soft_labels: None, foreign: None, noise: 0.0, validation, validation_labels }
+    }
+
     /// Checks that everything fits together and to a network.
     ///
     /// # Errors

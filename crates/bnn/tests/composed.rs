@@ -183,15 +183,7 @@ fn two_hundred_steps_are_those_of_the_composed_version() {
     let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let none = Images { shape, pixels: &[] };
     let images = Images { shape, pixels: &pixels };
-    let data = TrainData {
-        images,
-        pairs: &pairs,
-        soft_labels: None,
-        foreign: None,
-        noise: 0.1,
-        validation: none,
-        validation_labels: &[],
-    };
+    let data = TrainData { noise: 0.1, ..TrainData::of_pairs(images, &pairs, none, &[]) };
 
     for (ops, layers) in networks() {
         let spec = NetworkSpec {

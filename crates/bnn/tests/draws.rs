@@ -15,15 +15,7 @@ fn with_data<R>(run: impl FnOnce(&TrainData<'_>) -> R) -> R {
     // The second batch of 128 has 80 pairs: three blocks for up to four draws.
     let pairs: Vec<(u32, u8)> = (0..208).map(|i| (i, (i % 2) as u8)).collect();
     let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
-    run(&TrainData {
-        images,
-        pairs: &pairs,
-        soft_labels: None,
-        foreign: None,
-        noise: 0.0,
-        validation: images,
-        validation_labels: &labels,
-    })
+    run(&TrainData::of_pairs(images, &pairs, images, &labels))
 }
 
 fn start(draws: usize, estimator: Estimator, initial_sigma: f32, epochs: usize) -> Checkpoint {

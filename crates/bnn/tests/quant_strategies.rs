@@ -241,15 +241,7 @@ fn with_data<R>(run: impl FnOnce(&TrainData<'_>) -> R) -> R {
     let images = Images { shape: SHAPE, pixels: &pixels };
     let pairs: Vec<(u32, u8)> = (0..64).map(|i| (i, (i % 2) as u8)).collect();
     let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
-    run(&TrainData {
-        images,
-        pairs: &pairs,
-        soft_labels: None,
-        foreign: None,
-        noise: 0.05,
-        validation: images,
-        validation_labels: &labels,
-    })
+    run(&TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) })
 }
 
 fn float(epochs: usize) -> Checkpoint {

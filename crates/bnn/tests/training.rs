@@ -44,15 +44,7 @@ impl Toy {
 
     fn data(&self) -> TrainData<'_> {
         let (images, validation) = (self.images(), self.images());
-        TrainData {
-            images,
-            pairs: &self.pairs,
-            soft_labels: None,
-            foreign: None,
-            noise: 0.1,
-            validation,
-            validation_labels: &self.labels,
-        }
+        TrainData { noise: 0.1, ..TrainData::of_pairs(images, &self.pairs, validation, &self.labels) }
     }
 }
 

@@ -34,15 +34,7 @@ pub fn trained(layers: serde_json::Value, shape: Shape, settings: Option<Quantiz
     let (pixels, labels) = toy(shape, 240);
     let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let images = Images { shape, pixels: &pixels };
-    let data = TrainData {
-        images,
-        pairs: &pairs,
-        soft_labels: None,
-        foreign: None,
-        noise: 0.05,
-        validation: images,
-        validation_labels: &labels,
-    };
+    let data = TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) };
     let spec: NetworkSpec = serde_json::from_value(json!({ "name": "toy", "layer": layers })).unwrap();
     let train_settings = TrainSettings { epochs: 4, batch: 40, learning_rate: 1e-2, ..TrainSettings::default() };
     let mut checkpoint = Checkpoint::new(&spec, shape, CLASSES, NORMALISATION, 3, train_settings).unwrap();

@@ -110,15 +110,7 @@ impl Material {
     /// As training wants it.
     pub fn data(&self) -> TrainData<'_> {
         let none = Images { shape: self.shape, pixels: &[] };
-        TrainData {
-            images: self.images(),
-            pairs: &self.pairs,
-            soft_labels: None,
-            foreign: None,
-            noise: 0.05,
-            validation: none,
-            validation_labels: &[],
-        }
+        TrainData { noise: 0.05, ..TrainData::of_pairs(self.images(), &self.pairs, none, &[]) }
     }
 }
 

@@ -13,7 +13,8 @@ pub fn page(sweeps: &[(&Path, Plan, Results)], open: &[(&Path, Plan)], command: 
          Read every cell so: the mean over seeds ± half of its 95 % interval (Student's t); below it, the difference \
          from the float network of the same seed, paired, with its own interval. Accuracy in percent, NLL in nats. \
          *Epistemic ood* and *aleatoric ambiguous* are AUROCs of each uncertainty at its own task, the *cross* \
-         columns those of the wrong one: 0.5 there would be perfect disentanglement. S = 32 draws unless said.\n"
+         columns those of the wrong one: 0.5 there would be perfect disentanglement. The *epistemic share* is epistemic \
+         over total; tables from before it was measured leave it out. S = 32 draws unless said.\n"
     );
     let all = || sweeps.iter().flat_map(|(path, plan, results)| plan.answers.iter().map(move |a| (path, a, results)));
     text += "\n";
