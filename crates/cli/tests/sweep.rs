@@ -137,6 +137,10 @@ fn another_spec_is_refused_unless_adopted() {
     write(path, &small("[1, 2]"));
     let error = fail(path, 2, &["sweep", "spec.toml", "--out", "a"]);
     assert!(error.contains("a/ledger.jsonl") && error.contains("--adopt"), "{error}");
+    // The plan counts what would be adopted, and adopts nothing yet.
+    let plan = succeed(path, &["sweep", "spec.toml", "--out", "a", "--adopt", "--dry-run"]);
+    assert!(plan.contains("1 float network to") && plan.contains(&format!("{} results there", before.len())), "{plan}");
+    assert_eq!(points(&lines(&path.join("a/ledger.jsonl"))), before);
     succeed(path, &["sweep", "spec.toml", "--out", "a", "--adopt", "--quiet"]);
     let after = points(&lines(&path.join("a/ledger.jsonl")));
     assert!(before.iter().all(|p| after.iter().filter(|q| *q == p).count() == 1) && after.len() == 2 * before.len());

@@ -40,7 +40,10 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
     };
     let mut results = if args.adopt { Results::default() } else { ledger::read(&folder, &plan)? };
     if args.dry_run {
-        ledger::known(&args.known, &plan, &results)?.into_iter().for_each(|line| results.take(line));
+        // What would be adopted is known.
+        let adopted = (args.adopt && ledger::is_begun(&folder)?).then_some(&folder);
+        let known: Vec<PathBuf> = args.known.iter().chain(adopted).cloned().collect();
+        ledger::known(&known, &plan, &results)?.into_iter().for_each(|line| results.take(line));
         let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| bench.is_trained(id));
         return plan_only(session, &plan, &results, &tasks, jobs * threads);
     }

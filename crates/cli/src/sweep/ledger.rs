@@ -169,6 +169,14 @@ pub fn known(paths: &[PathBuf], plan: &Plan, results: &Results) -> Result<Vec<Li
     Ok(wanted.filter(|l| matches!(l.outcome, Outcome::Done(_))).collect())
 }
 
+/// Whether a folder holds a ledger.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn is_begun(folder: &Path) -> Result<bool> {
+    Ok(!files(folder)?.is_empty())
+}
+
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
