@@ -1,6 +1,6 @@
 //! What draws say of images that belong to no class: each should be sure of something, and all of different things.
 //!
-//! That is mutual information of class and draw, H[mean p_s] - mean H[p_s], the epistemic uncertainty itself, and here it
+//! That is mutual information of class and draw, H\[mean p_s\] - mean H\[p_s\], the epistemic uncertainty itself, and here it
 //! is a thing to be learned, on images made up for it: made-up inputs as in noise contrastive priors (Hafner et al. 2018,
 //! arXiv 1807.09289), diversity as in ensembles that maximise it (Jain, Liu, Mueller, Gifford 2020, arXiv 1906.07380).
 

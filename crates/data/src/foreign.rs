@@ -12,7 +12,7 @@ use crate::random::Random;
 const TILES: usize = 4;
 
 /// The stream of random numbers.
-const STREAM: u64 = 0x666f_7265_6967_6e;
+const STREAM: u64 = 0x0066_6f72_6569_676e;
 
 /// `count` foreign images made of `images`, of their size; none where there are none. The same seed gives the same bytes,
 /// and a smaller number of them is the beginning of a larger one.
