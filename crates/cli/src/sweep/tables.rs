@@ -74,12 +74,18 @@ fn cell(headline: Headline, value: Option<Mean>, signed: bool) -> String {
     format!("{}{half}", table::number(headline, value, signed))
 }
 
-/// Whether a metric is there for all seeds of a row that have results, or for none of them, and for some row at all. A
-/// metric younger than part of the ledger is left out: its means would be over other seeds than those beside them.
+/// Whether some result has a metric, and none lacks it that could have it. A metric younger than part of a ledger is left
+/// out: its means would be over other seeds than those beside them.
 fn is_whole(rows: &[Figures<'_>], headline: Headline) -> bool {
-    let has = |row: &Figures<'_>| row.done.iter().filter(|d| d.1.value(headline).is_some()).count();
-    let none_done = rows.iter().all(|row| row.done.is_empty());
-    rows.iter().all(|row| has(row) == 0 || has(row) == row.done.len()) && (none_done || rows.iter().any(|r| has(r) > 0))
+    // What a result must have to have the younger metric, had it been measured then.
+    let older = match headline {
+        Headline::AurocShareOod => Headline::AurocEpistemicOod,
+        Headline::AurocShareAmbiguous => Headline::AurocEpistemicAmbiguous,
+        other => other,
+    };
+    let done = || rows.iter().flat_map(|row| &row.done).map(|d| d.1);
+    let lacks = |done: &Done| done.value(headline).is_none();
+    !done().any(|d| lacks(d) && d.value(older).is_some()) && (done().next().is_none() || !done().all(lacks))
 }
 
 /// The tables of an answer.
