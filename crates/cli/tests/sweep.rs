@@ -123,6 +123,28 @@ fn a_killed_sweep_goes_on_and_ends_with_the_same_tables() {
 }
 
 #[test]
+fn a_metric_younger_than_part_of_a_ledger_is_left_out_of_its_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    write(path, &SPEC.replace("train.kl_weight = [1.0, 0.5]", "").replace("epochs = [0, 1]", "epochs = 0"));
+    succeed(path, &["sweep", "spec.toml", "--out", "a", "--quiet"]);
+    let columns = || {
+        let table = succeed(path, &["sweep", "spec.toml", "--tables", "--out", "a"]);
+        (table.matches("epistemic share").count(), table.matches("Spearman").count())
+    };
+    let (shares, others) = columns();
+    let ledger = path.join("a/ledger.jsonl");
+    let mut rows: Vec<Value> = lines(&ledger);
+    for row in rows[1..].iter_mut().filter(|row| row["seed"] == 3) {
+        row["done"]["metrics"].as_object_mut().unwrap().remove("auroc_share_ood").unwrap();
+    }
+    fs::write(&ledger, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
+    // One of the two columns of the share is gone from every table, nothing else.
+    assert!(shares > 0);
+    assert_eq!(columns(), (shares / 2, others));
+}
+
+#[test]
 fn another_spec_is_refused_unless_adopted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
