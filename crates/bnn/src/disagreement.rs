@@ -4,6 +4,8 @@
 //! is a thing to be learned, on images made up for it: made-up inputs as in noise contrastive priors (Hafner et al. 2018,
 //! arXiv 1807.09289), diversity as in ensembles that maximise it (Jain, Liu, Mueller, Gifford 2020, arXiv 1906.07380).
 
+use crate::likelihood::softmax_in_place;
+
 /// Probabilities up to this one count as nothing: their logarithm may be anything, a mean of them zero.
 const NOTHING: f32 = 1e-30;
 
@@ -30,18 +32,6 @@ pub fn mutual_information(draws: &mut [Vec<f32>], batch: usize, scale: f32) -> f
         }
     }
     total
-}
-
-/// Softmax of every image of a block of `batch`: logits to probabilities, both `[class][image]`.
-fn softmax_in_place(logits: &mut [f32], batch: usize) {
-    for image in 0..batch {
-        let column = || (image..logits.len()).step_by(batch);
-        let top = column().map(|at| logits[at]).fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = column().map(|at| (logits[at] - top).exp()).sum();
-        for at in (image..logits.len()).step_by(batch) {
-            logits[at] = (logits[at] - top).exp() / sum;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,14 +7,28 @@ use crate::math::{exp, vectorized};
 pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f32]) {
     let classes = logits.len() / batch;
     for (image, row) in probabilities.chunks_exact_mut(classes).enumerate() {
-        let top = (0..classes).map(|c| logits[c * batch + image]).fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for (c, p) in row.iter_mut().enumerate() {
-            *p = (logits[c * batch + image] - top).exp();
-            sum += *p;
-        }
-        row.iter_mut().for_each(|p| *p /= sum);
+        softmax_of(logits, batch, image, row);
     }
+}
+
+/// Softmax of every image of a block of `batch` where it stands: logits to probabilities, both `[class][image]`.
+pub fn softmax_in_place(logits: &mut [f32], batch: usize) {
+    let mut row = vec![0.0; logits.len() / batch];
+    for image in 0..batch {
+        softmax_of(logits, batch, image, &mut row);
+        row.iter().enumerate().for_each(|(class, &p)| logits[class * batch + image] = p);
+    }
+}
+
+/// The probabilities of one image of a block.
+fn softmax_of(logits: &[f32], batch: usize, image: usize, row: &mut [f32]) {
+    let top = (0..row.len()).map(|c| logits[c * batch + image]).fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for (c, p) in row.iter_mut().enumerate() {
+        *p = (logits[c * batch + image] - top).exp();
+        sum += *p;
+    }
+    row.iter_mut().for_each(|p| *p /= sum);
 }
 
 /// Takes `smoothing` of every image's target away and shares it out among all classes (Szegedy et al. 2016, section 7):

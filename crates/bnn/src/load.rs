@@ -4,7 +4,7 @@
 use crate::nn::kernel::{RUN, runs_mut, turn};
 use crate::nn::pass::Input;
 use crate::noise::{self, purpose};
-use crate::sets::{Normalisation, TrainData};
+use crate::sets::{Images, Normalisation, TrainData};
 use crate::settings::Labels;
 use pulp::{Arch, Simd, WithSimd};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
@@ -19,15 +19,15 @@ pub struct LoadMemory {
 /// Loads training pairs.
 pub struct Loader<'a> {
     data: TrainData<'a>,
-    labels: Labels,
     normalisation: Normalisation,
     key: [u32; 2],
 }
 
 impl<'a> Loader<'a> {
-    /// For some data.
+    /// For some data, of which soft labels are read if `labels` says so.
     pub fn new(data: TrainData<'a>, labels: Labels, normalisation: Normalisation, seed: u64) -> Self {
-        Loader { data, labels, normalisation, key: qbnn_core::noise::key(seed) }
+        let soft_labels = data.soft_labels.filter(|_| labels == Labels::Soft);
+        Loader { data: TrainData { soft_labels, ..data }, normalisation, key: qbnn_core::noise::key(seed) }
     }
 
     /// Fills a block's input with at most 32 pairs, zeros past them.
@@ -51,13 +51,13 @@ impl<'a> Loader<'a> {
     }
 
     /// What at most 32 pairs shall be taken for: `[class][image]` probabilities, zeros past them. Their own labels, or
-    /// those of their images where the data says so.
+    /// the soft ones of their images.
     pub fn targets(&self, pairs: &[u32], targets: &mut [f32]) {
         let classes = targets.len() / RUN;
         targets.fill(0.0);
         for (i, &pair) in pairs.iter().enumerate() {
             let (image, label) = self.data.pairs[pair as usize];
-            match self.data.soft_labels.filter(|_| self.labels == Labels::Soft) {
+            match self.data.soft_labels {
                 Some(soft) => {
                     let soft = &soft[image as usize * classes..][..classes];
                     soft.iter().enumerate().for_each(|(class, &p)| targets[class * RUN + i] = p);
@@ -67,19 +67,13 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Fills a block's input with foreign images: the next 32 of them in step `step`, over and over; with zeros where
-    /// there are none.
-    pub fn load_foreign(&self, step: u64, input: Input<'_>) {
+    /// Fills a block's input with foreign images (there must be some): the next 32 of them in step `step`, over and over.
+    pub fn load_foreign(&self, foreign: Images<'_>, step: u64, input: Input<'_>) {
         let first = step as usize * RUN;
-        let members: Vec<&[u8]> = match self.data.foreign {
-            Some(foreign) if !foreign.is_empty() => {
-                (first..first + RUN).map(|at| foreign.get(at % foreign.len())).collect()
-            }
-            _ => Vec::new(),
-        };
+        let members: Vec<&[u8]> = (first..first + RUN).map(|at| foreign.get(at % foreign.len())).collect();
         let Input { input, turned } = input;
-        let normalisation = self.normalisation;
-        Arch::new().dispatch(Fill { input, turned, images: &members, normalisation, noise: (0.0, &[]) });
+        let (images, normalisation) = (&members[..], self.normalisation);
+        Arch::new().dispatch(Fill { input, turned, images, normalisation, noise: (0.0, &[]) });
     }
 }
 

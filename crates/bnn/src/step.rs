@@ -151,17 +151,18 @@ impl<'a> Steps<'a> {
     }
 
     /// Lets every draw of the step meet the same foreign images, and works out the gradient of their disagreement, where
-    /// the settings ask for that.
+    /// the settings ask for that. (That there are such images then is checked when a training begins.)
     fn pass_foreign(&mut self, checkpoint: &Checkpoint, step: u64) {
         let weight = checkpoint.train.foreign_weight;
-        self.foreign.resize_with(if weight > 0.0 { self.met.len() } else { 0 }, Block::default);
+        let Some(images) = self.data.foreign.filter(|images| weight > 0.0 && !images.is_empty()) else { return };
+        self.foreign.resize_with(self.met.len(), Block::default);
         let (net, sites) = (checkpoint.net(), checkpoint.guide().sites());
         let (met, loader, estimator) = (&self.met, &self.loader, checkpoint.estimator());
         let noise = PassNoise { key: qbnn_core::noise::key(checkpoint.seed), step: step as u32, block: 0 };
         self.foreign.par_iter_mut().zip(met).for_each(|(block, met)| {
             let Block { tape, logits, profile, .. } = block;
             let mut clock = profile.clock();
-            loader.load_foreign(step, tape.input(net));
+            loader.load_foreign(images, step, tape.input(net));
             clock.stop(Part::Data);
             tape.forward(net, met.drawn.for_pass(estimator, noise), &*sites);
             logits.clear();

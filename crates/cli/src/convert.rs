@@ -81,7 +81,8 @@ impl<'a> Prepared<'a> {
         Normalisation { mean: self.dataset.pixel_mean, std: self.dataset.pixel_std }
     }
 
-    /// What is learned from. Foreign images are made up where the settings want some, by the network's seed.
+    /// What is learned from. Foreign images are made up where the settings want some, by the network's seed;
+    /// they are made once, since what is trained on one preparation has one seed.
     pub fn train_data(&self, settings: &TrainSettings, seed: u64) -> TrainData<'_> {
         let make = || {
             let made = qbnn_data::foreign::made_of(&self.dataset.train.images, FOREIGN, seed);
