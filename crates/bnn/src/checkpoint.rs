@@ -5,7 +5,9 @@
 //! counters, so there is no generator state to keep.
 
 use crate::error::BnnError;
+use crate::files;
 use crate::guide::Guide;
+use crate::identity::{Origin, digest};
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::optim::Adam;
 use crate::posterior::Posterior;
@@ -15,12 +17,14 @@ use crate::sets::Normalisation;
 use crate::settings::{Family, TrainSettings};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::io::Write;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 const KEY: &str = "qbnn";
-const VERSION: u32 = 1;
+/// Version that is written. Version 1, which is read too, has neither origin nor model file nor checksum.
+const VERSION: u32 = 2;
+/// The key that ends the header.
+const CHECKSUM: &str = ",\"checksum\":\"";
 
 /// A network and everything that training it needs.
 #[derive(Clone, Debug)]
@@ -41,6 +45,12 @@ pub struct Checkpoint {
     pub quantize: Option<QuantizeSettings>,
     /// Epochs finished, of this phase (float, or fine-tuning through the quantizers).
     pub epoch: usize,
+    /// On what it is trained, where that was said.
+    pub origin: Option<Origin>,
+    /// SHA-256 of the model file that was made of it; `None` before its training is finished, or where no file holds it.
+    pub model_file: Option<String>,
+    /// Version of the file that it was read from.
+    version: u32,
     pub(crate) guide: Guide,
     pub(crate) mu_adam: Adam,
     pub(crate) sigma_adam: Adam,
@@ -59,6 +69,10 @@ struct Header {
     train: TrainSettings,
     quantize: Option<QuantizeSettings>,
     epoch: usize,
+    #[serde(default)]
+    origin: Option<Origin>,
+    #[serde(default)]
+    model_file: Option<String>,
 }
 
 impl Checkpoint {
@@ -91,6 +105,9 @@ impl Checkpoint {
             train,
             quantize: None,
             epoch: 0,
+            origin: None,
+            model_file: None,
+            version: VERSION,
             mu_adam: Adam::new(n),
             sigma_adam: Adam::new(posterior.log_sigma.len()),
             guide: Guide { posterior, quantizers: None, dropout },
@@ -111,6 +128,8 @@ impl Checkpoint {
         Checkpoint {
             quantize: Some(settings),
             epoch: 0,
+            model_file: None,
+            version: VERSION,
             mu_adam: Adam::new(n),
             sigma_adam: Adam::new(float.guide.posterior.log_sigma.len()),
             learned_adam: quantizers.as_ref().map_or(Adam::default(), |q| Adam::new(q.learned.len())),
@@ -144,6 +163,39 @@ impl Checkpoint {
         self.epoch >= self.epochs()
     }
 
+    /// Whether it was written by a version that keeps the identity of its model file.
+    pub fn knows_file(&self) -> bool {
+        self.version > 1
+    }
+
+    /// SHA-256 over settings, training state and every tensor: the same for the same training, wherever it is stored.
+    pub fn identity(&self) -> String {
+        let header = Header { model_file: None, ..self.header() };
+        // A header is numbers, texts and lists of them: it can always be written.
+        self.digest(&serde_json::to_string(&header).unwrap_or_default())
+    }
+
+    fn digest(&self, header: &str) -> String {
+        let tensors = self.tensors();
+        digest(header, tensors.iter().map(|(name, dims, values)| (name.as_str(), dims.as_slice(), *values)))
+    }
+
+    fn header(&self) -> Header {
+        Header {
+            version: VERSION,
+            network: self.network.clone(),
+            input: [self.input.channels, self.input.rows, self.input.columns],
+            classes: self.classes,
+            normalisation: self.normalisation,
+            seed: self.seed,
+            train: self.train.clone(),
+            quantize: self.quantize.clone(),
+            epoch: self.epoch,
+            origin: self.origin.clone(),
+            model_file: self.model_file.clone(),
+        }
+    }
+
     /// Every tensor of the file: name, shape, values.
     fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
         let mut out = Vec::new();
@@ -170,19 +222,9 @@ impl Checkpoint {
 
     /// The file's bytes.
     fn to_bytes(&self, path: &Path) -> Result<Vec<u8>, BnnError> {
-        let header = Header {
-            version: VERSION,
-            network: self.network.clone(),
-            input: [self.input.channels, self.input.rows, self.input.columns],
-            classes: self.classes,
-            normalisation: self.normalisation,
-            seed: self.seed,
-            train: self.train.clone(),
-            quantize: self.quantize.clone(),
-            epoch: self.epoch,
-        };
         let fail = |e: &dyn std::fmt::Display| BnnError::file(path, format!("cannot be encoded: {e}"));
-        let json = serde_json::to_string(&header).map_err(|e| fail(&e))?;
+        let json = serde_json::to_string(&self.header()).map_err(|e| fail(&e))?;
+        let json = format!("{}{CHECKSUM}{}\"}}", json.strip_suffix('}').unwrap_or(&json), self.digest(&json));
         let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self
             .tensors()
             .into_iter()
@@ -203,18 +245,7 @@ impl Checkpoint {
     /// [`BnnError::File`] names the file and what the system said.
     pub fn save(&self, path: &Path) -> Result<(), BnnError> {
         let bytes = self.to_bytes(path)?;
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = Path::new(&part);
-        let write = || -> std::io::Result<()> {
-            let mut file = std::fs::File::create(part)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(part, path)
-        };
-        write().map_err(|e| {
-            // What is left of a failed write is of no use to anyone; that it cannot be removed adds nothing.
-            let _ = std::fs::remove_file(part);
+        files::replace(path, &bytes).map_err(|e| {
             BnnError::file(path, format!("cannot be written ({e}); free space or name another folder with --out"))
         })
     }
@@ -235,9 +266,9 @@ impl Checkpoint {
             fail("is a safetensors file without a `qbnn` header; give a checkpoint that `qbnn train` wrote".into())
         })?;
         let version: serde_json::Value = serde_json::from_str(json).map_err(|e| broken(&e))?;
-        if version["version"] != VERSION {
-            let found = &version["version"];
-            return Err(fail(format!("has version {found}; this program reads version {VERSION}: update qbnn")));
+        let found = &version["version"];
+        if found != VERSION && found != 1 {
+            return Err(fail(format!("has version {found}; this program reads 1 and {VERSION}: update qbnn")));
         }
         let header: Header = serde_json::from_str(json).map_err(|e| broken(&e))?;
         let [channels, rows, columns] = header.input;
@@ -250,21 +281,54 @@ impl Checkpoint {
             checkpoint = Checkpoint::with_quantizers(checkpoint, settings, quantizers);
         }
         checkpoint.epoch = header.epoch;
+        checkpoint.origin = header.origin;
+        checkpoint.model_file = header.model_file;
+        checkpoint.version = header.version;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(&e))?;
         checkpoint.read(&tensors).map_err(fail)?;
+        if checkpoint.version > 1 {
+            checkpoint.check_sum(json).map_err(fail)?;
+        }
         Ok(checkpoint)
     }
 
-    /// Takes every tensor's values from the file.
+    /// Whether a safetensors file is a checkpoint, whole or damaged: one of another program's tensors is not.
+    ///
+    /// # Errors
+    /// [`BnnError::File`] for a file that cannot be read.
+    pub fn is_one(path: &Path) -> Result<bool, BnnError> {
+        let bytes = std::fs::read(path).map_err(|e| BnnError::file(path, format!("cannot be read: {e}")))?;
+        let metadata = SafeTensors::read_metadata(&bytes);
+        Ok(metadata.map_or(true, |(_, m)| m.metadata().as_ref().is_some_and(|m| m.contains_key(KEY))))
+    }
+
+    /// Compares the checksum at the end of the header with header and tensors.
+    fn check_sum(&self, json: &str) -> Result<(), String> {
+        let mend = "use another, or train again";
+        let Some((header, stored)) = json.rsplit_once(CHECKSUM) else {
+            return Err(format!("has no checksum, which version {VERSION} ends its header with; {mend}"));
+        };
+        let (stored, found) = (stored.strip_suffix("\"}").unwrap_or(stored), self.digest(&format!("{header}}}")));
+        if stored == found {
+            return Ok(());
+        }
+        Err(format!("was changed after it was written (its checksum is {stored}, its contents give {found}); {mend}"))
+    }
+
+    /// Takes every tensor's values from the file: each of the name and shape that the network gives it, and no other.
     fn read(&mut self, file: &SafeTensors<'_>) -> Result<(), String> {
+        let wanted: BTreeMap<String, Vec<usize>> = self.tensors().into_iter().map(|(n, dims, _)| (n, dims)).collect();
+        if let Some(name) = file.names().into_iter().find(|name| !wanted.contains_key(*name)) {
+            return Err(format!("holds a tensor `{name}`, which its network has not: it is of another network"));
+        }
         let get = |name: &str, into: &mut [f32]| -> Result<(), String> {
             let view = file.tensor(name).map_err(|_| format!("holds no tensor `{name}`: it is of another network"))?;
-            let bytes = view.data();
-            if view.dtype() != Dtype::F32 || bytes.len() != 4 * into.len() {
-                let (dtype, found) = (view.dtype(), view.shape());
-                return Err(format!("tensor `{name}` is {dtype:?} {found:?}, {} floats were wanted", into.len()));
+            let (dtype, found) = (view.dtype(), view.shape());
+            let dims = wanted.get(name).map_or(&[][..], Vec::as_slice);
+            if dtype != Dtype::F32 || found != dims || view.data().len() != 4 * into.len() {
+                return Err(format!("tensor `{name}` is {dtype:?} {found:?}, wanted F32 {dims:?}"));
             }
-            for (value, b) in into.iter_mut().zip(bytes.chunks_exact(4)) {
+            for (value, b) in into.iter_mut().zip(view.data().chunks_exact(4)) {
                 *value = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
                 if !value.is_finite() {
                     return Err(format!("tensor `{name}` holds {value}; train again"));

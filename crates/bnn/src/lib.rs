@@ -7,8 +7,10 @@
 pub mod checkpoint;
 pub mod disagreement;
 pub mod error;
+pub mod files;
 pub mod fused;
 pub mod guide;
+pub mod identity;
 pub mod likelihood;
 pub mod load;
 pub mod lower;

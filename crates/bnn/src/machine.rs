@@ -19,6 +19,17 @@ pub fn runs(checkpoint: &Checkpoint) -> bool {
     checkpoint.guide().quantizers.is_some() && lower(checkpoint).is_ok_and(|file| file[10] == Kind::Jq as u8)
 }
 
+/// The kernel that runs here.
+///
+/// # Errors
+/// [`BnnError::Setting`] for a `QBNN_KERNEL` that this processor does not have.
+pub fn kernel() -> Result<Kernel, BnnError> {
+    Kernel::chosen().map_err(|e| {
+        let found = std::env::var_os("QBNN_KERNEL").unwrap_or_default();
+        BnnError::setting("QBNN_KERNEL", found.display(), format!("{e}: name one of them, or leave it unset"))
+    })
+}
+
 /// [`run`] for the model file of a checkpoint.
 ///
 /// # Errors
@@ -81,7 +92,7 @@ pub fn logits(
         let kind = model.kind().name();
         return Err(BnnError::setting("strategy", kind, "the integer machine runs JQ networks; quantize it first"));
     }
-    let kernel = Kernel::chosen().map_err(|e| BnnError::setting("QBNN_KERNEL", "", e.to_string()))?;
+    let kernel = kernel()?;
     let mut steps = vec![Step::default(); model.layers()];
     let plan = Plan::new(model, &mut steps);
     let mut constants = vec![0; plan.constants()];

@@ -93,8 +93,10 @@ impl Checkpoint {
         let float = match settings.start {
             Start::Float => float,
             Start::Scratch => {
-                let Checkpoint { network, input, classes, normalisation, seed, train, .. } = float;
-                Checkpoint::new(&network, input, classes, normalisation, seed, train)?
+                let Checkpoint { network, input, classes, normalisation, seed, train, origin, .. } = float;
+                let mut new = Checkpoint::new(&network, input, classes, normalisation, seed, train)?;
+                new.origin = origin;
+                new
             }
         };
         let mut quantizers = float.quantizers(&settings)?;

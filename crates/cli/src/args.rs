@@ -363,9 +363,8 @@ impl BaseArgs {
     /// Puts these settings, then `more`, then `--set` on the layers of a run folder's config or none.
     pub fn layers(&self, run: Option<&Path>, more: &[&dyn Flags]) -> Result<Layers> {
         let mut layers = Layers::default();
-        for file in run.into_iter().chain(self.config.as_deref()) {
-            layers.file(file)?;
-        }
+        run.map_or(Ok(()), |file| layers.file(file))?;
+        self.config.as_deref().map_or(Ok(()), |file| layers.asked_file(file))?;
         self.apply(&mut layers);
         more.iter().for_each(|flags| flags.apply(&mut layers));
         for assignment in &self.set {

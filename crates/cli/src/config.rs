@@ -117,6 +117,8 @@ pub struct Layers {
     merged: Table,
     /// Keys set by flags or `--set`, for messages.
     pub flags: Vec<String>,
+    /// The same, and the keys of a config file that was named.
+    pub asked: Vec<String>,
     /// Widths whose keys depend on the strategy, which may be set in any layer; over files, under single widths.
     widths: Option<Widths>,
 }
@@ -128,6 +130,15 @@ impl Layers {
             usage(format!("cannot read config {}: {e}; check the path given to --config", path.display()))
         })?;
         self.text(&text, &path.display().to_string())
+    }
+
+    /// Puts a config file on top that was named for this command alone.
+    pub fn asked_file(&mut self, path: &Path) -> Result<()> {
+        self.file(path)?;
+        // It was just read, so what it says is known.
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        self.asked.extend(keys::of_text(&text));
+        Ok(())
     }
 
     fn text(&mut self, text: &str, origin: &str) -> Result<()> {
@@ -149,13 +160,18 @@ impl Layers {
         {
             quantize.remove("bits");
         }
-        self.flags.push(key.to_owned());
+        self.note(key);
         merge(&mut self.merged, keys::nested(key, value));
+    }
+
+    fn note(&mut self, key: &str) {
+        self.flags.push(key.to_owned());
+        self.asked.push(key.to_owned());
     }
 
     /// Puts widths on top: of whatever the strategy, once it is known, quantizes.
     pub fn widths(&mut self, widths: Widths) {
-        self.flags.push("quantize.bits".to_owned());
+        self.note("quantize.bits");
         self.widths = Some(widths);
     }
 

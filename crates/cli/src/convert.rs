@@ -8,8 +8,10 @@ use qbnn_bnn::TrainSettings;
 use qbnn_bnn::nn::Shape;
 use qbnn_bnn::sets::{Images, Normalisation, TrainData};
 use qbnn_data::Dataset;
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 /// Made-up foreign images that a training goes through again and again.
 const FOREIGN: usize = 20_000;
@@ -20,6 +22,7 @@ pub struct Prepared<'a> {
     pub dataset: &'a Dataset,
     train: Planes<'a>,
     foreign: OnceCell<Vec<u8>>,
+    fingerprints: OnceCell<BTreeMap<String, String>>,
     validation: Planes<'a>,
     /// Test images of each kind.
     pub clean: Planes<'a>,
@@ -64,6 +67,7 @@ impl<'a> Prepared<'a> {
             dataset,
             train: Planes::new(&dataset.train.images),
             foreign: OnceCell::new(),
+            fingerprints: OnceCell::new(),
             validation: Planes::new(&dataset.validation.images),
             clean: Planes::new(&dataset.clean.images),
             ambiguous: dataset.ambiguous.as_ref().map(|g| Planes::new(&g.images)),
@@ -98,6 +102,34 @@ impl<'a> Prepared<'a> {
             validation: self.validation.images(),
             validation_labels: &self.dataset.validation.labels,
         }
+    }
+
+    /// SHA-256 of each part of the data: images with their labels. Soft labels are left out: they are computed in floating
+    /// point, and their last bits may differ between machines.
+    pub fn fingerprints(&self) -> &BTreeMap<String, String> {
+        self.fingerprints.get_or_init(|| {
+            let d = self.dataset;
+            let pairs = d.train.pairs.iter().flat_map(|(image, label)| [&image.to_le_bytes()[..], &[*label]].concat());
+            let noise = d.train_noise.to_le_bytes().to_vec();
+            let training = [pairs.collect(), noise];
+            let of = |planes: &Planes<'_>, more: &[Vec<u8>]| {
+                let mut sha = Sha256::new();
+                sha.update(planes.shape.to_string());
+                sha.update(&planes.pixels);
+                more.iter().for_each(|bytes| sha.update(bytes));
+                sha.finalize().iter().map(|b| format!("{b:02x}")).collect::<String>()
+            };
+            let mut all = BTreeMap::from([
+                ("training".to_owned(), of(&self.train, &training)),
+                ("validation".to_owned(), of(&self.validation, &[d.validation.labels.clone()])),
+                ("clean".to_owned(), of(&self.clean, &[d.clean.labels.clone()])),
+                ("ood".to_owned(), of(&self.ood, &[])),
+            ]);
+            if let Some(planes) = &self.ambiguous {
+                all.insert("ambiguous".to_owned(), of(planes, &[]));
+            }
+            all
+        })
     }
 
     /// Checks that a checkpoint reads images and gives classes like these.

@@ -1,21 +1,88 @@
 //! Model files at the command line: written beside checkpoints, read with the file's name in every error.
+//!
+//! A model file and its checkpoint lie side by side under one name. The checkpoint keeps the SHA-256 of its file from the
+//! moment at which its training is finished, and whoever reads one of the two compares it with the other.
 
 use crate::run_folder::RunFolder;
-use anyhow::{Context, Result, bail};
-use qbnn_bnn::Checkpoint;
+use anyhow::{Context, Result, anyhow, bail};
+use qbnn_bnn::identity::sha256;
 use qbnn_bnn::lower::lower;
+use qbnn_bnn::{Checkpoint, files};
 use qbnn_core::model::Model;
 use std::path::{Path, PathBuf};
 
-/// Writes the model file of a checkpoint; `None` for one that no file can hold.
-pub fn write(folder: &RunFolder, name: &str, checkpoint: &Checkpoint) -> Result<Option<PathBuf>> {
-    let Ok(file) = lower(checkpoint) else { return Ok(None) };
-    let path = folder.path().join(format!("{name}.qbnn"));
-    let part = folder.path().join(format!("{name}.qbnn.part"));
-    std::fs::write(&part, file)
-        .and_then(|()| std::fs::rename(&part, &path))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+/// Sees to it that the model file of a finished checkpoint lies beside it, and that the checkpoint knows it; `None` for
+/// one that no file can hold, or whose file is there already.
+pub fn settle(folder: &RunFolder, name: &str, checkpoint: &mut Checkpoint) -> Result<Option<PathBuf>> {
+    let Ok(file) = lower(checkpoint) else {
+        remove(folder, name)?;
+        return Ok(None);
+    };
+    let path = folder.model_file(name);
+    let hash = sha256(&file);
+    if checkpoint.model_file.as_ref() != Some(&hash) {
+        // A file that is there is not of this checkpoint: it goes before the checkpoint says what is.
+        remove(folder, name)?;
+        checkpoint.model_file = Some(hash);
+        checkpoint.save(&folder.checkpoint(name))?;
+    } else if std::fs::read(&path).is_ok_and(|there| there == file) {
+        return Ok(None);
+    }
+    files::replace(&path, &file).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Some(path))
+}
+
+/// Removes the model file of a checkpoint that is about to change.
+pub fn remove(folder: &RunFolder, name: &str) -> Result<()> {
+    let path = folder.model_file(name);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a checkpoint beside whose file lies a model file that is not of it.
+///
+/// # Errors
+/// One line that names the model file, what is wrong with it, and the mend.
+pub fn check_beside(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
+    let beside = path.with_extension("qbnn");
+    if !beside.is_file() {
+        return Ok(());
+    }
+    let file = std::fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
+    checkpoint.owns(&file).map_err(|why| stale(&beside, path, &why))
+}
+
+/// A hint for whoever names a model file where checkpoints are read.
+///
+/// # Errors
+/// The hint, if the path is one of a model file.
+pub fn refuse_as_checkpoint(path: &Path) -> Result<()> {
+    if path.extension().is_none_or(|e| e != "qbnn") {
+        return Ok(());
+    }
+    let checkpoint = path.with_extension("safetensors");
+    let mend = if checkpoint.is_file() {
+        format!("name its checkpoint {}", checkpoint.display())
+    } else {
+        "name a checkpoint (.safetensors) or a run folder".to_owned()
+    };
+    bail!(
+        "{} is a model file, and this command reads checkpoints: {mend}; `qbnn predict` reads model files",
+        path.display()
+    )
+}
+
+fn stale(file: &Path, checkpoint: &Path, why: &str) -> anyhow::Error {
+    let folder = RunFolder::of_checkpoint(checkpoint);
+    let again = match folder.config() {
+        Some(_) => format!("`qbnn train --resume {}` writes it again, or move it elsewhere", folder.path().display()),
+        None => "move one of them elsewhere".to_owned(),
+    };
+    anyhow!("{} {why} ({}); {again}", file.display(), checkpoint.display())
 }
 
 /// The bytes of a model file, checked; [`Model::new`] cannot fail on them.
@@ -24,10 +91,22 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     if let Err(e) = Model::new(&bytes) {
         bail!("{} {e}", path.display());
     }
+    check_checkpoint(path, &bytes)?;
     Ok(bytes)
 }
 
 /// The model of bytes that [`read`] gave.
 pub fn model(bytes: &[u8]) -> Result<Model<'_>> {
     Ok(Model::new(bytes)?)
+}
+
+/// Refuses a model file that is not of the checkpoint beside it.
+fn check_checkpoint(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = path.with_extension("safetensors");
+    if path.extension().is_none_or(|e| e != "qbnn") || !beside.is_file() || !Checkpoint::is_one(&beside)? {
+        return Ok(());
+    }
+    let checkpoint = Checkpoint::load(&beside)
+        .with_context(|| format!("cannot tell whether {} is of the checkpoint beside it", path.display()))?;
+    checkpoint.owns(bytes).map_err(|why| stale(path, &beside, &why))
 }

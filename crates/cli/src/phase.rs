@@ -3,15 +3,16 @@
 
 use crate::config::Config;
 use crate::convert::Prepared;
+use crate::experiment::{self, Part};
 use crate::model_file;
 use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
 use crate::session::Session;
 use anyhow::{Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::quant::settings::QuantizeSettings;
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, NetworkSpec};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 /// Where a phase takes place.
 pub struct Place<'a> {
@@ -28,33 +29,36 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// The float network, trained to the end: from the start, or from where its checkpoint is.
     pub fn float(&self, config: &Config, spec: &NetworkSpec) -> Result<Checkpoint> {
-        let mut checkpoint = match self.folder.load(FLOAT)? {
-            Some(checkpoint) => {
-                self.same_experiment(&checkpoint, config, spec)?;
-                checkpoint
+        let checkpoint = match self.folder.load(FLOAT)? {
+            Some(checkpoint) => checkpoint,
+            None => {
+                let mut new = Checkpoint::new(
+                    spec,
+                    self.data.shape(),
+                    self.data.dataset.classes,
+                    self.data.normalisation(),
+                    config.seed,
+                    config.train.clone(),
+                )?;
+                new.origin = Some(experiment::origin(config, self.data));
+                self.begin(FLOAT, &new)?;
+                new
             }
-            None => Checkpoint::new(
-                spec,
-                self.data.shape(),
-                self.data.dataset.classes,
-                self.data.normalisation(),
-                config.seed,
-                config.train.clone(),
-            )?,
         };
-        if checkpoint.epochs() == 0 {
-            checkpoint.save(&self.folder.checkpoint(FLOAT))?;
+        if checkpoint.quantize.is_some() {
+            bail!("{} is quantized; restore the float checkpoint", self.folder.checkpoint(FLOAT).display());
         }
-        self.finish(&mut checkpoint)?;
-        self.model_file(FLOAT, &checkpoint)?;
-        Ok(checkpoint)
+        self.go_on(config, FLOAT, checkpoint)
     }
 
     /// The quantized network, fine-tuned to the end: from its checkpoint where there is one.
-    pub fn quantized(&self, float: Checkpoint, settings: &QuantizeSettings) -> Result<Checkpoint> {
+    pub fn quantized(&self, float: Checkpoint, config: &Config) -> Result<Checkpoint> {
+        let settings = &config.quantize;
         let name = settings.name();
-        let mut checkpoint = match self.folder.load(&name)? {
-            Some(checkpoint) if checkpoint.quantize.as_ref() == Some(settings) => checkpoint,
+        let checkpoint = match self.folder.load(&name)? {
+            Some(checkpoint) if checkpoint.quantize.as_ref() == Some(settings) => {
+                return self.go_on(config, &name, checkpoint);
+            }
             Some(_) => bail!(
                 "{} was quantized with other settings than [quantize] says; use `qbnn quantize --overwrite`",
                 self.folder.checkpoint(&name).display()
@@ -62,25 +66,48 @@ impl Place<'_> {
             None => {
                 let train_data = self.data.train_data(&float.train, float.seed);
                 let checkpoint = Checkpoint::quantized(float, settings.clone(), &train_data)?;
-                checkpoint.save(&self.folder.checkpoint(&name))?;
+                self.begin(&name, &checkpoint)?;
                 checkpoint
             }
         };
-        self.finish(&mut checkpoint)?;
-        self.model_file(&name, &checkpoint)?;
+        self.finish(&name, checkpoint)
+    }
+
+    /// A checkpoint of the folder, compared with settings and data, trained to its end.
+    pub fn go_on(&self, config: &Config, name: &str, mut checkpoint: Checkpoint) -> Result<Checkpoint> {
+        self.same_experiment(&self.folder.checkpoint(name), &checkpoint, config)?;
+        if checkpoint.origin.is_none() && !checkpoint.finished() {
+            self.session.ui.warn(&format!(
+                "{} is of an earlier version, which did not keep the data that it began with: it goes on with {} as it \
+                 is now",
+                self.folder.checkpoint(name).display(),
+                self.data.dataset.name
+            ));
+            checkpoint.origin = Some(experiment::origin(config, self.data));
+        }
+        self.finish(name, checkpoint)
+    }
+
+    /// Trains to the end, and sees to the model file.
+    fn finish(&self, name: &str, mut checkpoint: Checkpoint) -> Result<Checkpoint> {
+        if !checkpoint.finished() {
+            model_file::remove(self.folder, name)?;
+        }
+        self.train(&mut checkpoint)?;
+        if let Some(path) = model_file::settle(self.folder, name, &mut checkpoint)? {
+            self.session.ui.say(&format!("model file: {}", path.display()));
+        }
         Ok(checkpoint)
     }
 
-    /// Writes the model file beside a finished checkpoint, if a file can hold it.
-    fn model_file(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
-        if let Some(path) = model_file::write(self.folder, name, checkpoint)? {
-            self.session.ui.say(&format!("model file: {}", path.display()));
-        }
-        Ok(())
+    /// The first checkpoint of a phase. A model file that lies there is of another.
+    fn begin(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
+        model_file::remove(self.folder, name)?;
+        Ok(checkpoint.save(&self.folder.checkpoint(name))?)
     }
 
     /// Trains a checkpoint to its end.
-    pub fn finish(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+    fn train(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         let model = model_name(checkpoint);
         self.folder.cut_epochs(&model, checkpoint.epoch)?;
         if checkpoint.finished() {
@@ -134,24 +161,23 @@ impl Place<'_> {
         bail!("stopped {place}; go on with `{} {}`", self.go_on, self.folder.path().display())
     }
 
-    /// A checkpoint goes on only with the settings that it began with.
-    fn same_experiment(&self, checkpoint: &Checkpoint, config: &Config, spec: &NetworkSpec) -> Result<()> {
-        let path = self.folder.checkpoint(FLOAT);
-        self.data.check(&path, checkpoint.input, checkpoint.classes)?;
-        let same = [
-            ("strategy", checkpoint.quantize.is_none()),
-            ("network", checkpoint.network == *spec),
-            ("seed", checkpoint.seed == config.seed),
-            ("train settings", checkpoint.train == config.train),
-            ("pixel normalisation", checkpoint.normalisation == self.data.normalisation()),
-        ];
-        match same.iter().find(|s| !s.1) {
-            None => Ok(()),
-            Some((what, _)) => bail!(
-                "{}: the checkpoint's {what} differs from that of config.toml beside it; restore config.toml, or \
-                 start a new run with --out",
-                path.display()
-            ),
+    /// A checkpoint goes on only with the settings and the data that it began with.
+    fn same_experiment(&self, path: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<()> {
+        self.data.check(path, checkpoint.input, checkpoint.classes)?;
+        let mend = |_: &str| "start a new run with --out".to_owned();
+        experiment::same_settings(path, checkpoint, config, |_| false, mend)?;
+        if checkpoint.normalisation != self.data.normalisation() {
+            bail!(
+                "{}: it reads pixels by {:?}, {} now wants {:?}; start a new run with --out",
+                path.display(),
+                checkpoint.normalisation,
+                self.data.dataset.name,
+                self.data.normalisation()
+            );
         }
+        if checkpoint.finished() {
+            return Ok(());
+        }
+        experiment::same_data(path, checkpoint, self.data, Part::Training)
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::run_folder::{RunFolder, write_whole};
 use crate::session::Session;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 /// Its name in a run folder.
@@ -89,7 +89,7 @@ fn features() -> Vec<&'static str> {
 }
 
 /// The command as it was typed, the program by its name alone.
-fn command() -> String {
+pub fn command() -> String {
     let quoted = |word: String| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
         if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
@@ -106,7 +106,14 @@ pub fn read(folder: &RunFolder) -> Vec<Step> {
 
 /// Adds this command to the folder's steps.
 pub fn append(session: &Session, folder: &RunFolder) -> Result<()> {
+    let path = folder.path().join(PROVENANCE);
     let mut steps = read(folder);
+    if steps.is_empty() && std::fs::metadata(&path).is_ok_and(|m| m.len() > 0) {
+        // Nothing of it is lost: a person may be able to read it.
+        let kept = folder.path().join("provenance.damaged.json");
+        std::fs::rename(&path, &kept).with_context(|| format!("cannot rename {}", path.display()))?;
+        session.ui.warn(&format!("{} cannot be read; it is kept as {}", path.display(), kept.display()));
+    }
     let elapsed = session.elapsed();
     let started = jiff::Timestamp::now() - jiff::SignedDuration::try_from(elapsed).unwrap_or_default();
     steps.push(Step {
@@ -119,7 +126,7 @@ pub fn append(session: &Session, folder: &RunFolder) -> Result<()> {
     });
     let mut bytes = serde_json::to_vec_pretty(&steps)?;
     bytes.push(b'\n');
-    write_whole(&folder.path().join(PROVENANCE), &bytes)
+    write_whole(&path, &bytes)
 }
 
 /// The steps in pairs for a page.

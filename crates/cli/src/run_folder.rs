@@ -4,16 +4,19 @@
 //! the checkpoint when a run is resumed, so that no epoch appears twice.
 
 use crate::failure::usage;
+use crate::lock::{LOCK, Lock};
 use crate::page::{CARD, REPORT};
 use crate::provenance::PROVENANCE;
 use crate::stored::PREDICTIONS;
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::Strategy;
 use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::files;
 use qbnn_bnn::train::Event;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 /// Settings that repeat the experiment.
@@ -25,11 +28,27 @@ pub const METRICS: &str = "metrics.json";
 /// What float checkpoints and models are called.
 pub const FLOAT: &str = "float";
 const SUFFIX: &str = ".safetensors";
+const MODEL_SUFFIX: &str = ".qbnn";
 
 /// A run folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+}
+
+/// A run folder that no other command writes in meanwhile.
+#[derive(Debug)]
+pub struct Held {
+    folder: RunFolder,
+    _lock: Lock,
+}
+
+impl Deref for Held {
+    type Target = RunFolder;
+
+    fn deref(&self) -> &RunFolder {
+        &self.folder
+    }
 }
 
 /// One line of `metrics.jsonl`.
@@ -83,27 +102,17 @@ pub fn model_name(checkpoint: &Checkpoint) -> String {
 }
 
 impl RunFolder {
-    /// Chooses the folder of a new run, without touching the disk: `--out`, or `runs/<date>-<name>`, with a number
-    /// after it where that exists.
+    /// Whether `--out` can be the folder of a new run, without touching the disk.
     ///
     /// # Errors
     /// An existing folder that is not empty, unless it is a run folder and may be overwritten.
-    pub fn choose(out: Option<&Path>, name: &str, overwrite: bool) -> Result<Self> {
-        let Some(out) = out else {
-            let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
-            let path = |n: usize| match n {
-                1 => PathBuf::from(format!("runs/{date}-{name}")),
-                n => PathBuf::from(format!("runs/{date}-{name}-{n}")),
-            };
-            let free = (1..10_000).map(path).find(|p| fs::symlink_metadata(p).is_err());
-            return free.map(|path| Self { path }).ok_or_else(|| usage("runs/ is full for today; name one with --out"));
-        };
+    pub fn check_free(out: &Path, overwrite: bool) -> Result<()> {
         let shown = out.display();
         match fs::read_dir(out) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => bail!("cannot use {shown} as a run folder: {e}; name another with --out"),
-            Ok(mut entries) => {
-                let empty = entries.next().is_none();
+            Ok(entries) => {
+                let empty = entries.filter_map(Result::ok).all(|e| e.file_name() == LOCK);
                 if !empty && !out.join(CONFIG).is_file() {
                     return Err(usage(format!("{shown} exists and is no run folder; name another with --out")));
                 }
@@ -115,19 +124,66 @@ impl RunFolder {
                 }
             }
         }
-        Ok(Self { path: out.to_owned() })
+        Ok(())
     }
 
-    /// Makes the chosen folder, removes an overwritten run's files, and writes the settings.
-    pub fn create(&self, config: &str) -> Result<()> {
-        fs::create_dir_all(&self.path).map_err(|e| write_error("make", &self.path, &e))?;
-        for old in self.own_files()? {
+    /// Makes the folder of a new run, which no other command then has: `--out`, or `runs/<date>-<name>`, with a number
+    /// after it where that exists. Removes an overwritten run's files, and writes the settings.
+    ///
+    /// # Errors
+    /// As [`RunFolder::check_free`]; a folder that another command writes in; one that cannot be written.
+    pub fn make(out: Option<&Path>, name: &str, overwrite: bool, config: &str) -> Result<Held> {
+        let path = match out {
+            Some(out) => {
+                fs::create_dir_all(out).map_err(|e| write_error("make", out, &e))?;
+                out.to_owned()
+            }
+            None => Self::number(name)?,
+        };
+        let held = Self { path }.hold()?;
+        // Another command may have been here between the first look and the lock.
+        Self::check_free(held.path(), overwrite)?;
+        for old in held.own_files()? {
             fs::remove_file(&old).map_err(|e| write_error("remove", &old, &e))?;
         }
         let version = env!("CARGO_PKG_VERSION");
         let text =
             format!("# Made by qbnn {version}; `qbnn run --config <this file>` repeats the experiment.\n{config}");
-        self.write(CONFIG, text.as_bytes())
+        held.write(CONFIG, text.as_bytes())?;
+        Ok(held)
+    }
+
+    /// Makes the first folder `runs/<date>-<name>[-<number>]` that is not there: of two commands each gets its own.
+    fn number(name: &str) -> Result<PathBuf> {
+        let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
+        let runs = Path::new("runs");
+        fs::create_dir_all(runs).map_err(|e| write_error("make", runs, &e))?;
+        for n in 1..10_000 {
+            let path = match n {
+                1 => PathBuf::from(format!("runs/{date}-{name}")),
+                n => PathBuf::from(format!("runs/{date}-{name}-{n}")),
+            };
+            match fs::create_dir(&path) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| path.clone()).map_err(|e| write_error("make", &path, &e)),
+            }
+        }
+        Err(usage("runs/ is full for today; name one with --out"))
+    }
+
+    /// Takes the folder's lock, and removes what a killed writer left half-written.
+    ///
+    /// # Errors
+    /// Another command writes in it, or it cannot be written.
+    pub fn hold(self) -> Result<Held> {
+        let lock = Lock::folder(&self.path)?;
+        for path in self.entries()? {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if files::whole_name(name).is_some_and(|n| NAMED.contains(&n) || model_of(n).is_some()) {
+                fs::remove_file(&path).map_err(|e| write_error("remove", &path, &e))?;
+            }
+        }
+        Ok(Held { folder: self, _lock: lock })
     }
 
     /// The folder of an earlier run.
@@ -162,6 +218,11 @@ impl RunFolder {
         self.path.join(format!("{model}{SUFFIX}"))
     }
 
+    /// Where the model file of a model lies.
+    pub fn model_file(&self, model: &str) -> PathBuf {
+        self.path.join(format!("{model}{MODEL_SUFFIX}"))
+    }
+
     /// The checkpoint of a model, if there is one.
     pub fn load(&self, model: &str) -> Result<Option<Checkpoint>> {
         let path = self.checkpoint(model);
@@ -176,8 +237,8 @@ impl RunFolder {
         let mut names = Vec::new();
         for path in self.entries()? {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            if let Some(model) = name.strip_suffix(SUFFIX)
-                && (model == FLOAT || Strategy::ALL.iter().any(|s| model.starts_with(&format!("{s}-"))))
+            if name.ends_with(SUFFIX)
+                && let Some(model) = model_of(name)
             {
                 names.push(model.to_owned());
             }
@@ -191,12 +252,19 @@ impl RunFolder {
         read().with_context(|| format!("cannot list {}", self.path.display()))
     }
 
+    /// Files of a run that is replaced, in the order of their removal: no model file outlives its checkpoint. The
+    /// settings stay, until new ones take their place, so that it is a run folder all the time.
     fn own_files(&self) -> Result<Vec<PathBuf>> {
-        let named = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD]
-            .map(|n| self.path.join(n))
-            .into_iter()
-            .filter(|p| p.is_file());
-        Ok(named.chain(self.models()?.iter().map(|m| self.checkpoint(m))).collect())
+        let mut models = Vec::new();
+        for path in self.entries()? {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if model_of(name).is_some() {
+                models.push((name.ends_with(SUFFIX), path));
+            }
+        }
+        models.sort();
+        let named = NAMED.iter().filter(|n| **n != CONFIG).map(|n| self.path.join(n)).filter(|p| p.is_file());
+        Ok(models.into_iter().map(|m| m.1).chain(named).collect())
     }
 
     /// Writes a file of the folder as a whole.
@@ -228,22 +296,19 @@ impl RunFolder {
     }
 }
 
-/// Writes a file under a temporary name and renames it.
+/// Files of a run folder beside those of its models.
+const NAMED: [&str; 7] = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD];
+
+/// The model that a file of this name is of, if it is a checkpoint or a model file of a run.
+fn model_of(name: &str) -> Option<&str> {
+    let model = name.strip_suffix(SUFFIX).or_else(|| name.strip_suffix(MODEL_SUFFIX))?;
+    let quantized = || Strategy::ALL.iter().any(|s| model.starts_with(&format!("{s}-")));
+    (model == FLOAT || quantized()).then_some(model)
+}
+
+/// Writes a file under a temporary name of its own and renames it.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".part");
-    let temporary = PathBuf::from(temporary);
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|e: io::Error| {
-        // What was there before is intact; the half-written part is of no use to anyone.
-        let _ = fs::remove_file(&temporary);
-        write_error("write", path, &e)
-    })
+    files::replace(path, bytes).map_err(|e| write_error("write", path, &e))
 }
 
 fn write_error(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
@@ -276,8 +341,7 @@ mod tests {
     #[test]
     fn epochs_beyond_the_checkpoint_and_torn_lines_are_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunFolder::choose(Some(&dir.path().join("a")), "x", false).unwrap();
-        folder.create("seed = 1\n").unwrap();
+        let folder = RunFolder::make(Some(&dir.path().join("a")), "x", false, "seed = 1\n").unwrap();
         let wanted = [line("float", 1), line("float", 2), line("jq-w4a4", 1)];
         for l in [&wanted[0], &wanted[1], &line("float", 3), &wanted[2]] {
             folder.append_epoch(l).unwrap();
@@ -296,12 +360,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("a");
         fs::create_dir(&out).unwrap();
-        assert!(RunFolder::choose(Some(&out), "x", false).is_ok());
+        assert!(RunFolder::check_free(&out, false).is_ok());
         fs::write(out.join("letter.txt"), "dear").unwrap();
-        assert!(RunFolder::choose(Some(&out), "x", true).is_err());
+        assert!(RunFolder::check_free(&out, true).is_err());
         fs::write(out.join(CONFIG), "").unwrap();
-        assert!(RunFolder::choose(Some(&out), "x", false).is_err());
-        RunFolder::choose(Some(&out), "x", true).unwrap().create("seed = 2\n").unwrap();
-        assert!(out.join("letter.txt").is_file());
+        assert!(RunFolder::check_free(&out, false).is_err());
+        let old = ["float.qbnn", "jq-w3a3.qbnn", "float.safetensors", "metrics.json", "float.qbnn.7-0.part"];
+        let own = ["mine.qbnn", "notes.part"];
+        old.iter().chain(&own).for_each(|n| fs::write(out.join(n), "").unwrap());
+        let held = RunFolder::make(Some(&out), "x", true, "seed = 2\n").unwrap();
+        assert!(out.join("letter.txt").is_file() && own.iter().all(|n| out.join(n).is_file()));
+        assert!(!old.iter().any(|n| out.join(n).exists()));
+        // Nobody else gets it meanwhile.
+        assert!(RunFolder::make(Some(&out), "x", true, "").unwrap_err().to_string().contains("process"));
+        drop(held);
+        drop(RunFolder::make(Some(&out), "x", true, "").unwrap());
     }
 }

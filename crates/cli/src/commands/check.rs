@@ -4,7 +4,7 @@
 //! weights, and what differs is shown.
 
 use crate::args::{BaseArgs, EvalArgs};
-use crate::commands::eval::{entries, fit, names};
+use crate::commands::eval::{Selected, names};
 use crate::convert::{Planes, Prepared};
 use crate::judge::{group_probabilities, with_progress};
 use crate::session::{self, Session};
@@ -47,13 +47,15 @@ type Program = fn(
 
 /// Checks.
 pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
-    let (all, config) = entries(&args.models, &args.base, &args.eval)?;
-    let dataset = session::load(&config)?;
+    let selected = Selected::new("check", &args.models, &args.base, &args.eval)?;
+    let config = &selected.config;
+    let dataset = session::load(config)?;
     let data = Prepared::new(&dataset);
-    fit(session, &all, &data)?;
-    let names = names(&all);
+    selected.fit(session, &data)?;
+    let all = &selected.entries;
+    let names = names(all);
     let mut found = Vec::new();
-    for (name, entry) in names.into_iter().zip(&all) {
+    for (name, entry) in names.into_iter().zip(all) {
         if machine::runs(&entry.checkpoint) {
             let groups = |what: &str, program: Program| {
                 predicted(

@@ -1,14 +1,16 @@
 //! `qbnn eval`: any checkpoints, side by side on one dataset.
 
 use crate::args::{BaseArgs, EvalArgs};
-use crate::config::Config;
+use crate::config::{Config, Layers};
 use crate::convert::Prepared;
+use crate::experiment::{self, Part};
 use crate::failure::usage;
 use crate::judge::{self, Closing, Judged};
+use crate::lock::check_writable;
 use crate::run_folder::{METRICS, RunFolder, model_name, write_whole};
 use crate::session::{self, Session};
 use crate::stored::PREDICTIONS;
-use crate::{page, provenance};
+use crate::{keys, model_file, page, provenance};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use qbnn_bnn::checkpoint::Checkpoint;
@@ -62,18 +64,23 @@ pub struct Entry {
 
 /// Evaluates.
 pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
-    let (entries, config) = entries(&args.models, &args.base, &args.eval)?;
+    let selected = Selected::new("eval", &args.models, &args.base, &args.eval)?;
+    let config = selected.config.clone();
+    let one_folder = selected.entries.iter().all(|e| e.folder.path() == selected.entries[0].folder.path());
+    let folder = one_folder.then(|| selected.entries[0].folder.clone());
+    // A run's own metrics are of its draws.
+    let own = folder.clone().filter(|_| args.out.is_none() && args.pfp.is_none());
+    let held = own.map(RunFolder::hold).transpose()?;
+    args.out.as_deref().map_or(Ok(()), check_writable)?;
     let dataset = session::load(&config)?;
     let data = Prepared::new(&dataset);
-    fit(session, &entries, &data)?;
-    let one_folder = entries.iter().all(|e| e.folder.path() == entries[0].folder.path());
-    let folder = one_folder.then(|| entries[0].folder.clone());
+    selected.fit(session, &data)?;
+    let entries = selected.entries;
     let names = names(&entries);
     let models: Vec<_> = names.into_iter().zip(entries).map(|(n, e)| (n, e.checkpoint)).collect();
     let Judged { metrics, stored } =
         judge::judge(session, &models, &data, config.eval, args.pfp.map(Into::into), config.seed, "qbnn eval")?;
-    // A run's own metrics are of its draws.
-    let own = folder.as_ref().filter(|_| args.out.is_none() && args.pfp.is_none());
+    let own = held.as_deref();
     let target = args.out.clone().or_else(|| own.map(|f| f.path().join(METRICS)));
     if let Some(target) = &target {
         write_whole(target, &judge::to_file(&metrics)?)?;
@@ -97,34 +104,66 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
 
 /// The checkpoints that were named, and the settings to judge them with: those of the first one's run, and what was
 /// typed.
-pub fn entries(models: &[PathBuf], base: &BaseArgs, eval: &EvalArgs) -> Result<(Vec<Entry>, Config)> {
-    let mut entries = Vec::new();
-    for from in models {
-        entries.extend(if from.is_dir() { of_run(from)? } else { vec![of_file(from)?] });
-    }
-    let Some(first) = entries.first() else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
-    let layers = base.layers(first.folder.config().as_deref(), &[eval])?;
-    if first.folder.config().is_none() && !layers.names_data() {
-        return Err(usage(format!(
-            "no config.toml lies beside {}; name the data to evaluate on with --data",
-            first.path.display()
-        )));
-    }
-    let config = layers.finish()?;
-    Ok((entries, config))
+pub struct Selected {
+    /// The checkpoints, at least one.
+    pub entries: Vec<Entry>,
+    /// The settings.
+    pub config: Config,
+    /// Keys that were typed, or that stand in a config that was.
+    asked: Vec<String>,
 }
 
-/// Whether all of them read such images; warns of half-trained ones.
-pub fn fit(session: &Session, entries: &[Entry], data: &Prepared<'_>) -> Result<()> {
-    for entry in entries {
-        let c = &entry.checkpoint;
-        data.check(&entry.path, c.input, c.classes)?;
-        if !c.finished() {
-            let (path, epoch, epochs) = (entry.path.display(), c.epoch, c.epochs());
-            session.ui.warn(&format!("{path} has {epoch} of {epochs} epochs"));
+impl Selected {
+    /// Reads them, for a command.
+    pub fn new(command: &str, models: &[PathBuf], base: &BaseArgs, eval: &EvalArgs) -> Result<Self> {
+        let mut entries = Vec::new();
+        for from in models {
+            entries.extend(if from.is_dir() { of_run(from)? } else { vec![of_file(from)?] });
         }
+        let Some(first) = entries.first() else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
+        let layers = base.layers(first.folder.config().as_deref(), &[eval])?;
+        keys::check_used(command, &layers.flags)?;
+        if first.folder.config().is_none() && !layers.names_data() {
+            return Err(usage(format!(
+                "no config.toml lies beside {}; name the data to evaluate on with --data",
+                first.path.display()
+            )));
+        }
+        let asked = layers.asked.clone();
+        Ok(Selected { entries, config: layers.finish()?, asked })
     }
-    Ok(())
+
+    /// Whether all of them read such images, and belong to the settings and the model files beside them; warns of
+    /// half-trained ones.
+    pub fn fit(&self, session: &Session, data: &Prepared<'_>) -> Result<()> {
+        let asked = |key: &str| self.asked.iter().any(|a| a == key);
+        let other_data = ["seed", "data.name", "data.group_limit"].into_iter().any(asked);
+        for entry in &self.entries {
+            let c = &entry.checkpoint;
+            data.check(&entry.path, c.input, c.classes)?;
+            model_file::check_beside(&entry.path, c)?;
+            if let Some(path) = entry.folder.config() {
+                let mut own = Layers::default();
+                own.file(&path)?;
+                let mend = |key: &str| match key {
+                    "seed" | "data.name" | "data.group_limit" => {
+                        format!("say so with --set {key}=VALUE to evaluate with another")
+                    }
+                    _ => "copy the checkpoint elsewhere and name the data with --data".to_owned(),
+                };
+                // What was typed counts, and is another evaluation than that of the run.
+                experiment::same_settings(&entry.path, c, &own.finish()?, asked, mend)?;
+            }
+            if !other_data && experiment::same_test(c, &self.config) {
+                experiment::same_data(&entry.path, c, data, Part::Test)?;
+            }
+            if !c.finished() {
+                let (path, epoch, epochs) = (entry.path.display(), c.epoch, c.epochs());
+                session.ui.warn(&format!("{path} has {epoch} of {epochs} epochs"));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn of_run(path: &std::path::Path) -> Result<Vec<Entry>> {
@@ -137,6 +176,7 @@ fn of_run(path: &std::path::Path) -> Result<Vec<Entry>> {
 }
 
 fn of_file(path: &std::path::Path) -> Result<Entry> {
+    model_file::refuse_as_checkpoint(path)?;
     let checkpoint = Checkpoint::load(path)?;
     Ok(Entry { folder: RunFolder::of_checkpoint(path), path: path.to_owned(), checkpoint })
 }

@@ -19,12 +19,25 @@ pub mod train;
 use crate::args::{Cli, Command, RunArgs};
 use crate::config::{Config, Layers};
 use crate::failure::usage;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{Held, RunFolder};
 use crate::session::Session;
 use anyhow::Result;
+use std::path::PathBuf;
 
 /// Does what was asked for.
 pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
+    if matches!(
+        cli.command,
+        Command::Run(_)
+            | Command::Train(_)
+            | Command::Quantize(_)
+            | Command::Eval(_)
+            | Command::Check(_)
+            | Command::Sweep(_)
+    ) {
+        // An unknown one would only be met after the training.
+        qbnn_bnn::machine::kernel()?;
+    }
     match cli.command {
         Command::Run(args) => run::run(session, &args),
         Command::Train(args) => train::train(session, &args),
@@ -44,12 +57,18 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
     }
 }
 
-/// The experiment and the folder of `run` and `train`. A new folder is only chosen, not made; that a run goes on is
-/// told by `resumed`.
+/// The experiment of `run` and `train`, and where it goes. A new folder is only looked at, not made.
 pub struct Start {
     pub config: Config,
-    pub folder: RunFolder,
-    pub resumed: bool,
+    place: Place,
+}
+
+/// Where a run goes.
+enum Place {
+    /// Into a new folder.
+    New { out: Option<PathBuf>, overwrite: bool },
+    /// Into the folder of a run that goes on.
+    Old(Held),
 }
 
 impl Start {
@@ -57,8 +76,8 @@ impl Start {
     pub fn new(args: &RunArgs) -> Result<Self> {
         let Some(run) = &args.resume else {
             let config = args.settings.config()?;
-            let folder = RunFolder::choose(args.out.as_deref(), &config.name, args.overwrite)?;
-            return Ok(Start { config, folder, resumed: false });
+            args.out.as_deref().map_or(Ok(()), |out| RunFolder::check_free(out, args.overwrite))?;
+            return Ok(Start { config, place: Place::New { out: args.out.clone(), overwrite: args.overwrite } });
         };
         let given = args.settings.layers()?.flags;
         let file = args.settings.base.config.as_ref().map(|_| "--config".to_owned());
@@ -68,14 +87,20 @@ impl Start {
                 run.display()
             )));
         }
-        let folder = RunFolder::open(run)?;
+        let folder = RunFolder::open(run)?.hold()?;
         let mut layers = Layers::default();
         folder.config().map_or(Ok(()), |path| layers.file(&path))?;
-        Ok(Start { config: layers.finish()?, folder, resumed: true })
+        Ok(Start { config: layers.finish()?, place: Place::Old(folder) })
     }
 
-    /// Makes the folder of a new run.
-    pub fn begin(&self) -> Result<()> {
-        if self.resumed { Ok(()) } else { self.folder.create(&self.config.to_toml()?) }
+    /// Makes the folder of a new run. Until what this gives is dropped, no other command writes in the folder.
+    pub fn begin(self) -> Result<(Config, Held)> {
+        let held = match self.place {
+            Place::Old(held) => held,
+            Place::New { out, overwrite } => {
+                RunFolder::make(out.as_deref(), &self.config.name, overwrite, &self.config.to_toml()?)?
+            }
+        };
+        Ok((self.config, held))
     }
 }

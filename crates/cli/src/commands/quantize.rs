@@ -5,11 +5,12 @@ use super::train::report;
 use crate::args::QuantizeCommand;
 use crate::config::{Config, Layers};
 use crate::convert::Prepared;
+use crate::experiment::{self, Part};
 use crate::failure::usage;
 use crate::phase::Place;
-use crate::provenance;
 use crate::run_folder::{FLOAT, RunFolder};
 use crate::session::{self, Session};
+use crate::{keys, model_file, provenance};
 use anyhow::{Context, Result};
 use qbnn_bnn::checkpoint::Checkpoint;
 
@@ -18,7 +19,10 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     let is_run = args.from.is_dir();
     let folder = if is_run { RunFolder::open(&args.from)? } else { RunFolder::of_checkpoint(&args.from) };
     let source = if is_run { folder.checkpoint(FLOAT) } else { args.from.clone() };
+    model_file::refuse_as_checkpoint(&source)?;
     let layers = args.base.layers(folder.config().as_deref(), &[&args.quantize])?;
+    keys::check_used("quantize", &layers.flags)?;
+    let folder = &*folder.hold()?;
     let float = Checkpoint::load(&source)?;
     if let Some(settings) = &float.quantize {
         let name = settings.name();
@@ -39,11 +43,24 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
             source.display()
         )));
     }
+    let named = layers.asked.clone();
     let config = layers.finish()?;
     if let Some(path) = folder.config() {
         let mut own = Layers::default();
         own.file(&path)?;
-        same_data(&own.finish()?, &config)?;
+        let own = own.finish()?;
+        same_data(&own, &config)?;
+        let mend = |_: &str| "copy the checkpoint elsewhere".to_owned();
+        experiment::same_settings(&source, &float, &own, |_| false, mend)?;
+    }
+    // What nobody says of a training is not wrong.
+    let passed = |key: &str| (key.starts_with("train.") || key == "network") && !named.iter().any(|n| n == key);
+    if let Some((key, found, wanted)) = experiment::first_difference(&float, &config, passed)? {
+        return Err(usage(format!(
+            "{}: {key} is {found} here, but the checkpoint was trained with {wanted}, and is quantized with the same; set it \
+             so with --set {key}=VALUE, or leave it out",
+            source.display()
+        )));
     }
     let settings = &config.quantize;
     let name = settings.name();
@@ -58,17 +75,19 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     let dataset = session::load(&config)?;
     let data = Prepared::new(&dataset);
     data.check(&source, float.input, float.classes)?;
+    experiment::same_data(&source, &float, &data, Part::Training)?;
+    model_file::remove(folder, &name)?;
     if target.exists() {
         std::fs::remove_file(&target).with_context(|| format!("cannot replace {}", target.display()))?;
     }
     folder.cut_epochs(&name, 0)?;
     session.ui.say(&session::headline(&config, &data, float.net()));
-    let place = Place { session, folder: &folder, data: &data, go_on: "qbnn train --resume" };
-    let quantized = place.quantized(float, settings)?;
+    let place = Place { session, folder, data: &data, go_on: "qbnn train --resume" };
+    let quantized = place.quantized(float, &config)?;
     if folder.config().is_some() {
-        provenance::append(session, &folder)?;
+        provenance::append(session, folder)?;
     }
-    report(session, &folder, quantized.seed, &[name], quantized.epoch)
+    report(session, folder, quantized.seed, &[name], quantized.epoch)
 }
 
 /// A stopped quantization goes on with the data and seed of the run folder: it must have begun with them.

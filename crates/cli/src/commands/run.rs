@@ -14,17 +14,17 @@ use anyhow::Result;
 /// Runs it.
 pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let start = Start::new(args)?;
-    let (config, folder) = (&start.config, &start.folder);
-    let dataset = session::load(config)?;
+    let dataset = session::load(&start.config)?;
     let data = Prepared::new(&dataset);
-    let (spec, net) = session::network(config, &data)?;
-    start.begin()?;
+    let (spec, net) = session::network(&start.config, &data)?;
+    let (config, held) = start.begin()?;
+    let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));
     session.ui.say(&summary::table(&net));
     let place = Place { session, folder, data: &data, go_on: "qbnn run --resume" };
     let float = place.float(config, &spec)?;
     // Read again where it must be kept: fine-tuning starts from what is stored.
-    let quantized = place.quantized(float, &config.quantize)?;
+    let quantized = place.quantized(float, config)?;
     let float = match folder.load(FLOAT)? {
         Some(float) => float,
         None => place.float(config, &spec)?,

@@ -14,19 +14,19 @@ use serde_json::json;
 /// Trains.
 pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
     let start = Start::new(args)?;
-    let (config, folder) = (&start.config, &start.folder);
-    let dataset = session::load(config)?;
+    let dataset = session::load(&start.config)?;
     let data = Prepared::new(&dataset);
-    let (spec, net) = session::network(config, &data)?;
-    start.begin()?;
+    let (spec, net) = session::network(&start.config, &data)?;
+    let (config, held) = start.begin()?;
+    let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));
     session.ui.say(&summary::table(&net));
     let place = Place { session, folder, data: &data, go_on: "qbnn train --resume" };
     let mut models = vec![FLOAT.to_owned()];
     let float = place.float(config, &spec)?;
     for model in folder.models()?.into_iter().filter(|m| m != FLOAT) {
-        if let Some(mut checkpoint) = folder.load(&model)? {
-            place.finish(&mut checkpoint)?;
+        if let Some(checkpoint) = folder.load(&model)? {
+            place.go_on(config, &model, checkpoint)?;
             models.push(model);
         }
     }
