@@ -1,5 +1,6 @@
 //! Evaluation: models predict the groups of a dataset, the predictions are measured, the table is shown.
 
+use crate::backend;
 use crate::config::EvalConfig;
 use crate::convert::{Planes, Prepared};
 use crate::model_file;
@@ -14,8 +15,8 @@ use qbnn_bnn::pfp;
 use qbnn_bnn::predict::predict;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    AmbiguousGroup, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
-    ParameterBytes, Predictions, Strategy, by_samples, compare, evaluate,
+    AmbiguousGroup, Backend, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry,
+    OodGroup, ParameterBytes, Predictions, Strategy, by_samples, compare, evaluate,
 };
 use std::ops::ControlFlow;
 
@@ -52,7 +53,11 @@ pub fn judge(
                 let twin = format!("{name}-{}", if weights == pfp::Weights::Stored { "pfp" } else { "pfp-drawn" });
                 let groups = analytic(session, &twin, &file, weights, data)?.ok_or_else(|| stopped(&twin))?;
                 let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {twin}"))?;
-                twins.push((i, ModelEntry::new(describe(&twin, checkpoint), &evaluation), evaluation));
+                let mut entry = ModelEntry::new(describe(&twin, checkpoint), &evaluation);
+                let of = if weights == pfp::Weights::Stored { "stored" } else { "drawn" };
+                entry.backend = Some(Backend::Analytic { weights: of.to_owned() });
+                entry.identity = Some(checkpoint.identity());
+                twins.push((i, entry, evaluation));
             }
             Some((_, Err(e))) => {
                 session.ui.warn(&format!("{name} has no analytic pass, which runs on a model file: {e}"))
@@ -63,6 +68,8 @@ pub fn judge(
         let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
         let mut entry = ModelEntry::new(describe(name, checkpoint), &evaluation);
         entry.by_samples = by_samples(&groups)?;
+        entry.backend = Some(backend::of(checkpoint)?);
+        entry.identity = Some(checkpoint.identity());
         metrics.models.push(entry);
         evaluations.push(evaluation);
     }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod args;
+mod backend;
 mod bench;
 mod commands;
 mod config;

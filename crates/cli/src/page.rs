@@ -2,9 +2,9 @@
 
 use crate::config::Layers;
 use crate::failure::usage;
-use crate::provenance;
 use crate::run_folder::{CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, RunFolder};
 use crate::stored::{PREDICTIONS, Stored};
+use crate::{model_file, provenance};
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::guide::Drawn;
@@ -88,6 +88,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
             Err(e) => report.left_out.push(format!("{e:#}.")),
         }
     }
+    report.left_out.extend(checkpoints(folder, &report.metrics)?);
     report.show = show;
     report.epochs = epochs(folder);
     for entry in report.metrics.models.iter().filter(|m| m.name != FLOAT) {
@@ -101,6 +102,29 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
     let text = card_text(folder, &report, &network);
     let card = card(&report, &text);
     Ok((run_page(&report), card))
+}
+
+/// Compares the metrics with the checkpoints that are there, and these with their model files: one sentence for each
+/// model whose figures are of another network than the one that is there.
+///
+/// # Errors
+/// A model file that is not of the checkpoint beside it.
+fn checkpoints(folder: &RunFolder, metrics: &Metrics) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for model in folder.models()? {
+        // What cannot be read is told where it is needed.
+        let Ok(Some(checkpoint)) = folder.load(&model) else { continue };
+        model_file::check_beside(&folder.checkpoint(&model), &checkpoint)?;
+        let entry = metrics.models.iter().find(|m| m.name == model);
+        if entry.and_then(|m| m.identity.as_ref()).is_some_and(|identity| *identity != checkpoint.identity()) {
+            lines.push(format!(
+                "The figures of {model} are of another network than the checkpoint that is there now; `qbnn eval {}` makes \
+                 them anew.",
+                folder.path().display()
+            ));
+        }
+    }
+    Ok(lines)
 }
 
 fn epochs(folder: &RunFolder) -> Vec<Epoch> {

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::convert::Prepared;
 use crate::table::thousands;
 use crate::ui::Ui;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use etcetera::BaseStrategy;
 use qbnn_bnn::NetworkSpec;
 use qbnn_bnn::nn::Network;
@@ -57,7 +57,21 @@ pub fn locations(named: Option<PathBuf>) -> Locations {
 /// Loads the data of an experiment.
 pub fn load(config: &Config) -> Result<Dataset> {
     let limits = Limits { train_limit: config.data.train_limit, group_limit: config.data.group_limit };
-    Ok(qbnn_data::load(&config.data.name, &locations(config.data.dir.clone()), config.seed, limits)?)
+    let dataset = qbnn_data::load(&config.data.name, &locations(config.data.dir.clone()), config.seed, limits)?;
+    let groups = [
+        ("training", dataset.train.pairs.len()),
+        ("validation", dataset.validation.images.len()),
+        ("clean", dataset.clean.images.len()),
+        ("ambiguous", dataset.ambiguous.as_ref().map_or(1, |g| g.images.len())),
+        ("ood", dataset.ood.images.len()),
+    ];
+    match groups.into_iter().find(|g| g.1 == 0) {
+        None => Ok(dataset),
+        Some((group, _)) => bail!(
+            "the {group} group of {} holds no image; check its files, `qbnn data fetch` downloads them again",
+            dataset.name
+        ),
+    }
 }
 
 /// Builds the network of an experiment for its data; an error comes before any folder is made.

@@ -135,12 +135,21 @@ impl Stored {
             }
             Ok(Some((view.shape().to_vec(), view.data().to_vec())))
         };
-        let floats = |name: &str| -> Result<Option<Vec<f32>>> {
+        // `None` is any length.
+        let fits = |name: &str, shape: &[usize], wanted: &[Option<usize>]| {
+            let same = shape.len() == wanted.len() && shape.iter().zip(wanted).all(|(s, w)| w.is_none_or(|w| w == *s));
+            let axes: Vec<_> = wanted.iter().map(|w| w.map_or("images".to_owned(), |w| w.to_string())).collect();
+            if same { Ok(()) } else { Err(anyhow!("{name} has shape {shape:?}, wanted [{}]", axes.join(", "))) }
+        };
+        let floats = |name: &str, wanted: &[Option<usize>]| -> Result<Option<Vec<f32>>> {
             let read = |b: Vec<u8>| b.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect();
-            Ok(get(name, Dtype::F32)?.map(|(_, bytes)| read(bytes)))
+            let Some((shape, bytes)) = get(name, Dtype::F32)? else { return Ok(None) };
+            fits(name, &shape, wanted)?;
+            Ok(Some(read(bytes)))
         };
         let numbers = |name: &str| -> Result<Vec<usize>> {
-            let (_, bytes) = get(name, Dtype::U32)?.with_context(|| format!("{name} is missing"))?;
+            let (shape, bytes) = get(name, Dtype::U32)?.with_context(|| format!("{name} is missing"))?;
+            fits(name, &shape, &[None])?;
             Ok(bytes.as_chunks().0.iter().map(|c| u32::from_le_bytes(*c) as usize).collect())
         };
         let mut predictions = Vec::new();
@@ -148,10 +157,10 @@ impl Stored {
             let mut groups = [None, None, None];
             for group in Group::ALL {
                 let at = |what: &str| format!("{name}/{}/{what}", group.name());
-                let Some(mean_probs) = floats(&at("mean_probs"))? else { continue };
-                let must = |what: &str| floats(&at(what))?.with_context(|| format!("{} is missing", at(what)));
+                let Some(mean_probs) = floats(&at("mean_probs"), &[None, Some(header.classes)])? else { continue };
+                let must = |what: &str| floats(&at(what), &[None])?.with_context(|| format!("{} is missing", at(what)));
                 let (total, aleatoric) = (must("total")?, must("aleatoric")?);
-                let epistemic = floats(&at("epistemic"))?;
+                let epistemic = floats(&at("epistemic"), &[None])?;
                 let read = GroupPredictions { classes: header.classes, mean_probs, total, aleatoric, epistemic };
                 let sound = read.mean_probs.iter().chain(&read.total).chain(&read.aleatoric).all(|v| v.is_finite());
                 if !read.is_whole() || !sound || read.epistemic.iter().flatten().any(|v| !v.is_finite()) {
@@ -205,6 +214,15 @@ mod tests {
             (&stored.predictions, &stored.labels, &stored.gallery)
         );
         assert!(!read.belongs_to(&metrics));
+        // As many numbers in another shape are other numbers.
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let at = text(&bytes).find("\"shape\":[2,2]").unwrap() + "\"shape\":[".len();
+        for other in [b"4,1", b"1,4"] {
+            let mut turned = bytes.clone();
+            turned[at..at + 3].copy_from_slice(other);
+            let error = format!("{:#}", Stored::parse(&turned).unwrap_err());
+            assert!(error.contains("mean_probs") && error.contains("wanted"), "{error}");
+        }
         for damaged in [&bytes[..bytes.len() - 3], &bytes[..9], &[]] {
             assert!(Stored::parse(damaged).is_err());
         }

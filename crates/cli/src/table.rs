@@ -109,7 +109,9 @@ fn cell(headline: Headline, value: Option<f64>, interval: Option<Interval>, sign
 }
 
 fn model(model: &ModelEntry, float: Option<&ModelEntry>) -> Vec<String> {
-    let mut row = vec![format!("{}\nS = {}", model.name, model.samples)];
+    // A figure of a simulation must not be taken for the machine's.
+    let backend = model.backend.as_ref().map_or(String::new(), |b| format!("\n{}", b.name()));
+    let mut row = vec![format!("{}\nS = {}{backend}", model.name, model.samples)];
     row.extend(METRICS.map(|(h, _)| cell(h, model.value(h), model.ci95.get(h.name()).copied(), false)));
     let sizes = float.map(|f| model.bytes_beside(f)).filter(|(own, float)| own != float && *own > 0);
     let ratio = sizes.map_or(String::new(), |(own, f)| format!("\n1/{:.2} of float", f as f64 / own as f64));
@@ -149,6 +151,8 @@ mod tests {
             strategy: qbnn_eval::Strategy::Float,
             bits: qbnn_eval::Bits::FLOAT,
             samples: 32,
+            backend: Some(qbnn_eval::Backend::Float),
+            identity: None,
             accuracy: 0.5,
             nll: 0.25,
             brier: 0.125,

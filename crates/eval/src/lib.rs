@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod agreement;
+mod backend;
 mod bootstrap;
 mod calibration;
 mod disentangle;
@@ -44,6 +45,7 @@ mod uncertainty;
 mod weighted;
 
 pub use agreement::{Agreement, GroupAgreement};
+pub use backend::Backend;
 pub use bootstrap::{Interval, Resampler, percentile_interval};
 pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, arg_max, brier, calibration, ece, nll};
 pub use disentangle::{EvalOptions, Evaluation, compare, evaluate};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByHeadline, EvalError, Evaluation, Headline, Interval};
+use crate::{Backend, ByHeadline, EvalError, Evaluation, Headline, Interval};
 
 /// The version that this crate writes and reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -132,6 +132,12 @@ pub struct ModelEntry {
     pub bits: Bits,
     /// S, the number of draws.
     pub samples: u64,
+    /// What computed its predictions; `None` where that was not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
+    /// SHA-256 that tells the network from any other, whatever it is called and wherever it lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// See [`Headline::Accuracy`].
     pub accuracy: f64,
     /// See [`Headline::Nll`].
@@ -224,6 +230,18 @@ pub struct DifferenceEntry {
 }
 
 impl ModelEntry {
+    /// Whether another entry is of the same network. Where no identity was written down, its figures decide.
+    #[must_use]
+    pub fn is_same_network(&self, other: &Self) -> bool {
+        match (&self.identity, &other.identity) {
+            (Some(own), Some(other)) => own == other,
+            _ => {
+                let figures = |m: &Self| (Headline::ALL.map(|h| m.value(h)), m.mean_uncertainty, m.counts);
+                self.bits == other.bits && self.samples == other.samples && figures(self) == figures(other)
+            }
+        }
+    }
+
     /// Its size: bytes of its model file, or of its parameters where it has no file.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -249,6 +267,8 @@ impl ModelEntry {
             strategy,
             bits,
             samples: evaluation.samples() as u64,
+            backend: None,
+            identity: None,
             accuracy: calibration.accuracy,
             nll: calibration.nll,
             brier: calibration.brier,

@@ -4,6 +4,7 @@
 use crate::commands::sweep::SPEC;
 use crate::failure::usage;
 use crate::foreign;
+use crate::lock::check_writable;
 use crate::page::{self, CARD, REPORT};
 use crate::run_folder::{RunFolder, write_whole};
 use crate::session::Session;
@@ -14,6 +15,7 @@ use crate::sweep::{ledger, rows};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use qbnn_eval::report::{Page, SweepReport, SweepRow, sweep_page};
+use qbnn_eval::{Metrics, ModelEntry};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +53,9 @@ pub struct ReportCommand {
 
 /// Writes it.
 pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
+    if let Some(out) = args.out.as_deref().filter(|out| !out.is_dir()) {
+        check_writable(out)?;
+    }
     if !args.predictions.is_empty() {
         let page = foreign::page(&args.predictions, args.title.as_deref(), &args.show, args.bootstrap)?;
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
@@ -117,9 +122,19 @@ fn runs(named: &[PathBuf]) -> Result<Vec<RunFolder>> {
 /// The page of several runs. A run without metrics is left out, and the page says so.
 fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Result<Page> {
     let mut report = SweepReport { title: args.title.clone().unwrap_or_default(), ..SweepReport::default() };
+    let mut seen = Vec::new();
     for run in runs {
         match page::metrics(run) {
-            Ok(metrics) => {
+            Ok(mut metrics) => {
+                let shown = run.path().display().to_string();
+                let again = once(&mut metrics, &shown, &mut seen);
+                for line in again {
+                    session.ui.warn(&line);
+                    report.left_out.push(line);
+                }
+                if metrics.models.is_empty() {
+                    continue;
+                }
                 let network = page::network(run).unwrap_or_default();
                 let experiment = format!("{} {network}", metrics.dataset);
                 report.rows.extend(SweepRow::of(experiment.trim(), &metrics));
@@ -138,6 +153,31 @@ fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Resul
         report.title = format!("{} runs compared", report.provenance.len());
     }
     Ok(sweep_page(&report))
+}
+
+/// Removes from metrics what an earlier run has told of the same network already, and says so: it is not another seed.
+fn once(metrics: &mut Metrics, run: &str, seen: &mut Vec<(String, ModelEntry)>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut own = Vec::new();
+    metrics.models.retain(|model| {
+        // The analytic pass of a network has its name and its own figures.
+        let same = |(_, other): &&(String, ModelEntry)| other.name == model.name && model.is_same_network(other);
+        match seen.iter().find(same) {
+            Some((first, _)) => {
+                lines.push(format!(
+                    "{} of {run} is the same network as that of {first}: it is counted once.",
+                    model.name
+                ));
+                false
+            }
+            None => {
+                own.push((run.to_owned(), model.clone()));
+                true
+            }
+        }
+    });
+    seen.extend(own);
+    lines
 }
 
 /// The page of sweeps, from their specs and ledgers.
@@ -163,7 +203,17 @@ fn of_sweeps(args: &ReportCommand) -> Result<Page> {
             );
         }
         let (rows, left_out) = rows::rows(&plan, &results);
-        report.rows.extend(rows);
+        let same = |a: &SweepRow, b: &SweepRow| {
+            (&a.experiment, &a.configuration, a.seed) == (&b.experiment, &b.configuration, b.seed)
+        };
+        let (again, new): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| report.rows.iter().any(|o| same(o, r)));
+        if !again.is_empty() {
+            let count = again.len();
+            report
+                .left_out
+                .push(format!("{count} rows of {} are there already: they are counted once.", path.display()));
+        }
+        report.rows.extend(new);
         report.left_out.extend(left_out);
         report.provenance.push(("spec".to_owned(), path.display().to_string()));
         report.provenance.push(("ledger".to_owned(), asked.display().to_string()));

@@ -1,6 +1,7 @@
 //! `qbnn sweep`: a grid of experiments, planned, run, resumed and laid out as tables.
 
 use crate::failure::usage;
+use crate::lock::check_writable;
 use crate::run_folder::write_whole;
 use crate::session::Session;
 use crate::sweep::args::{Shard, SweepArgs};
@@ -56,6 +57,10 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         Some(Shard { index, of }) => format!("ledger-{index}-of-{of}.jsonl"),
     };
     let mut file = Ledger::open(&folder.join(name), &plan, args.adopt)?;
+    // Another sweep may have written meanwhile.
+    if !args.adopt {
+        results = ledger::read(&folder, &plan)?;
+    }
     // The folder tells what it answers, wherever it is taken.
     let spec = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     write_whole(&folder.join(SPEC), &spec)?;
@@ -202,6 +207,10 @@ fn show(session: &Session, plan: &Plan, results: &Results, folder: &Path) -> Res
 
 /// Writes the page of several sweeps' answers.
 fn report(session: &Session, args: &SweepArgs, page: &Path) -> Result<()> {
+    if let Some((_, twice)) = args.specs.iter().enumerate().find(|(i, spec)| args.specs[..*i].contains(spec)) {
+        return Err(usage(format!("{} is named twice; its answers stand on the page once", twice.display())));
+    }
+    check_writable(page)?;
     let (mut sweeps, mut open, mut missing) = (Vec::new(), Vec::new(), None);
     for path in &args.specs {
         let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;

@@ -14,7 +14,10 @@ pub fn page(sweeps: &[(&Path, Plan, Results)], open: &[(&Path, Plan)], command: 
          from the float network of the same seed, paired, with its own interval. Accuracy in percent, NLL in nats. \
          *Epistemic ood* and *aleatoric ambiguous* are AUROCs of each uncertainty at its own task, the *cross* \
          columns those of the wrong one: 0.5 there would be perfect disentanglement. The *epistemic share* is epistemic \
-         over total; tables from before it was measured leave it out. S = 32 draws unless said.\n"
+         over total; tables from before it was measured leave it out. S = 32 draws unless said. \
+         *Backend* is what computed the predictions: the integer machine, its simulation in float (with the reason; such \
+         rows are marked), draws in float, or an ensemble of them. *Derived* means that a ledger is older than this column, \
+         and the settings of the spec tell it; `-` that nothing tells.\n"
     );
     let all = || sweeps.iter().flat_map(|(path, plan, results)| plan.answers.iter().map(move |a| (path, a, results)));
     text += "\n";

@@ -3,14 +3,16 @@
 //! The first line names the plan. A line that a kill cut short is no line: it is dropped, and its run made again. A
 //! sweep split into shards has a ledger for each; tables read all of them.
 
+use super::derive;
 use super::plan::{Plan, Point};
 use crate::failure::usage;
+use crate::lock::Lock;
 use crate::run_folder::write_whole;
 use anyhow::{Context, Result, anyhow, bail};
-use qbnn_eval::{ByHeadline, Headline};
+use qbnn_eval::{Backend, ByHeadline, Headline};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,15 @@ pub struct Done {
     pub means: [Option<[Option<f64>; 3]>; 3],
     /// Bytes of the stored parameters.
     pub bytes: u64,
+    /// What computed the predictions; `None` in ledgers of before it was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
+    /// SHA-256 that tells the network from any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Whether the backend is not the ledger's, but derived from the spec.
+    #[serde(skip)]
+    pub derived: bool,
     /// Seconds that making the model took, its float network left out.
     pub train_seconds: f64,
     /// Seconds that prediction and metrics took, of all numbers of draws together.
@@ -71,6 +82,25 @@ pub struct Done {
 }
 
 impl Done {
+    /// Whether another result is of the same network. Where no identity was written down, its figures decide.
+    pub fn is_same_network(&self, other: &Self) -> bool {
+        match (&self.identity, &other.identity) {
+            (Some(own), Some(other)) => own == other,
+            _ => self.same_figures(other),
+        }
+    }
+
+    fn same_figures(&self, other: &Self) -> bool {
+        (&self.metrics, self.means, self.bytes) == (&other.metrics, other.means, other.bytes)
+    }
+
+    /// The backend as tables have it: a simulation with its reason, what is derived as such, `-` where nobody knows.
+    pub fn backend_in_words(&self) -> String {
+        let Some(backend) = &self.backend else { return "-".to_owned() };
+        let words = if backend.is_simulated() { backend.to_string() } else { backend.name() };
+        if self.derived { format!("{words}, derived") } else { words }
+    }
+
     /// A metric.
     pub fn value(&self, headline: Headline) -> Option<f64> {
         *self.metrics.get(headline)
@@ -92,6 +122,32 @@ impl Results {
     /// All lines.
     pub fn lines(&self) -> impl Iterator<Item = &Line> {
         self.lines.values()
+    }
+
+    /// Takes a line of a ledger in, with the backend that its spec tells where it has none.
+    ///
+    /// # Errors
+    /// Another line has other figures of the same result.
+    fn read(&mut self, path: &Path, plan: &Plan, mut line: Line) -> Result<()> {
+        if let Outcome::Done(done) = &mut line.outcome {
+            let point = Point { run: line.run.clone(), samples: line.samples };
+            if let Some(Outcome::Done(other)) = self.get(&point).map(|l| &l.outcome)
+                && !done.same_figures(other)
+            {
+                bail!(
+                    "{} holds figures of run {} with {} draws that differ from those of another line; remove one of them",
+                    path.display(),
+                    line.run,
+                    line.samples
+                );
+            }
+            if done.backend.is_none() {
+                done.backend = plan.runs.iter().find(|r| r.id == line.run).and_then(derive::backend);
+                done.derived = done.backend.is_some();
+            }
+        }
+        self.take(line);
+        Ok(())
     }
 
     /// Takes a line in; one that was judged stands above one that failed.
@@ -141,7 +197,7 @@ pub fn read(path: &Path, plan: &Plan) -> Result<Results> {
         if text.contains('\n') {
             let contents = parse(&file, &text)?;
             same_plan(&file, &contents.header, plan)?;
-            contents.lines.into_iter().for_each(|l| results.take(l));
+            contents.lines.into_iter().try_for_each(|l| results.read(&file, plan, l))?;
         }
     }
     Ok(results)
@@ -210,6 +266,7 @@ fn same_plan(path: &Path, header: &Header, plan: &Plan) -> Result<()> {
 
 /// A ledger that is written to, by this process alone.
 pub struct Ledger {
+    _lock: Lock,
     file: File,
     path: PathBuf,
 }
@@ -222,16 +279,9 @@ impl Ledger {
     pub fn open(path: &Path, plan: &Plan, adopt: bool) -> Result<Self> {
         let shown = path.display();
         let open = || OpenOptions::new().read(true).append(true).create(true).open(path);
-        let lock = |file: &File| match file.try_lock() {
-            Ok(()) => Ok(()),
-            Err(TryLockError::WouldBlock) => {
-                bail!("{shown} is being written by another sweep; wait for it, or name another folder with --out")
-            }
-            Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("cannot lock {shown}")),
-        };
+        let lock = Lock::take(&path.with_extension("lock"), &shown.to_string())?;
         let cannot = || format!("cannot write {shown}; name another folder with --out");
         let mut file = open().with_context(cannot)?;
-        lock(&file)?;
         let mut text = String::new();
         file.read_to_string(&mut text).with_context(|| format!("cannot read {shown}"))?;
         let header = Header { ledger: VERSION, sweep: plan.name.clone(), plan: plan.hash.clone() };
@@ -249,9 +299,8 @@ impl Ledger {
         if wanted != text {
             write_whole(path, wanted.as_bytes())?;
             file = open().with_context(cannot)?;
-            lock(&file)?;
         }
-        Ok(Ledger { file, path: path.to_owned() })
+        Ok(Ledger { _lock: lock, file, path: path.to_owned() })
     }
 
     /// Appends a line and waits until it is on disk.

@@ -5,6 +5,7 @@
 //! already), [`schedule`] (who does what when) and [`work`] (one task), then [`tables`] and [`document`].
 
 pub mod args;
+pub mod derive;
 pub mod document;
 pub mod estimate;
 pub mod interval;

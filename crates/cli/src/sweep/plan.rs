@@ -214,7 +214,7 @@ impl Builder<'_> {
     ) -> Result<Point> {
         let mut made = Made::default();
         // Intervals are over seeds here.
-        made.put("eval.bootstrap", 0.into()).map_err(usage)?;
+        made.layers.put("eval.bootstrap", 0.into()).map_err(usage)?;
         let common = self.spec.set.iter().chain(set).map(|(key, value)| (key, value));
         for (key, value) in common.chain(choices.map(|(key, value)| (key, value))) {
             made.put(key, value.clone()).map_err(usage)?;

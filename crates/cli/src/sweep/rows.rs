@@ -103,6 +103,7 @@ fn of_point(
         technique,
         strategy,
         bits,
+        backend: done.backend.clone(),
         seed,
         bytes: done.bytes,
         values: ByHeadline::from_fn(|h: Headline| done.value(h)),

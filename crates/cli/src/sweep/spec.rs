@@ -278,9 +278,21 @@ fn flatten(table: Table) -> Settings {
     out
 }
 
-/// Checks keys and values one by one.
+/// Checks keys and values one by one, and whether what stands together can count together.
 fn check(settings: &Settings) -> Result<(), String> {
-    settings.iter().try_for_each(|(key, value)| Made::default().put(key, value.clone()))
+    let mut made = Made::default();
+    settings.iter().try_for_each(|(key, value)| made.put(key, value.clone()))?;
+    let model = settings.iter().any(|s| s.0 == "model").then_some(made.model);
+    let quantizes = |key: &str| key == "strategy" || key == "bits" || key.starts_with("quantize.");
+    match settings.iter().find(|s| quantizes(&s.0)) {
+        Some((key, _)) if model.is_some_and(|m| m != Model::Quantized) => {
+            Err(format!("{key} does not count for a float network; leave it out, or set model = \"quantized\""))
+        }
+        _ if made.members.is_some() && model.is_some_and(|m| m != Model::Ensemble) => {
+            Err("members only counts for model = \"ensemble\"; leave it out".into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Layers of settings that describe one run.
@@ -319,6 +331,10 @@ impl Made {
                 _ => return Err(wrong("2 to 1000 networks")),
             },
             "seed" => return Err("seeds stand in `seeds = […]`, not among the settings".into()),
+            "eval.bootstrap" => {
+                return Err("a sweep has no bootstrap: its intervals are over seeds; leave it out".into());
+            }
+            "name" => return Err("a sweep is named at its top, not among the settings; leave it out".into()),
             "network" if value.as_str().is_some_and(|n| n.ends_with(".toml")) => {
                 self.layers.put("network.file", value)?;
             }
@@ -386,6 +402,10 @@ mod tests {
             (question("way = [{ strategy = \"jq\" }]"), "label"),
             (question("seed = [1]"), "seeds"),
             (question("model = [\"floot\"]"), "\"float\""),
+            (question("eval.bootstrap = [100]"), "over seeds"),
+            (question("name = [\"a\"]"), "leave it out"),
+            (question("way = [{ label = \"a\", model = \"float\", bits = 4 }]"), "bits does not count"),
+            (question("way = [{ label = \"a\", model = \"float\", members = 4 }]"), "members only counts"),
             (format!("{HEAD}[[question]]\nname = \"q\"\nrows = [\"bit\"]\n[question.grid]\nbits = [4]\n"), "`bits`"),
             (format!("{HEAD}[set]\ndata.nam = \"x\"\n[[question]]\nname = \"q\"\n"), "`data.name`"),
         ];

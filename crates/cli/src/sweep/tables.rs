@@ -19,6 +19,9 @@ pub struct Rendered {
     pub notes: Vec<String>,
 }
 
+/// Marks the label of a row whose figures are of a simulation.
+const SIMULATED: &str = " (simulated)";
+
 /// A row's figures over its seeds.
 struct Figures<'a> {
     row: &'a RowPlan,
@@ -27,6 +30,8 @@ struct Figures<'a> {
     /// The same of what it is compared with; empty for a reference itself.
     against: Vec<(u64, &'a Done)>,
     failed: Vec<(u64, &'a str)>,
+    /// Seeds whose network is that of another one: counted once.
+    twice: Vec<(u64, u64)>,
 }
 
 impl<'a> Figures<'a> {
@@ -43,7 +48,15 @@ impl<'a> Figures<'a> {
             _ => None,
         };
         let against = if row.results == row.against { Vec::new() } else { done(&row.against) };
-        Figures { row, done: done(&row.results), against, failed: row.results.iter().filter_map(failed).collect() }
+        let (mut kept, mut twice) = (Vec::<(u64, &Done)>::new(), Vec::new());
+        for (seed, done) in done(&row.results) {
+            match kept.iter().find(|k| k.1.is_same_network(done)) {
+                Some((first, _)) => twice.push((*first, seed)),
+                None => kept.push((seed, done)),
+            }
+        }
+        let failed = row.results.iter().filter_map(failed).collect();
+        Figures { row, done: kept, against, failed, twice }
     }
 
     fn mean(&self, headline: Headline) -> Option<Mean> {
@@ -57,6 +70,23 @@ impl<'a> Figures<'a> {
             Some(done.value(headline)? - reference.1.value(headline)?)
         };
         mean(&self.done.iter().filter_map(of).collect::<Vec<_>>())
+    }
+
+    /// What computed the predictions, over all seeds.
+    fn backend(&self) -> String {
+        let mut all: Vec<String> = Vec::new();
+        for (_, done) in &self.done {
+            let words = done.backend_in_words();
+            if !all.contains(&words) {
+                all.push(words);
+            }
+        }
+        if all.is_empty() { "-".into() } else { all.join("\n") }
+    }
+
+    /// Whether a figure is of a simulation.
+    fn is_simulated(&self) -> bool {
+        self.done.iter().any(|d| d.1.backend.as_ref().is_some_and(qbnn_eval::Backend::is_simulated))
     }
 
     fn bytes(&self) -> String {
@@ -102,7 +132,7 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
     let figures: Vec<Figures<'_>> = plan.rows.iter().map(|row| Figures::new(row, results)).collect();
     let shown: Vec<_> = METRICS.into_iter().filter(|&(headline, _)| is_whole(&figures, headline)).collect();
     header.extend(shown.iter().map(|(_, name)| (*name).to_owned()));
-    header.extend(["parameter\nbytes".to_owned(), "seeds".to_owned()]);
+    header.extend(["parameter\nbytes", "backend", "seeds"].map(str::to_owned));
     let mut rendered = Rendered { heading: plan.heading.clone(), labels, cells: vec![header], notes: Vec::new() };
     for (row, figures) in plan.rows.iter().zip(&figures) {
         let mut cells = row.labels.clone();
@@ -110,17 +140,28 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
             let model = row.results.first().and_then(|(_, p)| results.get(p)).map(|l| l.model.clone());
             cells.push(model.unwrap_or_default());
         }
+        if figures.is_simulated()
+            && let Some(last) = cells.last_mut()
+        {
+            last.push_str(SIMULATED);
+        }
         cells.extend(shown.iter().map(|&(headline, _)| {
             let difference = cell(headline, figures.difference(headline), true);
             let value = cell(headline, figures.mean(headline), false);
             if difference.is_empty() { value } else { format!("{value}\n{difference}") }
         }));
         cells.push(figures.bytes());
+        cells.push(figures.backend());
         let (n, of) = (figures.done.len(), row.results.len());
         cells.push(if n == of { n.to_string() } else { format!("{n} of {of}") });
+        let named: Vec<_> = row.labels.iter().filter(|l| !l.is_empty()).map(String::as_str).collect();
+        let named = named.join(", ");
         for (seed, reason) in &figures.failed {
-            let named: Vec<_> = row.labels.iter().filter(|l| !l.is_empty()).map(String::as_str).collect();
-            rendered.notes.push(format!("{}, seed {seed}: failed: {reason}", named.join(", ")));
+            rendered.notes.push(format!("{named}, seed {seed}: failed: {reason}"));
+        }
+        for (first, seed) in &figures.twice {
+            let note = format!("{named}: seed {seed} is the network of seed {first} again; it is counted once");
+            rendered.notes.push(note);
         }
         rendered.cells.push(cells);
     }
@@ -191,6 +232,9 @@ pub fn rows(plan: &Plan, results: &Results) -> Vec<Value> {
                     "table": table.heading,
                     "row": labels,
                     "seeds": figures.done.iter().map(|d| d.0).collect::<Vec<_>>(),
+                    "backend": figures.done.first().map(|d| &d.1.backend),
+                    "backend_derived": figures.done.iter().any(|d| d.1.derived),
+                    "simulated": figures.is_simulated(),
                     "parameter_bytes": figures.done.first().map(|d| d.1.bytes),
                     "metrics": metrics,
                     "failed": failed.collect::<Vec<_>>(),

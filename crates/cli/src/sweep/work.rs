@@ -3,17 +3,21 @@
 use super::ledger::Done;
 use super::plan::{Float, Run};
 use super::spec::Model;
+use crate::backend;
 use crate::config::Config;
 use crate::convert::{Planes, Prepared};
+use crate::experiment::{self, Part};
 use crate::judge;
+use crate::lock::Lock;
 use crate::session::{self, Session};
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::BnnError;
 use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::quant::settings::Start;
+use qbnn_bnn::identity::sha256;
+use qbnn_bnn::quant::settings::{QuantizeSettings, Start};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_data::Dataset;
-use qbnn_eval::{ByHeadline, EvalOptions, MeanUncertainty, ModelDescription, evaluate};
+use qbnn_eval::{Backend, ByHeadline, EvalOptions, MeanUncertainty, ModelDescription, evaluate};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -88,9 +92,13 @@ impl<'a> Bench<'a> {
         let path = self.checkpoint(id);
         let dataset = self.dataset(&float.config)?;
         let data = Prepared::new(&dataset);
+        // Another sweep that shares the folder may be at it: its network is this one's too.
+        let waiting = |owner: &str| self.session.ui.say(&format!("waiting for float network {id}, trained by {owner}"));
+        let lock = Lock::wait(&self.floats.join(format!("{id}.lock")), || self.session.stopped(), waiting)?;
+        let Some(_lock) = lock else { return Err(Stopped.into()) };
         // What a killed sweep left half-trained goes on; what cannot be read is made again.
         let mut checkpoint = match Checkpoint::load(&path) {
-            Ok(checkpoint) if checkpoint.train == float.config.train && checkpoint.seed == float.seed => checkpoint,
+            Ok(checkpoint) if self.is_of(&path, &checkpoint, float, &data) => checkpoint,
             _ => self.untrained(float, &data)?,
         };
         self.finish(&mut checkpoint, &data, Some(&path), tell)?;
@@ -100,10 +108,21 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// Whether a checkpoint is of a plan's float network, and of the data that is there.
+    fn is_of(&self, path: &Path, checkpoint: &Checkpoint, float: &Float, data: &Prepared<'_>) -> bool {
+        // The seed of an ensemble's member is not that of its data.
+        let config = Config { seed: float.seed, ..float.config.clone() };
+        checkpoint.quantize.is_none()
+            && experiment::first_difference(checkpoint, &config, |_| false).is_ok_and(|d| d.is_none())
+            && experiment::same_data(path, checkpoint, data, Part::Training).is_ok()
+    }
+
     fn untrained(&self, float: &Float, data: &Prepared<'_>) -> Result<Checkpoint> {
         let (spec, _) = session::network(&float.config, data)?;
         let (classes, train) = (data.dataset.classes, float.config.train.clone());
-        Ok(Checkpoint::new(&spec, data.shape(), classes, data.normalisation(), float.seed, train)?)
+        let mut new = Checkpoint::new(&spec, data.shape(), classes, data.normalisation(), float.seed, train)?;
+        new.origin = Some(experiment::origin(&float.config, data));
+        Ok(new)
     }
 
     fn finish(
@@ -136,6 +155,8 @@ impl<'a> Bench<'a> {
         let train_seconds = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let described = describe(run, &models);
+        let backend = backend_of(&models)?;
+        let identity = identity(&models);
         let most = samples.iter().copied().max().unwrap_or(1);
         let mut groups = 0;
         let mut predictions = |_: &str, planes: &Planes<'_>| {
@@ -158,6 +179,9 @@ impl<'a> Bench<'a> {
                     metrics: ByHeadline::from_fn(|h| evaluation.value(h).map(rounded)),
                     means: [means.clean, means.ambiguous, means.ood].map(|m| m.map(three)),
                     bytes: described.parameter_bytes,
+                    backend: Some(backend.clone()),
+                    identity: Some(identity.clone()),
+                    derived: false,
                     train_seconds: tenths(train_seconds),
                     eval_seconds: 0.0,
                 },
@@ -170,7 +194,13 @@ impl<'a> Bench<'a> {
 
     fn models(&self, run: &Run, data: &Prepared<'_>, tell: Tell<'_>) -> Result<Vec<Checkpoint>> {
         let load = |id: &String| -> Result<Checkpoint> {
-            let checkpoint = Checkpoint::load(&self.checkpoint(id))?;
+            let path = self.checkpoint(id);
+            let checkpoint = Checkpoint::load(&path)?;
+            let seed = checkpoint.seed;
+            let float = Float { config: Config { quantize: QuantizeSettings::default(), ..run.config.clone() }, seed };
+            if !self.is_of(&path, &checkpoint, &float, data) {
+                bail!("{} was trained with other settings or data; remove it and start again", path.display());
+            }
             if checkpoint.finished() { Ok(checkpoint) } else { bail!("its float network is not trained") }
         };
         if run.model != Model::Quantized {
@@ -219,6 +249,18 @@ impl<'a> Bench<'a> {
         }
         Ok(joined)
     }
+}
+
+/// What computes the predictions of one model, or of several together.
+fn backend_of(models: &[Checkpoint]) -> Result<Backend> {
+    let mut all = models.iter().map(backend::of).collect::<Result<Vec<_>>>()?;
+    if all.len() == 1 { Ok(all.swap_remove(0)) } else { Ok(Backend::Ensemble { members: all }) }
+}
+
+/// What tells one model, or several together, from any other.
+fn identity(models: &[Checkpoint]) -> String {
+    let all: Vec<_> = models.iter().map(Checkpoint::identity).collect();
+    if let [one] = &all[..] { one.clone() } else { sha256(all.concat().as_bytes()) }
 }
 
 fn describe(run: &Run, models: &[Checkpoint]) -> ModelDescription {

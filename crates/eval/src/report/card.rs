@@ -39,6 +39,11 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
     out.push_str("95 % bootstrap intervals over test images in brackets. One seed of training: another can move an AUROC by 0.01 to 0.02.\n\n");
     let names: Vec<&str> = m.models.iter().map(|m| m.name.as_str()).collect();
     out.push_str(&format!("| | {} |\n|---|{}\n", names.join(" | "), "---:|".repeat(names.len())));
+    if m.models.iter().any(|m| m.backend.is_some()) {
+        let backend = |m: &crate::ModelEntry| m.backend.as_ref().map_or("–".to_owned(), ToString::to_string);
+        let cells: Vec<String> = m.models.iter().map(backend).collect();
+        out.push_str(&format!("| backend | {} |\n", cells.join(" | ")));
+    }
     for h in Headline::ALL {
         if m.models.iter().all(|m| m.value(h).is_none()) {
             continue;

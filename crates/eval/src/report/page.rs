@@ -291,6 +291,18 @@ fn headline(m: &Metrics) -> Markup {
                     }
                 }
                 tbody {
+                    @if m.models.iter().any(|m| m.backend.is_some()) { tr {
+                        th scope="row" { "backend" span.sub { "what computed the predictions" } }
+                        @for model in &m.models {
+                            td {
+                                @match &model.backend {
+                                    Some(backend) if backend.is_simulated() => { b { (backend.to_string()) } }
+                                    Some(backend) => { (backend.to_string()) }
+                                    None => { "–" }
+                                }
+                            }
+                        }
+                    } }
                     @for h in shown {
                         @let (name, unit, asks) = explained(h);
                         tr {

@@ -11,7 +11,7 @@ use super::figure::{Drawn, Table};
 use super::number::{fixed, thousands};
 use super::words::model_in_words;
 use crate::metrics::{Bits, Difference, Metrics, ModelEntry, Strategy};
-use crate::{ByHeadline, Headline, Interval};
+use crate::{Backend, ByHeadline, Headline, Interval};
 
 pub(crate) use figures::all as figures;
 
@@ -32,6 +32,8 @@ pub struct SweepRow {
     pub strategy: Strategy,
     /// At which widths.
     pub bits: Bits,
+    /// What computed its predictions; `None` where that was not written down.
+    pub backend: Option<Backend>,
     /// Seed of training and draws.
     pub seed: u64,
     /// Bytes of all stored parameters.
@@ -55,6 +57,7 @@ impl SweepRow {
                 technique: false,
                 strategy: model.strategy,
                 bits: model.bits,
+                backend: model.backend.clone(),
                 seed: metrics.seed,
                 bytes: model.parameter_bytes,
                 values: ByHeadline::from_fn(|h| model.value(h)),
@@ -106,6 +109,21 @@ impl Configuration<'_> {
             [one] => Some((one, self.rows.iter().find_map(|r| *r.intervals.get(headline)))),
             _ => Some(over_seeds(&values)),
         }
+    }
+
+    /// What computed the predictions, over all seeds.
+    pub(crate) fn backend(&self) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for row in &self.rows {
+            let name = row
+                .backend
+                .as_ref()
+                .map_or("–".to_owned(), |b| if b.is_simulated() { b.to_string() } else { b.name() });
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.join(", ")
     }
 
     /// Mean paired difference from float over seeds, and its interval.
@@ -190,7 +208,8 @@ pub(crate) fn overview(report: &SweepReport) -> Vec<(String, Table)> {
         (Headline::AurocAleatoricAmbiguous, "AUROC aleatoric, ambiguous"),
     ];
     for experiment in experiments(&all) {
-        let mut table = Table::new(["configuration", "bits of mu, sigma, weight, activation", "bytes", "seeds"]);
+        let mut table =
+            Table::new(["configuration", "bits of mu, sigma, weight, activation", "bytes", "backend", "seeds"]);
         table.head.extend(shown.map(|s| s.1.to_owned()));
         let mut rows: Vec<_> = all.iter().filter(|c| c.experiment == experiment).collect();
         let nll = |c: &Configuration<'_>| c.value(Headline::Nll).map_or(f64::INFINITY, |v| v.0);
@@ -202,6 +221,7 @@ pub(crate) fn overview(report: &SweepReport) -> Vec<(String, Table)> {
                 c.name.to_owned(),
                 if c.bits == Bits::FLOAT { width(32) } else { [mu, sigma, weight, activation].map(width).join(", ") },
                 thousands(c.bytes),
+                c.backend(),
                 c.rows.len().to_string(),
             ];
             row.extend(shown.map(|(h, _)| c.value(h).map_or("–".into(), |v| in_words(h, v))));
