@@ -133,5 +133,5 @@ fn resuming_refuses_other_settings_and_other_folders() {
     let text = fs::read_to_string(&config).unwrap().replace("batch = 50", "batch = 51");
     fs::write(&config, text).unwrap();
     let error = fail(dir.path(), 1, &["train", "--resume", "a"]);
-    assert!(error.contains("train settings"), "{error}");
+    assert!(error.contains("train.batch is 51") && error.contains("50"), "{error}");
 }
