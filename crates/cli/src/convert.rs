@@ -121,8 +121,8 @@ impl<'a> Prepared<'a> {
             };
             let mut all = BTreeMap::from([
                 ("training".to_owned(), of(&self.train, &training)),
-                ("validation".to_owned(), of(&self.validation, &[d.validation.labels.clone()])),
-                ("clean".to_owned(), of(&self.clean, &[d.clean.labels.clone()])),
+                ("validation".to_owned(), of(&self.validation, std::slice::from_ref(&d.validation.labels))),
+                ("clean".to_owned(), of(&self.clean, std::slice::from_ref(&d.clean.labels))),
                 ("ood".to_owned(), of(&self.ood, &[])),
             ]);
             if let Some(planes) = &self.ambiguous {
