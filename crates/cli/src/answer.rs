@@ -38,19 +38,22 @@ pub struct Answer {
 
 impl Answer {
     /// From the logits of every draw, with 16 fraction bits: in integers, as a device works it out.
-    pub fn of_draws<'l>(draws: impl Iterator<Item = &'l [i32]>, classes: usize) -> Self {
+    ///
+    /// # Errors
+    /// A draw has more or fewer logits than there are classes.
+    pub fn of_draws<'l>(draws: impl Iterator<Item = &'l [i32]>, classes: usize) -> Result<Self> {
         let mut mean = vec![0; classes];
-        let u = qbnn_core::uncertainty::uncertainty(draws, &mut mean);
+        let u = qbnn_core::uncertainty::uncertainty(draws, &mut mean)?;
         let class = (0..classes).rev().max_by_key(|&c| mean[c]).unwrap_or(0);
         let probabilities = mean.iter().map(|&p| p as f64 / 4_294_967_296.0).collect();
         let nats = |value: u32| value as f64 / NAT;
-        Answer {
+        Ok(Answer {
             probabilities,
             class,
             total: nats(u.total),
             aleatoric: nats(u.aleatoric),
             epistemic: nats(u.epistemic),
-        }
+        })
     }
 
     /// From the probabilities of every draw, `[draw][image][class]`; an answer for each image.
@@ -158,7 +161,7 @@ mod tests {
 
     fn equal() -> Answer {
         let draws = [[0, 0, 0], [0, 0, 0]];
-        Answer::of_draws(draws.iter().map(|d| &d[..]), 3)
+        Answer::of_draws(draws.iter().map(|d| &d[..]), 3).unwrap()
     }
 
     #[test]

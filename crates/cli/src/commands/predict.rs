@@ -179,6 +179,6 @@ impl Work<'_> {
         let Some(logits) = machine::logits(model, images, samples, seed, &mut progress)? else { return Ok(None) };
         let of = |image: usize| (0..samples).map(move |s| (s * n + image) * classes);
         let answer = |image: usize| Answer::of_draws(of(image).map(|at| &logits[at..at + classes]), classes);
-        Ok(Some((0..n).map(answer).collect()))
+        (0..n).map(answer).collect::<Result<_>>().map(Some)
     }
 }
