@@ -22,7 +22,7 @@ use crate::sets::{Images, Normalisation};
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
 use qbnn_core::model::write::{Header, Parameters, write};
-use qbnn_core::model::{self, Function, Kind, Layer, Model, Shape};
+use qbnn_core::model::{self, Function, Kind, Layer, Model, ModelError, Shape};
 use qbnn_core::{Bits, UniformCode, noise, pack};
 use rayon::prelude::*;
 use std::f32::consts::LOG2_E;
@@ -63,6 +63,7 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
         activation,
     };
     let mut layers: Vec<(Layer, Parameters)> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     // The file's number of each of the network's values; flattening is none of its layers.
     let mut values: Vec<usize> = vec![0];
     for node in &net.nodes {
@@ -101,19 +102,22 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
             Op::Add { other } => (model::Op::Add { other: values[*other] }, from, Parameters::default()),
         };
         layers.push((Layer { input, shape: to, op }, parameters));
+        names.push(&node.name);
         values.push(layers.len());
     }
-    activations_first(&mut layers, header.input);
-    write(&header, &layers).map_err(|e| BnnError::Network {
-        network: net.spec.name.clone(),
-        layer: "model file".into(),
-        problem: e.to_string(),
+    activations_first(&mut layers, &mut names, header.input);
+    write(&header, &layers).map_err(|e| {
+        let (layer, problem) = match e {
+            ModelError::Layer { layer, problem } => (names.get(layer - 1).copied(), problem.to_string()),
+            other => (None, other.to_string()),
+        };
+        BnnError::Network { network: net.spec.name.clone(), layer: layer.unwrap_or("model file").into(), problem }
     })
 }
 
 /// Exchanges every max-pool with the activation that alone reads it. The activation of the largest is the largest
 /// activation, so nothing changes, but behind a linear layer the machine joins all three when the activation comes first.
-fn activations_first(layers: &mut [(Layer, Parameters)], image: Shape) {
+fn activations_first(layers: &mut [(Layer, Parameters)], names: &mut [&str], image: Shape) {
     let reads =
         |l: &Layer, value: usize| l.input == value || matches!(l.op, model::Op::Add { other } if other == value);
     for i in 1..layers.len() {
@@ -124,6 +128,7 @@ fn activations_first(layers: &mut [(Layer, Parameters)], image: Shape) {
             let from = pool.input.checked_sub(1).map_or(image, |v| layers[v].0.shape);
             layers[i - 1].0 = Layer { input: pool.input, shape: from, op: activation.op };
             layers[i].0 = Layer { input: i, shape: pool.shape, op: pool.op };
+            names.swap(i - 1, i);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::nn::Shape;
 use crate::sets::Images;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::{Kind, Model};
-use qbnn_core::run::{Plan, Program, Scratch, Source, Step, Weights};
+use qbnn_core::run::{Plan, Program, RunError, Scratch, Source, Step, Weights};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
@@ -52,7 +52,8 @@ pub fn predict(
 /// They depend on (model, seed, draw) alone: not on threads, processor or the other images.
 ///
 /// # Errors
-/// [`BnnError::Data`] if the images are not of the network's shape; [`BnnError::Setting`] for a model that is not JQ, for
+/// [`BnnError::Data`] if the images are not of the network's shape, or the model needs more memory than there can be;
+/// [`BnnError::Setting`] for a model that is not JQ, for
 /// zero samples or a `QBNN_KERNEL` that this processor does not have.
 pub fn run(
     model: Model<'_>,
@@ -94,9 +95,9 @@ pub fn logits(
     }
     let kernel = kernel()?;
     let mut steps = vec![Step::default(); model.layers()];
-    let plan = Plan::new(model, &mut steps);
+    let plan = Plan::new(model, &mut steps).map_err(refused)?;
     let mut constants = vec![0; plan.constants()];
-    let program = plan.prepare(kernel, &mut constants);
+    let program = plan.prepare(kernel, &mut constants).map_err(refused)?;
     let (n, classes) = (images.len(), model.classes());
     let pixels = turned(images);
     let mut all = vec![0; samples as usize * n * classes];
@@ -108,21 +109,23 @@ pub fn logits(
         let need = plan.weights(draws.len());
         let (mut signed, mut words) = (vec![0; need.signed], vec![0; need.words]);
         let mut memory = Memory::new(&program);
-        let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut memory.scratch());
+        let mut scratch = memory.scratch();
+        let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch);
+        let weights = weights.map_err(refused)?;
         let each = plan.images_together();
-        let parts: Vec<Vec<i32>> = pixels
+        let parts: Result<Vec<Vec<i32>>, BnnError> = pixels
             .par_chunks(each * images.shape.len())
             .map_init(
                 || Memory::new(&program),
                 |memory, pixels| {
                     let mut logits = vec![0; draws.len() * pixels.len() / images.shape.len() * classes];
                     let source = Source::Drawn(&weights);
-                    program.run(source, pixels, draws.clone(), &mut memory.scratch(), &mut logits);
-                    logits
+                    program.run(source, pixels, draws.clone(), &mut memory.scratch(), &mut logits).map_err(refused)?;
+                    Ok(logits)
                 },
             )
             .collect();
-        for (part, logits) in parts.iter().enumerate() {
+        for (part, logits) in parts?.iter().enumerate() {
             let run = logits.len() / draws.len();
             for (draw, logits) in draws.clone().zip(logits.chunks_exact(run)) {
                 let at = (draw as usize * n + part * each) * classes;
@@ -134,6 +137,11 @@ pub fn logits(
         }
     }
     Ok(Some(all))
+}
+
+/// What keeps the machine from running a model, as an error of this crate.
+fn refused(e: RunError) -> BnnError {
+    BnnError::Data(e.to_string())
 }
 
 /// One thread's memory.

@@ -104,7 +104,7 @@ fn what_the_machine_cannot_run_is_refused_by_name() {
     let shape = Shape { channels: 1, rows: 3, columns: 3 };
     let (checkpoint, _) = trained(layers, shape, jq(W4, Rounding::Nearest));
     let message = lower(&checkpoint).unwrap_err().to_string();
-    assert!(message.contains("put an activation before it"), "{message}");
+    assert!(message.contains("layer dense2: it needs codes: put an activation before it"), "{message}");
 }
 
 #[test]

@@ -68,9 +68,9 @@ fn main() {
         let model = Model::new(&file).unwrap();
         let work = (model.multiply_adds() * DRAWS as u64) as f64;
         let mut steps = vec![Step::default(); model.layers()];
-        let plan = Plan::new(model, &mut steps);
+        let plan = Plan::new(model, &mut steps).unwrap();
         let mut constants = vec![0; plan.constants()];
-        let program = plan.prepare(kernel, &mut constants);
+        let program = plan.prepare(kernel, &mut constants).unwrap();
         let need = plan.scratch();
         let (mut signed, mut bytes, mut words) = (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
         let mut scratch = Scratch::new(&mut signed, &mut bytes, &mut words);
@@ -85,12 +85,12 @@ fn main() {
         );
         if "draw".contains(&word) {
             let seconds = best(|| {
-                Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch);
+                Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch).unwrap();
             });
             let rate = model.parameters() as f64 * DRAWS as f64 / seconds;
             println!("  draw          {:8.2} G weights/s   1/{:.0} of the limit", rate / 1e9, limit / rate);
         }
-        let weights = Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch);
+        let weights = Weights::draw(&program, 7, 0..DRAWS, &mut signed, &mut words, &mut scratch).unwrap();
         let pixels = Random(3).bytes(1000 * model.input().len());
         let mut logits = vec![0; 1000 * DRAWS as usize * model.classes()];
         if "threads".contains(&word) {
@@ -105,7 +105,7 @@ fn main() {
                 let (pixels, logits) =
                     (&pixels[..n * model.input().len()], &mut logits[..n * DRAWS as usize * model.classes()]);
                 let source = if streamed { Source::Streamed { seed: 7 } } else { Source::Drawn(&weights) };
-                let seconds = best(|| program.run(source, black_box(pixels), 0..DRAWS, &mut scratch, logits));
+                let seconds = best(|| program.run(source, black_box(pixels), 0..DRAWS, &mut scratch, logits).unwrap());
                 println!(
                     "  {} {n:5} {:10.1} us {:9.0} images/s   {:.3} of the limit",
                     label,
@@ -132,7 +132,7 @@ fn threads(program: &Program<'_>, weights: &Weights<'_>, pixels: &[u8]) -> [f64;
                     let draws = draws.clone();
                     let run = move || {
                         let mut scratch = Scratch::new(a, b, c);
-                        program.run(Source::Drawn(weights), black_box(part), draws, &mut scratch, logits);
+                        program.run(Source::Drawn(weights), black_box(part), draws, &mut scratch, logits).unwrap();
                     };
                     scope.spawn(run);
                 }

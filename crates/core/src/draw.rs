@@ -13,7 +13,7 @@
 //!
 //! `sat` saturates to 16 bits, `q15` is [`fixed::q15`](crate::fixed::q15). f is the largest number from 1 to 8 for which A
 //! and R fit into 15 bits, channel by channel, so that a weight is known to a 256th of its step wherever sigma is below 16
-//! steps.
+//! steps and a step of the mean below 2^(8 - mu bits).
 //!
 //! Noise: parameter i of a tensor takes byte i of the tensor's noise when draws are rounded to the nearest code, and bytes
 //! 2i (table entry) and 2i + 1 (rounding) when they are rounded stochastically. Byte n of a tensor's noise is byte n % 16

@@ -29,7 +29,7 @@ const ROOTS: [u64; 11] = {
     roots
 };
 
-/// round(2^(`log2` / 2048) * 2^`fraction_bits`), at most 2^62.
+/// 2^(`log2` / 2048) * 2^`fraction_bits`, at most 2^62: to the nearest integer below 2^46, beyond that with a relative error below 2^-56.
 pub const fn exp2(log2: i32, fraction_bits: u32) -> i64 {
     let (octaves, part) = (log2 >> 11, log2 & 2047);
     let mut mantissa = 1u64 << 62;
@@ -64,7 +64,7 @@ pub const fn requantize(value: i32, multiplier: i32, shift: u32) -> i64 {
 
 /// The shift at which the multiplier of the largest of several ratios, 2^(`log2` / 2048), fills 31 bits.
 ///
-/// Multiplier of each ratio: `exp2(log2, shift)`. `None` if the ratio is outside 2^-31 .. 2^29.
+/// Multiplier of each ratio: `exp2(log2, shift)`. `None` if the ratio is below 2^-32, or 2^30 or more.
 pub const fn shift_for(log2: i32) -> Option<u32> {
     let shift = 30 - (log2 >> 11);
     if shift >= 1 && shift <= 62 { Some(shift as u32) } else { None }
@@ -83,6 +83,9 @@ mod tests {
         assert_eq!(exp2(OCTAVE, 61), 1 << 62);
         assert_eq!(exp2(100 * OCTAVE, 0), 1 << 62);
         assert_eq!(exp2(-100 * OCTAVE, 30), 0);
+        // The ends of what has a shift.
+        let ends = [-32 * OCTAVE - 1, -32 * OCTAVE, 30 * OCTAVE - 1, 30 * OCTAVE].map(shift_for);
+        assert_eq!(ends, [None, Some(62), Some(1), None]);
         for log2 in -20 * OCTAVE..=20 * OCTAVE {
             let exact = (log2 as f64 / OCTAVE as f64 + 40.0).exp2();
             assert!((exp2(log2, 40) as f64 - exact).abs() <= 0.5 + exact * 1e-14, "{log2}");

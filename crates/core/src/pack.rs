@@ -7,7 +7,16 @@ use crate::code::Bits;
 
 /// Bytes that `codes` codes of `bits` bits take.
 pub const fn packed_len(codes: usize, bits: Bits) -> usize {
-    (codes * bits.get() as usize).div_ceil(8)
+    // A product of 64 bits: where addresses have 32, the bits of codes that fit into memory may be more.
+    (codes as u64 * bits.get() as u64).div_ceil(8) as usize
+}
+
+/// The byte and the bit in it where the code at `index` begins; `None` where no memory reaches. In 64 bits, or a run of 512
+/// MiB would be too long for a processor with addresses of 32.
+fn place(index: usize, bits: Bits) -> Option<(usize, usize)> {
+    let first = (index as u64).checked_mul(bits.get() as u64)?;
+    let byte = usize::try_from(first / 8).ok().filter(|&byte| byte < usize::MAX)?;
+    Some((byte, (first % 8) as usize))
 }
 
 /// The code at `index` of a packed run, as an unsigned number.
@@ -15,10 +24,9 @@ pub const fn packed_len(codes: usize, bits: Bits) -> usize {
 /// `None` if the run ends before it.
 pub fn get(packed: &[u8], index: usize, bits: Bits) -> Option<u8> {
     let width = bits.get() as usize;
-    let first_bit = index.checked_mul(width)?;
-    let low = *packed.get(first_bit / 8)? as u16;
-    let shift = first_bit % 8;
-    let high = if shift + width > 8 { *packed.get(first_bit / 8 + 1)? as u16 } else { 0 };
+    let (byte, shift) = place(index, bits)?;
+    let low = *packed.get(byte)? as u16;
+    let high = if shift + width > 8 { *packed.get(byte + 1)? as u16 } else { 0 };
     Some((((low | (high << 8)) >> shift) & ((1 << width) - 1)) as u8)
 }
 
@@ -36,9 +44,8 @@ pub fn get_signed(packed: &[u8], index: usize, bits: Bits) -> Option<i8> {
 #[must_use]
 pub fn put(packed: &mut [u8], index: usize, code: i32, bits: Bits) -> bool {
     let width = bits.get() as usize;
-    let Some(first_bit) = index.checked_mul(width) else { return false };
-    let (byte, shift) = (first_bit / 8, first_bit % 8);
-    let last = (first_bit + width - 1) / 8;
+    let Some((byte, shift)) = place(index, bits) else { return false };
+    let last = byte + (shift + width - 1) / 8;
     if last >= packed.len() {
         return false;
     }

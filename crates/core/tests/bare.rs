@@ -51,6 +51,23 @@ fn nothing_but_integers_without_the_standard_library() {
     }
 }
 
+/// A number of 64 bits from a file is compared before it is narrowed: where it is read, it stays as wide as it is. (No target
+/// with addresses of 32 bits is built here; `model/check.rs` and `run/plan.rs` test what it would see.)
+#[test]
+fn numbers_of_64_bits_are_not_narrowed_where_they_are_read() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let mut reads = 0;
+    for path in files {
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        for (i, line) in text.lines().enumerate().filter(|(_, line)| line.contains("u64_at(")) {
+            reads += 1;
+            assert!(!line.contains(" as "), "{}:{}: {line}", path.display(), i + 1);
+        }
+    }
+    assert!(reads >= 3, "{reads}");
+}
+
 #[test]
 fn the_crate_says_so_itself() {
     let lib = include_str!("../src/lib.rs");

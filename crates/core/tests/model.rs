@@ -4,26 +4,11 @@
 
 mod common;
 
-use common::{Random, lenet5, machine, zoo};
+use common::{Random, lenet5, machine, sealed, with, zoo};
 use qbnn_core::draw::Rounding;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::write::{Header, Parameters, write};
-use qbnn_core::model::{HEADER_LEN, Kind, Model, ModelError, Problem, RECORD_LEN, crc32};
-
-/// The file with its length and checksum made right again.
-fn sealed(mut file: Vec<u8>) -> Vec<u8> {
-    let len = file.len() as u64;
-    file[16..24].copy_from_slice(&len.to_le_bytes());
-    let crc = crc32(&file[16..]);
-    file[12..16].copy_from_slice(&crc.to_le_bytes());
-    file
-}
-
-fn with(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut file = file.to_vec();
-    file[at..at + bytes.len()].copy_from_slice(bytes);
-    sealed(file)
-}
+use qbnn_core::model::{HEADER_LEN, Kind, Model, ModelError, Problem, RECORD_LEN};
 
 #[test]
 fn what_is_written_is_read() {
@@ -160,4 +145,48 @@ fn a_layer_that_could_overflow_its_accumulator_is_refused() {
     assert!(Model::new(&file).is_ok());
     let message = Model::new(&with(&file, 38, &[8])).unwrap_err().to_string();
     assert!(message.contains("1081167360") && message.contains("1073741823") && !message.contains('\n'), "{message}");
+}
+
+/// A number that has no room in its place would be another number where it is read.
+#[test]
+fn what_a_file_has_no_room_for_is_not_written() {
+    let made = || {
+        let mut b = common::Builder::new(1, [1, 6, 6], [4, 3, 4, 4], Rounding::Nearest);
+        let v = b.conv(0, 3, 3, 1, 1, 1);
+        b.dense(v, 2);
+        b
+    };
+    // The dense layer would read sums.
+    let message = |b: &common::Builder| write(&b.header(), &b.layers[..1]).unwrap_err().to_string();
+    let mut b = made();
+    b.input.rows += 1 << 16;
+    assert!(message(&b).contains("rows = 65542"), "{}", message(&b));
+    let linear = |b: &mut common::Builder, change: fn(&mut qbnn_core::model::Linear)| match &mut b.layers[0].0.op {
+        qbnn_core::model::Op::Linear(l) => change(l),
+        _ => panic!("a convolution"),
+    };
+    let mut b = made();
+    linear(&mut b, |l| l.stride += 1 << 16);
+    assert!(message(&b).contains("stride is 65537"), "{}", message(&b));
+    let mut b = made();
+    linear(&mut b, |l| l.groups = 0);
+    assert!(message(&b).contains("groups is 0"), "{}", message(&b));
+    let mut b = made();
+    b.layers[0].0.shape.columns += 1 << 16;
+    assert!(message(&b).contains("columns is 65542"), "{}", message(&b));
+    // Codes that are wider than their width, and as many bytes as are wanted in other places.
+    let mut b = made();
+    b.layers[0].1.mu[5] = -9;
+    assert!(message(&b).contains("from -9 to -9"), "{}", message(&b));
+    let mut b = made();
+    b.layers[0].1.bias_sigma[1] = 8;
+    assert!(message(&b).contains("from 8 to 8"), "{}", message(&b));
+    let mut b = made();
+    b.layers[0].1.mu_scales.pop();
+    b.layers[0].1.weight_scales.push(0);
+    assert!(message(&b).contains("scales of means is 2, 3 was wanted"), "{}", message(&b));
+    let mut b = made();
+    b.layers[0].1.mu.pop();
+    assert!(message(&b).contains("codes of means is 26, 27 was wanted"), "{}", message(&b));
+    assert!(write(&made().header(), &made().layers[..1]).is_ok());
 }

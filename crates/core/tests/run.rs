@@ -4,11 +4,12 @@
 
 mod common;
 
-use common::{Random, lenet5, machine, mlp, reference, zoo};
+use common::{Builder, Random, lenet5, machine, mlp, reference, zoo};
 use qbnn_core::draw::Rounding;
 use qbnn_core::kernel::Kernel;
-use qbnn_core::model::Model;
-use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
+use qbnn_core::model::write::{Header, Parameters, write};
+use qbnn_core::model::{Kind, Model, Op};
+use qbnn_core::run::{Plan, RunError, Scratch, Source, Step, Weights};
 
 fn images(file: &[u8], n: usize, seed: u64) -> Vec<u8> {
     Random(seed).bytes(n * Model::new(file).unwrap().input().len())
@@ -96,15 +97,15 @@ fn threads_share_what_is_read_only() {
     let pixels = images(&file, n, 8);
     let whole = machine(&file, Kernel::best(), 9, 0..draws, &pixels, false);
     let mut steps = vec![Step::default(); model.layers()];
-    let plan = Plan::new(model, &mut steps);
+    let plan = Plan::new(model, &mut steps).unwrap();
     let mut constants = vec![0; plan.constants()];
-    let program = plan.prepare(Kernel::best(), &mut constants);
+    let program = plan.prepare(Kernel::best(), &mut constants).unwrap();
     let (need, held) = (plan.scratch(), plan.weights(draws as usize));
     let memory = || (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
     let (mut signed, mut words) = (vec![0; held.signed], vec![0; held.words]);
     let (mut a, mut b, mut c) = memory();
     let mut scratch = Scratch::new(&mut a, &mut b, &mut c);
-    let weights = Weights::draw(&program, 9, 0..draws, &mut signed, &mut words, &mut scratch);
+    let weights = Weights::draw(&program, 9, 0..draws, &mut signed, &mut words, &mut scratch).unwrap();
     std::thread::scope(|threads| {
         for half in 0..2 {
             let (program, weights, pixels, whole) = (&program, &weights, &pixels, &whole);
@@ -113,7 +114,7 @@ fn threads_share_what_is_read_only() {
                 let mut scratch = Scratch::new(&mut a, &mut b, &mut c);
                 let part = &pixels[half * n / 2 * len..][..n / 2 * len];
                 let mut logits = vec![0; draws as usize * n / 2 * classes];
-                program.run(Source::Drawn(weights), part, 0..draws, &mut scratch, &mut logits);
+                program.run(Source::Drawn(weights), part, 0..draws, &mut scratch, &mut logits).unwrap();
                 for (draw, found) in logits.chunks(n / 2 * classes).enumerate() {
                     let at = (draw * n + half * n / 2) * classes;
                     assert_eq!(found, &whole[at..at + found.len()], "half {half}, draw {draw}");
@@ -149,4 +150,107 @@ fn results_depend_on_model_seed_and_draw_alone() {
         }
         assert_ne!(machine(&file, Kernel::best(), 4, 0..10, &pixels, false), whole, "another seed, other draws");
     }
+}
+
+/// A small model of kind float.
+fn float() -> Vec<u8> {
+    let mut b = Builder::new(1, [1, 2, 2], [4; 4], Rounding::Nearest);
+    b.dense(0, 3);
+    let header = Header { kind: Kind::Float, mu: None, sigma: None, weight: None, activation: None, ..b.header() };
+    let layers = b.layers.iter().map(|(layer, _)| {
+        let Op::Linear(l) = layer.op else { panic!("a dense layer") };
+        let (n, channels) = (l.fan_in() * layer.shape.channels, layer.shape.channels);
+        let float = [vec![0.5; n], vec![0.1; n], vec![0.5; channels], vec![0.1; channels]];
+        (*layer, Parameters { float, ..Parameters::default() })
+    });
+    write(&header, &layers.collect::<Vec<_>>()).unwrap()
+}
+
+/// Whatever a caller gives that does not fit is an error of one line, and no panic.
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let says = |e: RunError, words: &str| {
+        let text = e.to_string();
+        assert!(text.contains(words) && !text.contains('\n'), "{text}");
+    };
+    let other = float();
+    let error = Plan::new(Model::new(&other).unwrap(), &mut [Step::default()]).unwrap_err();
+    assert_eq!(error, RunError::Kind(Kind::Float));
+    says(error, "this one is float");
+
+    let file = lenet5(3, [4; 4], Rounding::Nearest);
+    let model = Model::new(&file).unwrap();
+    let mut steps = vec![Step::default(); model.layers()];
+    says(Plan::new(model, &mut steps[1..]).unwrap_err(), "it holds 10, 11 was wanted");
+    let plan = Plan::new(model, &mut steps).unwrap();
+    let mut constants = vec![0; plan.constants()];
+    says(plan.prepare(Kernel::best(), &mut constants[1..]).unwrap_err(), "Plan::constants");
+    let program = plan.prepare(Kernel::best(), &mut constants).unwrap();
+
+    let need = plan.scratch();
+    let (mut a, mut b, mut c) = (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
+    let held = plan.weights(8);
+    let (mut signed, mut words) = (vec![0; held.signed], vec![0; held.words]);
+    let images = vec![7; 2 * 784];
+    let mut out = vec![0; 8 * 2 * 10];
+    // Every part of the scratch memory a little too small, for drawing and for running.
+    for short in 0..3 {
+        let cut = |n: usize, part: usize| if part == short { n / 2 } else { n };
+        let (n0, n1, n2) = (cut(need.signed, 0), cut(need.bytes, 1), cut(need.words, 2));
+        let mut scratch = Scratch::new(&mut a[..n0], &mut b[..n1], &mut c[..n2]);
+        let drawn = Weights::draw(&program, 1, 0..8, &mut signed, &mut words, &mut scratch);
+        says(drawn.unwrap_err(), "Plan::scratch");
+        let ran = program.run(Source::Streamed { seed: 1 }, &images, 0..8, &mut scratch, &mut out);
+        says(ran.unwrap_err(), "Plan::scratch");
+    }
+    let mut scratch = Scratch::new(&mut a, &mut b, &mut c);
+    says(Weights::draw(&program, 1, 0..9, &mut signed, &mut words, &mut scratch).unwrap_err(), "Plan::weights");
+    let all = held.words - 1;
+    says(Weights::draw(&program, 1, 0..8, &mut signed, &mut words[..all], &mut scratch).unwrap_err(), "Plan::weights");
+    let weights = Weights::draw(&program, 1, 8..16, &mut signed, &mut words, &mut scratch).unwrap();
+    let mut run = |source: Source<'_>, images: &[u8], draws, out: &mut [i32]| {
+        program.run(source, images, draws, &mut scratch, out).map_err(|e| e.to_string())
+    };
+    let streamed = Source::Streamed { seed: 1 };
+    for (found, words) in [
+        (run(streamed, &images[1..], 0..8, &mut out), "no whole number of images"),
+        (run(streamed, &images, 0..7, &mut out), "160 logits, 140 was wanted"),
+        (run(Source::Drawn(&weights), &images, 0..8, &mut out), "0..8 were asked for, 8..16 were drawn"),
+        (run(Source::Drawn(&weights), &images, 9..17, &mut out), "9..17 were asked for"),
+        (run(Source::Drawn(&weights), &images, 9..16, &mut out[..140]), "a multiple of 8 was wanted"),
+    ] {
+        let error = found.unwrap_err();
+        assert!(error.contains(words) && !error.contains('\n'), "{error}");
+    }
+    // No draws and no images are nothing to do; draws at the end of their range are draws like others.
+    assert_eq!(run(streamed, &images, 5..5, &mut []), Ok(()));
+    assert_eq!(run(streamed, &[], 0..8, &mut []), Ok(()));
+    assert_eq!(run(streamed, &images, u32::MAX - 8..u32::MAX, &mut out), Ok(()));
+    let found = machine(&file, Kernel::best(), 1, u32::MAX - 8..u32::MAX, &images, false);
+    assert_eq!(found, out);
+    assert_eq!(reference(&file, 1, u32::MAX - 8..u32::MAX, &images), out);
+}
+
+#[test]
+fn weights_of_another_model_are_refused() {
+    // Two models of the same layers: their memory looks alike.
+    let files = [mlp(3, [4; 4], Rounding::Nearest), mlp(4, [4; 4], Rounding::Nearest)];
+    let models = [0, 1].map(|i: usize| Model::new(&files[i]).unwrap());
+    let mut steps = [0, 1].map(|i: usize| vec![Step::default(); models[i].layers()]);
+    let [first, second] = &mut steps;
+    let plans = [Plan::new(models[0], first).unwrap(), Plan::new(models[1], second).unwrap()];
+    let mut constants = [0, 1].map(|i: usize| vec![0; plans[i].constants()]);
+    let [first, second] = &mut constants;
+    let programs =
+        [plans[0].prepare(Kernel::best(), first).unwrap(), plans[1].prepare(Kernel::best(), second).unwrap()];
+    let need = plans[0].scratch();
+    let (mut a, mut b, mut c) = (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
+    let mut scratch = Scratch::new(&mut a, &mut b, &mut c);
+    let held = plans[0].weights(8);
+    let (mut signed, mut words) = (vec![0; held.signed], vec![0; held.words]);
+    let weights = Weights::draw(&programs[0], 1, 0..8, &mut signed, &mut words, &mut scratch).unwrap();
+    let (images, mut out) = (vec![7; 784], vec![0; 80]);
+    let mut run =
+        |program: usize| programs[program].run(Source::Drawn(&weights), &images, 0..8, &mut scratch, &mut out);
+    assert_eq!((run(0), run(1)), (Ok(()), Err(RunError::OtherWeights)));
 }

@@ -1,7 +1,7 @@
 //! From means and variances of the logits to class probabilities and uncertainties.
 //!
 //! The mean of a softmax over Gaussian logits has no closed form, nor has its mean entropy. Both are taken over 256 fixed
-//! points instead: every logit runs once through core's 256 Gaussian quantiles, each class in an order of its own (a
+//! points instead: every logit runs once through core's 256 Gaussian numbers, each class in an order of its own (a
 //! Latin hypercube: McKay, Beckman, Conover 1979). Each logit by itself is met exactly, mean and variance; what is left
 //! is the error of their joint effects, a fraction of what as many random draws would leave. The points are the same for
 //! every image, so that an answer depends on (model, image) alone.

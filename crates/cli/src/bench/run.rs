@@ -170,15 +170,15 @@ pub fn measure(
     }
     let kernel = Kernel::chosen()?;
     let mut steps = vec![Step::default(); model.layers()];
-    let plan = Plan::new(model, &mut steps);
+    let plan = Plan::new(model, &mut steps)?;
     let mut constants = vec![0; plan.constants()];
-    let program = plan.prepare(kernel, &mut constants);
+    let program = plan.prepare(kernel, &mut constants)?;
     let most = cases.iter().map(|c| c.threads).max().unwrap_or(1);
     let batch = cases.iter().filter_map(|c| c.batch).max().unwrap_or(1);
     let mut first = Memory::new(plan.scratch());
     let mut drawn = Memory::new(plan.weights(DRAWS as usize));
     let Memory { signed, words, .. } = &mut drawn;
-    let weights = Weights::draw(&program, SEED, 0..DRAWS, signed, words, &mut first.scratch());
+    let weights = Weights::draw(&program, SEED, 0..DRAWS, signed, words, &mut first.scratch())?;
     let rig = Rig {
         subject,
         kernel,
@@ -334,7 +334,7 @@ impl Rig<'_> {
                     let draws = (thread * share).min(DRAWS)..((thread + 1) * share).min(DRAWS);
                     let [scratch, drawn] = &mut *own(&self.memory)?;
                     let Memory { signed, words, .. } = drawn;
-                    black_box(Weights::draw(&self.program, SEED, draws, signed, words, &mut scratch.scratch()));
+                    black_box(Weights::draw(&self.program, SEED, draws, signed, words, &mut scratch.scratch())?);
                     Ok(())
                 })
             }
@@ -388,8 +388,7 @@ impl Rig<'_> {
         let logits = &mut logits[..images * classes * DRAWS as usize];
         let go = |pixels: &[u8], draws, logits: &mut [i32]| -> Result<()> {
             let [scratch, _] = &mut *own(&self.memory)?;
-            self.program.run(source, black_box(pixels), draws, &mut scratch.scratch(), logits);
-            Ok(())
+            Ok(self.program.run(source, black_box(pixels), draws, &mut scratch.scratch(), logits)?)
         };
         if threads == 1 {
             go(pixels, draws, logits)

@@ -108,7 +108,7 @@ fn memory(model: Model<'_>) -> Option<(usize, usize)> {
         return None;
     }
     let mut steps = vec![Step::default(); model.layers()];
-    let plan = Plan::new(model, &mut steps);
+    let plan = Plan::new(model, &mut steps).ok()?;
     let together = plan.draws_together();
     Some((plan.scratch().total() + 4 * plan.constants(), plan.weights(together).total() / together))
 }
@@ -169,7 +169,7 @@ fn as_line(model: &Model<'_>, layer: &Layer) -> String {
     let mut line = format!("{:<28} -> {:<9}", what(model, layer), layer.shape.to_string());
     if let Op::Linear(l) = layer.op {
         let count = parameters(layer).map_or(String::new(), thousands);
-        line.push_str(&format!(" {count:>9} parameters {:>9} bytes", thousands(l.parameter_bytes() as u64)));
+        line.push_str(&format!(" {count:>9} parameters {:>9} bytes", thousands(l.parameter_bytes())));
         if let Some(Sigmas { used: [least, largest], grid }) = sigmas(model, layer) {
             line.push_str(&format!(", sigma {least:.1e} to {largest:.1e}"));
             if let Some([low, high]) = grid {

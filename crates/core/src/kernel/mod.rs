@@ -184,6 +184,10 @@ pub enum Output<'a> {
 type LaneSums<'a> = Option<&'a mut [i32; LANES]>;
 
 /// The five loops, compiled for one instruction set.
+///
+/// # Panics
+/// Each of them on lengths and numbers that do not belong together, as its first lines say: the program that calls is wrong
+/// then. A [`crate::run::Program`] makes no such call, whatever its model, images and memory.
 #[derive(Clone, Copy)]
 pub struct Kernel {
     name: &'static str,
@@ -255,8 +259,8 @@ impl Kernel {
 
     /// Unpacks the codes from `first` on, each into the low bits of a byte (the others zero). The run must hold them.
     pub fn unpack(&self, packed: &[u8], first: usize, bits: Bits, out: &mut [u8]) {
-        let end = (first + out.len()).checked_mul(bits.get() as usize).map(|b| b.div_ceil(8));
-        assert!(end.is_some_and(|end| end <= packed.len()), "codes beyond the packed run");
+        let end = (first as u64).checked_add(out.len() as u64).and_then(|end| end.checked_mul(bits.get() as u64));
+        assert!(end.is_some_and(|end| end.div_ceil(8) <= packed.len() as u64), "codes beyond the packed run");
         (self.unpack)(packed, first, bits, out);
     }
 

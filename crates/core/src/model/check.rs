@@ -1,13 +1,17 @@
 //! Everything that must hold of a model file before anything of it is used.
 
-use super::layer::{Layer, Linear, Op, Shape, grid_of, record, u16_at, u32_at, u64_at};
-use super::{BIAS_BITS, HEADER_LEN, Kind, MAGIC, Model, ModelError, Problem, RECORD_LEN, SIZE_LIMIT, VERSION, crc32};
+use super::layer::{Grid, Layer, Linear, Op, Shape, grid_of, record, u16_at, u32_at, u64_at};
+use super::{
+    BIAS_BITS, HEADER_LEN, Kind, LAYER_LIMIT, MAGIC, Model, ModelError, Problem, RECORD_LEN, SIZE_LIMIT, VERSION, crc32,
+};
 use crate::code::Bits;
 use crate::draw::{Rounding, RowScale};
 use crate::fixed::{OCTAVE, WIDE_FRACTION_BITS, shift_for};
 
 /// Sums of products stay below this, so that a bias of as much again still fits into 32 bits.
 pub(super) const SUM_LIMIT: u64 = 1 << 30;
+/// The logarithm of 1 in units of a wide value.
+const WIDE: i32 = WIDE_FRACTION_BITS as i32 * OCTAVE;
 
 /// Bytes that a linear layer's parameters take, if that is a sensible number. Order: `docs/file-format.md`.
 ///
@@ -15,7 +19,6 @@ pub(super) const SUM_LIMIT: u64 = 1 << 30;
 pub fn parameter_len(kind: Kind, channels: usize, fan_in: usize, bits: Option<(Bits, Bits)>) -> Option<u64> {
     let (channels, fan_in) = (channels as u64, fan_in as u64);
     let weights = channels.checked_mul(fan_in).filter(|&n| n < 1 << 40)?;
-    let packed = |n: u64, bits: u32| (n * bits as u64).div_ceil(8);
     Some(match kind {
         Kind::Float => 8 * (weights + channels),
         Kind::Spq => 2 * channels + 8 * (weights + channels),
@@ -23,12 +26,17 @@ pub fn parameter_len(kind: Kind, channels: usize, fan_in: usize, bits: Option<(B
             let (mu, sigma) = bits?;
             let scales = if kind == Kind::Jq { 4 } else { 2 } * channels + 10;
             scales
-                + packed(weights, mu.get())
-                + packed(weights, sigma.get())
-                + packed(channels, BIAS_BITS)
-                + packed(channels, sigma.get())
+                + packed(weights, mu)
+                + packed(weights, sigma)
+                + (channels * BIAS_BITS as u64).div_ceil(8)
+                + packed(channels, sigma)
         }
     })
+}
+
+/// Bytes that codes take, however many.
+pub(super) const fn packed(codes: u64, bits: Bits) -> u64 {
+    (codes * bits.get() as u64).div_ceil(8)
 }
 
 /// Checks a whole file.
@@ -88,26 +96,35 @@ fn header(bytes: &[u8]) -> Result<(), ModelError> {
     if bytes[41] != 0 {
         return fail("a reserved byte", bytes[41] as u64);
     }
-    if u16_at(bytes, 24) == 0 {
-        return fail("layers", 0);
+    let layers = u16_at(bytes, 24);
+    if !(1..=LAYER_LIMIT).contains(&layers) {
+        return fail("layers", layers as u64);
     }
     let side = |at| u16_at(bytes, at) as usize;
     let input = Shape { channels: side(26), rows: side(28), columns: side(30) };
-    match size(input) {
-        Some(n) if n > 0 => {}
-        n => return fail("the image's size", n.unwrap_or(u64::MAX)),
+    if !(1..=SIZE_LIMIT).contains(&size(input)) {
+        return fail("the image's size", size(input));
     }
     let name = &bytes[44..HEADER_LEN];
     let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
-    if core::str::from_utf8(&name[..end]).is_err() || name[end..].iter().any(|&b| b != 0) {
-        return fail("a byte of the name", name[0] as u64);
+    let text = core::str::from_utf8(&name[..end]).map_err(|e| e.valid_up_to()).err();
+    if let Some(at) = text.or(name[end..].iter().position(|&b| b != 0).map(|at| end + at)) {
+        return fail("a byte of the name", name[at] as u64);
     }
     Ok(())
 }
 
-/// Numbers of a shape, if they are not too many.
-fn size(shape: Shape) -> Option<u64> {
-    (shape.channels as u64).checked_mul(shape.rows as u64 * shape.columns as u64).filter(|&n| n <= SIZE_LIMIT)
+/// Numbers of a shape, in 64 bits: before it is checked they may be more than a `usize` holds.
+fn size(shape: Shape) -> u64 {
+    (shape.channels as u64).saturating_mul(shape.rows as u64 * shape.columns as u64)
+}
+
+/// Whether a shape has some numbers, and not too many.
+fn sized(what: &'static str, shape: Shape) -> Result<(), Problem> {
+    match size(shape) {
+        0 => Err(Problem::Number { what, found: 0, wanted: 1 }),
+        n => at_most(what, n, SIZE_LIMIT),
+    }
 }
 
 fn equal(what: &'static str, found: usize, wanted: usize) -> Result<(), Problem> {
@@ -147,12 +164,12 @@ fn layer(bytes: &[u8], index: usize, end: &mut u64) -> Result<(), Problem> {
     at_most("input", layer.input as u64, index as u64)?;
     let from = model.shape_of(layer.input);
     let codes = grid_of(bytes, layer.input).is_some() && runs_on_codes;
-    match size(layer.shape) {
-        Some(n) if n > 0 => {}
-        n => return Err(Problem::Number { what: "size", found: n.unwrap_or(u64::MAX), wanted: SIZE_LIMIT }),
-    }
+    sized("size", layer.shape)?;
     match layer.op {
-        Op::Linear(l) => linear(&model, &layer, l, from, codes, end)?,
+        Op::Linear(l) => {
+            at_least("groups", u16_at(r, 24) as usize, 1)?;
+            linear(&model, &layer, l, from, codes, end)?;
+        }
         Op::Pool(pool) => {
             let (rows, columns) =
                 (windows(from.rows, pool.size, pool.stride)?, windows(from.columns, pool.size, pool.stride)?);
@@ -165,22 +182,25 @@ fn layer(bytes: &[u8], index: usize, end: &mut u64) -> Result<(), Problem> {
                 equal("width of activations", r[2] as usize, 0)?;
             } else {
                 if codes {
-                    return Err(Problem::Values { wanted: "sums: an activation cannot follow an activation" });
+                    return Err(Problem::Values { wanted: "sums: an activation cannot read codes" });
                 }
                 let Some(code) = a.code() else {
                     return Err(Problem::Number { what: "width of activations", found: r[2] as u64, wanted: 8 });
                 };
                 if (a.low as i32) < code.min() || a.high as i32 > code.max() || a.low > 0 || a.high <= 0 {
-                    let (found, wanted) = (a.high as u16 as u64, code.max() as u64);
-                    return Err(Problem::Number { what: "largest code", found, wanted });
+                    return Err(Problem::Codes { found: (a.low, a.high), wanted: (code.min(), code.max()) });
                 }
                 at_most("slope", a.slope as u64, 1 << 31)?;
+                direct(&model, layer.input, a.log2_step)?;
             }
         }
         Op::Add { other } => {
             at_most("second input", other as u64, index as u64)?;
             same_shape(from, model.shape_of(other))?;
             same_shape(layer.shape, from)?;
+            if model.kind() == Kind::Jq {
+                [layer.input, other].map(|value| model.grid_of(value)).into_iter().flatten().try_for_each(operand)?;
+            }
         }
     }
     Ok(())
@@ -198,24 +218,14 @@ fn linear(model: &Model<'_>, layer: &Layer, l: Linear, from: Shape, codes: bool,
     equal("input channels of a group", l.group_inputs, from.channels / l.groups)?;
     let padded =
         Shape { channels: from.channels, rows: from.rows + 2 * l.padding, columns: from.columns + 2 * l.padding };
-    if size(padded).is_none() {
-        return Err(Problem::Number { what: "size of the padded input", found: u64::MAX, wanted: SIZE_LIMIT });
-    }
+    sized("size of the padded input", padded)?;
     // kernel <= padded side, so this cannot overflow.
     let fan_in = l.fan_in();
     at_most("inputs of each output", fan_in as u64, SIZE_LIMIT / 64)?;
     let bits = model.mu_bits().zip(model.sigma_code().map(|s| s.0));
     let len = parameter_len(model.kind(), channels, fan_in, bits);
     let len = len.ok_or(Problem::Number { what: "weights", found: u64::MAX, wanted: 1 << 40 })?;
-    let (offset, found) = (l.offset as u64, l.len as u64);
-    if found != len {
-        return Err(Problem::Number { what: "bytes of parameters", found, wanted: len });
-    }
-    if offset != *end {
-        return Err(Problem::Number { what: "offset of the parameters", found: offset, wanted: *end });
-    }
-    *end = end.saturating_add(len);
-    at_most("end of the parameters", *end, model.bytes.len() as u64)?;
+    *end = place((l.offset, l.len), (*end, len), model.bytes.len() as u64)?;
     // The noise of a tensor is addressed by 32-bit blocks of 16 bytes.
     let noise = channels as u64 * fan_in as u64 * Rounding::Stochastic.noise_bytes() as u64;
     at_most("bytes of noise", noise, 16 << 32)?;
@@ -228,6 +238,20 @@ fn linear(model: &Model<'_>, layer: &Layer, l: Linear, from: Shape, codes: bool,
     arithmetic(model, layer, fan_in)
 }
 
+/// Where parameters end whose offset and length are `found` in the file and must be `wanted`. In 64 bits, whatever a `usize`
+/// holds here: on a processor with addresses of 32 bits a narrowed offset could look right.
+fn place(found: (u64, u64), wanted: (u64, u64), file: u64) -> Result<u64, Problem> {
+    if found.1 != wanted.1 {
+        return Err(Problem::Number { what: "bytes of parameters", found: found.1, wanted: wanted.1 });
+    }
+    if found.0 != wanted.0 {
+        return Err(Problem::Number { what: "offset of the parameters", found: found.0, wanted: wanted.0 });
+    }
+    let end = wanted.0.saturating_add(wanted.1);
+    at_most("end of the parameters", end, file)?;
+    Ok(end)
+}
+
 /// Whether a linear layer's integers stay in range whatever is drawn.
 fn arithmetic(model: &Model<'_>, layer: &Layer, fan_in: usize) -> Result<(), Problem> {
     let (Some(grid), Some(code)) = (model.grid_of(layer.input), model.weight_code()) else { return Ok(()) };
@@ -236,18 +260,38 @@ fn arithmetic(model: &Model<'_>, layer: &Layer, fan_in: usize) -> Result<(), Pro
         return Err(Problem::Accumulator { largest });
     }
     let Some((codes, mu_bits)) = model.codes(layer).zip(model.mu_bits()) else { return Ok(()) };
-    if codes.sigma_step() <= 0 || codes.bias_sigma_step() <= 0 {
-        return Err(Problem::Number { what: "step of a sigma grid", found: 0, wanted: 1 });
+    for step in [codes.sigma_step(), codes.bias_sigma_step()] {
+        if step <= 0 {
+            return Err(Problem::SigmaStep { found: step });
+        }
     }
     for channel in 0..codes.weight_scales.len() {
         let weight = codes.weight_scales.get(channel);
         let row = RowScale::new(codes.mu_scales.get(channel), weight, codes.sigma_top(), mu_bits);
-        let wide = weight as i32 + grid.log2_step + WIDE_FRACTION_BITS as i32 * OCTAVE;
-        if row.is_none() || shift_for(wide).is_none() {
+        if row.is_none() || shift_for(weight as i32 + grid.log2_step + WIDE).is_none() {
             return Err(Problem::Scales { channel });
         }
     }
     Ok(())
+}
+
+/// Whether codes that an add reads can be made wide.
+fn operand(grid: Grid) -> Result<(), Problem> {
+    match shift_for(grid.log2_step + WIDE) {
+        Some(_) => Ok(()),
+        None => Err(Problem::Operand { log2_step: grid.log2_step }),
+    }
+}
+
+/// Whether the sums of a linear layer can be rescaled to the codes of an activation that reads them. Where they cannot, all
+/// codes would be 0: the largest sum would be below half a step.
+fn direct(model: &Model<'_>, value: usize, step: i16) -> Result<(), Problem> {
+    let Some(layer) = value.checked_sub(1).map(|i| model.layer(i)) else { return Ok(()) };
+    let (Op::Linear(_), Kind::Jq) = (layer.op, model.kind()) else { return Ok(()) };
+    match model.largest_ratio(&layer, step as i32).map(shift_for) {
+        Some(None) => Err(Problem::Vanishing { log2_step: step }),
+        _ => Ok(()),
+    }
 }
 
 /// The last layer must give one sum per class.
@@ -262,4 +306,44 @@ fn last(bytes: &[u8], layers: usize) -> Result<(), ModelError> {
         return fail(Problem::Values { wanted: "to be a layer that gives sums: end in a dense layer" });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a processor with addresses of 32 bits would take for the right place once it had narrowed it.
+    #[test]
+    fn places_are_compared_in_64_bits() {
+        let (wanted, file) = ((192, 1000), 1192);
+        assert_eq!(place(wanted, wanted, file), Ok(1192));
+        let far = 1u64 << 32;
+        for (offset, len) in [(192 + far, 1000), (192, 1000 + far), (192 + far, 1000 + far), (192 + (far << 31), 1000)]
+        {
+            assert!(place((offset, len), wanted, file).is_err(), "{offset}, {len}");
+        }
+        // Parameters that end beyond the file, also where the sum leaves 64 bits.
+        assert!(place(wanted, wanted, 1191).is_err());
+        assert!(place((u64::MAX, 2), (u64::MAX, 2), file).is_err());
+        assert!(place((far, 8), (far, 8), 8).is_err());
+    }
+
+    #[test]
+    fn sizes_are_counted_in_64_bits() {
+        let shape = |channels, rows, columns| Shape { channels, rows, columns };
+        // The first is 0 in 32 bits, the second just fits.
+        assert_eq!(size(shape(1 << 16, 1 << 15, 2)), 1 << 32);
+        assert_eq!(size(shape((1 << 16) + 1, 65_535, 1)), (1 << 32) - 1);
+        assert_eq!(size(shape(u32::MAX as usize, 65_535, 65_535)), u32::MAX as u64 * 65_535 * 65_535);
+        assert_eq!(size(shape(1 << 30, 1 << 18, 1 << 18)), u64::MAX, "no more than there is");
+        assert!(sized("size", shape(1 << 16, 1 << 15, 2)).is_err() && sized("size", shape(0, 1, 1)).is_err());
+        assert!(sized("size", shape(1 << 15, 1 << 15, 1)).is_ok());
+        let bits = |mu, sigma| Bits::new(mu).ok().zip(Bits::new(sigma).ok());
+        // 2^33 weights: 2^32 bytes of means, 2^32 of sigmas.
+        let (channels, fan_in) = (1 << 9, 1 << 24);
+        assert_eq!(parameter_len(Kind::Vpq, channels, fan_in, bits(4, 4)), Some((2 << 32) + 2 * 512 + 10 + 512 + 256));
+        assert_eq!(parameter_len(Kind::Float, channels, fan_in, None), Some((8 << 33) + 8 * 512));
+        assert_eq!(parameter_len(Kind::Float, 1 << 16, fan_in, None), None);
+        assert_eq!(packed(1 << 33, Bits::new(8).unwrap()), 1 << 33);
+    }
 }

@@ -67,6 +67,28 @@ pub enum Problem {
         /// Which output channel, counted from 0.
         channel: usize,
     },
+    /// A sigma grid whose step is not positive.
+    SigmaStep {
+        /// The step, in 2048ths of an octave.
+        found: i16,
+    },
+    /// The smallest and largest code of an activation are not codes of its width on both sides of 0.
+    Codes {
+        /// Smallest and largest code.
+        found: (i16, i16),
+        /// Smallest and largest code of its width.
+        wanted: (i32, i32),
+    },
+    /// An add reads codes whose step is too large for wide values.
+    Operand {
+        /// The step's logarithm, in 2048ths of an octave.
+        log2_step: i32,
+    },
+    /// An activation whose step is so large beside the sums that it reads that every code would be 0.
+    Vanishing {
+        /// The step's logarithm, in 2048ths of an octave.
+        log2_step: i16,
+    },
 }
 
 impl fmt::Display for ModelError {
@@ -101,6 +123,21 @@ impl fmt::Display for Problem {
                 f,
                 "a sum of products could reach {largest}, its accumulator holds {}: use fewer inputs or bits",
                 super::check::SUM_LIMIT - 1
+            ),
+            Problem::SigmaStep { found } => {
+                write!(f, "the step of a sigma grid is {found}, 1 or more was wanted; write it again")
+            }
+            Problem::Codes { found: (low, high), wanted: (least, most) } => write!(
+                f,
+                "its codes go from {low} to {high}; {least} to 0 was wanted for the smallest, 1 to {most} for the largest"
+            ),
+            Problem::Operand { log2_step } => write!(
+                f,
+                "it adds codes of step 2^({log2_step}/2048), below 2^14 was wanted; calibrate or train it again"
+            ),
+            Problem::Vanishing { log2_step } => write!(
+                f,
+                "its step of 2^({log2_step}/2048) is so large beside the sums that every code would be 0;                  calibrate or train it again"
             ),
             Problem::Scales { channel } => write!(
                 f,

@@ -79,8 +79,10 @@ pub struct Linear {
     pub groups: usize,
     /// Input channels of each group.
     pub group_inputs: usize,
-    pub(crate) offset: usize,
-    pub(crate) len: usize,
+    /// Where its parameters begin in the file, and how many bytes they take: 64 bits, as in the file. A processor with
+    /// narrower addresses must compare them before it narrows them.
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
 }
 
 impl Linear {
@@ -101,7 +103,7 @@ impl Linear {
     }
 
     /// Bytes of its parameters in the file.
-    pub const fn parameter_bytes(&self) -> usize {
+    pub const fn parameter_bytes(&self) -> u64 {
         self.len
     }
 }
@@ -240,8 +242,8 @@ impl Layer {
                 padding: half(22),
                 groups: half(24).max(1),
                 group_inputs: u32_at(r, 28) as usize,
-                offset: u64_at(r, 48) as usize,
-                len: u64_at(r, 56) as usize,
+                offset: u64_at(r, 48),
+                len: u64_at(r, 56),
             }),
             1 | 2 => Op::Pool(Pool { max: r[0] == 1, size: half(16), stride: half(20) }),
             3 => Op::Activation(Activation {
@@ -279,8 +281,8 @@ impl Layer {
                 put(22, &half(l.padding));
                 put(24, &half(l.groups));
                 put(28, &(l.group_inputs as u32).to_le_bytes());
-                put(48, &(l.offset as u64).to_le_bytes());
-                put(56, &(l.len as u64).to_le_bytes());
+                put(48, &l.offset.to_le_bytes());
+                put(56, &l.len.to_le_bytes());
             }
             Op::Pool(pool) => {
                 put(0, &[if pool.max { 1 } else { 2 }]);

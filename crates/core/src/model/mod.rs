@@ -31,8 +31,13 @@ pub const HEADER_LEN: usize = 64;
 pub const RECORD_LEN: usize = 64;
 /// Width of a bias's mean.
 pub const BIAS_BITS: u32 = 8;
-/// Largest number of bytes or values that one activation, one layer's windows or one strip of weights may take.
+/// Most numbers that an image or a layer's output has, and a linear layer's input with the zeros around it. What a layer's
+/// output sums over is at most a 64th of it, so that a strip of weights stays below it too.
 pub const SIZE_LIMIT: u64 = 1 << 30;
+
+/// Most layers of a file. Whether layers fit together is looked up along chains of them, without memory to note what was found:
+/// more would make a forged file of a few megabytes a matter of minutes.
+pub const LAYER_LIMIT: u16 = 4096;
 
 /// What a file holds of each weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,11 @@ impl<'a> Model<'a> {
     /// The file.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// The checksum of the file.
+    pub fn checksum(&self) -> u32 {
+        layer::u32_at(self.bytes, 12)
     }
 
     /// What it holds of each weight.
@@ -160,6 +170,9 @@ impl<'a> Model<'a> {
     }
 
     /// A layer, counted from 0.
+    ///
+    /// # Panics
+    /// If there are no more than `index` layers.
     pub fn layer(&self, index: usize) -> Layer {
         Layer::read(layer::record(self.bytes, index))
     }
@@ -178,6 +191,15 @@ impl<'a> Model<'a> {
     /// The grid of a value whose numbers are codes; `None` for a wide value.
     pub fn grid_of(&self, value: usize) -> Option<Grid> {
         layer::grid_of(self.bytes, value)
+    }
+
+    /// The largest ratio of a linear layer's sums to a step of 2^(`output` / 2048), as a logarithm: that of the channel with
+    /// the largest scale. `None` for what is no linear layer of JQ.
+    pub(crate) fn largest_ratio(&self, layer: &Layer, output: i32) -> Option<i32> {
+        let input = self.grid_of(layer.input)?.log2_step;
+        let scales = self.codes(layer)?.weight_scales;
+        let largest = (0..scales.len()).map(|c| scales.get(c) as i32).max()?;
+        Some(largest + input - output)
     }
 
     /// Weights and biases of all layers.
@@ -202,18 +224,17 @@ impl<'a> Model<'a> {
     pub fn codes(&self, layer: &Layer) -> Option<Codes<'a>> {
         let Op::Linear(l) = layer.op else { return None };
         let (mu, sigma) = (self.mu_bits()?, self.sigma_code()?);
-        let channels = layer.shape.channels;
-        let weights = channels * l.fan_in();
-        let mut rest = &self.bytes[l.offset..l.offset + l.len];
-        let mut take = |n: usize| rest.split_off(..n).unwrap_or(&[]);
+        let channels = layer.shape.channels as u64;
+        let weights = channels * l.fan_in() as u64;
+        let mut take = take(self.bytes, &l);
         Some(Codes {
             mu_scales: Scales(take(2 * channels)),
             weight_scales: Scales(take(if self.kind() == Kind::Jq { 2 * channels } else { 0 })),
             ranges: Scales(take(10)),
-            mu: take(crate::pack::packed_len(weights, mu)),
-            sigma: take(crate::pack::packed_len(weights, sigma.0)),
+            mu: take(check::packed(weights, mu)),
+            sigma: take(check::packed(weights, sigma.0)),
             bias_mu: take(channels),
-            bias_sigma: take(crate::pack::packed_len(channels, sigma.0)),
+            bias_sigma: take(check::packed(channels, sigma.0)),
         })
     }
 
@@ -223,10 +244,9 @@ impl<'a> Model<'a> {
         if self.kind().stores_codes() {
             return None;
         }
-        let channels = layer.shape.channels;
-        let weights = channels * l.fan_in();
-        let mut rest = &self.bytes[l.offset..l.offset + l.len];
-        let mut take = |n: usize| rest.split_off(..n).unwrap_or(&[]);
+        let channels = layer.shape.channels as u64;
+        let weights = channels * l.fan_in() as u64;
+        let mut take = take(self.bytes, &l);
         Some(Floats {
             weight_scales: Scales(take(if self.kind() == Kind::Spq { 2 * channels } else { 0 })),
             mu: take(4 * weights),
@@ -235,6 +255,14 @@ impl<'a> Model<'a> {
             bias_sigma: take(4 * channels),
         })
     }
+}
+
+/// What gives a linear layer's parameters piece by piece, so many bytes each. Sizes are 64 bits until they were found in
+/// the file: what lies in memory can be addressed.
+fn take<'a>(bytes: &'a [u8], l: &Linear) -> impl FnMut(u64) -> &'a [u8] {
+    let end = l.offset.checked_add(l.len).and_then(|end| usize::try_from(end).ok());
+    let mut rest = end.and_then(|end| bytes.get(l.offset as usize..end)).unwrap_or(&[]);
+    move |n| usize::try_from(n).ok().and_then(|n| rest.split_off(..n)).unwrap_or(&[])
 }
 
 /// A linear layer's stored parameters where they are floats: little-endian `f32`, four bytes each, left as bytes because
@@ -269,6 +297,9 @@ impl Scales<'_> {
     }
 
     /// The one at `index`.
+    ///
+    /// # Panics
+    /// If there are no more than `index`.
     pub fn get(&self, index: usize) -> Log2 {
         i16::from_le_bytes([self.0[2 * index], self.0[2 * index + 1]])
     }

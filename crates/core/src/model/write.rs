@@ -3,8 +3,8 @@
 extern crate alloc;
 
 use super::layer::{Layer, Op, Shape};
-use super::{BIAS_BITS, HEADER_LEN, Kind, MAGIC, Model, ModelError, RECORD_LEN, VERSION, crc32};
-use crate::code::Bits;
+use super::{BIAS_BITS, HEADER_LEN, Kind, MAGIC, Model, ModelError, Problem, RECORD_LEN, VERSION, crc32};
+use crate::code::{Bits, LogCode, UniformCode};
 use crate::draw::Rounding;
 use crate::fixed::Log2;
 use crate::pack::{packed_len, put};
@@ -58,6 +58,42 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// Whether there are as many as a layer has that gives `channels` and reads `fan_in` numbers for each, and every code is
+    /// one of its width.
+    fn check(&self, header: &Header<'_>, channels: usize, fan_in: usize) -> Result<(), Problem> {
+        let weights = channels.saturating_mul(fan_in);
+        let count = |what, found: usize, wanted: usize| match found == wanted {
+            true => Ok(()),
+            false => Err(Problem::Number { what, found: found as u64, wanted: wanted as u64 }),
+        };
+        let floats = ["weights' means", "weights' sigmas", "biases' means", "biases' sigmas"];
+        let wanted = [weights, weights, channels, channels];
+        let codes = header.kind.stores_codes();
+        for ((what, values), wanted) in floats.into_iter().zip(&self.float).zip(wanted) {
+            count(what, values.len(), if codes { 0 } else { wanted })?;
+        }
+        let found = [self.mu.len(), self.sigma.len(), self.bias_mu.len(), self.bias_sigma.len()];
+        let all = ["codes of means", "codes of sigmas", "codes of biases' means", "codes of biases' sigmas"];
+        for ((what, found), wanted) in all.into_iter().zip(found).zip(wanted) {
+            count(what, found, if codes { wanted } else { 0 })?;
+        }
+        count("scales of means", self.mu_scales.len(), if codes { channels } else { 0 })?;
+        let drawn = if header.kind.runs_on_codes() { channels } else { 0 };
+        count("scales of drawn weights", self.weight_scales.len(), drawn)?;
+        let outside = |code: i32, wanted: (i32, i32)| Problem::Codes { found: (code as i16, code as i16), wanted };
+        if let Some(code) = header.mu.map(UniformCode::Signed)
+            && let Some(&bad) = self.mu.iter().find(|&&m| code.clamp(m as i32) != m as i32)
+        {
+            return Err(outside(bad as i32, (code.min(), code.max())));
+        }
+        if let Some(code) = header.sigma.map(LogCode)
+            && let Some(&bad) = self.sigma.iter().chain(&self.bias_sigma).find(|&&k| code.clamp(k as i32) != k as i32)
+        {
+            return Err(outside(bad as i32, (0, code.max())));
+        }
+        Ok(())
+    }
+
     fn bytes(&self, header: &Header<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         let mut half = |values: &[Log2]| values.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
@@ -93,17 +129,56 @@ impl Parameters {
 fn packed(codes: &[i32], bits: Bits) -> Vec<u8> {
     let mut bytes = vec![0; packed_len(codes.len(), bits)];
     for (i, &code) in codes.iter().enumerate() {
-        let fits = put(&mut bytes, i, code, bits);
-        debug_assert!(fits);
+        // There is room for as many as the run was made for.
+        let _ = put(&mut bytes, i, code, bits);
     }
     bytes
+}
+
+/// Whether every number has room in its place: a file that holds part of one would describe another network.
+fn room(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<(), ModelError> {
+    let half = u16::MAX as usize;
+    let sides = [header.input.channels, header.input.rows, header.input.columns];
+    let of_header =
+        [("layers", layers.len()), ("channels", sides[0]), ("rows", sides[1]), ("columns", sides[2])].into_iter();
+    if let Some((what, found)) = of_header.clone().find(|(_, n)| *n > half) {
+        return Err(ModelError::Header { what, found: found as u64 });
+    }
+    for (i, (layer, parameters)) in layers.iter().enumerate() {
+        let fail = |problem| ModelError::Layer { layer: i + 1, problem };
+        let most = |what, found: usize, most: usize| match found <= most {
+            true => Ok(()),
+            false => Err(fail(Problem::Number { what, found: found as u64, wanted: most as u64 })),
+        };
+        most("input", layer.input, half)?;
+        most("channels", layer.shape.channels, u32::MAX as usize)?;
+        most("rows", layer.shape.rows, half)?;
+        most("columns", layer.shape.columns, half)?;
+        match layer.op {
+            Op::Linear(l) => {
+                let sizes = [l.kernel_rows, l.kernel_columns, l.stride, l.padding, l.groups];
+                for (what, size) in ["window", "window", "stride", "padding", "groups"].into_iter().zip(sizes) {
+                    most(what, size, half)?;
+                }
+                most("input channels of a group", l.group_inputs, u32::MAX as usize)?;
+                let fan_in = l.kernel_rows.saturating_mul(l.kernel_columns).saturating_mul(l.group_inputs);
+                parameters.check(header, layer.shape.channels, fan_in).map_err(fail)?;
+            }
+            Op::Pool(pool) => [pool.size, pool.stride].into_iter().try_for_each(|n| most("window", n, half))?,
+            Op::Activation(_) => {}
+            Op::Add { other } => most("second input", other, half)?,
+        }
+    }
+    Ok(())
 }
 
 /// The bytes of a model file. Where a layer's parameters lie is worked out here, whatever the layers say.
 ///
 /// # Errors
-/// Whatever [`Model::new`] finds wrong with it.
+/// A number that has no room in its place, codes that are too many, too few or too wide; whatever [`Model::new`] finds
+/// wrong with the file.
 pub fn write(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<Vec<u8>, ModelError> {
+    room(header, layers)?;
     let mut bytes = vec![0u8; HEADER_LEN + layers.len() * RECORD_LEN];
     let classes = layers.last().map_or(0, |(l, _)| l.shape.len());
     let width = |bits: Option<Bits>| bits.map_or(0, |b| b.get() as u8);
@@ -127,7 +202,7 @@ pub fn write(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<Vec<
         let mut layer = *layer;
         if let Op::Linear(l) = &mut layer.op {
             let data = parameters.bytes(header);
-            (l.offset, l.len) = (bytes.len(), data.len());
+            (l.offset, l.len) = (bytes.len() as u64, data.len() as u64);
             bytes.extend(data);
         }
         let mut record = [0; RECORD_LEN];

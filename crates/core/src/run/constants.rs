@@ -1,5 +1,6 @@
 //! The constants that a model's stored scales stand for: ratios, multipliers, sigma levels, origins of windows.
 
+use super::error::RunError;
 use super::plan::{Plan, leaky};
 use super::step::{Action, LinearStep};
 use crate::code::Bits;
@@ -19,10 +20,15 @@ pub struct Program<'a> {
 impl<'a> Plan<'a> {
     /// The program of this plan, for a kernel, in memory of [`Plan::constants`] words.
     ///
-    /// # Panics
-    /// If there are fewer words.
-    pub fn prepare(&self, kernel: Kernel, constants: &'a mut [i32]) -> Program<'a> {
-        let constants = &mut constants[..self.constants];
+    /// # Errors
+    /// [`RunError::Memory`] if there are fewer words.
+    pub fn prepare(&self, kernel: Kernel, constants: &'a mut [i32]) -> Result<Program<'a>, RunError> {
+        let (found, wanted) = (constants.len(), self.constants);
+        let constants = constants.get_mut(..wanted).ok_or(RunError::Memory {
+            what: "words of constants (Plan::constants)",
+            found,
+            wanted,
+        })?;
         for step in self.steps {
             let Action::Linear(l) = &step.action else { continue };
             let layer = self.model.layer(l.layer);
@@ -34,7 +40,7 @@ impl<'a> Plan<'a> {
                 self.origins(l, constants);
             }
         }
-        Program { plan: *self, kernel, constants }
+        Ok(Program { plan: *self, kernel, constants })
     }
 
     fn levels(&self, l: &LinearStep, codes: &Codes<'_>, constants: &mut [i32]) {

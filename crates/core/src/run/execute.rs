@@ -2,6 +2,7 @@
 
 use super::Scratch;
 use super::constants::Program;
+use super::error::RunError;
 use super::ops::{self, Worth};
 use super::plan::SLACK;
 use super::step::{Action, LinearStep, Turn, Value};
@@ -41,9 +42,10 @@ impl Program<'_> {
     ///
     /// `images` lie as `[image][row][column][channel]`, 8 bits each.
     ///
-    /// # Panics
-    /// If a length does not fit the model or [`super::Plan::scratch`], or the weights of a draw were not drawn. Of drawn
-    /// weights a range must begin with the first draw or a multiple of [`super::Plan::draws_together`] behind it.
+    /// # Errors
+    /// [`RunError`] if a length does not fit the model or [`super::Plan::scratch`], or the weights of a draw were not drawn, or
+    /// for another model. Of drawn weights a range must begin with the first draw or a multiple of
+    /// [`super::Plan::draws_together`] behind it.
     pub fn run(
         &self,
         source: Source<'_>,
@@ -51,17 +53,33 @@ impl Program<'_> {
         draws: Range<u32>,
         scratch: &mut Scratch<'_>,
         out: &mut [i32],
-    ) {
+    ) -> Result<(), RunError> {
         let plan = &self.plan;
         let (len, classes) = (plan.model.input().len(), plan.model.classes());
         let count = images.len() / len;
-        assert!(images.len() == count * len, "whole images");
-        assert!(out.len() == draws.len() * count * classes, "a logit for every draw, image and class");
-        assert!(scratch.holds(plan.scratch), "scratch memory is smaller than Plan::scratch says");
+        if !images.len().is_multiple_of(len) {
+            return Err(RunError::Images { found: images.len(), each: len });
+        }
+        let wanted = draws.len().checked_mul(count).and_then(|n| n.checked_mul(classes));
+        if wanted != Some(out.len()) {
+            return Err(RunError::Logits { found: out.len(), wanted });
+        }
+        scratch.holds(plan.scratch)?;
+        if draws.is_empty() {
+            return Ok(());
+        }
         if let Source::Drawn(weights) = source {
             let have = weights.draws();
-            assert!(have.start <= draws.start && draws.end <= have.end, "draws that were not drawn");
-            assert!((draws.start - have.start).is_multiple_of(plan.group as u32), "draws that begin within a group");
+            if !weights.belong(plan) {
+                return Err(RunError::OtherWeights);
+            }
+            if draws.start < have.start || draws.end > have.end {
+                return Err(RunError::Draws { found: (draws.start, draws.end), drawn: (have.start, have.end) });
+            }
+            let found = draws.start - have.start;
+            if !found.is_multiple_of(plan.group as u32) {
+                return Err(RunError::Group { found, together: plan.group });
+            }
         }
         self.borders(scratch);
         for (block, images) in images.chunks(plan.block * len).enumerate() {
@@ -75,12 +93,12 @@ impl Program<'_> {
             };
             let round = if wide > plan.group { wide - wide % plan.group } else { plan.group };
             for first in draws.clone().step_by(round) {
-                let end = (first + round as u32).min(draws.end);
+                let end = first.saturating_add(round as u32).min(draws.end);
                 // The draws from `draw` on, `count` of them, in a wave that begins with `wave`.
                 let work = |draw: u32, count: u32, wave: u32| {
                     let place = |since: u32| (draw - since) as usize * n;
                     let turn = Turn { round: place(first), wave: place(wave) };
-                    Work { source, images, count: n, draws: (draw, (draw + count).min(end)), turn }
+                    Work { source, images, count: n, draws: (draw, draw.saturating_add(count).min(end)), turn }
                 };
                 for step in plan.steps {
                     if let Action::Linear(l) = &step.action
@@ -91,7 +109,7 @@ impl Program<'_> {
                     }
                 }
                 for wave in (first..end).step_by(wide) {
-                    let wave = wave..(wave + wide as u32).min(end);
+                    let wave = wave..wave.saturating_add(wide as u32).min(end);
                     let each = wave.clone().map(|draw| work(draw, 1, wave.start));
                     for (i, step) in plan.steps.iter().enumerate() {
                         match &step.action {
@@ -106,6 +124,7 @@ impl Program<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Zeros around every value that a padded layer reads: what lies inside is overwritten, these stay.
@@ -130,7 +149,7 @@ impl Program<'_> {
             let (head, rest) = scratch.bytes.split_at_mut(at.patches + l.patches);
             for (i, image) in images.chunks_exact(model.input().len()).enumerate() {
                 let zero = model.pixels().zero as u8;
-                let out = &mut rest[i * l.image_patches()..];
+                let out = &mut rest[i * l.image_patches() as usize..];
                 ops::patches(image, model.input(), l, zero, &mut head[at.padded..at.lanes], out);
             }
         }
@@ -234,7 +253,7 @@ impl Program<'_> {
         let constants = |from: usize| &self.constants[from + first_lane..][..lanes];
         for image in 0..products {
             let (from, to) = match input {
-                None => (&patches[l.patches + image * l.image_patches()..], &mut values[..]),
+                None => (&patches[l.patches + image * l.image_patches() as usize..], &mut values[..]),
                 Some(v) => {
                     let first = v.of(work.turn) + image * v.image();
                     let from = first..first + each * v.image() + SLACK;

@@ -11,22 +11,23 @@
 //! use qbnn_core::{kernel::Kernel, model::Model, run::{Plan, Scratch, Source, Step, Weights}};
 //! let model = Model::new(file)?;
 //! let mut steps = vec![Step::default(); model.layers()];
-//! let plan = Plan::new(model, &mut steps);
+//! let plan = Plan::new(model, &mut steps)?;
 //! let mut constants = vec![0; plan.constants()];
-//! let program = plan.prepare(Kernel::best(), &mut constants);
+//! let program = plan.prepare(Kernel::best(), &mut constants)?;
 //! let (draws, seed) = (0..32, 7);
 //! let need = plan.scratch();
 //! let (mut signed, mut bytes, mut words) = (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
 //! let mut scratch = Scratch::new(&mut signed, &mut bytes, &mut words);
 //! let need = plan.weights(32);
 //! let (mut signed, mut words) = (vec![0; need.signed], vec![0; need.words]);
-//! let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch);
+//! let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch)?;
 //! let mut logits = vec![0; 32 * pixels.len() / model.input().len() * model.classes()];
-//! program.run(Source::Drawn(&weights), pixels, draws, &mut scratch, &mut logits);
+//! program.run(Source::Drawn(&weights), pixels, draws, &mut scratch, &mut logits)?;
 //! # Ok(()) }
 //! ```
 
 mod constants;
+mod error;
 mod execute;
 mod ops;
 mod plan;
@@ -34,6 +35,7 @@ mod step;
 mod weights;
 
 pub use constants::Program;
+pub use error::RunError;
 pub use execute::Source;
 pub use plan::Plan;
 pub use step::Step;
@@ -53,9 +55,9 @@ pub struct Size {
 }
 
 impl Size {
-    /// All of it in bytes.
+    /// All of it in bytes; `usize::MAX` if it is more than can be counted.
     pub const fn total(self) -> usize {
-        self.signed + self.bytes + 4 * self.words
+        self.signed.saturating_add(self.bytes).saturating_add(self.words.saturating_mul(4))
     }
 }
 
@@ -77,9 +79,17 @@ impl<'m> Scratch<'m> {
     }
 
     /// Whether it is as large as `size` says.
-    fn holds(&self, size: Size) -> bool {
-        self.signed.len() + SLACK >= size.signed
-            && self.bytes.len() + SLACK >= size.bytes
-            && self.words.len() + SLACK >= size.words
+    fn holds(&self, size: Size) -> Result<(), RunError> {
+        for (what, found, wanted) in [
+            ("signed bytes of the scratch memory (Plan::scratch)", self.signed.len(), size.signed),
+            ("bytes of the scratch memory (Plan::scratch)", self.bytes.len(), size.bytes),
+            ("words of the scratch memory (Plan::scratch)", self.words.len(), size.words),
+        ] {
+            // What was cut off to begin at a multiple of 64 bytes is not missed.
+            if found + SLACK < wanted {
+                return Err(RunError::Memory { what, found, wanted });
+            }
+        }
+        Ok(())
     }
 }

@@ -10,15 +10,16 @@
 //!   activations that lie `[row][column][channel]` within a border of zeros.
 
 use super::Size;
+use super::error::RunError;
 use super::step::{Action, ConstantsAt, LinearStep, Step, Value};
 use crate::fixed::{OCTAVE, WIDE_FRACTION_BITS, shift_for};
 use crate::kernel::{LANES, Runs, noise_words};
-use crate::model::{Activation, Layer, Linear, Model, Op, Shape};
+use crate::model::{Activation, Kind, Layer, Linear, Model, Op, Shape};
 
 /// Bytes that may be read behind the last number of a value.
 pub(super) const SLACK: usize = 64;
 /// Images of a block hold about this many bytes of activations.
-const BLOCK_BYTES: usize = 192 * 1024;
+const BLOCK_BYTES: u64 = 192 * 1024;
 /// Images of a block, at most.
 const BLOCK_LIMIT: usize = 32;
 
@@ -60,25 +61,42 @@ pub(super) struct ScratchAt {
 impl<'a> Plan<'a> {
     /// The plan of a model that runs on codes alone (JQ), in memory for [`Model::layers`] steps.
     ///
-    /// # Panics
-    /// If `steps` are fewer than the layers, or the model is of another kind.
-    pub fn new(model: Model<'a>, steps: &'a mut [Step]) -> Self {
-        assert!(model.kind() == crate::model::Kind::Jq, "the integer machine runs JQ models");
-        let steps = &mut steps[..model.layers()];
+    /// # Errors
+    /// [`RunError`] if the model is of another kind, `steps` are fewer than the layers, or the model needs more memory than this
+    /// processor can address.
+    pub fn new(model: Model<'a>, steps: &'a mut [Step]) -> Result<Self, RunError> {
+        Plan::within(model, steps, isize::MAX as u64)
+    }
+
+    /// The plan for a processor on which no memory has more than `limit` bytes, at most `isize::MAX` of this one.
+    ///
+    /// Sizes are summed in 64 bits and narrowed where they are kept. Where that loses something, their sum is beyond the limit,
+    /// and nobody sees them.
+    fn within(model: Model<'a>, steps: &'a mut [Step], limit: u64) -> Result<Self, RunError> {
+        if model.kind() != Kind::Jq {
+            return Err(RunError::Kind(model.kind()));
+        }
+        let (found, wanted) = (steps.len(), model.layers());
+        let steps = steps.get_mut(..wanted).ok_or(RunError::Memory { what: "steps (Model::layers)", found, wanted })?;
+        let fits = |bytes: u64| if bytes <= limit { Ok(()) } else { Err(RunError::TooLarge { bytes, limit }) };
+        for layer in model.iter() {
+            // As many words as there are lanes where all 16 serve each channel: what steps count with fits then.
+            fits(4 * LANES as u64 * layer.shape.channels as u64)?;
+        }
         let group = fuse(&model, steps);
         let block = block(&model, steps);
-        let (mut shared, mut own, mut constants) = (Size::default(), Size::default(), 0);
-        let (mut fan_in, mut strip, mut padded, mut lanes, mut sums) = (0, 0, 0, 0, 0);
+        let (mut shared, mut own, mut constants) = ([0; 2], [0; 2], 0);
+        let (mut fan_in, mut strip, mut padded, mut lanes, mut sums) = (0u64, 0u64, 0u64, 0u64, 0u64);
         let levels = model.sigma_code().map_or(0, |s| s.0.levels() as usize);
         for step in steps.iter_mut() {
             let Action::Linear(l) = &mut step.action else { continue };
-            let part = if l.shared > 1 { &mut shared } else { &mut own };
-            (l.weights, l.starts) = (part.signed, part.words);
-            part.signed += l.linear.groups * l.strips * l.strip();
-            part.words += l.lanes();
+            let part: &mut [u64; 2] = if l.shared > 1 { &mut shared } else { &mut own };
+            (l.weights, l.starts) = (part[0] as usize, part[1] as usize);
+            part[0] += (l.linear.groups * l.strips) as u64 * l.strip() as u64;
+            part[1] += l.lanes() as u64;
             let mut take = |n: usize| {
-                constants += n;
-                constants - n
+                constants += n as u64;
+                (constants - n as u64) as usize
             };
             l.at = ConstantsAt {
                 rows: take(2 * l.channels),
@@ -88,60 +106,78 @@ impl<'a> Plan<'a> {
                 negative: if l.activation.is_some_and(|a| leaky(&a)) { take(l.lanes()) } else { 0 },
                 origins: take(l.windows(block)),
             };
-            strip = strip.max(l.strip());
-            fan_in = fan_in.max(l.linear.fan_in());
+            strip = strip.max(l.strip() as u64);
+            fan_in = fan_in.max(l.linear.fan_in() as u64);
             if l.input == 0 {
                 let (from, edge) = (model.input(), 2 * l.linear.padding);
-                padded = padded.max((from.rows + edge) * (from.columns + edge) * from.channels);
+                padded = padded.max(((from.rows + edge) * (from.columns + edge) * from.channels) as u64);
+                // Where windows begin is a number of 32 bits with a sign.
+                let patches = if l.whole() { block as u64 * l.patch() as u64 } else { l.image_patches() };
+                if patches > i32::MAX as u64 {
+                    return Err(RunError::TooLarge { bytes: patches, limit: i32::MAX as u64 });
+                }
             }
             match l.activation {
-                Some(_) => lanes = lanes.max(if l.whole() { block } else { l.outputs() } * l.strips * LANES),
-                None => sums = sums.max(l.windows(block) * l.strips * LANES),
+                Some(_) => {
+                    let outputs = if l.whole() { block } else { l.outputs() };
+                    lanes = lanes.max(outputs as u64 * (l.strips * LANES) as u64);
+                }
+                None => sums = sums.max(l.windows(block) as u64 * (l.strips * LANES) as u64),
             }
         }
         let mut next = 0;
-        let mut take = |n: usize| {
+        let mut take = |n: u64| {
             let at = next;
-            next += (n + SLACK).next_multiple_of(64);
-            at
+            next += region(n);
+            at as usize
         };
-        take(LANES * fan_in);
-        let noise = noise_words(fan_in, model.rounding());
+        take(LANES as u64 * fan_in);
+        let noise = noise_words(fan_in as usize, model.rounding()) as u64;
+        let starts = strip + noise;
+        let wide = starts + LANES as u64 + sums;
         let mut at = ScratchAt {
             mu: take(strip),
             sigma: take(strip),
             padded: take(padded),
             lanes: take(lanes),
-            noise: strip,
-            starts: strip + noise,
-            sums: strip + noise + LANES,
-            wide: strip + noise + LANES + sums,
+            noise: strip as usize,
+            starts: starts as usize,
+            sums: (starts + LANES as u64) as usize,
+            wide: wide as usize,
             ..ScratchAt::default()
         };
-        let mut patches = 0;
+        let mut patches = 0u64;
         for step in steps.iter_mut() {
             if let Action::Linear(l) = &mut step.action
                 && l.input == 0
             {
-                l.patches = patches;
-                patches += (block * l.image_patches() + SLACK).next_multiple_of(64);
+                l.patches = patches as usize;
+                patches += region(block as u64 * l.image_patches());
             }
         }
         at.patches = take(patches);
-        let (mut bytes, mut words) = (0, 0);
+        let (mut bytes, mut words) = (0u64, 0u64);
         for step in steps.iter_mut() {
             let v = &mut step.output;
-            let n = v.copies * block * v.image();
+            let n = (v.copies * block) as u64 * v.image() as u64;
             let (all, n) = match v.grid {
-                Some(_) => (&mut bytes, (n + SLACK).next_multiple_of(64)),
+                Some(_) => (&mut bytes, region(n)),
                 None => (&mut words, n),
             };
-            v.base = *all;
+            v.base = *all as usize;
             *all += n;
         }
         at.values = take(bytes);
-        let scratch = Size { signed: strip + 2 * SLACK, bytes: next + 2 * SLACK, words: at.wide + words + 2 * SLACK };
-        Plan { model, steps, block, group, constants, shared, own, scratch, at }
+        let ends = 2 * SLACK as u64;
+        let scratch = [strip + ends, next + ends, wide + words + ends];
+        fits(4 * constants)?;
+        fits(scratch[0] + scratch[1] + 4 * scratch[2])?;
+        fits(shared[0] + 4 * shared[1] + group as u64 * (own[0] + 4 * own[1]))?;
+        let size = |[signed, words]: [u64; 2]| Size { signed: signed as usize, bytes: 0, words: words as usize };
+        let [signed, bytes, words] = scratch.map(|n| n as usize);
+        let scratch = Size { signed, bytes, words };
+        let (shared, own, constants) = (size(shared), size(own), constants as usize);
+        Ok(Plan { model, steps, block, group, constants, shared, own, scratch, at })
     }
 
     /// The model.
@@ -159,12 +195,12 @@ impl<'a> Plan<'a> {
         self.scratch
     }
 
-    /// Memory of `draws` materialised sets of weights.
+    /// Memory of `draws` materialised sets of weights; `usize::MAX` where it is more than can be counted.
     pub fn weights(&self, draws: usize) -> Size {
         let groups = draws.div_ceil(self.group);
-        let of = |shared: usize, own: usize| groups * (shared + self.group * own);
+        let of = |shared: usize, own: usize| groups.saturating_mul(shared + self.group * own);
         Size {
-            signed: of(self.shared.signed, self.own.signed) + SLACK,
+            signed: of(self.shared.signed, self.own.signed).saturating_add(SLACK),
             bytes: 0,
             words: of(self.shared.words, self.own.words),
         }
@@ -179,6 +215,11 @@ impl<'a> Plan<'a> {
     pub fn images_together(&self) -> usize {
         self.block
     }
+}
+
+/// Bytes that a part of the scratch memory takes, with what may be read behind it.
+fn region(n: u64) -> u64 {
+    (n + SLACK as u64).next_multiple_of(64)
 }
 
 /// Whether an activation has a slope of its own below zero.
@@ -203,10 +244,7 @@ fn only_reader(model: &Model<'_>, index: usize) -> Option<Layer> {
 
 /// The shift of a layer's requantization to a step of 2^(`output` / 2048), if it has one.
 fn shift(model: &Model<'_>, layer: &Layer, output: i32) -> Option<u32> {
-    let input = model.grid_of(layer.input)?.log2_step;
-    let scales = model.codes(layer)?.weight_scales;
-    let largest = (0..scales.len()).map(|c| scales.get(c) as i32).max()?;
-    shift_for(largest + input - output)
+    shift_for(model.largest_ratio(layer, output)?)
 }
 
 /// Turns layers into steps; returns the number of draws that share the first step's strips.
@@ -324,9 +362,91 @@ const fn gcd(a: usize, b: usize) -> usize {
 
 /// Images that run together: as many as keep their activations in a near cache.
 fn block(model: &Model<'_>, steps: &[Step]) -> usize {
-    let of = |v: &Value| v.image() * if v.grid.is_some() { 1 } else { 4 } * v.copies.max(1);
-    let values: usize = steps.iter().map(|s| of(&s.output)).sum::<usize>() + model.input().len();
-    let images = (BLOCK_BYTES / values.max(1)).clamp(1, BLOCK_LIMIT);
+    let of = |v: &Value| v.image() as u64 * v.copies.max(1) as u64 * if v.grid.is_some() { 1 } else { 4 };
+    let values = steps.iter().map(|s| of(&s.output)).sum::<u64>() + model.input().len() as u64;
+    let images = ((BLOCK_BYTES / values.max(1)) as usize).clamp(1, BLOCK_LIMIT);
     // Dense layers work off eight images at a time.
     if images > 8 { images / 8 * 8 } else { images }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::code::Bits;
+    use crate::draw::Rounding;
+    use crate::model::write::{Header, Parameters, write};
+    use std::vec;
+    use std::vec::Vec;
+
+    /// One convolution of a grey image.
+    fn file(side: usize, channels: usize, window: usize) -> Vec<u8> {
+        let bits = Bits::new(2).ok();
+        let header = Header {
+            name: "large",
+            kind: Kind::Jq,
+            rounding: Rounding::Nearest,
+            input: Shape { channels: 1, rows: side, columns: side },
+            pixel_zero: 0,
+            pixel_log2_step: -8 * 2048,
+            mu: bits,
+            sigma: bits,
+            weight: bits,
+            activation: bits,
+        };
+        let (n, rest) = (channels * window * window, side - window + 1);
+        let shape = Shape { channels, rows: rest, columns: rest };
+        let parameters = Parameters {
+            mu_scales: vec![0; channels],
+            weight_scales: vec![0; channels],
+            ranges: [0, 1, 0, 0, 1],
+            mu: vec![0; n],
+            sigma: vec![0; n],
+            bias_mu: vec![0; channels],
+            bias_sigma: vec![0; channels],
+            ..Parameters::default()
+        };
+        let op = Op::Linear(Linear::new([window; 2], 1, 0, 1, 1));
+        write(&header, &[(Layer { input: 0, shape, op }, parameters)]).unwrap()
+    }
+
+    /// Bytes of one piece of memory on a processor with addresses of 32 bits.
+    const NARROW: u64 = i32::MAX as u64;
+
+    #[test]
+    fn memory_beyond_a_processors_addresses_is_refused() {
+        let file = file(12_000, 4, 1);
+        let model = Model::new(&file).unwrap();
+        let mut steps = [Step::default()];
+        // 4 sums of 4 bytes at 144 million places.
+        let bytes = match Plan::within(model, &mut steps, NARROW) {
+            Err(RunError::TooLarge { bytes, limit: NARROW }) => bytes,
+            other => panic!("{other:?}"),
+        };
+        assert!(bytes > 16 * 144_000_000, "{bytes}");
+        if usize::BITS == 64 {
+            let plan = Plan::new(model, &mut steps).unwrap();
+            assert!(plan.scratch().total() as u64 >= bytes);
+            assert_eq!(plan.weights(usize::MAX).total(), usize::MAX, "more than can be counted");
+        }
+        let small = self::file(120, 4, 1);
+        assert!(Plan::within(Model::new(&small).unwrap(), &mut steps, NARROW).is_ok());
+    }
+
+    /// Windows begin at places of 32 bits, on every processor.
+    #[test]
+    fn windows_beyond_32_bits_are_refused() {
+        let (wide, narrow) = (file(400, 1, 200), file(200, 1, 100));
+        let mut steps = [Step::default()];
+        let found = Plan::new(Model::new(&wide).unwrap(), &mut steps);
+        // 201 x 201 windows of 200 x 200 bytes.
+        if usize::BITS == 64 {
+            assert!(found.is_ok(), "1.6 GB: {found:?}");
+        }
+        assert!(Plan::within(Model::new(&narrow).unwrap(), &mut steps, NARROW).is_ok());
+        let far = file(600, 1, 300);
+        let found = Plan::new(Model::new(&far).unwrap(), &mut steps).unwrap_err();
+        let bytes = 301 * 301 * 300 * 300;
+        assert_eq!(found, RunError::TooLarge { bytes, limit: i32::MAX as u64 });
+    }
 }

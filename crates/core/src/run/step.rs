@@ -168,8 +168,8 @@ impl LinearStep {
     }
 
     /// Bytes of the patches of one image.
-    pub fn image_patches(&self) -> usize {
-        self.rows * self.columns * self.patch()
+    pub fn image_patches(&self) -> u64 {
+        (self.rows * self.columns) as u64 * self.patch() as u64
     }
 
     /// Windows of one product: of an image, or of a block.

@@ -2,6 +2,7 @@
 //! use. Moments are four times as large as drawn weights, so those of a single strip are held at a time, for all draws.
 
 use super::constants::Program;
+use super::error::RunError;
 use super::step::{Action, LinearStep};
 use super::{Scratch, Size};
 use crate::draw::{self, BiasMoments, RowScale};
@@ -16,7 +17,13 @@ pub struct Weights<'m> {
     signed: &'m [i8],
     words: &'m [i32],
     draws: (u32, u32),
+    /// How they lie: what [`super::Plan::layout`] said.
+    layout: Layout,
 }
+
+/// How drawn weights lie in memory: what the draws of a group share, what each has, and how many make a group. Two plans with
+/// the same layout are told apart by their model.
+pub(super) type Layout = (Size, Size, usize, u32);
 
 /// Some strips of one group of channels.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +55,8 @@ pub(super) struct Strip {
 impl<'m> Weights<'m> {
     /// Draws every weight of the draws `draws` under `seed`, in memory of [`super::Plan::weights`]`(draws.len())`.
     ///
-    /// # Panics
-    /// If some memory is too small.
+    /// # Errors
+    /// [`RunError::Memory`] if some memory is too small.
     pub fn draw(
         program: &Program<'_>,
         seed: u64,
@@ -57,11 +64,18 @@ impl<'m> Weights<'m> {
         signed: &'m mut [i8],
         words: &'m mut [i32],
         scratch: &mut Scratch<'_>,
-    ) -> Self {
+    ) -> Result<Self, RunError> {
         let plan = &program.plan;
-        assert!(scratch.holds(plan.scratch), "scratch memory is smaller than Plan::scratch says");
-        let Size { signed: need, words: need_words, .. } = plan.weights(draws.len());
-        assert!(signed.len() >= need && words.len() >= need_words, "memory is smaller than Plan::weights says");
+        scratch.holds(plan.scratch)?;
+        let need = plan.weights(draws.len());
+        for (what, found, wanted) in [
+            ("signed bytes for weights (Plan::weights)", signed.len(), need.signed),
+            ("words for weights (Plan::weights)", words.len(), need.words),
+        ] {
+            if found < wanted {
+                return Err(RunError::Memory { what, found, wanted });
+            }
+        }
         // Vectors that begin at multiples of their size are read faster.
         let first = aligned(signed);
         let signed = &mut signed[first..];
@@ -85,12 +99,18 @@ impl<'m> Weights<'m> {
                 }
             }
         }
-        Weights { signed: &signed[..], words: &words[..], draws: (draws.start, draws.end) }
+        let draws = (draws.start, draws.end.max(draws.start));
+        Ok(Weights { signed: &signed[..], words: &words[..], draws, layout: plan.layout() })
     }
 
     /// The draws that there are.
     pub fn draws(&self) -> Range<u32> {
         self.draws.0..self.draws.1
+    }
+
+    /// Whether they were drawn for a plan.
+    pub(super) fn belong(&self, plan: &super::Plan<'_>) -> bool {
+        self.layout == plan.layout()
     }
 
     /// The strips of one group of channels of a layer.
@@ -110,6 +130,11 @@ fn aligned(memory: &[i8]) -> usize {
 }
 
 impl super::Plan<'_> {
+    /// How drawn weights lie, and the checksum of the model that they belong to.
+    fn layout(&self) -> Layout {
+        (self.shared, self.own, self.group, self.model.checksum())
+    }
+
     /// Where the strips and starts of a layer lie, for the draw with number `draw` among those that are held.
     fn place(&self, l: &LinearStep, draw: u32) -> (usize, usize) {
         let (group, member) = (draw as usize / self.group, draw as usize % self.group);
@@ -153,7 +178,8 @@ impl Program<'_> {
         let (mut scales, mut rows) = ([RowScale::NONE; LANES], [0; LANES]);
         for (lane, (member, channel)) in (0..LANES).filter_map(of_lane) {
             (scales[lane], rows[lane]) = (self.row(l, channel), lane * len);
-            let first = channel * len * each;
+            // In 64 bits: two bytes for each weight may be more than an address holds.
+            let first = channel as u64 * len as u64 * each as u64;
             out.lanes.block[lane] = (first / 16) as u32;
             out.lanes.byte[lane] = (first % 16) as u8;
             out.lanes.fraction[lane] = scales[lane].fraction;

@@ -10,7 +10,7 @@ use qbnn_core::draw::{self, BiasScale, Rounding, RowScale, sigma_level};
 use qbnn_core::fixed::{OCTAVE, exp2, requantize, shift_for};
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::write::{Header, Parameters, write};
-use qbnn_core::model::{Activation, Codes, Function, Grid, Kind, Layer, Linear, Model, Op, Pool, Shape};
+use qbnn_core::model::{Activation, Codes, Function, Grid, Kind, Layer, Linear, Model, Op, Pool, Shape, crc32};
 use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
 use qbnn_core::{Bits, UniformCode, noise, pack};
 
@@ -33,6 +33,22 @@ impl Random {
     pub fn bytes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| self.next() as u8).collect()
     }
+}
+
+/// A file with its length and checksum made right again.
+pub fn sealed(mut file: Vec<u8>) -> Vec<u8> {
+    let len = file.len() as u64;
+    file[16..24].copy_from_slice(&len.to_le_bytes());
+    let crc = crc32(&file[16..]);
+    file[12..16].copy_from_slice(&crc.to_le_bytes());
+    file
+}
+
+/// A file with other bytes at some place, sealed.
+pub fn with(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    file[at..at + bytes.len()].copy_from_slice(bytes);
+    sealed(file)
 }
 
 /// A model under construction.
@@ -99,14 +115,15 @@ impl Builder {
         let mut codes = |n: usize, bits: u32| -> Vec<u8> {
             r.bytes(n).into_iter().map(|b| b & ((1u32 << bits) - 1) as u8).collect()
         };
-        let signed = |codes: Vec<u8>| codes.into_iter().map(|b| b as i8).collect();
+        let signed =
+            |codes: Vec<u8>, bits: u32| codes.into_iter().map(|b| (b << (8 - bits)) as i8 >> (8 - bits)).collect();
         let parameters = Parameters {
             mu_scales,
             weight_scales,
             ranges,
-            mu: signed(codes(n, self.bits[0])),
+            mu: signed(codes(n, self.bits[0]), self.bits[0]),
             sigma: codes(n, self.bits[1]),
-            bias_mu: signed(codes(shape.channels, 8)),
+            bias_mu: signed(codes(shape.channels, 8), 8),
             bias_sigma: codes(shape.channels, self.bits[1]),
             float: Default::default(),
         };
@@ -440,21 +457,21 @@ pub fn machine(
 ) -> Vec<i32> {
     let model = Model::new(file).unwrap();
     let mut steps = vec![Step::default(); model.layers()];
-    let plan = Plan::new(model, &mut steps);
+    let plan = Plan::new(model, &mut steps).unwrap();
     let mut constants = vec![0; plan.constants()];
-    let program = plan.prepare(kernel, &mut constants);
+    let program = plan.prepare(kernel, &mut constants).unwrap();
     // Memory is never clean.
     let need = plan.scratch();
     let (mut signed, mut bytes, mut words) = (vec![85; need.signed], vec![170; need.bytes], vec![-7; need.words]);
     let mut scratch = Scratch::new(&mut signed, &mut bytes, &mut words);
     let mut logits = vec![0; draws.len() * images.len() / model.input().len() * model.classes()];
     if streamed {
-        program.run(Source::Streamed { seed }, images, draws, &mut scratch, &mut logits);
+        program.run(Source::Streamed { seed }, images, draws, &mut scratch, &mut logits).unwrap();
     } else {
         let need = plan.weights(draws.len());
         let (mut signed, mut words) = (vec![33; need.signed], vec![9; need.words]);
-        let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch);
-        program.run(Source::Drawn(&weights), images, draws, &mut scratch, &mut logits);
+        let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch).unwrap();
+        program.run(Source::Drawn(&weights), images, draws, &mut scratch, &mut logits).unwrap();
     }
     logits
 }

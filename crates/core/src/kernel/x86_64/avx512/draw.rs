@@ -1,4 +1,4 @@
-//! Drawing weights: Philox, the table of quantiles and the rule, on 16 lanes at once.
+//! Drawing weights: Philox, the table of Gaussian numbers and the rule, on 16 lanes at once.
 //!
 //! Every lane of a strip has its own counter, so noise falls out of Philox in the order in which a strip lies, and nothing
 //! is transposed. Counted in instructions of 512 bits, of which Zen 4 starts two in a cycle, and one multiplication and
