@@ -8,6 +8,7 @@ use crate::error::BnnError;
 use crate::files;
 use crate::guide::Guide;
 use crate::identity::{Origin, digest};
+use crate::nn::limit::MAX_PARAMETERS;
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::optim::Adam;
 use crate::posterior::Posterior;
@@ -21,6 +22,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 const KEY: &str = "qbnn";
+/// The longest file that is read: six numbers of each of the most parameters, and as much again for whatever else.
+const LONGEST: u64 = 2 * 6 * 4 * MAX_PARAMETERS as u64;
+/// The longest header.
+const LONGEST_HEADER: u64 = 1 << 24;
 /// Version that is written. Version 1, which is read too, has neither origin nor model file nor checksum.
 const VERSION: u32 = 2;
 /// The key that ends the header.
@@ -73,6 +78,17 @@ struct Header {
     origin: Option<Origin>,
     #[serde(default)]
     model_file: Option<String>,
+}
+
+/// The bytes of a safetensors file of a sensible length.
+fn read(path: &Path) -> Result<Vec<u8>, BnnError> {
+    let bytes = files::read(path, LONGEST).map_err(|e| BnnError::file(path, format!("cannot be read: {e}")))?;
+    // The first eight bytes say how long the header is; it is read as a whole.
+    let header = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));
+    match header.filter(|&n| n > LONGEST_HEADER && n < bytes.len() as u64) {
+        Some(n) => Err(BnnError::file(path, format!("has a header of {n} bytes, wanted at most {LONGEST_HEADER}"))),
+        None => Ok(bytes),
+    }
 }
 
 impl Checkpoint {
@@ -256,7 +272,7 @@ impl Checkpoint {
     /// [`BnnError::File`] for a file that is missing, cut short, of another kind, or whose tensors do not fit the
     /// network that its header describes.
     pub fn load(path: &Path) -> Result<Self, BnnError> {
-        let bytes = std::fs::read(path).map_err(|e| BnnError::file(path, format!("cannot be read: {e}")))?;
+        let bytes = read(path)?;
         let fail = |problem: String| BnnError::file(path, problem);
         let broken =
             |e: &dyn std::fmt::Display| fail(format!("is no whole checkpoint ({e}); use another, or train again"));
@@ -297,7 +313,7 @@ impl Checkpoint {
     /// # Errors
     /// [`BnnError::File`] for a file that cannot be read.
     pub fn is_one(path: &Path) -> Result<bool, BnnError> {
-        let bytes = std::fs::read(path).map_err(|e| BnnError::file(path, format!("cannot be read: {e}")))?;
+        let bytes = read(path)?;
         let metadata = SafeTensors::read_metadata(&bytes);
         Ok(metadata.map_or(true, |(_, m)| m.metadata().as_ref().is_some_and(|m| m.contains_key(KEY))))
     }

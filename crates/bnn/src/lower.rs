@@ -12,7 +12,7 @@ use crate::error::BnnError;
 use crate::guide::Guide;
 use crate::likelihood::softmax;
 use crate::load::fill;
-use crate::nn::Network;
+use crate::nn::{Network, limit};
 use crate::nn::activation::Activation;
 use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
@@ -446,7 +446,7 @@ pub fn simulate(
     let guide = settled(net, checkpoint.guide());
     let normalisation = normalisation(&model);
     let (sites, classes, n) = (guide.sites(), net.classes(), images.len());
-    let mut probabilities = vec![0.0; samples * n * classes];
+    let mut probabilities = vec![0.0; limit::probabilities(samples, n, classes)?];
     for (draw, out) in probabilities.chunks_exact_mut((n * classes).max(1)).enumerate() {
         let weights = drawn(&model, net, seed, draw as u32)?;
         out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {

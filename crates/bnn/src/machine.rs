@@ -3,7 +3,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
 use crate::lower::lower;
-use crate::nn::Shape;
+use crate::nn::{Shape, limit};
 use crate::sets::Images;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::{Kind, Model};
@@ -100,7 +100,7 @@ pub fn logits(
     let program = plan.prepare(kernel, &mut constants).map_err(refused)?;
     let (n, classes) = (images.len(), model.classes());
     let pixels = turned(images);
-    let mut all = vec![0; samples as usize * n * classes];
+    let mut all = vec![0; limit::probabilities(samples as usize, n, classes)?];
     if n == 0 {
         return Ok(Some(all));
     }

@@ -4,7 +4,7 @@ use crate::error::BnnError;
 use crate::guide::{Drawn, Guide};
 use crate::likelihood::softmax;
 use crate::load::fill;
-use crate::nn::Network;
+use crate::nn::{Network, limit};
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::noise::purpose;
 use crate::sets::{Images, Normalisation};
@@ -38,7 +38,7 @@ pub fn predict(
     let sites = guide.sites();
     let mut drawn = Drawn::default();
     guide.store(net, &mut drawn);
-    let mut probabilities = vec![0.0; samples * images.len() * classes];
+    let mut probabilities = vec![0.0; limit::probabilities(samples, images.len(), classes)?];
     if images.is_empty() {
         return Ok(Some(probabilities));
     }

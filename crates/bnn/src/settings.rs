@@ -104,6 +104,14 @@ pub(crate) fn positive(key: &'static str, value: f32) -> Result<(), BnnError> {
     }
 }
 
+/// Most passes over the data, and most images that grids are calibrated on.
+pub(crate) const MOST: usize = 1_000_000;
+
+/// A number of passes, or of images, that is no slip of the finger.
+pub(crate) fn passes(key: &'static str, value: usize) -> Result<(), BnnError> {
+    if value <= MOST { Ok(()) } else { Err(BnnError::setting(key, value, format!("wanted at most {MOST}"))) }
+}
+
 impl TrainSettings {
     /// Checks every range.
     ///
@@ -113,6 +121,7 @@ impl TrainSettings {
         if self.batch == 0 {
             return Err(BnnError::setting("batch", self.batch, "it must be at least 1"));
         }
+        passes("epochs", self.epochs)?;
         let most = self.batch.div_ceil(BLOCK);
         if !(1..=most).contains(&self.draws) {
             let wanted =

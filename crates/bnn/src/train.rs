@@ -8,6 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
 use crate::guide::Drawn;
 use crate::load::{LoadMemory, Loader};
+use crate::nn::limit;
 use crate::nn::pass::{BLOCK, PassNoise, Tape};
 use crate::noise::{self, purpose};
 use crate::predict::predict;
@@ -163,6 +164,7 @@ pub fn train(
         let wanted = format!("it must be at most the {} training pairs", data.pairs.len());
         return Err(BnnError::setting("batch", batch, wanted));
     }
+    limit::training(checkpoint.net(), batch)?;
     let steps = data.pairs.len().div_ceil(batch) as u64;
     let total = steps * epochs as u64;
     let key = qbnn_core::noise::key(checkpoint.seed);

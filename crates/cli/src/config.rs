@@ -6,6 +6,7 @@
 //! the flag it came from.
 
 use crate::failure::usage;
+use crate::input;
 use crate::keys;
 use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
 use anyhow::{Context, Result};
@@ -16,6 +17,11 @@ use qbnn_bnn::settings::TrainSettings;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
+
+/// Most networks drawn for a prediction.
+pub const MAX_SAMPLES: usize = 1_000_000;
+/// Most resamples for the intervals.
+pub const MAX_RESAMPLES: usize = 100_000;
 
 /// The width of whatever is quantized, where none is named.
 const DEFAULT_BITS: u32 = 4;
@@ -126,7 +132,7 @@ pub struct Layers {
 impl Layers {
     /// Puts a config file on top.
     pub fn file(&mut self, path: &Path) -> Result<()> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
+        let text = input::text(path, input::TEXT).map_err(|e| {
             usage(format!("cannot read config {}: {e}; check the path given to --config", path.display()))
         })?;
         self.text(&text, &path.display().to_string())
@@ -136,7 +142,7 @@ impl Layers {
     pub fn asked_file(&mut self, path: &Path) -> Result<()> {
         self.file(path)?;
         // It was just read, so what it says is known.
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let text = input::text(path, input::TEXT).unwrap_or_default();
         self.asked.extend(keys::of_text(&text));
         Ok(())
     }
@@ -314,7 +320,7 @@ impl NetworkConfig {
             return Err(usage("[network] has `file` and `layer`; keep one of them"));
         }
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
+        let text = input::text(path, input::TEXT)
             .map_err(|e| usage(format!("cannot read network {shown}: {e}; check the path")))?;
         let spec: NetworkSpec = toml::from_str(&text).map_err(|e| keys::located(&text, &shown, &e))?;
         let name = Some(self.name.unwrap_or(spec.name));
@@ -353,6 +359,14 @@ impl Config {
         self.quantize.check().context("[quantize]")?;
         if self.eval.samples == 0 {
             return Err(usage("eval.samples is 0; at least 1 network must be drawn (32 is usual)"));
+        }
+        for (key, found, most) in [
+            ("eval.samples", self.eval.samples, MAX_SAMPLES),
+            ("eval.bootstrap", self.eval.bootstrap, MAX_RESAMPLES),
+        ] {
+            if found > most {
+                return Err(usage(format!("{key} is {found}, wanted at most {most}")));
+            }
         }
         if self.name.contains(['/', '\\']) {
             return Err(usage(format!("name = `{}` cannot name a folder; leave out slashes, or use --out", self.name)));

@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -126,10 +126,9 @@ fn is_at(_: &File, path: &Path) -> bool {
 fn owner(path: &Path) -> String {
     let begun = Instant::now();
     loop {
-        let mut text = String::new();
-        let read = File::open(path).and_then(|mut f| f.read_to_string(&mut text));
-        match (read, serde_json::from_str::<Owner>(&text)) {
-            (Ok(_), Ok(Owner { pid, command, since })) => return format!("process {pid} (`{command}`, since {since})"),
+        let text = crate::input::text(path, crate::input::TEXT).unwrap_or_default();
+        match serde_json::from_str::<Owner>(&text) {
+            Ok(Owner { pid, command, since }) => return format!("process {pid} (`{command}`, since {since})"),
             _ if begun.elapsed() > PATIENCE => return "another process".to_owned(),
             _ => std::thread::sleep(Duration::from_millis(10)),
         }

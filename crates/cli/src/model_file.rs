@@ -3,10 +3,12 @@
 //! A model file and its checkpoint lie side by side under one name. The checkpoint keeps the SHA-256 of its file from the
 //! moment at which its training is finished, and whoever reads one of the two compares it with the other.
 
+use crate::input;
 use crate::run_folder::RunFolder;
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::identity::sha256;
 use qbnn_bnn::lower::lower;
+use qbnn_bnn::nn::limit::MAX_VALUES;
 use qbnn_bnn::{Checkpoint, files};
 use qbnn_core::model::Model;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ pub fn settle(folder: &RunFolder, name: &str, checkpoint: &mut Checkpoint) -> Re
         remove(folder, name)?;
         checkpoint.model_file = Some(hash);
         checkpoint.save(&folder.checkpoint(name))?;
-    } else if std::fs::read(&path).is_ok_and(|there| there == file) {
+    } else if files::read(&path, input::MODEL).is_ok_and(|there| there == file) {
         return Ok(None);
     }
     files::replace(&path, &file).with_context(|| format!("cannot write {}", path.display()))?;
@@ -52,7 +54,7 @@ pub fn check_beside(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
     if !beside.is_file() {
         return Ok(());
     }
-    let file = std::fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
+    let file = input::bytes(&beside, input::MODEL)?;
     checkpoint.owns(&file).map_err(|why| stale(&beside, path, &why))
 }
 
@@ -87,9 +89,10 @@ fn stale(file: &Path, checkpoint: &Path, why: &str) -> anyhow::Error {
 
 /// The bytes of a model file, checked; [`Model::new`] cannot fail on them.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    if let Err(e) = Model::new(&bytes) {
-        bail!("{} {e}", path.display());
+    let bytes = input::bytes(path, input::MODEL)?;
+    match Model::new(&bytes) {
+        Ok(model) => check_size(&model).map_err(|e| anyhow!("{} {e}", path.display()))?,
+        Err(e) => bail!("{} {e}", path.display()),
     }
     check_checkpoint(path, &bytes)?;
     Ok(bytes)
@@ -98,6 +101,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// The model of bytes that [`read`] gave.
 pub fn model(bytes: &[u8]) -> Result<Model<'_>> {
     Ok(Model::new(bytes)?)
+}
+
+/// Refuses a model whose layers would take more memory than any network that this program makes.
+fn check_size(model: &Model<'_>) -> Result<()> {
+    let numbers = |shape: qbnn_core::model::Shape| shape.len() as u128;
+    let found = model.iter().map(|layer| numbers(layer.shape)).sum::<u128>() + numbers(model.input());
+    if found > MAX_VALUES as u128 {
+        bail!("has {found} numbers an image, wanted at most {MAX_VALUES}; write the model file again");
+    }
+    Ok(())
 }
 
 /// Refuses a model file that is not of the checkpoint beside it.

@@ -2,6 +2,7 @@
 
 use crate::config::Layers;
 use crate::failure::usage;
+use crate::input;
 use crate::run_folder::{CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, RunFolder};
 use crate::stored::{PREDICTIONS, Stored};
 use crate::{model_file, provenance};
@@ -35,7 +36,7 @@ pub fn metrics(folder: &RunFolder) -> Result<Metrics> {
     if !path.is_file() {
         bail!("{shown} holds no {METRICS} yet; `qbnn run --resume {shown}` or `qbnn eval {shown}` makes it");
     }
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = input::bytes(&path, input::JSON)?;
     let metrics: Metrics = serde_json::from_slice(&bytes)
         .with_context(|| format!("{} is damaged; `qbnn eval {shown}` makes it again", path.display()))?;
     metrics.check().with_context(|| path.display().to_string())?;
@@ -98,7 +99,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
         }
     }
     report.provenance = provenance::in_words(&provenance::read(folder));
-    report.config = folder.config().and_then(|p| std::fs::read_to_string(p).ok());
+    report.config = folder.config().and_then(|p| input::text(&p, input::TEXT).ok());
     let text = card_text(folder, &report, &network);
     let card = card(&report, &text);
     Ok((run_page(&report), card))
@@ -128,9 +129,9 @@ fn checkpoints(folder: &RunFolder, metrics: &Metrics) -> Result<Vec<String>> {
 }
 
 fn epochs(folder: &RunFolder) -> Vec<Epoch> {
-    let text = std::fs::read_to_string(folder.path().join(EPOCHS)).unwrap_or_default();
+    let bytes = input::bytes(&folder.path().join(EPOCHS), input::JSON).unwrap_or_default();
     // A line that was cut off by a kill is no line.
-    let lines = text.lines().filter_map(|l| serde_json::from_str::<EpochLine>(l).ok());
+    let lines = input::lines(&bytes).filter_map(|(_, l)| serde_json::from_slice::<EpochLine>(l).ok());
     let epoch = |l: EpochLine| Epoch {
         model: l.model,
         epoch: l.epoch,

@@ -2,6 +2,7 @@
 //!
 //! It stands beside `metrics.json` and not in it: the same experiment gives the same metrics on every machine.
 
+use crate::input;
 use crate::run_folder::{RunFolder, write_whole};
 use crate::session::Session;
 use anyhow::{Context, Result};
@@ -100,7 +101,7 @@ pub fn command() -> String {
 
 /// The steps of a folder, oldest first; none where nothing readable is there.
 pub fn read(folder: &RunFolder) -> Vec<Step> {
-    let text = std::fs::read(folder.path().join(PROVENANCE)).unwrap_or_default();
+    let text = input::bytes(&folder.path().join(PROVENANCE), input::JSON).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 

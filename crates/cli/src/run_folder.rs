@@ -4,6 +4,7 @@
 //! the checkpoint when a run is resumed, so that no epoch appears twice.
 
 use crate::failure::usage;
+use crate::{input, output};
 use crate::lock::{LOCK, Lock};
 use crate::page::{CARD, REPORT};
 use crate::provenance::PROVENANCE;
@@ -275,16 +276,18 @@ impl RunFolder {
     /// Cuts `metrics.jsonl` back to what the checkpoints know: of `model` the first `epochs` epochs, of others all.
     pub fn cut_epochs(&self, model: &str, epochs: usize) -> Result<()> {
         let path = self.path.join(EPOCHS);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let bytes = match files::read(&path, input::JSON) {
+            Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(e) => bail!("cannot read {}: {e}", path.display()),
         };
         // A line that was cut off by a kill is no line.
-        let keep =
-            |line: &&str| serde_json::from_str::<EpochLine>(line).is_ok_and(|l| l.model != model || l.epoch <= epochs);
-        let kept: String = text.lines().filter(keep).flat_map(|l| [l, "\n"]).collect();
-        if kept == text { Ok(()) } else { write_whole(&path, kept.as_bytes()) }
+        let keep = |line: &[u8]| {
+            serde_json::from_slice::<EpochLine>(line).is_ok_and(|l| l.model != model || l.epoch <= epochs)
+        };
+        let kept: Vec<u8> =
+            input::lines(&bytes).filter(|(_, l)| keep(l)).flat_map(|(_, l)| [l, b"\n"].concat()).collect();
+        if kept == bytes { Ok(()) } else { write_whole(&path, &kept) }
     }
 
     /// Appends one epoch to `metrics.jsonl`.
@@ -306,9 +309,9 @@ fn model_of(name: &str) -> Option<&str> {
     (model == FLOAT || quantized()).then_some(model)
 }
 
-/// Writes a file under a temporary name of its own and renames it.
+/// Writes a file of any name, as [`output`] says.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    files::replace(path, bytes).map_err(|e| write_error("write", path, &e))
+    output::write(path, bytes).map_err(|e| write_error("write", path, &e))
 }
 
 fn write_error(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
@@ -347,7 +350,8 @@ mod tests {
             folder.append_epoch(l).unwrap();
         }
         let path = folder.path().join(EPOCHS);
-        let torn = fs::read_to_string(&path).unwrap() + "{\"phase\":\"fl";
+        // Also within a character.
+        let torn = [&fs::read(&path).unwrap()[..], b"{\"phase\":\"fl\xe2\x88"].concat();
         fs::write(&path, torn).unwrap();
         folder.cut_epochs("float", 2).unwrap();
         let text = fs::read_to_string(&path).unwrap();

@@ -6,6 +6,7 @@
 //! one JSON text under `qbnn_predictions` in the header; it says to which evaluation the file belongs.
 
 use crate::failure::usage;
+use crate::input;
 use anyhow::{Context, Result, anyhow};
 use qbnn_eval::report::{Chosen, GalleryImage, GroupPredictions, ModelPredictions, Shelf};
 use qbnn_eval::{Group, Metrics};
@@ -114,7 +115,7 @@ impl Stored {
     /// # Errors
     /// One line that names the file and what is wrong with it.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = input::tensors(path)?;
         Self::parse(&bytes).map_err(|e| {
             anyhow!("{} holds no whole predictions ({e:#}); `qbnn eval` on the run writes them again", path.display())
         })
@@ -176,7 +177,11 @@ impl Stored {
             let &[k, height, width, channels] = &shape[..] else { return Err(anyhow!("gallery/pixels has {shape:?}")) };
             let (shelves, groups, inputs) =
                 (numbers("gallery/shelf")?, numbers("gallery/group")?, numbers("gallery/input")?);
-            let size = height * width * channels;
+            // Their product is that of the tensor's bytes, unless there are none at all.
+            let size = pixels.len() / k.max(1);
+            if k > pixels.len() {
+                return Err(anyhow!("gallery/pixels has {shape:?}"));
+            }
             for i in 0..k {
                 let place = |all: &[usize]| all.get(i).copied().context("the gallery's arrays differ in length");
                 let shelf = *Shelf::ALL.get(place(&shelves)?).context("an unknown shelf")?;

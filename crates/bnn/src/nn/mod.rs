@@ -8,6 +8,7 @@ pub mod batch;
 pub mod buffer;
 pub mod gemm;
 pub mod kernel;
+pub mod limit;
 pub mod linear;
 pub mod network;
 pub mod pass;

@@ -1,6 +1,7 @@
 //! A network with its shapes worked out: what runs, in which order, on which parameters.
 
 use super::activation::Activation;
+use super::limit::{MAX_LAYERS, MAX_PARAMETERS, MAX_VALUES, at_most, len, padded_len, product};
 use super::linear::{Conv, Linear};
 use super::pool::Pool;
 use super::shape::Shape;
@@ -88,8 +89,16 @@ impl Network {
     /// Builds a network for images of `input` shape with `classes` outputs.
     ///
     /// # Errors
-    /// [`BnnError::Network`] names the layer whose sizes do not fit, or whose names do not resolve.
+    /// [`BnnError::Network`] names the layer whose sizes do not fit or are too large, or whose names do not resolve.
     pub fn new(spec: &NetworkSpec, input: Shape, classes: usize) -> Result<Self, BnnError> {
+        let refuse = |layer: &str, problem: String| BnnError::Network {
+            network: spec.name.clone(),
+            layer: layer.to_owned(),
+            problem,
+        };
+        at_most("layers", spec.layers.len() as u128, MAX_LAYERS).map_err(|p| refuse("list", p))?;
+        let mut values = len(input);
+        at_most("numbers of an image", values, MAX_VALUES).map_err(|p| refuse("input", p))?;
         let mut net = Network {
             spec: spec.clone(),
             input,
@@ -110,7 +119,7 @@ impl Network {
                 Some(wanted) => net.find(wanted).map_err(&fail)?,
             };
             let from = net.shape_of(source);
-            let (op, shape) = net.build(&layer.op, &name, from).map_err(&fail)?;
+            let (op, shape) = net.build(&layer.op, &name, from, &mut values).map_err(&fail)?;
             net.nodes.push(Node { name, input: net.resolve(source), shape, op });
         }
         let last = net.nodes.last().map(|n| (n.name.clone(), n.shape));
@@ -216,13 +225,22 @@ impl Network {
         Op::Linear { map, weight, bias }
     }
 
-    fn build(&mut self, op: &OpSpec, name: &str, from: Shape) -> Result<(Op, Shape), String> {
+    /// Refuses a layer of so many parameters whose output, with its padded input, adds so many numbers of an image to
+    /// `values`: before anything of it is made.
+    fn fits(&self, parameters: u128, more: u128, values: &mut u128) -> Result<(), String> {
+        at_most("parameters up to here", parameters.saturating_add(self.parameters() as u128), MAX_PARAMETERS)?;
+        *values = values.saturating_add(more);
+        at_most("numbers of an image up to here, padding counted", *values, MAX_VALUES)
+    }
+
+    fn build(&mut self, op: &OpSpec, name: &str, from: Shape, values: &mut u128) -> Result<(Op, Shape), String> {
         let positive = |key: &str, value: usize| {
             if value == 0 { Err(format!("{key} = 0; it must be at least 1")) } else { Ok(value) }
         };
         Ok(match *op {
             OpSpec::Dense { out } => {
                 let (inputs, outputs) = (from.len(), positive("out", out)?);
+                self.fits(product(&[inputs.saturating_add(1), outputs]), outputs as u128, values)?;
                 let map = Linear::Dense { inputs, outputs };
                 (self.linear(name, map, vec![outputs, inputs]), Shape::flat(outputs))
             }
@@ -237,6 +255,9 @@ impl Network {
                 }
                 let size = |side: usize| windows(side.saturating_add(padding.saturating_mul(2)), kernel, stride);
                 let output = Shape { channels: out, rows: size(from.rows)?, columns: size(from.columns)? };
+                let weights = product(&[out, from.channels / groups, kernel, kernel]).saturating_add(out as u128);
+                let padded = if padding > 0 { padded_len(from, padding) } else { 0 };
+                self.fits(weights, len(output).saturating_add(padded), values)?;
                 let map = Linear::Conv(Conv { input: from, output, kernel, stride, padding, groups });
                 let dims = vec![out, from.channels / groups, kernel, kernel];
                 (self.linear(name, map, dims), output)
@@ -245,11 +266,13 @@ impl Network {
                 let stride = stride.unwrap_or(size);
                 let (rows, columns) = (windows(from.rows, size, stride)?, windows(from.columns, size, stride)?);
                 let output = Shape { channels: from.channels, rows, columns };
+                self.fits(0, len(output), values)?;
                 let max = matches!(op, OpSpec::MaxPool { .. });
                 (Op::Pool(Pool { input: from, output, size, stride, max }), output)
             }
             OpSpec::Activation(function) => {
                 function.check()?;
+                self.fits(0, len(from), values)?;
                 (self.activation(function), from)
             }
             OpSpec::Flatten => (Op::Flatten, Shape::flat(from.len())),
@@ -259,6 +282,7 @@ impl Network {
                 if shape != from {
                     return Err(format!("it would add {from} and {shape}; both must have one shape"));
                 }
+                self.fits(0, len(from), values)?;
                 (Op::Add { other: self.resolve(other) }, from)
             }
         })

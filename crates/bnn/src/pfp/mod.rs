@@ -18,6 +18,7 @@ use crate::error::BnnError;
 use crate::machine::turned;
 use crate::math::add;
 use crate::nn::buffer::Buffer;
+use crate::nn::limit;
 use crate::sets::Images;
 use crate::stored::{Stored, scale};
 use activation::Function;
@@ -274,12 +275,13 @@ pub fn probabilities(
     images: Images<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<f32>>, BnnError> {
+    let length = limit::probabilities(POINTS, images.len(), model.classes())?;
     let all = each(model, weights, images, progress, |points, [mean, variance], memory| {
         points.probabilities(mean, variance, memory)
     })?;
     let Some(all) = all else { return Ok(None) };
     let (n, classes) = (images.len(), model.classes());
-    let mut turned = vec![0.0; POINTS * n * classes];
+    let mut turned = vec![0.0; length];
     turned.par_chunks_exact_mut((n * classes).max(1)).enumerate().for_each(|(point, rows)| {
         for (row, image) in rows.chunks_exact_mut(classes).zip(&all) {
             row.copy_from_slice(&image[point * classes..(point + 1) * classes]);

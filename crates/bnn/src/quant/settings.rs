@@ -4,7 +4,7 @@
 //! settings of their own. 32 bits mean float everywhere.
 
 use crate::error::BnnError;
-use crate::settings::positive;
+use crate::settings::{passes, positive};
 use qbnn_core::Bits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -282,6 +282,8 @@ impl QuantizeSettings {
         if self.calibration == 0 {
             return Err(BnnError::setting("calibration", 0, "it must be at least 1 image"));
         }
+        passes("epochs", self.epochs)?;
+        passes("calibration", self.calibration)?;
         Ok(())
     }
 

@@ -6,14 +6,16 @@
 use super::derive;
 use super::plan::{Plan, Point};
 use crate::failure::usage;
+use crate::input;
 use crate::lock::Lock;
 use crate::run_folder::write_whole;
 use anyhow::{Context, Result, anyhow, bail};
+use qbnn_bnn::files::Writing;
 use qbnn_eval::{Backend, ByHeadline, Headline};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Version of the lines.
@@ -161,29 +163,28 @@ impl Results {
 }
 
 /// What is read of a ledger.
-struct Contents {
+struct Contents<'a> {
     header: Header,
     lines: Vec<Line>,
-    /// The text up to the end of the last whole line.
-    whole: String,
+    /// The lines behind the header as they stand there, up to the end of the last whole one.
+    rest: &'a [u8],
 }
 
-fn parse(path: &Path, text: &str) -> Result<Contents> {
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>> {
     let shown = path.display();
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    let mut rows = whole.lines().enumerate();
+    let mut rows = input::lines(bytes);
     let Some((_, first)) = rows.next() else { bail!("{shown} is no ledger of a sweep: it is empty") };
-    let header: Header = serde_json::from_str(first)
+    let header: Header = serde_json::from_slice(first)
         .map_err(|_| anyhow!("{shown} is no ledger of a sweep; name another folder with --out"))?;
     if header.ledger != VERSION {
         bail!("{shown} has version {}; this program reads version {VERSION}: update qbnn", header.ledger);
     }
-    let parse = |(i, row): (usize, &str)| {
-        serde_json::from_str(row)
-            .map_err(|e| anyhow!("{shown}, line {}: {e}; remove the line and its run is made again", i + 1))
+    let parse = |(line, row): (usize, &[u8])| {
+        serde_json::from_slice(row)
+            .map_err(|e| anyhow!("{shown}, line {line}: {e}; remove the line and its run is made again"))
     };
     let lines = rows.map(parse).collect::<Result<Vec<Line>>>()?;
-    Ok(Contents { header, lines, whole: whole.to_owned() })
+    Ok(Contents { header, lines, rest: &input::whole_lines(bytes)[first.len() + 1..] })
 }
 
 /// Reads the ledgers of a folder (of all its shards), or one file. Nothing there is an empty result.
@@ -193,9 +194,9 @@ fn parse(path: &Path, text: &str) -> Result<Contents> {
 pub fn read(path: &Path, plan: &Plan) -> Result<Results> {
     let mut results = Results::default();
     for file in files(path)? {
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        if text.contains('\n') {
-            let contents = parse(&file, &text)?;
+        let bytes = input::bytes(&file, input::LEDGER)?;
+        if bytes.contains(&b'\n') {
+            let contents = parse(&file, &bytes)?;
             same_plan(&file, &contents.header, plan)?;
             contents.lines.into_iter().try_for_each(|l| results.read(&file, plan, l))?;
         }
@@ -215,8 +216,8 @@ pub fn known(paths: &[PathBuf], plan: &Plan, results: &Results) -> Result<Vec<Li
             bail!("{} holds no ledger of a sweep; check the path given to --known", path.display());
         }
         for file in files {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            parse(&file, &text)?.lines.into_iter().for_each(|l| found.take(l));
+            let bytes = input::bytes(&file, input::LEDGER)?;
+            parse(&file, &bytes)?.lines.into_iter().for_each(|l| found.take(l));
         }
     }
     let points =
@@ -234,7 +235,8 @@ pub fn is_begun(folder: &Path) -> Result<bool> {
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
+    // A pipe is one too.
+    if path.exists() && !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let Ok(entries) = std::fs::read_dir(path) else { return Ok(Vec::new()) };
@@ -282,22 +284,23 @@ impl Ledger {
         let lock = Lock::take(&path.with_extension("lock"), &shown.to_string())?;
         let cannot = || format!("cannot write {shown}; name another folder with --out");
         let mut file = open().with_context(cannot)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).with_context(|| format!("cannot read {shown}"))?;
+        if !file.metadata().with_context(cannot)?.is_file() {
+            bail!("{shown} is no plain file, as a ledger must be; name another folder with --out");
+        }
+        let bytes = input::of_open(&mut file, path, input::LEDGER)?;
         let header = Header { ledger: VERSION, sweep: plan.name.clone(), plan: plan.hash.clone() };
         let first = format!("{}\n", serde_json::to_string(&header)?);
-        let wanted = if text.contains('\n') {
-            let contents = parse(path, &text)?;
+        let wanted = if bytes.contains(&b'\n') {
+            let contents = parse(path, &bytes)?;
             if !adopt {
                 same_plan(path, &contents.header, plan)?;
             }
-            let rest = contents.whole.find('\n').map_or("", |end| &contents.whole[end + 1..]);
-            format!("{first}{rest}")
+            [first.as_bytes(), contents.rest].concat()
         } else {
-            first
+            first.into_bytes()
         };
-        if wanted != text {
-            write_whole(path, wanted.as_bytes())?;
+        if wanted != bytes {
+            write_whole(path, &wanted)?;
             file = open().with_context(cannot)?;
         }
         Ok(Ledger { _lock: lock, file, path: path.to_owned() })
@@ -306,6 +309,7 @@ impl Ledger {
     /// Appends a line and waits until it is on disk.
     pub fn append(&mut self, line: &Line) -> Result<()> {
         let text = format!("{}\n", serde_json::to_string(line)?);
+        let _writing = Writing::begin();
         let mut write = || {
             self.file.write_all(text.as_bytes())?;
             self.file.sync_data()

@@ -25,6 +25,7 @@
 
 use crate::config::Layers;
 use crate::failure::usage;
+use crate::input;
 use crate::keys;
 use anyhow::Result;
 use qbnn_bnn::quant::settings::Widths;
@@ -150,7 +151,7 @@ impl Spec {
     /// A usage error that names file, line or question and axis, and the mend.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
+        let text = input::text(path, input::TEXT)
             .map_err(|e| usage(format!("cannot read sweep {shown}: {e}; check the path")))?;
         Self::parse(&text, &shown)
     }
@@ -180,7 +181,15 @@ impl Spec {
     }
 }
 
+/// Most seeds of a question, and most values of an axis.
+const MAX_LIST: usize = 1000;
+/// Most float networks and models of a question, over rows and seeds.
+const MAX_RUNS: u128 = 100_000;
+
 fn check_seeds(seeds: &[u64]) -> Result<(), String> {
+    if seeds.len() > MAX_LIST {
+        return Err(format!("the list holds {} seeds, wanted at most {MAX_LIST}", seeds.len()));
+    }
     match seeds.iter().enumerate().find(|(i, s)| seeds[..*i].contains(s)) {
         _ if seeds.is_empty() => Err("the list is empty; name at least one, 5 or more for intervals".into()),
         Some((_, twice)) => Err(format!("{twice} stands there twice")),
@@ -199,6 +208,18 @@ impl Question {
         let (set, against) = (flatten(file.set), flatten(file.against));
         check(&set).map_err(|p| format!("set: {p}"))?;
         check(&against).map_err(|p| format!("against: {p}"))?;
+        // Of every row and seed at most an ensemble is made, and the network that it is compared with.
+        let all = axes.iter().flat_map(|a| &a.choices).flat_map(|c| &c.settings).chain(&set);
+        let members = all.filter(|(key, _)| key == "members").filter_map(|(_, n)| n.as_integer()).max().unwrap_or(1);
+        let rows = axes.iter().fold(1u128, |n, axis| n.saturating_mul(axis.choices.len() as u128));
+        let runs = rows.saturating_mul(seeds.len() as u128).saturating_mul(members.unsigned_abs().max(1).into());
+        if runs > MAX_RUNS {
+            return Err(format!(
+                "its grid has {rows} rows, with {} seeds and ensembles of {members} that is {runs} networks, wanted at \
+                 most {MAX_RUNS}: split the question",
+                seeds.len()
+            ));
+        }
         let names: Vec<String> = axes.iter().map(|a| a.name.clone()).collect();
         let mut rows: Vec<Axis> = Vec::new();
         for name in file.rows.unwrap_or_else(|| names.clone()) {
@@ -223,6 +244,9 @@ impl Axis {
         };
         if values.is_empty() {
             return Err("the list is empty; the grid would have no runs".into());
+        }
+        if values.len() > MAX_LIST {
+            return Err(format!("the list holds {} values, wanted at most {MAX_LIST}", values.len()));
         }
         let mut choices: Vec<Choice> = Vec::new();
         for value in values {
