@@ -360,10 +360,9 @@ impl Config {
         if self.eval.samples == 0 {
             return Err(usage("eval.samples is 0; at least 1 network must be drawn (32 is usual)"));
         }
-        for (key, found, most) in [
-            ("eval.samples", self.eval.samples, MAX_SAMPLES),
-            ("eval.bootstrap", self.eval.bootstrap, MAX_RESAMPLES),
-        ] {
+        for (key, found, most) in
+            [("eval.samples", self.eval.samples, MAX_SAMPLES), ("eval.bootstrap", self.eval.bootstrap, MAX_RESAMPLES)]
+        {
             if found > most {
                 return Err(usage(format!("{key} is {found}, wanted at most {most}")));
             }

@@ -11,6 +11,8 @@ use std::fmt;
 pub const USAGE: u8 = 2;
 /// Exit code of every other failure.
 pub const FAILURE: u8 = 1;
+/// Exit code of a command that was asked to stop, by Ctrl-C, SIGTERM or a closed terminal: that of a shell for Ctrl-C.
+pub const STOPPED: u8 = 130;
 
 /// A mistake in what was asked for, in words that name the flag or key and the mend.
 #[derive(Debug)]

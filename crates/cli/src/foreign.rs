@@ -4,7 +4,8 @@
 //! `groups` `[N]` as names (clean, ambiguous, ood) or numbers (0, 1, 2), without which all inputs count as clean;
 //! `images` `[N][rows][columns]` or with a last axis of 1 or 3, 8-bit, for the gallery.
 
-use crate::npy::{Array, Values, read_npz};
+use crate::input;
+use crate::npy::{Array, VALUES, Values, read_npz};
 use crate::page::shown;
 use anyhow::{Context, Result, bail, ensure};
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, Page, RunReport, choose, run_page};
@@ -99,7 +100,7 @@ fn image(images: &Array, place: usize, chosen: Chosen) -> Option<GalleryImage> {
 }
 
 fn arrays(path: &Path) -> Result<BTreeMap<String, Array>> {
-    let bytes = std::fs::read(path).context("cannot be read")?;
+    let bytes = input::tensors(path)?;
     match path.extension().and_then(|e| e.to_str()) {
         Some("npz") => read_npz(&bytes),
         Some("safetensors") => read_safetensors(&bytes),
@@ -112,6 +113,8 @@ fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Array>> {
     let mut arrays = BTreeMap::new();
     for (name, view) in file.tensors() {
         let d = view.data();
+        let n = view.shape().iter().fold(1usize, |n, &size| n.saturating_mul(size));
+        ensure!(n <= VALUES, "{name} has {n} values, at most {VALUES} are read; store fewer draws or inputs");
         let values = match view.dtype() {
             Dtype::F64 => Values::Float(d.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect()),
             Dtype::F32 => Values::Float(d.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect()),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::lower::lower;
 use qbnn_bnn::machine;
+use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predict::predict;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
@@ -94,6 +95,16 @@ pub fn judge(
         stored.gallery = chosen.into_iter().filter_map(|c| image(data.dataset, c)).collect();
     }
     Ok(Judged { metrics, stored })
+}
+
+/// Whether the probabilities of all test images fit into memory: to be known before hours of training.
+///
+/// # Errors
+/// How many they are, the limit, and the most draws that fit.
+pub fn check_draws(data: &Prepared<'_>, samples: usize) -> Result<()> {
+    let d = data.dataset;
+    let images = d.clean.images.len() + d.ambiguous.as_ref().map_or(0, |g| g.images.len()) + d.ood.images.len();
+    Ok(limit::probabilities(samples, images, d.classes).map(drop)?)
 }
 
 /// An image of the gallery with its pixels.

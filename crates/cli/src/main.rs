@@ -45,18 +45,24 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         // Help and version, asked for or shown because nothing was.
         Err(told) if !told.use_stderr() || told.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            told.exit()
+            return ended(ui::told(&told).map(|()| u8::try_from(told.exit_code()).unwrap_or(failure::FAILURE)));
         }
         Err(error) => {
             ui::note(&format!("error: {}", failure::parser_line(&error.render().to_string())));
             return ExitCode::from(failure::USAGE);
         }
     };
-    match start(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+    ended(start(cli).map(|()| 0))
+}
+
+/// The exit code, or the line of an error and its code.
+fn ended(result: Result<u8>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             ui::note(&format!("error: {}", failure::one_line(&error)));
-            ExitCode::from(failure::exit_code(&error))
+            // What fails after a signal fails because of it.
+            ExitCode::from(if session::is_stopped() { failure::STOPPED } else { failure::exit_code(&error) })
         }
     }
 }

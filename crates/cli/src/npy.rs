@@ -8,8 +8,15 @@ use flate2::read::DeflateDecoder;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// More than any archive of predictions unpacks to; guards against a small file that claims to be a huge one.
-const MOST: u64 = 8 << 30;
+/// Bytes that an array may unpack to; guards against a small file that claims to be a huge one.
+const MOST: u64 = 1 << 29;
+
+/// Values that an array may have: in double precision as many bytes as above.
+pub const VALUES: usize = 1 << 26;
+/// Texts that an array may have.
+const TEXTS: usize = 1 << 22;
+/// Axes that an array may have, as in numpy.
+const AXES: usize = 64;
 
 /// An array, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +81,7 @@ pub fn read_npz(bytes: &[u8]) -> Result<BTreeMap<String, Array>> {
         ensure!(slice(bytes, local, 4)? == b"PK\x03\x04", "its zip entry {name} is damaged");
         let head = 30 + usize::from(u16_at(bytes, local + 26)?) + usize::from(u16_at(bytes, local + 28)?);
         let data = slice(bytes, local + head, usize::try_from(stored)?)?;
-        ensure!(size <= MOST, "{name} claims {size} bytes");
+        ensure!(size <= MOST, "{name} unpacks to {size} bytes, at most {MOST} are read; store fewer draws or inputs");
         let content = match method {
             0 => data.to_vec(),
             8 => {
@@ -129,6 +136,8 @@ fn read_npy(bytes: &[u8]) -> Result<Array> {
     let sizes = sizes.split(',').map(str::trim).filter(|s| !s.is_empty());
     let shape: Vec<usize> = sizes.map(str::parse).collect::<Result<_, _>>().context("its shape cannot be read")?;
     let n = shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s)).context("its shape is impossible")?;
+    ensure!(n <= VALUES, "it has {n} values, at most {VALUES} are read; store fewer draws or inputs");
+    ensure!(shape.len() <= AXES, "it has {} axes, at most {AXES} are read", shape.len());
     let data = &bytes[at + length..];
     let mut values = decode(kind, data, n)?;
     if fortran && shape.len() > 1 {
@@ -147,7 +156,8 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
     let (letter, width) = plain.split_at_checked(1).with_context(|| format!("its type {kind} is unknown"))?;
     let width: usize =
         width.parse().with_context(|| format!("its type {kind} cannot be read; store numbers or text"))?;
-    let size = if letter == "U" { width * 4 } else { width };
+    ensure!(!["S", "U"].contains(&letter) || n <= TEXTS, "it has {n} texts, at most {TEXTS} are read; use numbers");
+    let size = if letter == "U" { width.checked_mul(4).context("its type is impossible")? } else { width };
     let wanted = n.checked_mul(size).context("its shape is impossible")?;
     ensure!(data.len() == wanted, "it holds {} bytes, wanted {wanted}", data.len());
     // Numbers are at most 8 bytes; each is brought into the machine's order here.

@@ -4,11 +4,11 @@
 //! the checkpoint when a run is resumed, so that no epoch appears twice.
 
 use crate::failure::usage;
-use crate::{input, output};
 use crate::lock::{LOCK, Lock};
 use crate::page::{CARD, REPORT};
 use crate::provenance::PROVENANCE;
 use crate::stored::PREDICTIONS;
+use crate::{input, output};
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::Strategy;
 use qbnn_bnn::checkpoint::Checkpoint;

@@ -2,39 +2,57 @@
 
 use crate::config::Config;
 use crate::convert::Prepared;
+use crate::failure::STOPPED;
 use crate::table::thousands;
-use crate::ui::Ui;
+use crate::ui::{Ui, note};
 use anyhow::{Context, Result, bail};
 use etcetera::BaseStrategy;
 use qbnn_bnn::NetworkSpec;
-use qbnn_bnn::nn::Network;
+use qbnn_bnn::files::Writing;
+use qbnn_bnn::nn::{Network, limit};
 use qbnn_data::{Dataset, Limits, Locations};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// Whether the user asked to stop.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// How long a command has to come to its own end after it was asked to stop.
+const GRACE: Duration = Duration::from_millis(700);
+/// How often it is looked whether nothing is being written.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Whether the user asked to stop.
+pub fn is_stopped() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
 
 /// The session of one command.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// How to show things.
     pub ui: Ui,
-    stop: Arc<AtomicBool>,
     began: Instant,
 }
 
 impl Session {
-    /// Begins: from here on the first Ctrl-C asks to stop, the second one ends the program.
+    /// Begins: from here on the first Ctrl-C (or SIGTERM, or a closed terminal) asks to stop, the second one ends the
+    /// program at once.
+    ///
+    /// A command that looks at [`Session::stopped`] says where it is and how to go on. One that cannot, because it waits
+    /// for a pipe or is in the middle of a long computation, is ended for it after [`GRACE`], but never while a file is
+    /// being written: what lies on the disk is then what a kill would leave, and every command goes on from that.
     pub fn new(ui: Ui) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        let handler = move || {
-            if asked.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+        let handler = || {
+            if STOP.swap(true, Ordering::Relaxed) {
+                std::process::exit(STOPPED.into());
             }
+            // Apart from the handler, which must hear the second signal.
+            std::thread::spawn(end);
         };
         ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
-        Ok(Session { ui, stop, began: Instant::now() })
+        Ok(Session { ui, began: Instant::now() })
     }
 
     /// Time since the command began.
@@ -44,8 +62,20 @@ impl Session {
 
     /// Whether the user asked to stop.
     pub fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        is_stopped()
     }
+}
+
+/// Ends the program that was asked to stop and has not done so.
+fn end() {
+    std::thread::sleep(GRACE);
+    while Writing::is_on() {
+        std::thread::sleep(LOOK);
+    }
+    // A stderr that nobody reads must not keep it.
+    std::thread::spawn(|| note("error: stopped; what was written before is whole, the same command begins again"));
+    std::thread::sleep(2 * LOOK);
+    std::process::exit(STOPPED.into());
 }
 
 /// Where data is searched: the named folder, `$QBNN_DATA`, the user's cache.
@@ -78,6 +108,7 @@ pub fn load(config: &Config) -> Result<Dataset> {
 pub fn network(config: &Config, data: &Prepared<'_>) -> Result<(NetworkSpec, Network)> {
     let spec = config.network.spec(data.dataset.classes)?;
     let net = Network::new(&spec, data.shape(), data.dataset.classes)?;
+    limit::training(&net, config.train.batch)?;
     Ok((spec, net))
 }
 

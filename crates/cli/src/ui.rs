@@ -36,10 +36,7 @@ impl Ui {
     /// Text of a result.
     pub fn result(self, text: &str) -> Result<()> {
         let mut out = io::stdout().lock();
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("cannot write to stdout"),
-            _ => Ok(()),
-        }
+        shown(writeln!(out, "{text}").and_then(|()| out.flush()))
     }
 
     /// A result as one line of JSON.
@@ -83,6 +80,19 @@ impl Ui {
         bar.set_message(file.to_owned());
         bar
     }
+}
+
+/// Whether a result reached stdout. A reader that goes away has what it wanted.
+fn shown(written: io::Result<()>) -> Result<()> {
+    match written {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("cannot write to stdout"),
+        _ => Ok(()),
+    }
+}
+
+/// What the parser of the command line tells: help, or the version.
+pub fn told(told: &clap::Error) -> Result<()> {
+    shown(told.print().and_then(|()| io::stdout().flush()))
 }
 
 /// One line on stderr; a stderr that is gone is no reason to stop.

@@ -100,6 +100,15 @@ pub enum DataError {
         limit: u64,
     },
 
+    /// The file goes on for longer than is read.
+    #[error("{}: goes on after {limit} bytes, wanted at most so many; split it, or name the right file", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read, in bytes.
+        limit: u64,
+    },
+
     /// Sizes and number of values given to [`crate::idx::Idx::new`] do not agree.
     #[error(
         "sizes {dims:?} do not fit {values} values; wanted 1 to 255 sizes below 2^32 whose product is the number of values"

@@ -84,11 +84,33 @@ pub fn open(path: &Path) -> Result<Content, DataError> {
 /// # Errors
 /// As [`open`].
 pub fn read_from(reader: impl Read, path: &Path) -> Result<Content, DataError> {
-    // No image file that is taken is longer; of one that is, the rest is not missed by its error.
-    let most = MAX_CONTENT + (1 << 20);
+    read(&bytes(reader, path)?, path)
+}
+
+/// All bytes of a file or a stream of images; `path` is for the message.
+///
+/// # Errors
+/// [`DataError::Io`], [`DataError::TooLong`]; for what begins unlike any image, as [`read`].
+pub fn bytes(mut reader: impl Read, path: &Path) -> Result<Vec<u8>, DataError> {
+    let fail = |e: io::Error| DataError::io("read", path, &e);
     let mut bytes = Vec::new();
-    reader.take(most).read_to_end(&mut bytes).map_err(|e| DataError::io("read", path, &e))?;
-    read(&bytes, path)
+    reader.by_ref().take(8).read_to_end(&mut bytes).map_err(fail)?;
+    let is_image = match bytes[..] {
+        [0x1f, 0x8b, ..] => true,
+        [0, 0, 0x08 | 0x0D, rank, ..] => rank > 0,
+        _ => bytes.starts_with(&SIGNATURE),
+    };
+    if !is_image {
+        // It may go on without end.
+        return match read(&bytes, path) {
+            Err(error) => Err(error),
+            Ok(_) => Err(not_images(&bytes, path)),
+        };
+    }
+    // No image file that is taken is longer.
+    let limit = MAX_CONTENT + (1 << 20);
+    reader.take(limit).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > limit { Err(DataError::TooLong { path: path.into(), limit }) } else { Ok(bytes) }
 }
 
 /// Reads a file of images that is in memory; `path` is for the messages.

@@ -11,8 +11,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The largest content (values, in bytes) that is read: 1 GiB.
-pub const MAX_CONTENT: u64 = 1 << 30;
+/// The largest content (values, in bytes) that is read: 640 MiB, which a program may hold twice.
+pub const MAX_CONTENT: u64 = 5 << 27;
 
 /// No buffer is reserved beyond this before the bytes for it have really arrived.
 const RESERVE: u64 = 1 << 20;
@@ -40,6 +40,31 @@ impl Values {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Takes values in until a reader ends, and gives its length in bytes; a part of a value at the end is left out.
+    fn read(&mut self, mut reader: impl Read, reserve: usize) -> io::Result<u64> {
+        match self {
+            Self::U8(values) => {
+                values.reserve_exact(reserve);
+                reader.read_to_end(values).map(|length| length as u64)
+            }
+            Self::F32(values) => {
+                // Part by part: the bytes of all of them would take as much memory again.
+                let (mut part, mut length) = (Vec::with_capacity(reserve), 0);
+                loop {
+                    part.clear();
+                    reader.by_ref().take(RESERVE).read_to_end(&mut part)?;
+                    length += part.len() as u64;
+                    let (numbers, _) = part.as_chunks();
+                    values.try_reserve(numbers.len())?;
+                    values.extend(numbers.iter().map(|b| f32::from_be_bytes(*b)));
+                    if (part.len() as u64) < RESERVE {
+                        return Ok(length);
+                    }
+                }
+            }
+        }
     }
 
     fn kind(&self) -> &'static str {
@@ -194,21 +219,16 @@ impl Idx {
         let Some(content) = content.filter(|&n| n <= MAX_CONTENT) else {
             return Err(DataError::TooLarge { path: path.into(), dims, limit: MAX_CONTENT });
         };
-        let mut bytes = Vec::with_capacity(content.min(RESERVE) as usize);
+        let mut values = if width == 1 { Values::U8(Vec::new()) } else { Values::F32(Vec::new()) };
         // One byte more than announced: enough to see that the file goes on, and makes gzip check its sum.
-        reader.take(content + 1).read_to_end(&mut bytes).map_err(fail)?;
-        let (found, wanted) = ((header + bytes.len()) as u64, header as u64 + content);
+        let length = values.read(reader.take(content + 1), content.min(RESERVE) as usize).map_err(fail)?;
+        let (found, wanted) = (header as u64 + length, header as u64 + content);
         if found < wanted {
             return Err(DataError::Truncated { path: path.into(), found, wanted });
         }
         if found > wanted {
             return Err(DataError::Trailing { path: path.into(), wanted });
         }
-        let values = if width == 1 {
-            Values::U8(bytes)
-        } else {
-            Values::F32(bytes.chunks_exact(4).map(|b| f32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect())
-        };
         Ok(Self { dims, values })
     }
 
@@ -255,8 +275,15 @@ pub(crate) fn ungzip<'a>(mut reader: impl Read + 'a) -> io::Result<(bool, Box<dy
     Ok(if is_gzip { (true, Box::new(MultiGzDecoder::new(whole))) } else { (false, Box::new(whole)) })
 }
 
-/// Calls `fill` with a file of another name in the folder of `path`, then renames it to `path`.
+/// Calls `fill` with a file of another name in the folder of `path`, then renames it to `path`; of a symbolic link, to
+/// what it leads to.
 pub(crate) fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), DataError> {
+    let led = path.is_symlink().then(|| path.canonicalize().ok()).flatten();
+    let path = led.as_deref().unwrap_or(path);
+    if path.exists() && !path.is_file() {
+        // Renaming would put a plain file in the place of a device or a pipe.
+        return Err(DataError::io("write", path, &io::Error::other("it is no plain file")));
+    }
     let temporary = sibling(path, &format!(".{}.tmp", std::process::id()));
     let result = File::create(&temporary).and_then(|file| {
         let mut file = BufWriter::new(file);

@@ -252,12 +252,11 @@ fn scaled(plane: &[u8], from_rows: usize, from_columns: usize, rows: usize, colu
 }
 
 impl Images {
-    /// Writes the image at place `index` as a PNG file, under another name until it is whole. Reading it gives the same
-    /// values.
+    /// The image at place `index` as the bytes of a PNG file. Reading it gives the same values. `path` is for the message.
     ///
     /// # Errors
     /// [`DataError::Io`]; [`DataError::Limit`] if there is no such image, or it has not 1 or 3 channels.
-    pub fn write_png(&self, index: usize, path: &Path) -> Result<(), DataError> {
+    pub fn png(&self, index: usize, path: &Path) -> Result<Vec<u8>, DataError> {
         let color = match self.channels {
             1 => png::ColorType::Grayscale,
             3 => png::ColorType::Rgb,
@@ -266,13 +265,25 @@ impl Images {
         let none = || DataError::Limit { key: "index", found: index, wanted: "a place below the number of images" };
         let image = self.get(index).ok_or_else(none)?;
         let side = |n: usize| u32::try_from(n).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e));
-        replace(path, |file| {
-            let mut encoder = png::Encoder::new(file, side(self.width)?, side(self.height)?);
+        let encode = || -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, side(self.width)?, side(self.height)?);
             encoder.set_color(color);
             encoder.set_depth(png::BitDepth::Eight);
             let mut writer = encoder.write_header()?;
             writer.write_image_data(image)?;
-            Ok(writer.finish()?)
-        })
+            writer.finish()?;
+            Ok(bytes)
+        };
+        encode().map_err(|e| DataError::io("encode", path, &e))
+    }
+
+    /// Writes it, under another name until it is whole.
+    ///
+    /// # Errors
+    /// As [`Images::png`].
+    pub fn write_png(&self, index: usize, path: &Path) -> Result<(), DataError> {
+        let bytes = self.png(index, path)?;
+        replace(path, |file| io::Write::write_all(file, &bytes))
     }
 }

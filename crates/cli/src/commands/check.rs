@@ -6,7 +6,7 @@
 use crate::args::{BaseArgs, EvalArgs};
 use crate::commands::eval::{Selected, names};
 use crate::convert::{Planes, Prepared};
-use crate::judge::{group_probabilities, with_progress};
+use crate::judge::{self, group_probabilities, with_progress};
 use crate::session::{self, Session};
 use crate::table::{plain, thousands};
 use anyhow::{Context, Result, bail};
@@ -51,6 +51,7 @@ pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
     let config = &selected.config;
     let dataset = session::load(config)?;
     let data = Prepared::new(&dataset);
+    judge::check_draws(&data, selected.config.eval.samples)?;
     selected.fit(session, &data)?;
     let all = &selected.entries;
     let names = names(all);

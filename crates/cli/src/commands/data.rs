@@ -2,6 +2,7 @@
 
 use crate::args::{DataAction, DataCommand};
 use crate::failure::usage;
+use crate::run_folder::write_whole;
 use crate::session::{Session, locations};
 use crate::table::thousands;
 use anyhow::{Context, Result, bail};
@@ -180,7 +181,7 @@ fn export(session: &Session, locations: &Locations, args: &ExportArgs) -> Result
         }
         // As many digits for all, so that the order of names is that of places.
         let path = args.folder.join(format!("{set}-{group}-{index:05}.png"));
-        images.write_png(index, &path)?;
+        write_whole(&path, &images.png(index, &path)?)?;
         let label = labels.and_then(|labels| labels.get(index));
         if session.ui.json {
             written.push(json!({ "file": path.display().to_string(), "index": index, "label": label }));

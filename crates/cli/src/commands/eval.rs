@@ -7,6 +7,7 @@ use crate::experiment::{self, Part};
 use crate::failure::usage;
 use crate::judge::{self, Closing, Judged};
 use crate::lock::check_writable;
+use crate::output;
 use crate::run_folder::{METRICS, RunFolder, model_name, write_whole};
 use crate::session::{self, Session};
 use crate::stored::PREDICTIONS;
@@ -71,9 +72,14 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     // A run's own metrics are of its draws.
     let own = folder.clone().filter(|_| args.out.is_none() && args.pfp.is_none());
     let held = own.map(RunFolder::hold).transpose()?;
-    args.out.as_deref().map_or(Ok(()), check_writable)?;
+    if let Some(out) = &args.out {
+        let read = selected.entries.iter().flat_map(|e| [Some(e.path.clone()), e.folder.config()]).flatten();
+        output::refuse_inputs("--out", out, read.chain(args.base.config.clone()))?;
+        check_writable(out)?;
+    }
     let dataset = session::load(&config)?;
     let data = Prepared::new(&dataset);
+    judge::check_draws(&data, config.eval.samples)?;
     selected.fit(session, &data)?;
     let entries = selected.entries;
     let names = names(&entries);

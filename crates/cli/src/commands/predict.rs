@@ -76,7 +76,12 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         match read(&path, shape, args.read) {
             Ok(read) => {
                 bright += usize::from(read.bright);
-                pixels.extend(read.pixels);
+                // The images of a large file are not copied.
+                if pixels.is_empty() {
+                    pixels = read.pixels
+                } else {
+                    pixels.extend(read.pixels)
+                }
                 names.extend(read.names);
             }
             Err(e) if count == 1 => return Err(e),

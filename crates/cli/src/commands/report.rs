@@ -2,9 +2,11 @@
 //! predictions are measured here, because nobody has yet.
 
 use crate::commands::sweep::SPEC;
+use crate::config::MAX_RESAMPLES;
 use crate::failure::usage;
 use crate::foreign;
 use crate::lock::check_writable;
+use crate::output;
 use crate::page::{self, CARD, REPORT};
 use crate::run_folder::{RunFolder, write_whole};
 use crate::session::Session;
@@ -48,7 +50,8 @@ pub struct ReportCommand {
     pub title: Option<String>,
     /// Resamples for the 95 % intervals of --predictions; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "predictions")]
-    pub bootstrap: usize,
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=MAX_RESAMPLES as i64))]
+    pub bootstrap: u32,
 }
 
 /// Writes it.
@@ -56,14 +59,15 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     if let Some(out) = args.out.as_deref().filter(|out| !out.is_dir()) {
         check_writable(out)?;
     }
+    refuse_inputs(args)?;
     if !args.predictions.is_empty() {
-        let page = foreign::page(&args.predictions, args.title.as_deref(), &args.show, args.bootstrap)?;
-        let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
+        let page = foreign::page(&args.predictions, args.title.as_deref(), &args.show, args.bootstrap as usize)?;
+        let out = args.out.clone().map_or_else(usual, Ok)?;
         return finish(session, args, &page, &out, None);
     }
     if args.runs.iter().all(|p| p.extension().is_some_and(|e| e == "toml") || p.join(SPEC).is_file()) {
         let page = of_sweeps(args)?;
-        let out = args.out.clone().unwrap_or_else(|| PathBuf::from(REPORT));
+        let out = args.out.clone().map_or_else(usual, Ok)?;
         return finish(session, args, &page, &out, None);
     }
     let runs = runs(&args.runs)?;
@@ -71,26 +75,61 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
         && folder.path() == given
     {
         let (page, card) = page::of_run(folder, args.title.as_deref(), &args.show)?;
+        // The card belongs to the run. Elsewhere a file of its name is anyone's.
+        let card_path = args.out.is_none().then(|| folder.path().join(CARD));
+        card_path.as_ref().map_or(Ok(()), |path| write_whole(path, card.as_bytes()))?;
         let out = args.out.clone().unwrap_or_else(|| folder.path().join(REPORT));
-        let card_path = out.with_file_name(CARD);
-        write_whole(&card_path, card.as_bytes())?;
         if !folder.path().join(PREDICTIONS).is_file() {
             session.ui.warn(&format!(
                 "{} holds no {PREDICTIONS}: the page has numbers and no curves; `qbnn eval {0}` stores them",
                 folder.path().display()
             ));
         }
-        return finish(session, args, &page, &out, Some(&card_path));
+        return finish(session, args, &page, &out, card_path.as_deref());
     }
     if let Some(model) = args.show.first() {
         return Err(usage(format!("--show {model}: a page of several runs shows all models; leave it out")));
     }
     let page = compare(session, &runs, args)?;
-    let out = args.out.clone().unwrap_or_else(|| match &args.runs[..] {
+    let out = match &args.runs[..] {
+        _ if args.out.is_some() => args.out.clone().unwrap_or_default(),
         [one] => one.join(REPORT),
-        _ => PathBuf::from(REPORT),
-    });
+        _ => usual()?,
+    };
     finish(session, args, &page, &out, None)
+}
+
+/// The page where no file is named for it: here, unless somebody else's lies here under this name.
+fn usual() -> Result<PathBuf> {
+    output::refuse_others(Path::new(REPORT), "name=\"generator\" content=\"qbnn")?;
+    Ok(PathBuf::from(REPORT))
+}
+
+/// Endings of the files of runs and sweeps that pages are made from.
+const READ: [&str; 5] = ["toml", "json", "jsonl", "safetensors", "qbnn"];
+
+/// Refuses to write over what the page is made from.
+fn refuse_inputs(args: &ReportCommand) -> Result<()> {
+    let mut read = Vec::new();
+    for path in args.runs.iter().chain(&args.ledger) {
+        let inside = output::inside(path);
+        // A folder of run folders.
+        read.extend(inside.iter().flat_map(|path| output::inside(path)));
+        read.extend(inside);
+        read.extend([path.clone()]);
+        read.extend(output::inside(&path.with_file_name("ledgers")));
+    }
+    // What else lies in these folders, pages of before among it, is not read.
+    read.retain(|path| path.extension().and_then(|e| e.to_str()).is_some_and(|e| READ.contains(&e)));
+    read.extend(args.predictions.iter().cloned());
+    if let Some(out) = &args.out {
+        let out = if out.is_dir() { out.join(REPORT) } else { out.clone() };
+        output::refuse_inputs("--out", &out, &read)?;
+    }
+    for (flag, folder, ending) in [("--svg", &args.svg, "svg"), ("--png", &args.png, "png")] {
+        folder.as_ref().map_or(Ok(()), |folder| output::refuse_inputs_in(flag, folder, ending, &read))?;
+    }
+    Ok(())
 }
 
 /// The run folders that were named, or that lie in the folders that were.
@@ -238,7 +277,7 @@ fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card
         figures.push((written, folder.display().to_string()));
     }
     let ui = session.ui;
-    if ui.json {
+    if ui.json && !output::is_stdout(&out) {
         let figures: Vec<_> = figures.iter().map(|(n, folder)| json!({ "folder": folder, "files": n })).collect();
         return ui.json_line(&json!({
             "report": out.display().to_string(),
@@ -251,11 +290,19 @@ fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card
     for why in &page.left_out {
         ui.say(why);
     }
+    // What comes out of stdout is then the page alone.
+    let result = |line: &str| {
+        if output::is_stdout(&out) {
+            ui.say(line);
+            return Ok(());
+        }
+        ui.result(line)
+    };
     for (written, folder) in figures {
-        ui.result(&format!("{written} figures: {folder}"))?;
+        result(&format!("{written} figures: {folder}"))?;
     }
     if let Some(card) = card {
-        ui.result(&format!("card: {}", card.display()))?;
+        result(&format!("card: {}", card.display()))?;
     }
-    ui.result(&format!("report: {} ({} kB)", out.display(), page.html.len().div_ceil(1000)))
+    result(&format!("report: {} ({} kB)", out.display(), page.html.len().div_ceil(1000)))
 }

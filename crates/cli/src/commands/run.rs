@@ -16,6 +16,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let start = Start::new(args)?;
     let dataset = session::load(&start.config)?;
     let data = Prepared::new(&dataset);
+    judge::check_draws(&data, start.config.eval.samples)?;
     let (spec, net) = session::network(&start.config, &data)?;
     let (config, held) = start.begin()?;
     let (config, folder) = (&config, &*held);

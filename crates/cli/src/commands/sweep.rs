@@ -1,7 +1,9 @@
 //! `qbnn sweep`: a grid of experiments, planned, run, resumed and laid out as tables.
 
 use crate::failure::usage;
+use crate::input;
 use crate::lock::check_writable;
+use crate::output;
 use crate::run_folder::write_whole;
 use crate::session::Session;
 use crate::sweep::args::{Shard, SweepArgs};
@@ -62,7 +64,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         results = ledger::read(&folder, &plan)?;
     }
     // The folder tells what it answers, wherever it is taken.
-    let spec = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let spec = input::bytes(path, input::TEXT)?;
     write_whole(&folder.join(SPEC), &spec)?;
     if args.adopt {
         results = ledger::read(&folder, &plan)?;
@@ -210,6 +212,9 @@ fn report(session: &Session, args: &SweepArgs, page: &Path) -> Result<()> {
     if let Some((_, twice)) = args.specs.iter().enumerate().find(|(i, spec)| args.specs[..*i].contains(spec)) {
         return Err(usage(format!("{} is named twice; its answers stand on the page once", twice.display())));
     }
+    let ledgers = args.ledgers.iter().flat_map(|folder| output::inside(folder));
+    let beside = args.specs.iter().flat_map(|p| output::inside(&p.with_file_name("ledgers")));
+    output::refuse_inputs("--report", page, args.specs.iter().cloned().chain(ledgers).chain(beside))?;
     check_writable(page)?;
     let (mut sweeps, mut open, mut missing) = (Vec::new(), Vec::new(), None);
     for path in &args.specs {
@@ -240,5 +245,10 @@ fn report(session: &Session, args: &SweepArgs, page: &Path) -> Result<()> {
     if session.ui.json {
         return session.ui.json_line(&json!({ "report": page.display().to_string(), "results": there }));
     }
-    session.ui.result(&format!("{there} results of {} sweeps: {}", sweeps.len(), page.display()))
+    let line = format!("{there} results of {} sweeps: {}", sweeps.len(), page.display());
+    if output::is_stdout(page) {
+        session.ui.say(&line);
+        return Ok(());
+    }
+    session.ui.result(&line)
 }

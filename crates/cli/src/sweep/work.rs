@@ -150,6 +150,8 @@ impl<'a> Bench<'a> {
     pub fn run(&self, run: &Run, samples: &[usize], tell: Tell<'_>) -> Result<Vec<(usize, Done)>> {
         let dataset = self.dataset(&run.config)?;
         let data = Prepared::new(&dataset);
+        let most = samples.iter().copied().max().unwrap_or(1);
+        judge::check_draws(&data, most)?;
         let started = Instant::now();
         let models = self.models(run, &data, &|share| tell(0.5 * share))?;
         let train_seconds = started.elapsed().as_secs_f64();
@@ -157,7 +159,6 @@ impl<'a> Bench<'a> {
         let described = describe(run, &models);
         let backend = backend_of(&models)?;
         let identity = identity(&models);
-        let most = samples.iter().copied().max().unwrap_or(1);
         let mut groups = 0;
         let mut predictions = |_: &str, planes: &Planes<'_>| {
             let from = 0.5 + groups as f64 / 6.0;
