@@ -132,17 +132,21 @@ pub struct Layers {
 impl Layers {
     /// Puts a config file on top.
     pub fn file(&mut self, path: &Path) -> Result<()> {
+        self.read(path).map(drop)
+    }
+
+    /// Puts a config file on top, and gives its text: a pipe can be read only once.
+    fn read(&mut self, path: &Path) -> Result<String> {
         let text = input::text(path, input::TEXT).map_err(|e| {
             usage(format!("cannot read config {}: {e}; check the path given to --config", path.display()))
         })?;
-        self.text(&text, &path.display().to_string())
+        self.text(&text, &path.display().to_string())?;
+        Ok(text)
     }
 
     /// Puts a config file on top that was named for this command alone.
     pub fn asked_file(&mut self, path: &Path) -> Result<()> {
-        self.file(path)?;
-        // It was just read, so what it says is known.
-        let text = input::text(path, input::TEXT).unwrap_or_default();
+        let text = self.read(path)?;
         self.asked.extend(keys::of_text(&text));
         Ok(())
     }

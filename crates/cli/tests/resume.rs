@@ -101,7 +101,7 @@ fn ctrl_c_stops_with_one_line_that_says_how_to_go_on() {
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(130), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains("stopped in float, epoch ") && text.contains("`qbnn train --resume a`"), "{text}");
     succeed(dir.path(), &["train", "--resume", "a"]);

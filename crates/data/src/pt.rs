@@ -35,7 +35,7 @@ pub enum TensorValues {
     I64(Vec<i64>),
 }
 
-/// Reads the tensor in a file of at most 1 GiB.
+/// Reads the tensor in a file of at most [`MAX_CONTENT`] bytes.
 ///
 /// # Errors
 /// [`DataError::Io`], and [`DataError::Pt`] for everything that is not such a file.

@@ -1,7 +1,6 @@
 //! `qbnn sweep`: a grid of experiments, planned, run, resumed and laid out as tables.
 
 use crate::failure::usage;
-use crate::input;
 use crate::lock::check_writable;
 use crate::output;
 use crate::run_folder::write_whole;
@@ -29,7 +28,8 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
     let [path] = &args.specs[..] else {
         return Err(usage("several specs are only read with --report; run them one after the other"));
     };
-    let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;
+    let spec = Spec::read(path)?;
+    let plan = Plan::new(&spec).with_context(|| path.display().to_string())?;
     let folder = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{}", plan.name)));
     let floats = args.floats.clone().unwrap_or_else(|| folder.join("float"));
     let (jobs, threads) = side_by_side(args.jobs);
@@ -64,8 +64,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         results = ledger::read(&folder, &plan)?;
     }
     // The folder tells what it answers, wherever it is taken.
-    let spec = input::bytes(path, input::TEXT)?;
-    write_whole(&folder.join(SPEC), &spec)?;
+    write_whole(&folder.join(SPEC), spec.text.as_bytes())?;
     if args.adopt {
         results = ledger::read(&folder, &plan)?;
     }

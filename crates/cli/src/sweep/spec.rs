@@ -71,6 +71,8 @@ pub struct Spec {
     pub set: Settings,
     /// What is asked.
     pub questions: Vec<Question>,
+    /// The file as it was read: a pipe can be read only once.
+    pub text: String,
 }
 
 /// One question: a grid, and how its answer is laid out.
@@ -177,7 +179,7 @@ impl Spec {
             let question = Question::new(question, &file.seeds);
             questions.push(question.map_err(|p| fail(format!("question `{name}`: {p}")))?);
         }
-        Ok(Spec { name: file.name, seeds: file.seeds, set, questions })
+        Ok(Spec { name: file.name, seeds: file.seeds, set, questions, text: text.to_owned() })
     }
 }
 

@@ -30,7 +30,7 @@ fn limited(folder: &Path, args: &[&str], redirect: &str) -> Command {
     let line = format!("ulimit -v {MEMORY} && exec \"$0\" \"$@\" {redirect}");
     command.current_dir(folder).args(["-c", &line, env!("CARGO_BIN_EXE_qbnn")]).args(args);
     // With many cores the stacks of the threads alone would fill it.
-    command.args(if args.contains(&"--threads") { &[][..] } else { &["--threads", "2"] });
+    command.args(if args[0] == "help" { &[][..] } else { &["--threads", "2"] });
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove("QBNN_DATA").env("XDG_CACHE_HOME", folder.join("cache")).env("HOME", folder);
     command

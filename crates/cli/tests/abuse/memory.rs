@@ -112,7 +112,8 @@ fn networks_of_any_size_are_refused_with_number_and_limit() {
              \"dense\"\nout = 10\n"
         );
         fs::write(dir.path().join("net.toml"), text).unwrap();
-        let line = refused(dir.path(), &tiny(&["run", "--net", "net.toml"]));
+        let line =
+            refused(dir.path(), &["run", "--net", "net.toml", "--train-limit", "300", "--set", "data.group_limit=50"]);
         assert!(line.contains("wanted at most") && line.contains(&format!("layer {kind}1")), "{line}");
     }
     assert!(!dir.path().join("runs").exists(), "a folder was made for a run that never began");
@@ -190,6 +191,10 @@ fn a_pipe_is_as_good_as_a_file_and_as_short() {
     let output = end(limited(at, &["config", "--config", "p.toml"], ""));
     assert!(String::from_utf8_lossy(&output.stdout).contains("seed = 7"), "{output:?}");
     writer.join().unwrap().unwrap();
+    let writer = feed("name = \"s\"\nseeds = [1]\n[[question]]\nname = \"q\"\n");
+    let output = end(limited(at, &["sweep", "p.toml", "--dry-run"], ""));
+    assert!(output.status.success(), "{output:?}");
+    writer.join().unwrap().unwrap();
 }
 
 /// A zip archive with one entry of zeros, packed.
@@ -222,7 +227,7 @@ fn bomb(name: &str, start: &[u8], zeros: u64) -> Vec<u8> {
     let at = out.len() as u32;
     out.extend(fields(b"PK\x01\x02\x2d\0\x2d\0\0\0\x08\0\0\0\0\0"));
     out.extend((wide.len() as u16).to_le_bytes());
-    out.extend([0; 12]);
+    out.extend([0; 10]);
     out.extend(0u32.to_le_bytes());
     out.extend(name.as_bytes());
     out.extend(&wide);

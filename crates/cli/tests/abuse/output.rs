@@ -109,17 +109,14 @@ fn open_files_of_the_command_are_written_to_and_not_replaced() {
     for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "out"] {
         let output = end(limited(at, &["report", "run", "--out", name], ""));
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(
-            output.status.success() && text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>\n"),
-            "{name}"
-        );
+        assert!(output.status.success() && text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>"), "{name}");
         assert!(at.join("out").is_symlink());
         fs::write(at.join("page"), "before\n").unwrap();
         let inode = fs::metadata(at.join("page")).unwrap().ino();
         let output = end(limited(at, &["report", "run", "--out", name], ">> page"));
         assert!(output.status.success(), "{name}: {output:?}");
         let text = fs::read_to_string(at.join("page")).unwrap();
-        assert!(text.starts_with("before\n<!DOCTYPE") && text.ends_with("</html>\n"), "{name}");
+        assert!(text.starts_with("before\n<!DOCTYPE") && text.ends_with("</html>"), "{name}");
         assert_eq!(fs::metadata(at.join("page")).unwrap().ino(), inode);
     }
     let output = end(limited(at, &["report", "run", "--out", "/dev/fd/3"], "3> page"));
