@@ -49,7 +49,9 @@ impl Session {
                 std::process::exit(STOPPED.into());
             }
             // Apart from the handler, which must hear the second signal.
-            std::thread::spawn(end);
+            if std::thread::Builder::new().spawn(end).is_err() {
+                end();
+            }
         };
         ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
         Ok(Session { ui, began: Instant::now() })
@@ -73,7 +75,8 @@ fn end() {
         std::thread::sleep(LOOK);
     }
     // A stderr that nobody reads must not keep it.
-    std::thread::spawn(|| note("error: stopped; what was written before is whole, the same command begins again"));
+    let say = || note("error: stopped; what was written before is whole, the same command begins again");
+    let _ = std::thread::Builder::new().spawn(say);
     std::thread::sleep(2 * LOOK);
     std::process::exit(STOPPED.into());
 }

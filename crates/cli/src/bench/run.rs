@@ -10,6 +10,7 @@ use super::train::Effort;
 use crate::model_file;
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::Images;
+use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp::{self, Pfp};
 use qbnn_bnn::predict::predict;
 use qbnn_core::kernel::Kernel;
@@ -18,6 +19,8 @@ use qbnn_core::model::Kind;
 use qbnn_core::run::{Plan, Program, Scratch, Size, Source, Step, Weights};
 use rayon::prelude::*;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -175,6 +178,12 @@ pub fn measure(
     let program = plan.prepare(kernel, &mut constants)?;
     let most = cases.iter().map(|c| c.threads).max().unwrap_or(1);
     let batch = cases.iter().filter_map(|c| c.batch).max().unwrap_or(1);
+    // Logits of every draw, and as many bytes of images.
+    limit::probabilities(DRAWS as usize, batch, model.classes())?;
+    let bytes = batch as u128 * model.input().len() as u128;
+    if bytes > limit::MAX_PROBABILITIES as u128 {
+        bail!("{batch} images of {} are {bytes} bytes, wanted at most {}", model.name(), limit::MAX_PROBABILITIES);
+    }
     let mut first = Memory::new(plan.scratch());
     let mut drawn = Memory::new(plan.weights(DRAWS as usize));
     let Memory { signed, words, .. } = &mut drawn;
@@ -193,8 +202,17 @@ pub fn measure(
         pfp: Pfp::new(model, pfp::Weights::default())?,
         pass: Mutex::default(),
     };
-    let pools: Vec<_> =
-        (1..=most).map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build()).collect::<Result<_, _>>()?;
+    let mut pools = BTreeMap::new();
+    for case in cases {
+        if let Entry::Vacant(place) = pools.entry(case.threads) {
+            place.insert(
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(case.threads)
+                    .build()
+                    .context("cannot start the threads; give fewer --bench-threads")?,
+            );
+        }
+    }
     let mut best = vec![Best::default(); cases.len()];
     for _ in 0..effort.rounds {
         for (case, best) in cases.iter().zip(&mut best) {
@@ -202,7 +220,7 @@ pub fn measure(
             // One thread is this one: no other has to be woken. Float wants a pool in any case.
             match case.threads {
                 1 if case.what != What::Float => slot()?,
-                n => pools[n - 1].install(slot)?,
+                n => pools[&n].install(slot)?,
             }
             if tick().is_break() {
                 bail!("stopped while {} was measured; nothing was written", model.name());

@@ -4,6 +4,7 @@ use super::floor::Floor;
 use super::machine::{peak_bytes, reset_peak};
 use super::{median, networks};
 use anyhow::Result;
+use qbnn_bnn::nn::limit;
 use qbnn_bnn::predict::predict;
 use qbnn_bnn::profile::{Part, Profile};
 use qbnn_bnn::step::Steps;
@@ -169,6 +170,7 @@ pub fn measure(case: Case, effort: Effort) -> Result<Row> {
     reset_peak();
     pool.install(|| {
         let start = checkpoint(case.network, case.kind, case.batch, &material)?;
+        limit::training(start.net(), case.batch)?;
         let mut profile = Profile::default();
         let trial = median(steps(&start, material.data(), 3, &mut profile));
         let count = ((effort.seconds / trial) as usize).clamp(3, 60);

@@ -49,6 +49,8 @@ pub struct PredictCommand {
 const TOGETHER: usize = 4096;
 /// Most logits that are held for them.
 const LOGITS: usize = 1 << 22;
+/// Most pixels that are held for them.
+const PIXELS: usize = 1 << 26;
 /// Time without a sign of life.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -70,6 +72,7 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     let writer = Writer { format, abstain_above: args.abstain_above };
     let mut work = Work { session, args, model, shape, writer, bar: None, images, done: 0 };
     let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
+    let together = together.min(PIXELS / shape.len().max(1)).max(1);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
     let (mut failed, mut bright) = (0, 0);
     for path in sources {

@@ -153,7 +153,12 @@ pub fn work(
     }
     std::thread::scope(|scope| {
         for pool in &pools {
-            scope.spawn(|| shop.serve(pool));
+            let worker = std::thread::Builder::new().spawn_scoped(scope, || shop.serve(pool));
+            if let Err(e) = worker {
+                let error = anyhow::Error::new(e).context("cannot start the threads; give fewer --jobs");
+                lock(&shop.state).end.get_or_insert(error);
+                break;
+            }
         }
     });
     shop.progress.close();

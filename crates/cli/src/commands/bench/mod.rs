@@ -4,6 +4,7 @@ mod run;
 mod train;
 
 use crate::bench::args::{BenchAction, BenchCommand, EffortArgs};
+use crate::failure::usage;
 use crate::run_folder::write_whole;
 use crate::session::Session;
 use crate::table::plain;
@@ -50,17 +51,26 @@ fn show_bars(ui: Ui, bars: &[Bar]) -> Result<()> {
     if bars.is_empty() { Ok(()) } else { ui.result(&plain(&rows)) }
 }
 
+/// Threads that may be measured with on any machine.
+const FEW: usize = 8;
+
 /// Threads to measure with: those that were named, else one and two.
-fn threads(session: &Session, named: &[u16]) -> Vec<usize> {
+///
+/// # Errors
+/// So many that their memory (each copies 64 MiB to know the limit) says nothing about this machine.
+fn threads(session: &Session, named: &[u16]) -> Result<Vec<usize>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads: Vec<usize> = match named {
         [] => [1, 2].into_iter().filter(|&n| n <= cores).collect(),
         given => given.iter().map(|&n| usize::from(n)).collect(),
     };
+    if let Some(found) = threads.iter().max().filter(|&&n| n > cores.max(FEW)) {
+        return Err(usage(format!("--bench-threads {found}: wanted at most {} on {cores} cores", cores.max(FEW))));
+    }
     if let Some(most) = threads.iter().max().filter(|&&n| n > cores) {
         session.ui.warn(&format!("{most} threads on {cores} cores measure the scheduler, not the program"));
     }
-    threads
+    Ok(threads)
 }
 
 /// Makes the folder of records, before minutes are spent on what could not be written.

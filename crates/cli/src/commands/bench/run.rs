@@ -42,7 +42,7 @@ struct Report {
 
 /// Measures models, or the two networks of the house.
 pub fn run(session: &Session, args: &BenchRunArgs) -> Result<()> {
-    let threads = threads(session, &args.bench_threads);
+    let threads = threads(session, &args.bench_threads)?;
     let batches = match args.batch.as_slice() {
         [] => vec![1, 10, 100, MANY],
         given => given.iter().map(|&n| n as usize).collect(),

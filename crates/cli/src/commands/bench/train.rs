@@ -35,7 +35,7 @@ struct Report {
 
 /// `qbnn bench train`.
 pub fn train(session: &Session, args: &BenchTrainArgs) -> Result<()> {
-    let threads = threads(session, &args.bench_threads);
+    let threads = threads(session, &args.bench_threads)?;
     record_folder(&args.effort)?;
     let named = |name: &String| match NAMES.iter().find(|known| *known == name) {
         Some(known) => Ok(*known),
