@@ -3,7 +3,9 @@
 //! The lock is the operating system's (it ends with the process, however that ends); the file tells who holds it. It is
 //! removed with the lock, so a folder that nobody writes in has none, unless its last writer was killed.
 
+use crate::output;
 use anyhow::{Context, Result, anyhow, bail};
+use qbnn_bnn::files;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
@@ -146,9 +148,12 @@ pub fn check_writable(path: &Path) -> Result<()> {
         Ok(there) if there.is_dir() => bail!("cannot write {}: it is a folder; {mend}", path.display()),
         // Something else than a file is written through; it may be a pipe, which opening would disturb.
         Ok(there) if !there.is_file() => Ok(()),
+        // So is a file that whoever started the command opened.
+        _ if output::is_open(path) => Ok(()),
         // What is a file is replaced by a new one beside it.
         _ => {
-            let (part, _) = qbnn_bnn::files::temporary(path).map_err(fail)?;
+            let path = files::target(path).map_err(fail)?;
+            let (part, _) = files::temporary(&path).map_err(fail)?;
             std::fs::remove_file(part).map_err(fail)
         }
     }

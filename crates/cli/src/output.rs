@@ -44,6 +44,11 @@ pub fn is_stdout(path: &Path) -> bool {
     descriptor(path) == Some(Descriptor::Own(1))
 }
 
+/// Whether a path leads to an open file of a process.
+pub fn is_open(path: &Path) -> bool {
+    descriptor(path).is_some()
+}
+
 /// An open file, named by the number under which a process has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Descriptor {
