@@ -64,8 +64,9 @@ fn each_fault_has_its_own_error() {
     let mut huge = vec![0, 0, 13, 3];
     huge.extend([0xff; 12]);
     assert!(matches!(parse(&huge), Err(DataError::TooLarge { .. })));
-    // Announces 1 GiB and holds nothing: refused without reserving it all.
-    assert!(matches!(parse(&[0, 0, 8, 1, 0x40, 0, 0, 0]), Err(DataError::Truncated { .. })));
+    // Announces all that is read, and one more, and holds nothing: refused without reserving it all.
+    assert!(matches!(parse(&[0, 0, 8, 1, 0x28, 0, 0, 0]), Err(DataError::Truncated { .. })));
+    assert!(matches!(parse(&[0, 0, 8, 1, 0x28, 0, 0, 1]), Err(DataError::TooLarge { .. })));
     let mut corrupt = bytes_of(&Idx::new(vec![9], Values::U8(vec![7; 9])).unwrap(), Storage::Gzip);
     let sum = corrupt.len() - 8;
     corrupt[sum] ^= 1;
