@@ -3,9 +3,12 @@
 //!
 //! A JQ file runs in the integer machine, its checkpoint in float with the weights that the machine draws. Files of the
 //! other kinds are raised, and both run in float. Where activations are rounded, the two may fall on different sides of a
-//! code's edge now and then: a sum that float and integers round apart moves by a step. That is rare, and the other pairs
-//! of a draw and an image agree to a fraction of a percent, whereas a file that holds another network is wrong about all
-//! of them. So pairs are counted.
+//! code's edge now and then: a sum that float and integers round apart moves by a step, and where padding alone is read,
+//! it does so for every image of a draw. The other pairs of a draw and an image differ by the last bits of what the machine
+//! holds (2^-17), whereas a file of another network is wrong about nearly all of them. So the median decides.
+//!
+//! Measured on 10,000 random networks of every layer and kind (`tests/export`): every median was below 1e-4, and at most
+//! 18 % of a network's pairs were apart. Weights in another order move the median by about the spread of the logits.
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
@@ -27,12 +30,9 @@ use std::ops::ControlFlow;
 const IMAGES: usize = BLOCK;
 const DRAWS: u32 = 4;
 
-/// Difference of a pair's logits that counts as apart: a share of the logits' spread, and where that is none, as it is.
+/// Most that the logits of a pair may differ: as a share of their spread and, where they have none, as it is.
 const TOLERANCE: f32 = 0.01;
 const LEAST: f32 = 1e-4;
-/// Most pairs that may be apart, as a share of all.
-const SHARE: f32 = 0.25;
-
 /// How far the logits of a model file are from those of its checkpoint, over pairs of a draw and an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Difference {
@@ -72,7 +72,7 @@ impl Difference {
 
     /// Whether it is no more than rounding.
     pub fn is_rounding(&self) -> bool {
-        self.apart as f32 <= SHARE * self.pairs as f32
+        self.median <= TOLERANCE * self.spread + LEAST
     }
 }
 
