@@ -217,9 +217,8 @@ impl<'a> Bench<'a> {
             self.finish(&mut checkpoint, data, None, tell)?;
         }
         // What has no model file is measured by its simulation; what has another network in its file is not measured.
-        match verify::export(&checkpoint, data.train_images()) {
-            Err(e @ BnnError::Apart(_)) => return Err(e.into()),
-            Err(_) | Ok(_) => {}
+        if let Err(e @ BnnError::Apart(_)) = verify::export(&checkpoint, data.train_images()) {
+            return Err(e.into());
         }
         Ok(vec![checkpoint])
     }
