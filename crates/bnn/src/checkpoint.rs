@@ -213,7 +213,7 @@ impl Checkpoint {
     }
 
     /// Every tensor of the file: name, shape, values.
-    fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
+    pub(crate) fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
         let mut out = Vec::new();
         for tensor in &self.net.tensors {
             let r = tensor.range.clone();

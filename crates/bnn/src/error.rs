@@ -1,5 +1,6 @@
 //! Everything that can go wrong in this room, each with its mend.
 
+use crate::verify::Difference;
 use std::path::PathBuf;
 
 /// An error of building, training, quantizing, storing or running a network.
@@ -28,19 +29,26 @@ pub enum BnnError {
     /// Data that does not fit the network.
     #[error("{0}")]
     Data(String),
-    /// The loss is no longer a number.
-    #[error(
-        "the loss became {loss} in epoch {epoch}, step {step}: lower `learning_rate`, or train in float first \
-         (the last checkpoint is intact)"
-    )]
+    /// Training that leads nowhere.
+    #[error("training diverged in epoch {epoch}, step {step} of it: {found}; {cause} (the last checkpoint is intact)")]
     Diverged {
-        /// The loss found.
-        loss: f64,
+        /// What was found.
+        found: String,
+        /// The setting most likely at fault, its value, and what to do.
+        cause: String,
         /// Epoch, counted from 1.
         epoch: usize,
-        /// Step within training, counted from 0.
+        /// Step of the epoch, counted from 1.
         step: u64,
     },
+    /// A model file that does not compute what its checkpoint does.
+    #[error(
+        "the model file would not compute what its checkpoint does: logits differ by up to {:.3}, where their spread is \
+         {:.3}, in {} of {} pairs of a draw and an image; this is a fault of the program, not of the network: report it \
+         with the network's description",
+        .0.largest, .0.spread, .0.apart, .0.pairs
+    )]
+    Apart(Difference),
     /// A file that could not be read or written.
     #[error("{path}: {problem}")]
     File {

@@ -12,6 +12,7 @@ use crate::quant::Quantizers;
 use crate::quant::activation::QuantizedSites;
 use crate::quant::draw::Draw;
 use crate::quant::settings::FLOAT_BITS;
+use crate::sets::Normalisation;
 use crate::settings::Estimator;
 use qbnn_core::Bits;
 use qbnn_core::noise::Place;
@@ -157,12 +158,12 @@ impl Guide {
         self.quantizers.is_none() && !self.posterior.is_point() && estimator == Estimator::WeightDraw
     }
 
-    /// The activations' sites.
-    pub fn sites(&self) -> Box<dyn Sites + '_> {
+    /// The activations' sites, in a network whose inputs become numbers by `pixels`.
+    pub fn sites(&self, pixels: Normalisation) -> Box<dyn Sites + '_> {
         let quantized = self.quantizers.as_ref().and_then(|q| q.activation().map(|bits| (bits, q.site_steps())));
         match quantized {
             None => Box::new(FloatSites),
-            Some((bits, log2_steps)) => Box::new(QuantizedSites { bits, log2_steps }),
+            Some((bits, log2_steps)) => Box::new(QuantizedSites { bits, log2_steps, pixels }),
         }
     }
 

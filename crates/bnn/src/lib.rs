@@ -6,11 +6,13 @@
 
 pub mod checkpoint;
 pub mod disagreement;
+mod divergence;
 pub mod error;
 pub mod files;
 pub mod fused;
 pub mod guide;
 pub mod identity;
+pub mod layout;
 pub mod likelihood;
 pub mod load;
 pub mod lower;
@@ -31,6 +33,7 @@ pub mod settings;
 pub mod step;
 pub mod stored;
 pub mod train;
+pub mod verify;
 
 pub use checkpoint::Checkpoint;
 pub use error::BnnError;

@@ -5,11 +5,12 @@
 //! Two things change on the way, and nothing else. Scales are rounded to the 2048ths of an octave that a file stores
 //! ([`settled`] does the same to a guide, so that a simulation can stand on the same scales). And weights change their
 //! order: activations lie `[row][column][channel]` in the machine, so that each window is read in runs, and weights follow
-//! them ([`file_order`]).
+//! them ([`layout`](crate::layout)).
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
 use crate::guide::Guide;
+use crate::layout::{file_order, file_shape, is_flat};
 use crate::likelihood::softmax;
 use crate::load::fill;
 use crate::nn::activation::Activation;
@@ -17,7 +18,7 @@ use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::nn::{Network, limit};
-use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Strategy};
+use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Scale, SigmaGrid, Strategy};
 use crate::sets::{Images, Normalisation};
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
@@ -34,11 +35,18 @@ use std::ops::ControlFlow;
 /// [`BnnError::Network`] names the layer that has no integer twin where it stands, or whose numbers the format cannot
 /// hold; [`BnnError::Setting`] a grid that it does not know.
 pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
-    let (net, guide) = (checkpoint.net(), checkpoint.guide());
+    let (net, guide) = (checkpoint.net(), &settled(checkpoint.net(), checkpoint.guide()));
     let scales = Scales { net, guide };
     let quantize = checkpoint.quantize.as_ref().filter(|q| !q.is_float());
+    if let Some((name, found)) = checkpoint.not_finite() {
+        return Err(BnnError::Data(format!("`{name}` of network `{}` holds {found}; train it again", net.spec.name)));
+    }
     if guide.dropout > 0.0 {
-        return Err(BnnError::setting("dropout", guide.dropout, "a model file holds a Gaussian posterior"));
+        return Err(BnnError::setting(
+            "dropout",
+            guide.dropout,
+            "a model file holds a Gaussian posterior: set train.posterior to gaussian",
+        ));
     }
     let kind = quantize.map_or(Kind::Float, |q| match q.strategy {
         Strategy::Vpq => Kind::Vpq,
@@ -76,12 +84,7 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
                 continue;
             }
             Op::Linear { map, weight, bias } => {
-                let linear = match map {
-                    Linear::Dense { .. } => model::Linear::new([from.rows, from.columns], 1, 0, 1, from.channels),
-                    Linear::Conv(c) => {
-                        model::Linear::new([c.kernel; 2], c.stride, c.padding, c.groups, c.input.channels / c.groups)
-                    }
-                };
+                let linear = linear(map, from).map_err(fail)?;
                 let (weight, bias) = (&net.tensors[*weight], &net.tensors[*bias]);
                 let order = file_order(net, node);
                 let parameters = match kind {
@@ -91,19 +94,34 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
                 (model::Op::Linear(linear), shape(node.shape), parameters.map_err(fail)?)
             }
             Op::Pool(pool) => {
-                let op = model::Pool { max: pool.max, size: pool.size, stride: pool.stride };
-                (model::Op::Pool(op), shape(node.shape), Parameters::default())
+                // Over a flat value a window is one number, wherever that lies in the file.
+                let (to, stride) = if is_flat(pool.input) { (from, 1) } else { (shape(node.shape), pool.stride) };
+                let op = model::Pool { max: pool.max, size: pool.size, stride };
+                (model::Op::Pool(op), to, Parameters::default())
             }
             Op::Activation { function, site } => {
                 let step = guide.quantizers.as_ref().and_then(|q| q.site_steps().get(*site).copied());
                 let a = activation_of(*function, step, header.activation).map_err(fail)?;
                 (model::Op::Activation(a), from, Parameters::default())
             }
-            Op::Add { other } => (model::Op::Add { other: values[*other] }, from, Parameters::default()),
+            Op::Add { other } => {
+                let second = shape(file_shape(net, *other));
+                if second != from {
+                    return Err(fail(format!(
+                        "it adds what was {from} and what was {second} before they were flattened, which a model file \
+                         cannot; put a dense layer behind each `flatten`"
+                    )));
+                }
+                (model::Op::Add { other: values[*other] }, from, Parameters::default())
+            }
         };
         layers.push((Layer { input, shape: to, op }, parameters));
         names.push(&node.name);
         values.push(layers.len());
+    }
+    let last = layers.last().map_or(header.input, |(l, _)| l.shape);
+    if let Some(node) = net.nodes.last().filter(|_| (last.rows, last.columns) != (1, 1)) {
+        return Err(fail(net, node, format!("the classes come from a flattened {last}; end in a dense layer")));
     }
     activations_first(&mut layers, &mut names, header.input);
     write(&header, &layers).map_err(|e| {
@@ -113,6 +131,19 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
         };
         BnnError::Network { network: net.spec.name.clone(), layer: layer.unwrap_or("model file").into(), problem }
     })
+}
+
+/// A linear layer that reads a value of the shape `from` in the file.
+fn linear(map: &Linear, from: Shape) -> Result<model::Linear, String> {
+    let whole = model::Linear::new([from.rows, from.columns], 1, 0, 1, from.channels);
+    match map {
+        Linear::Dense { .. } => Ok(whole),
+        Linear::Conv(c) if shape(c.input) == from => {
+            Ok(model::Linear::new([c.kernel; 2], c.stride, c.padding, c.groups, c.input.channels / c.groups))
+        }
+        Linear::Conv(c) if (c.kernel, c.padding, c.groups) == (1, 0, 1) => Ok(whole),
+        Linear::Conv(_) => Err(format!("it is a convolution over a flattened {from}; put `flatten` behind it")),
+    }
 }
 
 /// Exchanges every max-pool with the activation that alone reads it. The activation of the largest is the largest
@@ -137,7 +168,18 @@ fn activations_first(layers: &mut [(Layer, Parameters)], names: &mut [&str], ima
 /// do without are.
 fn widths(q: &QuantizeSettings, kind: Kind) -> Result<[Option<Bits>; 4], BnnError> {
     if q.noise_bits != 8 {
-        return Err(BnnError::setting("noise_bits", q.noise_bits, "a model file's draws take all 8"));
+        return Err(BnnError::setting("noise_bits", q.noise_bits, "a model file's draws take all 8: set it to 8"));
+    }
+    if kind.stores_codes() && q.sigma_grid != SigmaGrid::Log {
+        return Err(BnnError::setting(
+            "sigma_grid",
+            "uniform",
+            "a model file holds the logarithmic one: set it to log",
+        ));
+    }
+    if kind.stores_codes() && q.sigma_scale != Scale::Tensor {
+        let wanted = "a model file holds one range of sigma for a tensor: set it to tensor";
+        return Err(BnnError::setting("sigma_scale", "channel", wanted));
     }
     let (stored, run) = (kind.stores_codes(), kind.runs_on_codes());
     let width = |key: &'static str, bits: u32, needed: bool| match Bits::new(bits) {
@@ -197,6 +239,7 @@ pub(crate) fn unsettled(log2: Log2) -> f32 {
 pub fn settled(net: &Network, guide: &Guide) -> Guide {
     let mut guide = guide.clone();
     if let Some(quantizers) = &mut guide.quantizers {
+        quantizers.limit();
         for (name, range) in quantizers.names(net) {
             for value in &mut quantizers.learned[range] {
                 let step = name.ends_with("sigma.log2_step");
@@ -207,30 +250,6 @@ pub fn settled(net: &Network, guide: &Guide) -> Guide {
         }
     }
     guide
-}
-
-/// For each place of a weight tensor in a file its index in the tensor here, `[channel][input channel][row][column]`.
-///
-/// A dense layer that reads rows and columns is a convolution of one window. Of other nodes the order is empty.
-pub fn file_order(net: &Network, node: &Node) -> Vec<usize> {
-    let Op::Linear { map, .. } = &node.op else { return Vec::new() };
-    let from = unflattened(net, node.input);
-    let (inputs, area) = match map {
-        Linear::Dense { .. } => (from.channels, from.rows * from.columns),
-        Linear::Conv(c) => (c.input.channels / c.groups, c.kernel * c.kernel),
-    };
-    let row = inputs * area;
-    let place = |i: usize| i / row * row + i % row % inputs * area + i % row / inputs;
-    (0..map.channels() * row).map(place).collect()
-}
-
-/// The shape of a value before it was flattened.
-fn unflattened(net: &Network, value: usize) -> crate::nn::Shape {
-    let mut value = value;
-    while let Some(node) = value.checked_sub(1).map(|i| &net.nodes[i]).filter(|n| matches!(n.op, Op::Flatten)) {
-        value = node.input;
-    }
-    net.shape_of(value)
 }
 
 /// The learned numbers of a guide's grids, as a file stores them.
@@ -270,8 +289,13 @@ impl Scales<'_> {
         let one = |i: usize| {
             let value = learned[i % learned.len()];
             let log2 = settle(if step { value.exp2() } else { value });
-            log2.map(|l| if step { l.max(1) } else { l })
-                .ok_or_else(|| format!("`{name}` is {value}; a model file holds scales from 2^-16 to 2^16"))
+            log2.map(|l| if step { l.max(1) } else { l }).ok_or_else(|| {
+                let channel = if learned.len() > 1 { format!(" of channel {}", i + 1) } else { String::new() };
+                format!(
+                    "`{name}`{channel} is {value}, a logarithm of base 2; a model file holds scales from 2^-16 to 2^16: \
+                     train again with a smaller learning rate"
+                )
+            })
         };
         (0..count).map(one).collect()
     }
@@ -352,7 +376,7 @@ fn activation_of(
     };
     let (Some(value), Some(code)) = (log2_step, activation.code()) else { return Ok(activation) };
     activation.log2_step =
-        settle(value).ok_or_else(|| format!("its step is 2^{value}; a model file holds scales from 2^-16 to 2^16"))?;
+        settle(value).ok_or_else(|| format!("its step is 2^{value}; a model file holds scales from 2^-16 to 2^16: train again with a smaller learning rate"))?;
     // What the function clips, as a code.
     let ceiling = function.ceiling().map_or(f32::INFINITY, |c| (c / unsettled(activation.log2_step).exp2()).round());
     activation.high = ceiling.clamp(1.0, code.max() as f32) as i16;
@@ -445,7 +469,7 @@ pub fn simulate(
     let model = Model::new(&file).map_err(|e| BnnError::Data(e.to_string()))?;
     let guide = settled(net, checkpoint.guide());
     let normalisation = normalisation(&model);
-    let (sites, classes, n) = (guide.sites(), net.classes(), images.len());
+    let (sites, classes, n) = (guide.sites(normalisation), net.classes(), images.len());
     let mut probabilities = vec![0.0; limit::probabilities(samples, n, classes)?];
     for (draw, out) in probabilities.chunks_exact_mut((n * classes).max(1)).enumerate() {
         let weights = drawn(&model, net, seed, draw as u32)?;

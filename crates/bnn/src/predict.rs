@@ -35,7 +35,7 @@ pub fn predict(
     }
     let key = qbnn_core::noise::key(seed);
     let classes = net.classes();
-    let sites = guide.sites();
+    let sites = guide.sites(normalisation);
     let mut drawn = Drawn::default();
     guide.store(net, &mut drawn);
     let mut probabilities = vec![0.0; limit::probabilities(samples, images.len(), classes)?];

@@ -4,15 +4,15 @@
 //! to the order of training, grids get their stored scales. What is raised draws with the trainer's noise and runs by the
 //! trainer's pass, so that a file predicts what its checkpoint predicts on the file's scales, to the last bit.
 //!
-//! Two things that files of other writers may hold are refused: windows that are not square, and a later layer that reads
-//! the image.
+//! One thing that files of other writers may hold is refused: a window that is neither square nor its whole input.
 
 use crate::error::BnnError;
 use crate::guide::Guide;
-use crate::lower::{file_order, normalisation, unsettled};
+use crate::layout::file_order;
+use crate::lower::{normalisation, unsettled};
 use crate::machine;
 use crate::math::exp;
-use crate::nn::network::Op;
+use crate::nn::network::{IMAGE, Op};
 use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use crate::posterior::Posterior;
 use crate::predict;
@@ -149,11 +149,7 @@ fn settings(model: &Model<'_>) -> Option<QuantizeSettings> {
 
 /// A layer as a description names it; or what is wrong with it.
 fn describe(model: &Model<'_>, index: usize, layer: &Layer) -> Result<LayerSpec, String> {
-    let name = |value: usize| format!("value{value}");
-    let named = |value: usize| match value {
-        0 => Err("it reads the image after another layer has; the float pass knows no such network".to_owned()),
-        _ => Ok(name(value)),
-    };
+    let name = |value: usize| if value == 0 { IMAGE.to_owned() } else { format!("value{value}") };
     let from = model.shape_of(layer.input);
     let op = match layer.op {
         model::Op::Linear(l) => {
@@ -185,8 +181,8 @@ fn describe(model: &Model<'_>, index: usize, layer: &Layer) -> Result<LayerSpec,
                 Function::Hardtanh => Activation::Hardtanh,
             })
         }
-        model::Op::Add { other } => OpSpec::Add { from: named(other)? },
+        model::Op::Add { other } => OpSpec::Add { from: name(other) },
     };
-    let input = (layer.input != index).then(|| named(layer.input)).transpose()?;
+    let input = (layer.input != index).then(|| name(layer.input));
     Ok(LayerSpec { name: Some(name(index + 1)), input, op })
 }

@@ -105,7 +105,7 @@ impl<'a> Steps<'a> {
             guide.draw_for(net, estimator, key, draw, &mut met.drawn);
         }
         clock.stop(Part::Draw);
-        let sites = guide.sites();
+        let sites = guide.sites(checkpoint.normalisation);
         let (met, loader) = (&self.met, &self.loader);
         let second = estimator != Estimator::WeightDraw;
         if self.blocks.len() < count {
@@ -156,7 +156,7 @@ impl<'a> Steps<'a> {
         let weight = checkpoint.train.foreign_weight;
         let Some(images) = self.data.foreign.filter(|images| weight > 0.0 && !images.is_empty()) else { return };
         self.foreign.resize_with(self.met.len(), Block::default);
-        let (net, sites) = (checkpoint.net(), checkpoint.guide().sites());
+        let (net, sites) = (checkpoint.net(), checkpoint.guide().sites(checkpoint.normalisation));
         let (met, loader, estimator) = (&self.met, &self.loader, checkpoint.estimator());
         let noise = PassNoise { key: qbnn_core::noise::key(checkpoint.seed), step: step as u32, block: 0 };
         self.foreign.par_iter_mut().zip(met).for_each(|(block, met)| {
@@ -219,6 +219,7 @@ impl<'a> Steps<'a> {
         sigma_adam.update(&mut guide.posterior.log_sigma, &gradient.log_sigma, rate, step);
         if let Some(quantizers) = &mut guide.quantizers {
             learned_adam.update(&mut quantizers.learned, &gradient.learned, rate, step);
+            quantizers.limit();
         }
         clock.stop(Part::Update);
         kl

@@ -5,6 +5,7 @@
 //! here prints; an observer sees every event and may say stop.
 
 use crate::checkpoint::Checkpoint;
+use crate::divergence::Watch;
 use crate::error::BnnError;
 use crate::guide::Drawn;
 use crate::load::{LoadMemory, Loader};
@@ -15,7 +16,7 @@ use crate::predict::predict;
 use crate::quant::activation::calibrate;
 use crate::quant::settings::{QuantizeSettings, Start};
 use crate::sets::TrainData;
-use crate::settings::{Estimator, Family};
+use crate::settings::Estimator;
 use crate::step::Steps;
 use qbnn_core::noise::Place;
 use std::ops::ControlFlow;
@@ -81,16 +82,7 @@ impl Checkpoint {
     pub fn quantized(float: Checkpoint, settings: QuantizeSettings, data: &TrainData<'_>) -> Result<Self, BnnError> {
         settings.check()?;
         data.check(float.input, float.classes)?;
-        let refuse = |found: &str, wanted: &str| Err(BnnError::setting("train.posterior", found, wanted));
-        match float.train.posterior {
-            Family::Dropout => {
-                return refuse("dropout", "it is not quantized here: train a gaussian or a point posterior");
-            }
-            Family::Point if settings.strategy.stores() && !settings.is_float() => {
-                return refuse("point", "it has no sigma to store: quantize it with strategy = \"spq\"");
-            }
-            _ => {}
-        }
+        settings.check_posterior(float.train.posterior)?;
         let float = match settings.start {
             Start::Float => float,
             Start::Scratch => {
@@ -112,7 +104,13 @@ impl Checkpoint {
                 }
             }
         }
-        Ok(Checkpoint::with_quantizers(float, settings, quantizers))
+        let quantized = Checkpoint::with_quantizers(float, settings, quantizers);
+        match quantized.not_finite() {
+            None => Ok(quantized),
+            Some((name, found)) => Err(BnnError::Data(format!(
+                "`{name}` became {found} when its grid was set: train the float network again"
+            ))),
+        }
     }
 }
 
@@ -128,7 +126,7 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
     let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
     let (mut tape, mut drawn) = (Tape::default(), Drawn::default());
     let mut loading = LoadMemory::default();
-    let sites = float.guide().sites();
+    let sites = float.guide().sites(float.normalisation);
     for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
         loader.load(pairs, tape.input(net), &mut loading);
@@ -148,7 +146,7 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
 /// Trains a checkpoint to the end of its phase. `save` is called after every epoch.
 ///
 /// # Errors
-/// Data that does not fit, a loss that is no number, or whatever `save` said.
+/// Data that does not fit, [`BnnError::Diverged`], or whatever `save` said.
 pub fn train(
     checkpoint: &mut Checkpoint,
     data: &TrainData<'_>,
@@ -169,6 +167,7 @@ pub fn train(
     let total = steps * epochs as u64;
     let key = qbnn_core::noise::key(checkpoint.seed);
     let mut steps_of = Steps::new(checkpoint, *data);
+    let mut watch = Watch::new(data.noise);
     while !checkpoint.finished() {
         let epoch = checkpoint.epoch;
         let phase = u32::from(checkpoint.quantize.is_some());
@@ -178,9 +177,7 @@ pub fn train(
         for (i, pairs) in order.chunks(batch).enumerate() {
             let step = epoch as u64 * steps + i as u64;
             let loss = steps_of.step(checkpoint, pairs, step, total);
-            if !(loss.nll + loss.kl).is_finite() {
-                return Err(BnnError::Diverged { loss: loss.nll + loss.kl, epoch: epoch + 1, step });
-            }
+            watch.step(checkpoint, loss, (epoch + 1, i as u64 + 1))?;
             nll_sum += loss.nll * pairs.len() as f64;
             kl = loss.kl;
             let event = Event::Step {
@@ -197,14 +194,11 @@ pub fn train(
             }
         }
         let images_per_second = data.pairs.len() as f64 / started.elapsed().as_secs_f64();
-        checkpoint.epoch += 1;
-        // An update that ruined the weights must not overwrite a checkpoint that is whole.
-        let posterior = &checkpoint.guide.posterior;
-        if !posterior.mu.iter().chain(&posterior.log_sigma).all(|v| v.is_finite()) {
-            return Err(BnnError::Diverged { loss: f64::NAN, epoch: epoch + 1, step: (epoch as u64 + 1) * steps - 1 });
-        }
-        let (validation_accuracy, validation_nll) = validate(checkpoint, data)?;
         let nll = nll_sum / data.pairs.len() as f64;
+        // An update that ruined anything must not overwrite a checkpoint that is whole.
+        watch.epoch(checkpoint, nll, (epoch + 1, steps))?;
+        checkpoint.epoch += 1;
+        let (validation_accuracy, validation_nll) = validate(checkpoint, data)?;
         let event =
             Event::Epoch { epoch: epoch + 1, epochs, nll, kl, validation_accuracy, validation_nll, images_per_second };
         // The event first: whoever writes it down can cut a line without a checkpoint, but not invent a missing one.

@@ -14,11 +14,13 @@ use qbnn_bnn::quant::log::{LogGrid, fit};
 use qbnn_bnn::quant::settings::Fit;
 use qbnn_bnn::quant::uniform::{Uniform, covering, search};
 use qbnn_bnn::{BitWidths, BnnError, Guide, Network, NetworkSpec, ParameterBytes, Posterior, QuantizeSettings};
-use qbnn_bnn::{Rounding, Shape};
+use qbnn_bnn::{Normalisation, Rounding, Shape};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
 use qbnn_core::{Bits, LogCode, UniformCode};
 use serde_json::json;
 use std::f32::consts::LN_2;
+
+const PIXELS: Normalisation = Normalisation { mean: 0.1, std: 0.3 };
 
 fn bits(b: u32) -> Bits {
     Bits::new(b).unwrap()
@@ -255,7 +257,7 @@ fn activations_lie_on_their_grid_and_clipped_ones_move_its_step() {
     let values: Vec<f32> = (0..=15).map(|c| c as f32 * 0.25).collect();
     let step = calibrate(Activation::Relu, bits(4), Fit::WeightedError, &values);
     assert!((step + 2.0).abs() < 1e-5, "{step}");
-    let sites = QuantizedSites { bits: bits(4), log2_steps: &[-2.0] };
+    let sites = QuantizedSites { bits: bits(4), log2_steps: &[-2.0], pixels: PIXELS };
     let x = [-1.0, 0.3, 3.6, 80.0];
     let mut y = [0.0; 4];
     sites.forward(0, Activation::Relu, &x, &mut y);
@@ -267,7 +269,7 @@ fn activations_lie_on_their_grid_and_clipped_ones_move_its_step() {
     let by_hand = (0.0 - 0.2 - 0.4 + 15.0) * 0.25 * LN_2;
     assert!(near(learned[0], by_hand, 1e-5), "{learned:?} {by_hand}");
     // Hardtanh needs a sign: 2 bits, steps of 1/2, -1..=1/2.
-    let sites = QuantizedSites { bits: bits(2), log2_steps: &[-1.0] };
+    let sites = QuantizedSites { bits: bits(2), log2_steps: &[-1.0], pixels: PIXELS };
     sites.forward(0, Activation::Hardtanh, &[-5.0, -0.6, 0.4, 5.0], &mut y);
     assert_eq!(y, [-1.0, -0.5, 0.5, 0.5]);
 }

@@ -80,6 +80,11 @@ impl<'a> Prepared<'a> {
         self.train.shape
     }
 
+    /// The images that are learned from.
+    pub fn train_images(&self) -> Images<'_> {
+        self.train.images()
+    }
+
     /// How pixels become inputs.
     pub fn normalisation(&self) -> Normalisation {
         Normalisation { mean: self.dataset.pixel_mean, std: self.dataset.pixel_std }

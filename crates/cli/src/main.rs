@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod convert;
 mod experiment;
+mod export;
 mod failure;
 mod foreign;
 mod input;

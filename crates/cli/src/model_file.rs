@@ -3,22 +3,30 @@
 //! A model file and its checkpoint lie side by side under one name. The checkpoint keeps the SHA-256 of its file from the
 //! moment at which its training is finished, and whoever reads one of the two compares it with the other.
 
+use crate::export;
 use crate::input;
 use crate::run_folder::RunFolder;
+use crate::ui::Ui;
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::identity::sha256;
-use qbnn_bnn::lower::lower;
 use qbnn_bnn::nn::limit::MAX_VALUES;
-use qbnn_bnn::{Checkpoint, files};
+use qbnn_bnn::{Checkpoint, Images, files};
 use qbnn_core::model::Model;
 use std::path::{Path, PathBuf};
 
-/// Sees to it that the model file of a finished checkpoint lies beside it, and that the checkpoint knows it; `None` for
-/// one that no file can hold, or whose file is there already.
-pub fn settle(folder: &RunFolder, name: &str, checkpoint: &mut Checkpoint) -> Result<Option<PathBuf>> {
-    let Ok(file) = lower(checkpoint) else {
+/// Sees to it that the model file of a finished checkpoint, checked on training images, lies beside it, and that the
+/// checkpoint knows it; `None` for a float network that no file can hold, which is said, or whose file is there already.
+pub fn settle(
+    ui: Ui,
+    folder: &RunFolder,
+    name: &str,
+    checkpoint: &mut Checkpoint,
+    images: Images<'_>,
+) -> Result<Option<PathBuf>> {
+    let file = export::file(ui, name, checkpoint, images);
+    let Ok(Some(file)) = file else {
         remove(folder, name)?;
-        return Ok(None);
+        return file.map(|_| None);
     };
     let path = folder.model_file(name);
     let hash = sha256(&file);

@@ -94,7 +94,9 @@ impl Place<'_> {
             model_file::remove(self.folder, name)?;
         }
         self.train(&mut checkpoint)?;
-        if let Some(path) = model_file::settle(self.folder, name, &mut checkpoint)? {
+        if let Some(path) =
+            model_file::settle(self.session.ui, self.folder, name, &mut checkpoint, self.data.train_images())?
+        {
             self.session.ui.say(&format!("model file: {}", path.display()));
         }
         Ok(checkpoint)

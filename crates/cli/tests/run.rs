@@ -223,12 +223,12 @@ fn every_strategy_runs_by_name() {
     for args in [
         &["--strategy", "spq", "--bits", "4"][..],
         &["--strategy", "jq", "--bits", "mu4s3w4a4", "--rounding", "stochastic"],
-        &["--strategy", "jq", "--sigma-grid", "uniform", "--scale", "tensor"],
+        &["--strategy", "jq", "--scale", "tensor"],
     ] {
         succeed(dir.path(), &[&["quantize", "a", "--qat-epochs", "0"][..], args].concat());
     }
     let table = succeed(dir.path(), &["eval", "a", "--samples", "2", "--bootstrap", "0"]);
-    let names = ["vpq-w3a8", "spq-w4a4", "jq-mu4s3w4a4-stochastic", "jq-w4a4-uniform-sigma-per-tensor"];
+    let names = ["vpq-w3a8", "spq-w4a4", "jq-mu4s3w4a4-stochastic", "jq-w4a4-per-tensor"];
     let metrics = json(&dir.path().join("a/metrics.json"));
     for name in names {
         assert!(table.contains(name), "{name} is missing in\n{table}");
@@ -237,6 +237,9 @@ fn every_strategy_runs_by_name() {
     }
     let error = common::fail(dir.path(), 2, &["quantize", "a", "--strategy", "vpq", "--weight-bits", "4"]);
     assert!(error.contains("bits.weight = 4") && error.contains("jq"), "{error}");
+    let error = common::fail(dir.path(), 2, &["quantize", "a", "--sigma-grid", "uniform"]);
+    assert!(error.contains("sigma_grid = uniform") && error.contains("Nothing was trained"), "{error}");
+    assert!(!dir.path().join("a/jq-w4a4-uniform-sigma.safetensors").exists());
     let error = common::fail(dir.path(), 2, &["quantize", "a", "--mu-bits", "32", "--strategy", "jq"]);
     assert!(error.contains("bits.mu = 32"), "{error}");
     assert_eq!(common::qbnn(dir.path(), &["quantize", "a", "--bits", "w4x"]).status.code(), Some(2));

@@ -9,6 +9,9 @@ use super::spec::{NetworkSpec, OpSpec};
 use crate::error::BnnError;
 use std::ops::Range;
 
+/// What layers call the image, unless one of them has that name.
+pub const IMAGE: &str = "image";
+
 /// One layer, ready to run.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -51,6 +54,15 @@ pub enum Op {
         /// The other value (numbered as [`Node::input`]).
         other: usize,
     },
+}
+
+/// Where codes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codes {
+    /// They are pixels.
+    Image,
+    /// They are those of an activation, by its site.
+    Site(usize),
 }
 
 /// Weights or biases of one layer, as a stretch of the flat parameter buffers.
@@ -182,6 +194,19 @@ impl Network {
         self.resolve(self.nodes.len())
     }
 
+    /// What the numbers of a value are codes of, where a guide puts activations on grids: pools of codes are codes.
+    pub fn codes_of(&self, value: usize) -> Option<Codes> {
+        let mut value = value;
+        loop {
+            let Some(node) = value.checked_sub(1).map(|i| &self.nodes[i]) else { return Some(Codes::Image) };
+            match node.op {
+                Op::Activation { site, .. } => return Some(Codes::Site(site)),
+                Op::Pool(_) | Op::Flatten => value = node.input,
+                Op::Linear { .. } | Op::Add { .. } => return None,
+            }
+        }
+    }
+
     /// Exchanges an activation and the max-pool that alone reads it. No activation here ever falls, nor does rounding to
     /// a grid, so the largest of the activated is the activated largest: the same values, from a quarter of the work.
     fn pool_first(&mut self) {
@@ -206,8 +231,9 @@ impl Network {
     }
 
     fn find(&self, name: &str) -> Result<usize, String> {
-        let at = self.nodes.iter().position(|n| n.name == name);
-        at.map(|i| i + 1).ok_or_else(|| format!("no earlier layer is named `{name}`; name it, or move this layer down"))
+        let at = self.nodes.iter().position(|n| n.name == name).map(|i| i + 1);
+        at.or((name == IMAGE).then_some(0))
+            .ok_or_else(|| format!("no earlier layer is named `{name}`; name it, or move this layer down"))
     }
 
     fn tensor(&mut self, layer: &str, bias: bool, channels: usize, fan_in: usize, dims: Vec<usize>) -> usize {

@@ -7,7 +7,7 @@ use super::activation::Activation;
 use super::buffer::Buffer;
 use super::kernel::{RUN, runs, runs_mut};
 use super::linear::{Linear, turn};
-use super::network::{Network, Op};
+use super::network::{Codes, Network, Op};
 use crate::math::{add, vectorized};
 use crate::noise::{self, purpose};
 use qbnn_core::noise::Place;
@@ -61,7 +61,7 @@ impl Weights<'_> {
     }
 }
 
-/// What an activation does to its values beside the function: nothing, or rounding them to a grid.
+/// What becomes of an activation's values beside the function: nothing, or rounding to a grid, their means included.
 pub trait Sites: Sync {
     /// Numbers that the sites learn.
     fn parameters(&self) -> usize {
@@ -69,6 +69,8 @@ pub trait Sites: Sync {
     }
     /// `y` of `x` at a site.
     fn forward(&self, site: usize, function: Activation, x: &[f32], y: &mut [f32]);
+    /// Rounds means of `window` values each, where these are codes. Its gradient is straight through: that of the mean.
+    fn average(&self, _codes: Codes, _window: usize, _means: &mut [f32]) {}
     /// Overwrites `dx`; adds to the gradient of the learned numbers.
     fn backward(&self, site: usize, function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], learned: &mut [f32]);
 }
@@ -209,7 +211,12 @@ impl Tape {
                         }
                     }
                 }
-                Op::Pool(pool) => pool.forward(x, y, BLOCK),
+                Op::Pool(pool) => {
+                    pool.forward(x, y, BLOCK);
+                    if let Some(codes) = net.codes_of(node.input).filter(|_| !pool.max) {
+                        sites.average(codes, pool.size * pool.size, y);
+                    }
+                }
                 Op::Activation { function, site } => sites.forward(*site, *function, x, y),
                 Op::Flatten => {}
                 Op::Add { other } => {

@@ -16,7 +16,8 @@
 //! out = 10
 //! ```
 //!
-//! A layer reads the one before it unless `input` names another; `add` sums the layer before it and `from`.
+//! A layer reads the one before it unless `input` names another; `add` sums the layer before it and `from`. The image is
+//! named `image`.
 
 use super::activation::Activation;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};

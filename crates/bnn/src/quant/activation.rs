@@ -1,12 +1,17 @@
 //! Activations on a uniform grid: unsigned after the ReLU family, signed where the function can be negative; the step,
 //! and with it the clip, is learned (PACT, Choi et al. 2018, in LSQ's parametrisation).
+//!
+//! The mean of several codes is a code of 8 bits again, on a grid finer by 2^(8 - bits), halves rounded up: what the
+//! integer machine makes of an average-pool (`docs/file-format.md`). Pixels are codes of 8 bits already.
 
 use super::fit;
 use super::settings::Fit;
 use super::uniform::Uniform;
-use crate::math::through;
+use crate::math::{through, vectorized};
 use crate::nn::activation::Activation;
+use crate::nn::network::Codes;
 use crate::nn::pass::Sites;
+use crate::sets::Normalisation;
 use qbnn_core::{Bits, UniformCode};
 
 /// The codes of an activation function's values.
@@ -20,7 +25,12 @@ pub struct QuantizedSites<'a> {
     pub bits: Bits,
     /// log2 of each site's step.
     pub log2_steps: &'a [f32],
+    /// The grid of the pixels.
+    pub pixels: Normalisation,
 }
+
+/// Width of the codes that means of codes have.
+const AVERAGE_BITS: u32 = 8;
 
 impl Sites for QuantizedSites<'_> {
     fn parameters(&self) -> usize {
@@ -32,6 +42,20 @@ impl Sites for QuantizedSites<'_> {
         function.specialised(
             #[inline(always)]
             |f| y.iter_mut().zip(x).for_each(|(y, &x)| *y = grid.value(f.value(x))),
+        );
+    }
+
+    fn average(&self, codes: Codes, window: usize, means: &mut [f32]) {
+        let (inverse, zero) = match codes {
+            Codes::Image => (255.0 * self.pixels.std, 255.0 * self.pixels.mean),
+            Codes::Site(site) => (((AVERAGE_BITS - self.bits.get()) as f32 - self.log2_steps[site]).exp2(), 0.0),
+        };
+        let step = 1.0 / inverse;
+        // Means of codes lie `1 / window` apart. Half of the least distance to a half decides what float left open.
+        let up = zero + 0.5 + 0.25 / window as f32;
+        vectorized(
+            #[inline(always)]
+            || means.iter_mut().for_each(|mean| *mean = ((*mean * inverse + up).floor() - zero) * step),
         );
     }
 

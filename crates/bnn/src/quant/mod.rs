@@ -10,6 +10,7 @@
 pub mod activation;
 pub mod draw;
 pub mod fit;
+pub mod limits;
 pub mod log;
 pub mod means;
 pub mod quantizers;

@@ -27,30 +27,32 @@ pub const BIAS_BITS: u32 = 8;
 /// The grids of a network: widths, and the numbers that they learn.
 #[derive(Clone, Debug)]
 pub struct Quantizers {
-    mu: Option<UniformCode>,
+    pub(super) mu: Option<UniformCode>,
     bias_mu: UniformCode,
-    sigma: Option<Spread>,
+    pub(super) sigma: Option<Spread>,
     weight: Option<UniformCode>,
     activation: Option<Bits>,
+    /// The largest value of each site's function, where it has one.
+    pub(super) ceilings: Vec<Option<f32>>,
     rounding: Rounding,
     fit: Fit,
     learn: bool,
     deviations: Box<[f32; 256]>,
-    places: Vec<Places>,
-    sites: Range<usize>,
+    pub(super) places: Vec<Places>,
+    pub(super) sites: Range<usize>,
     /// All learned numbers: log2 scales, tops and log2 steps. Names and order: [`Quantizers::names`].
     pub learned: Vec<f32>,
 }
 
 /// Where a tensor's numbers lie in `learned`; empty where it has no such grid.
 #[derive(Clone, Debug)]
-struct Places {
+pub(super) struct Places {
     /// One scale per row of means.
-    mu: Range<usize>,
+    pub(super) mu: Range<usize>,
     /// One scale per row of drawn weights.
-    weight: Range<usize>,
+    pub(super) weight: Range<usize>,
     /// The numbers of each row of standard deviations, one row after the other.
-    sigma: Range<usize>,
+    pub(super) sigma: Range<usize>,
 }
 
 fn width(key: &'static str, bits: u32) -> Result<Option<Bits>, BnnError> {
@@ -102,6 +104,7 @@ impl Quantizers {
             sigma,
             weight,
             activation,
+            ceilings: net.activations.iter().map(|a| a.ceiling()).collect(),
             rounding: settings.rounding,
             fit: settings.fit,
             learn: settings.learn_scales,
@@ -157,6 +160,7 @@ impl Quantizers {
     pub fn set_site(&mut self, site: usize, log2_step: f32) {
         let at = self.sites.start + site;
         self.learned[at] = log2_step;
+        self.limit();
     }
 
     /// Bits of each parameter as stored: (mean, sigma).
@@ -216,6 +220,7 @@ impl Quantizers {
                 }
             }
         }
+        self.limit();
     }
 
     /// The posterior as stored: means and standard deviations on their grids, where they have some.

@@ -4,7 +4,7 @@
 //! settings of their own. 32 bits mean float everywhere.
 
 use crate::error::BnnError;
-use crate::settings::{passes, positive};
+use crate::settings::{Family, passes, positive};
 use qbnn_core::Bits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -285,6 +285,21 @@ impl QuantizeSettings {
         passes("epochs", self.epochs)?;
         passes("calibration", self.calibration)?;
         Ok(())
+    }
+
+    /// Checks that a posterior of a family can be quantized so.
+    ///
+    /// # Errors
+    /// [`BnnError::Setting`] names the family and what fits.
+    pub fn check_posterior(&self, family: Family) -> Result<(), BnnError> {
+        let refuse = |found: &str, wanted: &str| Err(BnnError::setting("train.posterior", found, wanted));
+        match family {
+            Family::Dropout => refuse("dropout", "it is not quantized here: train a gaussian or a point posterior"),
+            Family::Point if self.strategy.stores() && !self.is_float() => {
+                refuse("point", "it has no sigma to store: quantize it with strategy = \"spq\"")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Widths that contradict the strategy. Everything at 32 bits is float under any of them.

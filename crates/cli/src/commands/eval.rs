@@ -23,7 +23,8 @@ pub struct EvalCommand {
     /// Run folders (all their models) or checkpoints; the first float model is what the others are compared with.
     #[arg(value_name = "RUN|CHECKPOINT", required = true)]
     pub models: Vec<PathBuf>,
-    /// Judge one analytic pass (PFP) of each model too, beside its draws; the run's own metrics stay as they are.
+    /// Judge one analytic pass (PFP) of each model too, beside its draws; the run's own metrics stay as they are. The pass
+    /// is near draws in means over a group, not image by image.
     #[arg(long, value_enum, value_name = "WEIGHTS", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "stored")]
     pub pfp: Option<PfpWeights>,

@@ -24,7 +24,8 @@ pub struct PredictCommand {
     /// PNG or IDX files, folders of them, or - for stdin.
     #[arg(required = true, value_name = "IMAGE|IDX|FOLDER|-")]
     pub images: Vec<PathBuf>,
-    /// One analytic pass (PFP) instead of draws.
+    /// One analytic pass (PFP) instead of draws. Means over many images are near those of draws; of a single image the
+    /// epistemic uncertainty may be off by a factor of up to 3.
     #[arg(long, value_enum, value_name = "WEIGHTS", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "stored", conflicts_with_all = ["samples", "seed"])]
     pub pfp: Option<PfpWeights>,

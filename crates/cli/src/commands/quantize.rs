@@ -6,6 +6,7 @@ use crate::args::QuantizeCommand;
 use crate::config::{Config, Layers};
 use crate::convert::Prepared;
 use crate::experiment::{self, Part};
+use crate::export;
 use crate::failure::usage;
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, RunFolder};
@@ -76,6 +77,7 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     let data = Prepared::new(&dataset);
     data.check(&source, float.input, float.classes)?;
     experiment::same_data(&source, &float, &data, Part::Training)?;
+    export::check(&float.network, &data, &float.train, settings)?;
     model_file::remove(folder, &name)?;
     if target.exists() {
         std::fs::remove_file(&target).with_context(|| format!("cannot replace {}", target.display()))?;

@@ -3,6 +3,7 @@
 use super::Start;
 use crate::args::RunArgs;
 use crate::convert::Prepared;
+use crate::export;
 use crate::judge::{self, Closing, Judged};
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, METRICS, model_name};
@@ -18,6 +19,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let data = Prepared::new(&dataset);
     judge::check_draws(&data, start.config.eval.samples)?;
     let (spec, net) = session::network(&start.config, &data)?;
+    export::check(&spec, &data, &start.config.train, &start.config.quantize)?;
     let (config, held) = start.begin()?;
     let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));

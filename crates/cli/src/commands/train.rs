@@ -4,6 +4,7 @@
 use super::Start;
 use crate::args::RunArgs;
 use crate::convert::Prepared;
+use crate::export;
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, RunFolder};
 use crate::session::{self, Session};
@@ -17,6 +18,7 @@ pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
     let dataset = session::load(&start.config)?;
     let data = Prepared::new(&dataset);
     let (spec, net) = session::network(&start.config, &data)?;
+    export::warn_of_float(session.ui, &spec, &data, &start.config.train);
     let (config, held) = start.begin()?;
     let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));

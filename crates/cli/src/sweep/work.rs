@@ -11,11 +11,11 @@ use crate::judge;
 use crate::lock::Lock;
 use crate::session::{self, Session};
 use anyhow::{Context, Result, bail};
-use qbnn_bnn::BnnError;
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::identity::sha256;
 use qbnn_bnn::quant::settings::{QuantizeSettings, Start};
 use qbnn_bnn::train::{Event, Outcome, train};
+use qbnn_bnn::{BnnError, verify};
 use qbnn_data::Dataset;
 use qbnn_eval::{Backend, ByHeadline, EvalOptions, MeanUncertainty, ModelDescription, evaluate};
 use std::collections::VecDeque;
@@ -216,6 +216,10 @@ impl<'a> Bench<'a> {
         let mut checkpoint = Checkpoint::quantized(float, settings, &train_data)?;
         if !checkpoint.finished() {
             self.finish(&mut checkpoint, data, None, tell)?;
+        }
+        // What has no model file is measured by its simulation; what has another network in its file is not measured.
+        if let Err(e @ BnnError::Apart(_)) = verify::export(&checkpoint, data.train_images()) {
+            return Err(e.into());
         }
         Ok(vec![checkpoint])
     }

@@ -11,7 +11,8 @@ const SHORT: usize = 8;
 /// Copies an image's windows, one after the other: `[window][kernel row][kernel column][channel]`. Around the image lies
 /// `zero`, the pixel of the number 0.
 pub(super) fn patches(image: &[u8], from: Shape, l: &LinearStep, zero: u8, padded: &mut [u8], out: &mut [u8]) {
-    if l.whole() && l.linear.padding == 0 {
+    // A window that is the whole image; one output alone may also be of a window that is less.
+    if [l.linear.kernel_rows, l.linear.kernel_columns] == [from.rows, from.columns] && l.linear.padding == 0 {
         out[..image.len()].copy_from_slice(image);
         return;
     }

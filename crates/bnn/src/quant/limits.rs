@@ -1,0 +1,177 @@
+//! What a model file can hold of the learned numbers. Training stays within it, so that the network that is trained is
+//! the network that is stored; [`crate::lower`] finds nothing left to clamp.
+//!
+//! What a limit costs is bounded, and stated where it stands. Large scales have no limit here: a file that cannot hold one
+//! says which.
+
+use super::quantizers::Quantizers;
+use super::spread::Spread;
+use qbnn_core::UniformCode;
+use qbnn_core::fixed::OCTAVE;
+
+/// log2 of the least scale. A tensor or channel with less to say is rounded with an error of at most 2^-17.
+const LEAST: f32 = -16.0;
+/// A number of octaves that stays below a limit when it is rounded to the 2048ths that a file holds.
+const BELOW: f32 = 2.0 / OCTAVE as f32;
+/// Octaves by which the largest sigma of a tensor may exceed a channel's step of drawn weights, of which the machine's
+/// 16-bit draw holds 2^11. Where one channel is that much wider than another, the steps of the narrow one become coarser:
+/// its drawn weights are off by at most 2^-11 of the largest sigma.
+const SIGMA_OCTAVES: f32 = 11.0 - BELOW;
+/// Octaves, the width of the means included, by which a step of the means may exceed one of drawn weights. The error that
+/// this may cost is below the rounding of the means themselves.
+const MEAN_OCTAVES: f32 = 15.0 - BELOW;
+/// Octaves between neighbours on the grid of sigma, least and most.
+const SIGMA_STEP: (f32, f32) = (1.0 / OCTAVE as f32, 16.0 - BELOW);
+
+/// Lifts a number that is too small; what is no number stays what it is.
+fn at_least(least: f32, value: &mut f32) {
+    if *value < least {
+        *value = least;
+    }
+}
+
+fn at_most(most: f32, value: &mut f32) {
+    if *value > most {
+        *value = most;
+    }
+}
+
+impl Quantizers {
+    /// Moves every learned number that a model file cannot hold to the nearest that it can, where the loss is bounded.
+    pub fn limit(&mut self) {
+        let widths = self.mu.map(|(UniformCode::Signed(b) | UniformCode::Unsigned(b))| b.get() as f32);
+        let learned = &mut self.learned;
+        for places in &self.places {
+            for at in places.mu.clone().chain(places.weight.clone()) {
+                at_least(LEAST, &mut learned[at]);
+            }
+            let mut top = f32::NEG_INFINITY;
+            if let Some(Spread::Log(_)) = self.sigma {
+                for row in learned[places.sigma.clone()].chunks_exact_mut(2) {
+                    at_least(LEAST, &mut row[0]);
+                    at_least(SIGMA_STEP.0.log2(), &mut row[1]);
+                    at_most(SIGMA_STEP.1.log2(), &mut row[1]);
+                    top = top.max(row[0]);
+                }
+            }
+            let means = places.mu.clone();
+            for (i, at) in places.weight.clone().enumerate() {
+                at_least(top - SIGMA_OCTAVES, &mut learned[at]);
+                if let (Some(bits), false) = (widths, means.is_empty()) {
+                    let mean = learned[means.start + i.min(means.len() - 1)];
+                    at_least(mean - (MEAN_OCTAVES - bits), &mut learned[at]);
+                }
+            }
+        }
+        for (step, ceiling) in learned[self.sites.clone()].iter_mut().zip(&self.ceilings) {
+            if let Some(ceiling) = ceiling {
+                // With a longer step the ceiling itself would round to zero, and every value with it.
+                at_most(ceiling.log2() + 1.0 - BELOW, step);
+            }
+            at_least(LEAST, step);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+
+    use crate::checkpoint::Checkpoint;
+    use crate::nn::{NetworkSpec, Shape};
+    use crate::quant::settings::{BitWidths, Fit, QuantizeSettings, Rounding, Strategy};
+    use crate::sets::{Images, Normalisation, TrainData};
+    use crate::settings::TrainSettings;
+    use crate::verify;
+    use proptest::prelude::*;
+
+    const SHAPE: Shape = Shape { channels: 2, rows: 5, columns: 5 };
+    const IMAGES: usize = 32;
+
+    /// A network with three linear layers whose channels (mean, sigma) and biases are multiplied by powers of two.
+    fn scaled(octaves: &[(usize, [i32; 3])]) -> Checkpoint {
+        let layers = serde_json::json!([
+            { "type": "conv", "out": 6, "kernel": 3 },
+            { "type": "relu" },
+            { "type": "average-pool", "size": 2 },
+            { "type": "dense", "out": 7 },
+            { "type": "leaky-relu", "slope": 0.25 },
+            { "type": "dense", "out": 3 },
+        ]);
+        let spec: NetworkSpec = serde_json::from_value(serde_json::json!({ "name": "wide", "layer": layers })).unwrap();
+        let pixels = Normalisation { mean: 0.3, std: 0.3 };
+        let settings = TrainSettings { initial_sigma: 0.05, ..TrainSettings::default() };
+        let mut checkpoint = Checkpoint::new(&spec, SHAPE, 3, pixels, 4, settings).unwrap();
+        let tensors = checkpoint.net().tensors.clone();
+        let channels = tensors.iter().filter(|t| !t.bias).map(|t| t.channels).sum::<usize>();
+        for &(channel, [mean, sigma, bias]) in octaves {
+            let mut at = channel % channels;
+            for pair in tensors.chunks_exact(2) {
+                let [weight, biases] = pair else { continue };
+                if at >= weight.channels {
+                    at -= weight.channels;
+                    continue;
+                }
+                let row = weight.range.len() / weight.channels;
+                for i in weight.range.start + at * row..weight.range.start + (at + 1) * row {
+                    checkpoint.guide.posterior.mu[i] *= (mean as f32).exp2();
+                    checkpoint.guide.posterior.log_sigma[i] += sigma as f32 * std::f32::consts::LN_2;
+                }
+                checkpoint.guide.posterior.mu[biases.range.start + at] = 0.1 * (bias as f32).exp2();
+                checkpoint.guide.posterior.log_sigma[biases.range.start + at] += bias as f32 * std::f32::consts::LN_2;
+                break;
+            }
+        }
+        checkpoint
+    }
+
+    fn exported(float: Checkpoint, settings: QuantizeSettings) -> Result<Vec<u8>, crate::BnnError> {
+        let pixels: Vec<u8> = (0..SHAPE.len() * IMAGES).map(|i| (i * i * 31 + i * 7) as u8).collect();
+        let images = Images { shape: SHAPE, pixels: &pixels };
+        let labels: Vec<u8> = (0..IMAGES).map(|i| (i % 3) as u8).collect();
+        let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
+        let data = TrainData::of_pairs(images, &pairs, images, &labels);
+        verify::export(&Checkpoint::quantized(float, settings, &data)?, images)
+    }
+
+    fn settings(strategy: Strategy, bits: [u32; 4], fit: Fit) -> QuantizeSettings {
+        let [mu, sigma, weight, activation] = bits;
+        let rounding = if mu % 2 == 0 { Rounding::Nearest } else { Rounding::Stochastic };
+        let all = BitWidths { mu, sigma, weight, activation };
+        let bits = match strategy {
+            Strategy::Vpq => BitWidths { weight: 32, ..all },
+            Strategy::Spq => BitWidths { mu: 32, sigma: 32, ..all },
+            Strategy::Jq => all,
+        };
+        QuantizeSettings { strategy, bits, fit, rounding, calibration: IMAGES, ..QuantizeSettings::default() }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn dead_tiny_and_wide_channels_have_a_file(
+            octaves in prop::collection::vec((0usize..16, [-60i32..6, -60i32..6, -60i32..4]), 1..6),
+            bits in [2u32..9, 2u32..9, 2u32..9, 2u32..9],
+            which in 0usize..3,
+            fit in prop_oneof![Just(Fit::WeightedError), Just(Fit::Error), Just(Fit::Range)],
+        ) {
+            let found = exported(scaled(&octaves), settings(Strategy::ALL[which], bits, fit));
+            prop_assert!(found.is_ok(), "{}", found.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn one_wide_channel_does_not_keep_the_others_out() {
+        for wide in [3, 6, 10] {
+            let settings = settings(Strategy::Jq, [8; 4], Fit::WeightedError);
+            exported(scaled(&[(0, [wide - 2, wide, 0]), (1, [-8, -8, 0])]), settings).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_no_file_holds_is_named() {
+        let error = exported(scaled(&[(2, [30, 0, 0])]), settings(Strategy::Jq, [4; 4], Fit::Range)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("conv1.weight.mu.log2_scale` of channel 3") && error.contains("2^16"), "{error}");
+    }
+}

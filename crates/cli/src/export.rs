@@ -1,0 +1,49 @@
+//! What has a model file, told before anything is trained; and model files held against their checkpoints.
+
+use crate::convert::Prepared;
+use crate::failure::usage;
+use crate::ui::Ui;
+use anyhow::{Context, Result};
+use qbnn_bnn::{BnnError, Checkpoint, Images, NetworkSpec, QuantizeSettings, TrainSettings, verify};
+
+/// Refuses, before anything is trained, a quantization that could have no model file.
+///
+/// # Errors
+/// One line that says what has none, and what to do instead.
+pub fn check(
+    network: &NetworkSpec,
+    data: &Prepared<'_>,
+    train: &TrainSettings,
+    quantize: &QuantizeSettings,
+) -> Result<()> {
+    let classes = data.dataset.classes;
+    verify::check(network, data.shape(), classes, data.normalisation(), train, Some(quantize)).map_err(|e| {
+        usage(format!(
+            "{e}. Nothing was trained: there could be no model file (`qbnn sweep` measures it in float alone)"
+        ))
+    })
+}
+
+/// Says, before a float network is trained, that it will have no model file.
+pub fn warn_of_float(ui: Ui, network: &NetworkSpec, data: &Prepared<'_>, train: &TrainSettings) {
+    let classes = data.dataset.classes;
+    if let Err(e) = verify::check(network, data.shape(), classes, data.normalisation(), train, None) {
+        ui.warn(&format!("{e}. The network is trained, but will have no model file and no quantized one"));
+    }
+}
+
+/// The model file of a finished checkpoint, checked on a few of the images that it was trained on. A float network
+/// without one can be evaluated all the same: what it lacks is said, and there are no bytes.
+///
+/// # Errors
+/// Names the model and what its file does not hold, or how far it is from the checkpoint.
+pub fn file(ui: Ui, name: &str, checkpoint: &Checkpoint, images: Images<'_>) -> Result<Option<Vec<u8>>> {
+    match verify::export(checkpoint, images) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if checkpoint.quantize.is_none() && !matches!(e, BnnError::Apart(_)) => {
+            ui.warn(&format!("{name} has no model file: {e}"));
+            Ok(None)
+        }
+        Err(e) => Err(e).with_context(|| format!("{name}.qbnn is not written; the checkpoint is whole")),
+    }
+}
