@@ -3,11 +3,18 @@
 use crate::math::{exp, vectorized};
 
 /// Softmax of the first images of a block of `batch`, as many as `probabilities` has room for: logits `[class][image]`
-/// to probabilities `[image][class]`.
-pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f32]) {
+/// to probabilities `[image][class]`, in double precision: of a confident network single precision keeps only 1 and 0,
+/// and with them no uncertainty.
+pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f64]) {
     let classes = logits.len() / batch;
     for (image, row) in probabilities.chunks_exact_mut(classes).enumerate() {
-        softmax_of(logits, batch, image, row);
+        let logit = |c: usize| f64::from(logits[c * batch + image]);
+        let top = (0..classes).map(logit).fold(f64::NEG_INFINITY, f64::max);
+        for (c, p) in row.iter_mut().enumerate() {
+            *p = (logit(c) - top).exp();
+        }
+        let sum: f64 = row.iter().sum();
+        row.iter_mut().for_each(|p| *p /= sum);
     }
 }
 
@@ -15,20 +22,14 @@ pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f32]) {
 pub fn softmax_in_place(logits: &mut [f32], batch: usize) {
     let mut row = vec![0.0; logits.len() / batch];
     for image in 0..batch {
-        softmax_of(logits, batch, image, &mut row);
-        row.iter().enumerate().for_each(|(class, &p)| logits[class * batch + image] = p);
+        let top = (0..row.len()).map(|c| logits[c * batch + image]).fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0;
+        for (c, p) in row.iter_mut().enumerate() {
+            *p = (logits[c * batch + image] - top).exp();
+            sum += *p;
+        }
+        row.iter().enumerate().for_each(|(class, &p)| logits[class * batch + image] = p / sum);
     }
-}
-
-/// The probabilities of one image of a block.
-fn softmax_of(logits: &[f32], batch: usize, image: usize, row: &mut [f32]) {
-    let top = (0..row.len()).map(|c| logits[c * batch + image]).fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for (c, p) in row.iter_mut().enumerate() {
-        *p = (logits[c * batch + image] - top).exp();
-        sum += *p;
-    }
-    row.iter_mut().for_each(|p| *p /= sum);
 }
 
 /// Takes `smoothing` of every image's target away and shares it out among all classes (Szegedy et al. 2016, section 7):
@@ -91,6 +92,9 @@ mod tests {
         let mut p = [0.0; 2];
         softmax(&logits, 1, &mut p);
         assert!((p[0] - 0.25).abs() < 1e-6 && (p[1] - 0.75).abs() < 1e-6);
+        // A hundred nats apart: single precision would say 0.
+        softmax(&[0.0, 100.0], 1, &mut p);
+        assert!((p[0] / (-100f64).exp() - 1.0).abs() < 1e-14 && p[1] == 1.0);
         let mut g = [0.0; 2];
         let mut targets = [1.0, 0.0];
         let nll = negative_log_likelihood(&logits, 1, (&targets, 1), 2.0, &mut g);

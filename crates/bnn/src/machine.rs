@@ -40,7 +40,7 @@ pub fn predict(
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f32>>, BnnError> {
+) -> Result<Option<Vec<f64>>, BnnError> {
     let file = lower(checkpoint)?;
     let model = Model::new(&file).map_err(|e| BnnError::Data(format!("the model file {e}")))?;
     run(model, images, samples, seed, progress)
@@ -61,7 +61,7 @@ pub fn run(
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f32>>, BnnError> {
+) -> Result<Option<Vec<f64>>, BnnError> {
     let Some(logits) = logits(model, images, samples, seed, progress)? else { return Ok(None) };
     let classes = model.classes();
     let mut probabilities = vec![0.0; logits.len()];
@@ -173,13 +173,12 @@ pub(crate) fn turned(images: Images<'_>) -> Vec<u8> {
 }
 
 /// Probabilities of logits with 16 fraction bits.
-fn softmax(logits: &[i32], out: &mut [f32]) {
+fn softmax(logits: &[i32], out: &mut [f64]) {
     let top = logits.iter().copied().max().unwrap_or(0);
-    let mut sum = 0.0;
     for (p, &logit) in out.iter_mut().zip(logits) {
         // Exact: the difference of two 32-bit integers.
-        *p = ((logit as i64 - top as i64) as f64 / 65_536.0).exp() as f32;
-        sum += *p;
+        *p = ((logit as i64 - top as i64) as f64 / 65_536.0).exp();
     }
+    let sum: f64 = out.iter().sum();
     out.iter_mut().for_each(|p| *p /= sum);
 }

@@ -26,7 +26,7 @@ pub fn predict(
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f32>>, BnnError> {
+) -> Result<Option<Vec<f64>>, BnnError> {
     if images.shape != net.input {
         return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
     }

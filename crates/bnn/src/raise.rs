@@ -49,7 +49,7 @@ pub fn predict(
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f32>>, BnnError> {
+) -> Result<Option<Vec<f64>>, BnnError> {
     if model.kind() == Kind::Jq {
         return machine::run(model, images, samples, seed, progress);
     }

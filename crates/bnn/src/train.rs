@@ -221,10 +221,10 @@ fn validate(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Result<(f64, f64),
     let row = images.len() * classes;
     let (mut right, mut nll) = (0usize, 0.0);
     for (i, &label) in data.validation_labels.iter().enumerate() {
-        let mean = |c: usize| (0..VALIDATION_SAMPLES).map(|s| probs[s * row + i * classes + c]).sum::<f32>();
+        let mean = |c: usize| (0..VALIDATION_SAMPLES).map(|s| probs[s * row + i * classes + c]).sum::<f64>();
         let best = (1..classes).fold(0, |best, c| if mean(c) > mean(best) { c } else { best });
         right += usize::from(best == label as usize);
-        nll -= ((mean(label as usize) as f64 / VALIDATION_SAMPLES as f64).max(1e-12)).ln();
+        nll -= (mean(label as usize) / VALIDATION_SAMPLES as f64).max(1e-12).ln();
     }
     let n = images.len().max(1) as f64;
     Ok((right as f64 / n, nll / n))

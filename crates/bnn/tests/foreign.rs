@@ -79,28 +79,28 @@ fn trained(settings: TrainSettings, data: &TrainData<'_>) -> Checkpoint {
     finish(untrained(settings).unwrap(), data).unwrap()
 }
 
-fn predictions(checkpoint: &Checkpoint, images: Images<'_>) -> Vec<f32> {
+fn predictions(checkpoint: &Checkpoint, images: Images<'_>) -> Vec<f64> {
     let go_on = &mut |_, _| ControlFlow::Continue(());
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
     predict(net, guide, checkpoint.normalisation, images, SAMPLES, 11, go_on).unwrap().unwrap()
 }
 
-fn entropy(p: &[f32]) -> f32 {
+fn entropy(p: &[f64]) -> f64 {
     p.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum()
 }
 
 /// Mean aleatoric and epistemic uncertainty, nats, and the mean probability of the likeliest class.
-fn measured(checkpoint: &Checkpoint, images: Images<'_>) -> (f32, f32, f32) {
+fn measured(checkpoint: &Checkpoint, images: Images<'_>) -> (f64, f64, f64) {
     let all = predictions(checkpoint, images);
-    let (n, share) = (images.len(), 1.0 / SAMPLES as f32);
+    let (n, share) = (images.len(), 1.0 / SAMPLES as f64);
     let (mut aleatoric, mut epistemic, mut top) = (0.0, 0.0, 0.0);
     for image in 0..n {
         let row = |s: usize| &all[(s * n + image) * CLASSES..][..CLASSES];
-        let mean: Vec<f32> = (0..CLASSES).map(|c| (0..SAMPLES).map(|s| row(s)[c]).sum::<f32>() * share).collect();
-        let inner = (0..SAMPLES).map(|s| entropy(row(s))).sum::<f32>() * share;
-        aleatoric += inner / n as f32;
-        epistemic += (entropy(&mean) - inner) / n as f32;
-        top += mean.iter().fold(0.0f32, |a, &b| a.max(b)) / n as f32;
+        let mean: Vec<f64> = (0..CLASSES).map(|c| (0..SAMPLES).map(|s| row(s)[c]).sum::<f64>() * share).collect();
+        let inner = (0..SAMPLES).map(|s| entropy(row(s))).sum::<f64>() * share;
+        aleatoric += inner / n as f64;
+        epistemic += (entropy(&mean) - inner) / n as f64;
+        top += mean.iter().fold(0.0f64, |a, &b| a.max(b)) / n as f64;
     }
     (aleatoric, epistemic, top)
 }
@@ -108,7 +108,7 @@ fn measured(checkpoint: &Checkpoint, images: Images<'_>) -> (f32, f32, f32) {
 fn accuracy(checkpoint: &Checkpoint, data: &Data) -> f64 {
     let all = predictions(checkpoint, data.images());
     let right = |i: usize| {
-        let sum = |c: usize| (0..SAMPLES).map(|s| all[(s * IMAGES + i) * CLASSES + c]).sum::<f32>();
+        let sum = |c: usize| (0..SAMPLES).map(|s| all[(s * IMAGES + i) * CLASSES + c]).sum::<f64>();
         (0..CLASSES).all(|c| c == data.labels[i] as usize || sum(c) < sum(data.labels[i] as usize))
     };
     (0..IMAGES).filter(|&i| right(i)).count() as f64 / IMAGES as f64

@@ -18,10 +18,10 @@ fn jq(bits: BitWidths, rounding: Rounding) -> Option<QuantizeSettings> {
 }
 
 /// Mean probabilities over draws.
-fn mean(probabilities: &[f32], images: usize) -> Vec<f64> {
+fn mean(probabilities: &[f64], images: usize) -> Vec<f64> {
     let n = images * CLASSES;
     let draws = probabilities.len() / n;
-    (0..n).map(|i| (0..draws).map(|s| probabilities[s * n + i] as f64).sum::<f64>() / draws as f64).collect()
+    (0..n).map(|i| (0..draws).map(|s| probabilities[s * n + i]).sum::<f64>() / draws as f64).collect()
 }
 
 fn agree(name: &str, layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) {

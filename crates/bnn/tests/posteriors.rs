@@ -47,7 +47,7 @@ fn finish(checkpoint: &mut Checkpoint, data: &TrainData<'_>) -> f64 {
     last
 }
 
-fn predictions(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f32> {
+fn predictions(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
     let go_on = &mut |_, _| ControlFlow::Continue(());
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
     predict(net, guide, checkpoint.normalisation, data.images, 4, 11, go_on).unwrap().unwrap()

@@ -255,7 +255,7 @@ fn finish(checkpoint: &mut Checkpoint, data: &TrainData<'_>) {
     assert_eq!(outcome, Outcome::Finished);
 }
 
-fn probabilities(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f32> {
+fn probabilities(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
     let go_on = &mut |_, _| ControlFlow::Continue(());
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
     predict(net, guide, checkpoint.normalisation, data.images, 3, 11, go_on).unwrap().unwrap()

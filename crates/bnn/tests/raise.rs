@@ -43,7 +43,7 @@ fn go(_: usize, _: usize) -> ControlFlow<()> {
 }
 
 /// What a checkpoint says, on the scales and pixels that its file holds.
-fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: Images<'_>) -> Vec<f32> {
+fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: Images<'_>) -> Vec<f64> {
     let (net, guide) = (checkpoint.net(), settled(checkpoint.net(), checkpoint.guide()));
     let normalisation = raise(model).unwrap().normalisation;
     qbnn_bnn::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut go).unwrap().unwrap()
@@ -62,7 +62,7 @@ fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
     let own = qbnn_bnn::predict::predict(net, guide, checkpoint.normalisation, images, SAMPLES, 7, &mut go);
     let own = own.unwrap().unwrap();
-    let moved = own.iter().zip(&found).map(|(a, b)| (a - b).abs() as f64).sum::<f64>() / own.len() as f64;
+    let moved = own.iter().zip(&found).map(|(a, b)| (a - b).abs()).sum::<f64>() / own.len() as f64;
     assert!(moved < 0.01, "{kind:?}: probabilities moved by {moved}");
     // An image's answer does not depend on the others.
     let one = Images { shape: SHAPE, pixels: images.get(41) };
@@ -72,9 +72,9 @@ fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
     }
     // The analytic pass reads the same file, and agrees with so few draws about most images.
     let answers = pfp::predict(model, pfp::Weights::default(), images, &mut go).unwrap().unwrap();
-    let class = |p: &dyn Fn(usize) -> f32| (0..CLASSES).max_by(|&a, &b| p(a).total_cmp(&p(b))).unwrap();
+    let class = |p: &dyn Fn(usize) -> f64| (0..CLASSES).max_by(|&a, &b| p(a).total_cmp(&p(b))).unwrap();
     let same = answers.iter().enumerate().filter(|(i, answer)| {
-        let mean = |c: usize| (0..SAMPLES).map(|s| found[(s * 70 + i) * CLASSES + c]).sum::<f32>();
+        let mean = |c: usize| (0..SAMPLES).map(|s| found[(s * 70 + i) * CLASSES + c]).sum::<f64>();
         class(&mean) == class(&|c| answer.probabilities[c])
     });
     let same = same.count();

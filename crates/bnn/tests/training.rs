@@ -188,7 +188,7 @@ fn a_resumed_training_ends_in_the_bytes_of_an_uninterrupted_one() {
     }
 }
 
-fn predicted(checkpoint: &Checkpoint, images: Images<'_>, samples: usize) -> Vec<f32> {
+fn predicted(checkpoint: &Checkpoint, images: Images<'_>, samples: usize) -> Vec<f64> {
     let go_on = &mut |_, _| ControlFlow::Continue(());
     predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, 5, go_on).unwrap().unwrap()
 }
@@ -214,7 +214,7 @@ fn a_prediction_depends_on_its_image_alone() {
             }
         }
         for row in all.chunks_exact(CLASSES) {
-            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5 && row.iter().all(|p| (0.0..=1.0).contains(p)));
+            assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-5 && row.iter().all(|p| (0.0..=1.0).contains(p)));
         }
         // One draw more leaves the draws before it as they were.
         let images = Images { shape: SHAPE, pixels };

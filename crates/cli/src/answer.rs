@@ -57,7 +57,7 @@ impl Answer {
     }
 
     /// From the probabilities of every draw, `[draw][image][class]`; an answer for each image.
-    pub fn of_probabilities(samples: usize, images: usize, classes: usize, draws: Vec<f32>) -> Result<Vec<Self>> {
+    pub fn of_probabilities(samples: usize, images: usize, classes: usize, draws: Vec<f64>) -> Result<Vec<Self>> {
         let found = uncertainty(&Predictions::new(samples, images, classes, draws)?);
         let answer = |image: usize| {
             let probabilities = found.mean_probs[image * classes..][..classes].to_vec();
@@ -71,14 +71,8 @@ impl Answer {
 
     /// From an analytic pass.
     pub fn of_pass(pass: pfp::Answer) -> Self {
-        let probabilities: Vec<f64> = pass.probabilities.iter().map(|&p| p.into()).collect();
-        Answer {
-            class: arg_max(&probabilities).0,
-            probabilities,
-            total: pass.total.into(),
-            aleatoric: pass.aleatoric.into(),
-            epistemic: pass.epistemic.into(),
-        }
+        let pfp::Answer { probabilities, total, aleatoric, epistemic } = pass;
+        Answer { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
     }
 }
 

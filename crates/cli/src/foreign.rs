@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, Page, RunReport, choose, run_page};
 use qbnn_eval::{
     AmbiguousGroup, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
-    Predictions, Strategy, by_samples, compare, evaluate,
+    Precision, Predictions, Strategy, by_samples, compare, evaluate,
 };
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
@@ -28,8 +28,8 @@ struct File {
     left_out: Vec<String>,
 }
 
-/// The page of one file, or of several compared with the first.
-pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: usize) -> Result<Page> {
+/// The page of one file, or of several compared with the first, and the numbers on it.
+pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: usize) -> Result<(Page, Metrics)> {
     let mut files = Vec::new();
     for path in paths {
         files.push(read(path).with_context(|| path.display().to_string())?);
@@ -86,7 +86,8 @@ pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: 
             report.left_out.push(why);
         }
     }
-    Ok(run_page(&report))
+    let page = run_page(&report);
+    Ok((page, report.metrics))
 }
 
 fn image(images: &Array, place: usize, chosen: Chosen) -> Option<GalleryImage> {
@@ -144,7 +145,7 @@ fn read(path: &Path) -> Result<File> {
         _ => bail!("probs has shape {:?}, wanted [S][N][C]: draws, inputs, classes", probs.shape),
     };
     let Values::Float(values) = probs.values else { bail!("probs holds no floating-point numbers") };
-    let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+    let precision = Precision::of(&values);
     // All at once first: an error then counts draws and inputs as the file does.
     let all = Predictions::new(samples, inputs, classes, values).context("probs")?;
     let mut left_out = Vec::new();
@@ -193,9 +194,9 @@ fn read(path: &Path) -> Result<File> {
             return Ok(None);
         }
         let rows = all.probs().chunks_exact(inputs * classes);
-        let row = |draw: &[f32], i: usize| draw[i * classes..(i + 1) * classes].to_vec();
+        let row = |draw: &[f64], i: usize| draw[i * classes..(i + 1) * classes].to_vec();
         let values = rows.flat_map(|draw| own.iter().flat_map(move |&i| row(draw, i))).collect();
-        Ok(Some(Predictions::new(samples, own.len(), classes, values)?))
+        Ok(Some(Predictions::new(samples, own.len(), classes, values)?.with_precision(precision)))
     };
     let images = arrays.remove("images");
     if let Some(images) = &images {

@@ -80,17 +80,20 @@ pub fn judge(
             metrics.differences.push(difference);
         }
     }
+    // The order of the metrics: drawn models, then their analytic twins.
+    let mut drawn: Vec<ModelPredictions> =
+        models.iter().zip(&evaluations).map(|((name, _), e)| ModelPredictions::of(name.as_str(), e)).collect();
     for (i, entry, evaluation) in twins {
+        drawn.push(ModelPredictions::of(entry.name.as_str(), &evaluation));
         metrics.differences.push(compare(&entry.name, &evaluation, models[i].0.as_str(), &evaluations[i])?);
         metrics.models.push(entry);
     }
     metrics.check()?;
     let mut stored = Stored::new(&metrics, data.dataset.classes, data.dataset.note.clone());
-    stored.predictions =
-        models.iter().zip(&evaluations).map(|((name, _), e)| ModelPredictions::of(name.as_str(), e)).collect();
+    stored.predictions = drawn;
     stored.labels = evaluations.first().map_or(Vec::new(), |e| e.labels().to_vec());
-    if let Some(last) = stored.predictions.last() {
-        // The last model is the one that would be put to use.
+    if let Some(last) = stored.predictions.get(models.len().saturating_sub(1)) {
+        // The last drawn model is the one that would be put to use.
         let chosen = choose(last, &stored.labels);
         stored.gallery = chosen.into_iter().filter_map(|c| image(data.dataset, c)).collect();
     }
@@ -149,7 +152,7 @@ pub fn draws(
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f32>>> {
+) -> Result<Option<Vec<f64>>> {
     let images = planes.images();
     Ok(if machine::runs(checkpoint) {
         machine::predict(checkpoint, images, samples, seed, progress)?
@@ -195,13 +198,13 @@ pub fn with_progress<T>(
 }
 
 /// Predicts one group, by its name and images; `None` once it was told to stop.
-pub type Predict<'a> = dyn FnMut(&str, &Planes<'_>) -> Result<Option<Vec<f32>>> + 'a;
+pub type Predict<'a> = dyn FnMut(&str, &Planes<'_>) -> Result<Option<Vec<f64>>> + 'a;
 
 /// Class probabilities of every test group, `[draw][image][class]`.
 pub struct GroupProbabilities {
-    clean: Vec<f32>,
-    ambiguous: Option<Vec<f32>>,
-    ood: Vec<f32>,
+    clean: Vec<f64>,
+    ambiguous: Option<Vec<f64>>,
+    ood: Vec<f64>,
 }
 
 /// Lets a model predict every test group; `None` once it was told to stop.
@@ -221,7 +224,7 @@ pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result
 impl GroupProbabilities {
     /// The groups as the evaluation reads them, with the first `samples` draws.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
-        let predictions = |what: &str, planes: &Planes<'_>, probs: &[f32]| {
+        let predictions = |what: &str, planes: &Planes<'_>, probs: &[f64]| {
             let images = planes.images().len();
             let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
             Predictions::new(samples, images, classes, first).with_context(|| format!("predictions on {what}"))
@@ -308,7 +311,7 @@ pub fn show(session: &Session, metrics: &Metrics, closing: &Closing<'_>) -> Resu
     }
     ui.result(&table::table(metrics, ui.columns()))?;
     ui.result(&table::bytes(metrics))?;
-    if let Some(note) = note {
+    for note in note.map(str::to_owned).into_iter().chain(metrics.models.iter().flat_map(ModelEntry::notes)) {
         ui.result(&format!("note: {note}"))?;
     }
     ui.result(&format!("{}, seed {}; in brackets 95 % bootstrap intervals", metrics.dataset, metrics.seed))?;

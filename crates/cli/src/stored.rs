@@ -1,15 +1,16 @@
 //! `predictions.safetensors`: what an evaluation keeps so that its page can be drawn without the data or the models.
 //!
-//! Of each model and group, in single precision: `<model>/<group>/mean_probs` `[N][C]`, and `total`, `aleatoric`,
+//! Of each model and group, in double precision: `<model>/<group>/mean_probs` `[N][C]`, and `total`, `aleatoric`,
 //! `epistemic` `[N]` in nats (the last absent with one draw). `labels` `[N]` of the clean group. `gallery/pixels`
 //! `[K][row][column][channel]` with `gallery/shelf`, `gallery/group` and `gallery/input` `[K]`. What is not an array is
-//! one JSON text under `qbnn_predictions` in the header; it says to which evaluation the file belongs.
+//! one JSON text under `qbnn_predictions` in the header; it says to which evaluation the file belongs. Version 1 held single
+//! precision, and is read.
 
 use crate::failure::usage;
 use crate::input;
 use anyhow::{Context, Result, anyhow};
 use qbnn_eval::report::{Chosen, GalleryImage, GroupPredictions, ModelPredictions, Shelf};
-use qbnn_eval::{Group, Metrics};
+use qbnn_eval::{Group, Metrics, Precision};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use std::path::Path;
 /// Its name in a run folder.
 pub const PREDICTIONS: &str = "predictions.safetensors";
 const KEY: &str = "qbnn_predictions";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// To which evaluation predictions belong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,21 +64,22 @@ impl Stored {
 
     /// Whether they were made by the evaluation of these metrics.
     pub fn belongs_to(&self, metrics: &Metrics) -> bool {
-        let wanted = Stored::new(metrics, self.header.classes, self.header.note.clone());
-        wanted.header == self.header
+        let mut wanted = Stored::new(metrics, self.header.classes, self.header.note.clone()).header;
+        wanted.version = self.header.version;
+        wanted == self.header
     }
 
     /// The bytes of the file.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut tensors: Vec<Raw> = Vec::new();
-        let floats = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let floats = |values: &[f64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
         for model in &self.predictions {
             for group in Group::ALL {
                 let Some(p) = model.group(group) else { continue };
                 let n = p.total.len();
-                let mut put = |what: &str, shape: Vec<usize>, values: &[f32]| {
+                let mut put = |what: &str, shape: Vec<usize>, values: &[f64]| {
                     let name = format!("{}/{}/{what}", model.name, group.name());
-                    tensors.push((name, Dtype::F32, shape, floats(values)));
+                    tensors.push((name, Dtype::F64, shape, floats(values)));
                 };
                 put("mean_probs", vec![n, p.classes], &p.mean_probs);
                 put("total", vec![n], &p.total);
@@ -125,9 +127,11 @@ impl Stored {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
         let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).context("its header is missing")?;
         let header: Header = serde_json::from_str(json)?;
-        if header.version != VERSION {
-            return Err(usage(format!("version {}, this program reads {VERSION}", header.version)));
-        }
+        let precision = match header.version {
+            VERSION => Precision::Double,
+            1 => Precision::Single,
+            other => return Err(usage(format!("version {other}, this program reads {VERSION} and older"))),
+        };
         let file = SafeTensors::deserialize(bytes)?;
         let get = |name: &str, kind: Dtype| -> Result<Option<(Vec<usize>, Vec<u8>)>> {
             let Ok(view) = file.tensor(name) else { return Ok(None) };
@@ -142,11 +146,14 @@ impl Stored {
             let axes: Vec<_> = wanted.iter().map(|w| w.map_or("images".to_owned(), |w| w.to_string())).collect();
             if same { Ok(()) } else { Err(anyhow!("{name} has shape {shape:?}, wanted [{}]", axes.join(", "))) }
         };
-        let floats = |name: &str, wanted: &[Option<usize>]| -> Result<Option<Vec<f32>>> {
-            let read = |b: Vec<u8>| b.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect();
-            let Some((shape, bytes)) = get(name, Dtype::F32)? else { return Ok(None) };
+        let floats = |name: &str, wanted: &[Option<usize>]| -> Result<Option<Vec<f64>>> {
+            let kind = if precision == Precision::Double { Dtype::F64 } else { Dtype::F32 };
+            let Some((shape, bytes)) = get(name, kind)? else { return Ok(None) };
             fits(name, &shape, wanted)?;
-            Ok(Some(read(bytes)))
+            Ok(Some(match precision {
+                Precision::Double => bytes.as_chunks().0.iter().map(|c| f64::from_le_bytes(*c)).collect(),
+                Precision::Single => bytes.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c).into()).collect(),
+            }))
         };
         let numbers = |name: &str| -> Result<Vec<usize>> {
             let (shape, bytes) = get(name, Dtype::U32)?.with_context(|| format!("{name} is missing"))?;
@@ -162,7 +169,8 @@ impl Stored {
                 let must = |what: &str| floats(&at(what), &[None])?.with_context(|| format!("{} is missing", at(what)));
                 let (total, aleatoric) = (must("total")?, must("aleatoric")?);
                 let epistemic = floats(&at("epistemic"), &[None])?;
-                let read = GroupPredictions { classes: header.classes, mean_probs, total, aleatoric, epistemic };
+                let read =
+                    GroupPredictions { classes: header.classes, mean_probs, total, aleatoric, epistemic, precision };
                 let sound = read.mean_probs.iter().chain(&read.total).chain(&read.aleatoric).all(|v| v.is_finite());
                 if !read.is_whole() || !sound || read.epistemic.iter().flatten().any(|v| !v.is_finite()) {
                     return Err(anyhow!("the arrays of {name}, {} do not fit together", group.name()));
@@ -231,5 +239,24 @@ mod tests {
         for damaged in [&bytes[..bytes.len() - 3], &bytes[..9], &[]] {
             assert!(Stored::parse(damaged).is_err());
         }
+    }
+
+    #[test]
+    fn single_precision_of_version_1_is_read() {
+        let header = r#"{"version":1,"dataset":"x","seed":1,"classes":2,"models":[["float",1]],"note":null}"#;
+        let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let (probs, one, label) = (bytes(&[0.25, 0.75]), bytes(&[0.5]), 1u32.to_le_bytes());
+        let view = |kind, shape: &[usize], bytes| TensorView::new(kind, shape.to_vec(), bytes).unwrap();
+        let tensors = [
+            ("float/clean/mean_probs", view(Dtype::F32, &[1, 2], &probs)),
+            ("float/clean/total", view(Dtype::F32, &[1], &one)),
+            ("float/clean/aleatoric", view(Dtype::F32, &[1], &one)),
+            ("labels", view(Dtype::U32, &[1], &label)),
+        ];
+        let file = safetensors::serialize(tensors, Some(HashMap::from([(KEY.to_owned(), header.to_owned())]))).unwrap();
+        let read = Stored::parse(&file).unwrap();
+        let clean = read.predictions[0].group(Group::Clean).unwrap();
+        assert_eq!((&clean.mean_probs[..], &clean.total[..]), (&[0.25, 0.75][..], &[0.5][..]));
+        assert_eq!(clean.precision, Precision::Single);
     }
 }

@@ -7,25 +7,13 @@ use comfy_table::{CellAlignment, Table, TableStyle, presets};
 pub use qbnn_eval::report::thousands;
 use qbnn_eval::{DifferenceEntry, Headline, Interval, Metrics, ModelEntry};
 
-/// The columns: each metric and its heading.
-pub const METRICS: [(Headline, &str); 11] = [
-    (Headline::Accuracy, "accuracy\n%"),
-    (Headline::Nll, "NLL\nnats"),
-    (Headline::Brier, "Brier"),
-    (Headline::Ece, "ECE"),
-    (Headline::AurocEpistemicOod, "AUROC\nepistemic\nood"),
-    (Headline::AurocAleatoricAmbiguous, "AUROC\naleatoric\nambiguous"),
-    (Headline::AurocEpistemicAmbiguous, "cross: AUROC\nepistemic\nambiguous"),
-    (Headline::AurocAleatoricOod, "cross: AUROC\naleatoric\nood"),
-    (Headline::AurocShareOod, "AUROC\nepistemic share\nood"),
-    (Headline::AurocShareAmbiguous, "cross: AUROC\nepistemic share\nambiguous"),
-    (Headline::SpearmanAleatoricEpistemic, "Spearman\naleatoric\nepistemic"),
-];
+/// The columns.
+pub const METRICS: [Headline; Headline::FRONT.len()] = Headline::FRONT;
 
 /// Lays the table out for so many columns of text.
 pub fn table(metrics: &Metrics, columns: u16) -> String {
     let mut header = vec![String::new()];
-    header.extend(METRICS.map(|m| m.1.to_owned()));
+    header.extend(METRICS.map(|h| h.about().heading.clone()));
     header.push("bytes".to_owned());
     let mut cells = vec![header];
     let float = metrics.models.iter().find(|m| m.bits == qbnn_eval::Bits::FLOAT);
@@ -112,7 +100,7 @@ fn model(model: &ModelEntry, float: Option<&ModelEntry>) -> Vec<String> {
     // A figure of a simulation must not be taken for the machine's.
     let backend = model.backend.as_ref().map_or(String::new(), |b| format!("\n{}", b.name()));
     let mut row = vec![format!("{}\nS = {}{backend}", model.name, model.samples)];
-    row.extend(METRICS.map(|(h, _)| cell(h, model.value(h), model.ci95.get(h.name()).copied(), false)));
+    row.extend(METRICS.map(|h| cell(h, model.value(h), model.interval(h), false)));
     let sizes = float.map(|f| model.bytes_beside(f)).filter(|(own, float)| own != float && *own > 0);
     let ratio = sizes.map_or(String::new(), |(own, f)| format!("\n1/{:.2} of float", f as f64 / own as f64));
     row.push(format!("{}{ratio}", thousands(model.bytes())));
@@ -121,7 +109,7 @@ fn model(model: &ModelEntry, float: Option<&ModelEntry>) -> Vec<String> {
 
 fn difference(entry: &DifferenceEntry) -> Vec<String> {
     let mut row = vec![format!("{}\n- {}", entry.name, entry.against)];
-    row.extend(METRICS.map(|(h, _)| {
+    row.extend(METRICS.map(|h| {
         let difference = entry.metrics.get(h);
         cell(h, difference.map(|d| d.value), difference.and_then(|d| d.ci95), true)
     }));
@@ -143,6 +131,7 @@ pub fn bytes(metrics: &Metrics) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use qbnn_eval::ByHeadline;
 
     #[test]
     fn every_width_has_a_layout_with_all_numbers() {
@@ -153,22 +142,19 @@ mod tests {
             samples: 32,
             backend: Some(qbnn_eval::Backend::Float),
             identity: None,
-            accuracy: 0.5,
-            nll: 0.25,
-            brier: 0.125,
-            ece: 0.0625,
-            auroc_epistemic_ood: None,
-            auroc_aleatoric_ambiguous: Some(0.75),
-            auroc_epistemic_ambiguous: Some(0.75),
-            auroc_aleatoric_ood: Some(0.75),
-            auroc_share_ood: Some(0.97),
-            auroc_share_ambiguous: Some(0.5),
-            spearman_aleatoric_epistemic: Some(-0.5),
-            spearman_aleatoric_soft_label: None,
+            values: ByHeadline::from_fn(|h| match h {
+                Headline::Accuracy => Some(0.5),
+                Headline::Ece => Some(0.0625),
+                Headline::SpearmanAleatoricEpistemic => Some(-0.5),
+                Headline::SpearmanAleatoricSoftLabel => None,
+                _ => Some(0.75),
+            }),
             parameter_bytes: 716_880,
             parameters: None,
             file_bytes: None,
-            ci95: Headline::ALL.map(|h| (h.name().to_owned(), [0.0123, 0.9876])).into(),
+            ci95: ByHeadline::from_fn(|_| Some([0.0123, 0.9876])),
+            tied_pairs: ByHeadline::default(),
+            nll_clamped: None,
             mean_uncertainty: Default::default(),
             counts: Default::default(),
             by_samples: Vec::new(),

@@ -130,6 +130,25 @@ fn anyones_predictions_make_a_page() {
     assert!(html.contains("accuracy 100.00 %"), "{html}");
 }
 
+/// In double precision to the last bit, and with the numbers in `--json`: 14/15 ends a bin, and a little more is in the
+/// next one, which single precision cannot tell.
+#[test]
+fn predictions_are_measured_in_their_own_precision() {
+    let dir = tempfile::tempdir().unwrap();
+    let edge = 14.0 / 15.0;
+    let confidence = |i: usize| if i.is_multiple_of(2) { edge } else { edge + 0.01 };
+    let probs: Vec<f64> = (0..20).flat_map(|i| [confidence(i), 1.0 - confidence(i)]).collect();
+    let labels: Vec<i64> = (0..20).map(|i| i64::from(i % 2 == 0)).collect();
+    let arrays = [npz::floats("probs", "(20, 2)", &probs), npz::integers("labels", "(20,)", &labels)];
+    npz::write(&dir.path().join("x.npz"), &arrays);
+    let text = succeed(dir.path(), &["report", "--predictions", "x.npz", "--bootstrap", "20", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    let model = &found["metrics"]["models"][0];
+    let wanted = (edge + 1.0 - (edge + 0.01)) / 2.0;
+    assert!((model["ece"].as_f64().unwrap() - wanted).abs() < 1e-12, "{model}");
+    assert!(model["accuracy"] == 0.5 && model["ci95"]["ece"].is_array(), "{model}");
+}
+
 #[test]
 fn what_predictions_lack_is_said() {
     let dir = tempfile::tempdir().unwrap();

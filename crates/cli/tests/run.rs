@@ -8,7 +8,7 @@ use common::{json, succeed, tiny};
 use serde_json::Value;
 use std::fs;
 
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "name",
     "strategy",
     "bits",
@@ -17,12 +17,13 @@ const FIELDS: [&str; 16] = [
     "nll",
     "brier",
     "ece",
-    "auroc_epistemic_ood",
-    "auroc_aleatoric_ambiguous",
-    "auroc_epistemic_ambiguous",
-    "auroc_aleatoric_ood",
-    "auroc_share_ood",
-    "auroc_share_ambiguous",
+    "auroc_epistemic_ood_vs_clean",
+    "auroc_aleatoric_ood_vs_clean",
+    "auroc_epistemic_ood_vs_clean_ambiguous",
+    "auroc_max_probability_ood_vs_clean_ambiguous",
+    "auroc_aleatoric_ambiguous_vs_clean",
+    "auroc_total_ambiguous_vs_clean",
+    "auroc_share_ambiguous_vs_clean",
     "spearman_aleatoric_epistemic",
     "parameter_bytes",
 ];
@@ -65,7 +66,7 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
     let metrics = json(&a.join("metrics.json"));
     assert_eq!(
         (&metrics["schema_version"], &metrics["dataset"], &metrics["seed"]),
-        (&1.into(), &"strokes".into(), &5.into())
+        (&2.into(), &"strokes".into(), &5.into())
     );
     let models = metrics["models"].as_array().unwrap();
     assert_eq!(models.len(), 2);

@@ -136,12 +136,46 @@ fn a_metric_younger_than_part_of_a_ledger_is_left_out_of_its_tables() {
     let ledger = path.join("a/ledger.jsonl");
     let mut rows: Vec<Value> = lines(&ledger);
     for row in rows[1..].iter_mut().filter(|row| row["seed"] == 3) {
-        row["done"]["metrics"].as_object_mut().unwrap().remove("auroc_share_ood").unwrap();
+        row["done"]["metrics"].as_object_mut().unwrap().remove("auroc_share_ood_vs_clean_ambiguous").unwrap();
     }
     fs::write(&ledger, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
     // One of the two columns of the share is gone from every table, nothing else.
     assert!(shares > 0);
     assert_eq!(columns(), (shares / 2, others));
+}
+
+/// A ledger from before AUROCs were named with their negatives: what it has is shown as what it was, what it lacks is not.
+#[test]
+fn an_older_ledger_is_read_as_what_it_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    write(path, &SPEC.replace("train.kl_weight = [1.0, 0.5]", "").replace("epochs = [0, 1]", "epochs = 0"));
+    succeed(path, &["sweep", "spec.toml", "--out", "a", "--quiet"]);
+    let ledger = path.join("a/ledger.jsonl");
+    let mut rows: Vec<Value> = lines(&ledger);
+    for row in &mut rows[1..] {
+        let metrics = row["done"]["metrics"].as_object_mut().unwrap();
+        let old = [
+            ("auroc_epistemic_ood", "auroc_epistemic_ood_vs_clean_ambiguous"),
+            ("auroc_aleatoric_ood", "auroc_aleatoric_ood_vs_clean"),
+            ("auroc_aleatoric_ambiguous", "auroc_aleatoric_ambiguous_vs_clean"),
+            ("auroc_epistemic_ambiguous", "auroc_epistemic_ambiguous_vs_clean"),
+        ];
+        let values: Vec<_> = old.iter().map(|(old, new)| (*old, metrics.remove(*new).unwrap())).collect();
+        metrics.retain(|name, _| !name.contains("_vs_"));
+        metrics.extend(values.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    }
+    fs::write(&ledger, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
+    let text = succeed(path, &["sweep", "spec.toml", "--tables", "--out", "a", "--json"]);
+    for row in text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok()).filter(|v| v["metrics"].is_object()) {
+        let metrics = row["metrics"].as_object().unwrap();
+        assert!(metrics.contains_key("auroc_epistemic_ood_vs_clean_ambiguous"), "{row}");
+        assert!(metrics.contains_key("auroc_aleatoric_ood_vs_clean"), "{row}");
+        assert!(!metrics.contains_key("auroc_epistemic_ood_vs_clean"), "{row}");
+        assert!(!metrics.contains_key("auroc_epistemic_ood"), "{row}");
+    }
+    let table = succeed(path, &["sweep", "spec.toml", "--tables", "--out", "a"]);
+    assert!(table.contains("ood vs clean") && !table.contains("epistemic share"), "{table}");
 }
 
 #[test]

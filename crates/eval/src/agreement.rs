@@ -99,7 +99,7 @@ mod tests {
     use crate::groups::LabelledGroup;
     use crate::predictions::Predictions;
 
-    fn groups(probs: &[f32]) -> Groups {
+    fn groups(probs: &[f64]) -> Groups {
         let predictions = Predictions::new(1, probs.len() / 2, 2, probs.to_vec()).unwrap();
         Groups { clean: LabelledGroup { predictions, labels: vec![0; probs.len() / 2] }, ambiguous: None, ood: None }
     }
@@ -112,7 +112,7 @@ mod tests {
         let clean = found.groups[0];
         assert_eq!((clean.images, clean.classes_differ, found.classes_differ()), (2, 1, 1));
         assert!((clean.largest_lead - 0.02).abs() < 1e-6 && (clean.largest_difference - 0.1).abs() < 1e-6);
-        assert!((found.differences.accuracy.unwrap() + 0.5).abs() < 1e-12);
+        assert!((found.differences.get(Headline::Accuracy).unwrap() + 0.5).abs() < 1e-12);
         assert!(found.largest_difference().unwrap().1 >= 0.5);
         let same = Agreement::of(&first, &first).unwrap();
         assert_eq!((same.classes_differ(), same.largest_difference().unwrap().1), (0, 0.0));

@@ -3,8 +3,9 @@
 //! All take `mean_probs`, `[N][C]` row-major with rows that sum to 1 (see [`crate::Uncertainty::mean_probs`]), and one
 //! label per input.
 
-use crate::EvalError;
 use crate::groups::check_labels;
+use crate::sum::Sum;
+use crate::{EvalError, Precision};
 
 /// The true class's probability is raised to at least this before its logarithm is taken, so that one underflowed
 /// probability costs -ln 1e-12 = 27.6 nats and not infinity.
@@ -24,6 +25,8 @@ pub struct Calibration {
     pub brier: f64,
     /// Expected calibration error, in \[0, 1\].
     pub ece: f64,
+    /// Inputs whose label had a probability below [`NLL_EPS`] and was counted with that.
+    pub clamped: u64,
 }
 
 /// What each input contributes; the metrics and their bootstrap are sums over these.
@@ -38,10 +41,17 @@ pub(crate) struct Terms {
     pub bin: Vec<usize>,
     /// correct - greatest probability.
     pub gap: Vec<f64>,
+    /// How many labels were given less than [`NLL_EPS`].
+    pub clamped: u64,
 }
 
 impl Terms {
-    pub(crate) fn new(mean_probs: &[f64], classes: usize, labels: &[usize]) -> Result<Self, EvalError> {
+    pub(crate) fn new(
+        mean_probs: &[f64],
+        classes: usize,
+        labels: &[usize],
+        precision: Precision,
+    ) -> Result<Self, EvalError> {
         if labels.is_empty() {
             return Err(EvalError::TooFew { dimension: "inputs", found: 0, wanted: 1 });
         }
@@ -57,37 +67,41 @@ impl Terms {
         }
         // NaN is in no range; a mean may exceed 1 by its rounding.
         if let Some(i) = mean_probs.iter().position(|p| !(0.0..=1.0 + 1e-9).contains(p)) {
-            let value = mean_probs[i] as f32;
+            let value = mean_probs[i];
             return Err(EvalError::NotAProbability { value, sample: 0, input: i / classes, class: i % classes });
         }
         check_labels(labels, labels.len(), classes)?;
         let capacity = || Vec::with_capacity(labels.len());
-        let mut terms = Self { correct: capacity(), nll: capacity(), brier: capacity(), bin: vec![], gap: capacity() };
+        let mut terms =
+            Self { correct: capacity(), nll: capacity(), brier: capacity(), bin: vec![], gap: capacity(), clamped: 0 };
         for (probs, &label) in mean_probs.chunks_exact(classes).zip(labels) {
             let (best, confidence) = arg_max(probs);
             let correct = f64::from(u8::from(best == label));
             let brier = probs.iter().enumerate().map(|(c, p)| (p - f64::from(u8::from(c == label))).powi(2)).sum();
             // p can exceed 1 by one rounding; its loss is 0, not less.
+            terms.clamped += u64::from(probs[label] < NLL_EPS);
             terms.nll.push((-probs[label].max(NLL_EPS).ln()).max(0.0));
             terms.correct.push(correct);
             terms.brier.push(brier);
-            terms.bin.push(bin_of(confidence));
+            terms.bin.push(bin_of(confidence, precision));
             terms.gap.push(correct - confidence);
         }
         Ok(terms)
     }
 
     pub(crate) fn calibration(&self) -> Calibration {
-        let n = self.nll.len() as f64;
-        let mut bins = [0.0f64; ECE_BINS];
-        for (&bin, gap) in self.bin.iter().zip(&self.gap) {
-            bins[bin] += gap;
+        let n = self.nll.len();
+        let mut bins = [Sum::default(); ECE_BINS];
+        for (&bin, &gap) in self.bin.iter().zip(&self.gap) {
+            bins[bin].add(gap);
         }
+        let mean = |terms: &[f64]| Sum::of(terms.iter().copied()).over(n);
         Calibration {
-            accuracy: self.correct.iter().sum::<f64>() / n,
-            nll: self.nll.iter().sum::<f64>() / n,
-            brier: self.brier.iter().sum::<f64>() / n,
-            ece: bins.iter().map(|gap| gap.abs()).sum::<f64>() / n,
+            accuracy: mean(&self.correct),
+            nll: mean(&self.nll),
+            brier: mean(&self.brier),
+            ece: Sum::of(bins.iter().map(|gap| gap.value().abs())).over(n),
+            clamped: self.clamped,
         }
     }
 }
@@ -99,7 +113,7 @@ impl Terms {
 /// [`EvalError::TooFew`] without inputs or with one class, [`EvalError::LengthsDiffer`] unless `mean_probs` holds
 /// labels x classes values, [`EvalError::NotAProbability`], [`EvalError::LabelRange`].
 pub fn calibration(mean_probs: &[f64], classes: usize, labels: &[usize]) -> Result<Calibration, EvalError> {
-    Ok(Terms::new(mean_probs, classes, labels)?.calibration())
+    Ok(Terms::new(mean_probs, classes, labels, Precision::Double)?.calibration())
 }
 
 /// Fraction of inputs whose most probable class (the first of equals) is the label, in \[0, 1\].
@@ -145,10 +159,12 @@ pub fn arg_max(probs: &[f64]) -> (usize, f64) {
     probs.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (c, &p)| if p > best.1 { (c, p) } else { best })
 }
 
-/// The bin b with b/15 < confidence <= (b+1)/15, decided by the bounds themselves and not by a rounded product.
+/// The bin b with b/15 < confidence <= (b+1)/15, decided by the bounds themselves and not by a rounded product, all in
+/// the precision in which the probabilities were given: a confidence of 9/15 is in the ninth bin however it is stored.
 /// 0 belongs to the first bin, anything above 1 to the last.
-pub(crate) fn bin_of(confidence: f64) -> usize {
-    let bound = |b: usize| b as f64 / ECE_BINS as f64;
+pub fn bin_of(confidence: f64, precision: Precision) -> usize {
+    let confidence = precision.round(confidence);
+    let bound = |b: usize| precision.round(b as f64 / ECE_BINS as f64);
     // A cast to usize saturates: negative becomes 0.
     let mut bin = ((confidence * ECE_BINS as f64) as usize).min(ECE_BINS - 1);
     while bin > 0 && confidence <= bound(bin) {
@@ -166,10 +182,16 @@ mod tests {
 
     #[test]
     fn bins_are_open_below_and_closed_above() {
-        assert_eq!((bin_of(0.0), bin_of(1.0), bin_of(1.0 + 1e-15), bin_of(-1.0)), (0, 14, 14, 0));
+        let double = |p| bin_of(p, Precision::Double);
+        assert_eq!((double(0.0), double(1.0), double(1.0 + 1e-15), double(-1.0)), (0, 14, 14, 0));
         for b in 1..ECE_BINS {
             let bound = b as f64 / ECE_BINS as f64;
-            assert_eq!((bin_of(bound), bin_of(bound.next_up())), (b - 1, b));
+            assert_eq!((double(bound), double(bound.next_up())), (b - 1, b));
+            let narrow = bound as f32;
+            for same in [bound, narrow.into(), bound.next_up()] {
+                assert_eq!(bin_of(same, Precision::Single), b - 1, "{same}");
+            }
+            assert_eq!(bin_of(narrow.next_up().into(), Precision::Single), b);
         }
     }
 

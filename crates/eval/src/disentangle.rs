@@ -3,13 +3,16 @@
 //!
 //! The pairs of kind and group follow Mukhoti et al. (DDU, arXiv 2102.11582) and Mucsanyi et al. (arXiv 2402.19460):
 //! epistemic uncertainty should find ood inputs and aleatoric ambiguous ones; the cross terms and the rank
-//! correlation tell how far the two kinds are one and the same.
+//! correlation tell how far the two kinds are one and the same. Every score is measured against the same stated
+//! negatives ([`Contrast`]): how well one finds a group means nothing beside how well another finds it among others.
 
 use crate::calibration::Terms;
 use crate::metrics::{Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty};
+use crate::sum::Sum;
 use crate::{
-    AmbiguousGroup, ByHeadline, Calibration, EvalError, Group, Groups, Headline, Interval, Predictions, Resampler,
-    Uncertainty, WeightedAuroc, WeightedEce, WeightedMean, WeightedSpearman, percentile_interval, uncertainty,
+    AmbiguousGroup, ByHeadline, Calibration, Contrast, EvalError, Group, Groups, Headline, Interval, PooledAuroc,
+    Resampler, Score, Uncertainty, WeightedEce, WeightedMean, WeightedSpearman, logit_interval, parallel,
+    percentile_interval, uncertainty,
 };
 
 /// Settings of the bootstrap.
@@ -37,6 +40,7 @@ pub struct Evaluation {
     calibration: Calibration,
     mean_uncertainty: GroupMeans,
     values: ByHeadline<Option<f64>>,
+    tied: ByHeadline<Option<f64>>,
     intervals: ByHeadline<Option<Interval>>,
     /// One value per resample and metric; what [`compare`] pairs.
     replicates: ByHeadline<Vec<Option<f64>>>,
@@ -77,6 +81,11 @@ impl Evaluation {
         *self.values.get(headline)
     }
 
+    /// Of an AUROC: the share of pairs of a positive and a negative whose scores tie; `None` for other metrics.
+    pub fn tied(&self, headline: Headline) -> Option<f64> {
+        *self.tied.get(headline)
+    }
+
     /// Mean prediction and uncertainties of every input of a group; `None` for an absent group.
     pub fn uncertainty(&self, group: Group) -> Option<&Uncertainty> {
         self.uncertainties[group as usize].as_ref()
@@ -93,42 +102,107 @@ impl Evaluation {
     }
 }
 
-/// A metric made ready for any resample.
-enum Statistic {
-    Mean(WeightedMean),
-    Ece(WeightedEce),
-    Auroc(WeightedAuroc),
-    Spearman(WeightedSpearman),
+/// Every metric made ready for any resample. Inputs are pooled in the order clean, ambiguous, ood.
+struct Statistics {
+    means: [(Headline, WeightedMean); 3],
+    ece: WeightedEce,
+    aurocs: Vec<(Score, PooledAuroc)>,
+    spearmans: Vec<(Headline, WeightedSpearman)>,
 }
 
-impl Statistic {
-    fn value(&self, counts: &[u32]) -> Option<f64> {
-        match self {
-            Statistic::Mean(s) => s.value(counts),
-            Statistic::Ece(s) => s.value(counts),
-            Statistic::Auroc(s) => s.value(counts),
-            Statistic::Spearman(s) => s.value(counts),
+impl Statistics {
+    fn new(
+        terms: Terms,
+        groups: [Option<&Uncertainty>; 3],
+        soft_label_entropy: Option<&[f64]>,
+    ) -> Result<Self, EvalError> {
+        let mut aurocs = Vec::new();
+        for score in Score::ALL {
+            let scores = groups.map(|u| u.and_then(|u| score.of(u)));
+            // Without draws that could disagree no group has this score.
+            if scores[0].is_some() {
+                let of = |i: usize| scores[i].as_deref().unwrap_or_default();
+                aurocs.push((score, PooledAuroc::new([of(0), of(1), of(2)])?));
+            }
+        }
+        let mut spearmans = Vec::new();
+        let pooled = |score: Score| -> Option<Vec<f64>> {
+            let parts: Option<Vec<_>> = groups[..2].iter().flatten().map(|u| score.of(u)).collect();
+            parts.map(|parts| parts.concat())
+        };
+        if let (Some(a), Some(e)) = (pooled(Score::Aleatoric), pooled(Score::Epistemic)) {
+            spearmans.push((Headline::SpearmanAleatoricEpistemic, WeightedSpearman::new(0, &a, &e)?));
+        }
+        if let (Some(clean), Some(u), Some(soft)) = (groups[0], groups[1], soft_label_entropy) {
+            let spearman = WeightedSpearman::new(clean.total.len(), &u.aleatoric, soft)?;
+            spearmans.push((Headline::SpearmanAleatoricSoftLabel, spearman));
+        }
+        let mean = |values| WeightedMean::new(values, 0);
+        let Terms { correct, nll, brier, bin, gap, .. } = terms;
+        Ok(Self {
+            means: [(Headline::Accuracy, mean(correct)), (Headline::Nll, mean(nll)), (Headline::Brier, mean(brier))],
+            ece: WeightedEce::new(bin, gap, 0),
+            aurocs,
+            spearmans,
+        })
+    }
+
+    /// Every metric of a resample.
+    fn values(&self, counts: &[u8]) -> ByHeadline<Option<f64>> {
+        let mut values = ByHeadline::default();
+        for (headline, mean) in &self.means {
+            *values.get_mut(*headline) = mean.value(counts);
+        }
+        *values.get_mut(Headline::Ece) = self.ece.value(counts);
+        self.fill_aurocs(&mut values, |auroc| auroc.value(counts));
+        for (headline, spearman) in &self.spearmans {
+            *values.get_mut(*headline) = spearman.value(counts);
+        }
+        values
+    }
+
+    /// The share of tied pairs of every AUROC.
+    fn tied(&self) -> ByHeadline<Option<f64>> {
+        let mut values = ByHeadline::default();
+        self.fill_aurocs(&mut values, PooledAuroc::tied);
+        values
+    }
+
+    fn fill_aurocs(
+        &self,
+        values: &mut ByHeadline<Option<f64>>,
+        of: impl Fn(&PooledAuroc) -> [Option<f64>; Contrast::ALL.len()],
+    ) {
+        for (score, auroc) in &self.aurocs {
+            for (contrast, value) in Contrast::ALL.into_iter().zip(of(auroc)) {
+                *values.get_mut(Headline::Auroc(*score, contrast)) = value;
+            }
         }
     }
 }
 
 /// Measures one model on its groups.
 ///
-/// Accuracy, NLL, Brier and ECE are taken on clean alone. AUROCs of epistemic uncertainty and of its share set ood
-/// against clean + ambiguous (against clean where ambiguous is absent); all other AUROCs set a group against clean. The rank
-/// correlation of the two kinds is taken in-distribution, over clean + ambiguous pooled; the one with the entropy of
-/// the soft labels over ambiguous.
+/// Accuracy, NLL, Brier and ECE are taken on clean alone. The AUROC of every [`Score`] is taken over every [`Contrast`]. The
+/// rank correlation of the two kinds is taken in-distribution, over clean + ambiguous pooled; the one with the entropy of
+/// the soft labels over ambiguous. Resamples are shared out among the processor's threads; results do not depend on how
+/// many there are.
 ///
 /// # Errors
 ///
 /// Those of [`Groups::check`].
 pub fn evaluate(groups: &Groups, options: &EvalOptions) -> Result<Evaluation, EvalError> {
+    measure(groups, options, usize::MAX)
+}
+
+/// The same by at most so many threads.
+fn measure(groups: &Groups, options: &EvalOptions, threads: usize) -> Result<Evaluation, EvalError> {
     groups.check()?;
     let clean = uncertainty(&groups.clean.predictions);
     let ambiguous = groups.ambiguous.as_ref().map(|g| uncertainty(&g.predictions));
     let ood = groups.ood.as_ref().map(|g| uncertainty(&g.predictions));
     let classes = groups.clean.predictions.classes();
-    let terms = Terms::new(&clean.mean_probs, classes, &groups.clean.labels)?;
+    let terms = Terms::new(&clean.mean_probs, classes, &groups.clean.labels, clean.precision)?;
     let calibration = terms.calibration();
     let mean_uncertainty = GroupMeans {
         clean: Some(means(&clean)),
@@ -136,27 +210,39 @@ pub fn evaluate(groups: &Groups, options: &EvalOptions) -> Result<Evaluation, Ev
         ood: ood.as_ref().map(means),
     };
     let soft = groups.ambiguous.as_ref().and_then(AmbiguousGroup::soft_label_entropy);
-    let statistics = statistics(terms, &clean, ambiguous.as_ref(), ood.as_ref(), soft.as_deref())?;
+    let statistics = Statistics::new(terms, [Some(&clean), ambiguous.as_ref(), ood.as_ref()], soft.as_deref())?;
 
-    let size = |predictions: Option<&Predictions>| predictions.map_or(0, Predictions::inputs);
-    let sizes = [
-        groups.clean.predictions.inputs(),
-        size(groups.ambiguous.as_ref().map(|g| &g.predictions)),
-        size(groups.ood.as_ref().map(|g| &g.predictions)),
-    ];
-    let mut counts = vec![1; sizes.iter().sum()];
-    let values = ByHeadline::from_fn(|h| statistics.get(h).as_ref().and_then(|s| s.value(&counts)));
+    let size = |group| groups.predictions(group).map_or(0, crate::Predictions::inputs);
+    let sizes = Group::ALL.map(size);
+    let mut values = statistics.values(&vec![1; sizes.iter().sum()]);
+    let exact = [calibration.accuracy, calibration.nll, calibration.brier, calibration.ece];
+    for (headline, value) in [Headline::Accuracy, Headline::Nll, Headline::Brier, Headline::Ece].into_iter().zip(exact)
+    {
+        *values.get_mut(headline) = Some(value);
+    }
 
     let resampler = Resampler::new(options.seed, &sizes);
-    let mut replicates = ByHeadline::from_fn(|_| Vec::new());
-    for resample in 0..options.resamples {
+    let resamples = parallel::each(options.resamples, threads, |resample| {
+        let mut counts = Vec::new();
         resampler.fill(resample as u64, &mut counts);
-        for headline in Headline::ALL {
-            if let Some(statistic) = statistics.get(headline) {
-                replicates.get_mut(headline).push(statistic.value(&counts));
+        statistics.values(&counts)
+    });
+    let replicates = ByHeadline::from_fn(|h| match values.get(h) {
+        Some(_) => resamples.iter().map(|values| *values.get(h)).collect(),
+        None => Vec::new(),
+    });
+    let interval = |headline| {
+        let replicates: &Vec<_> = replicates.get(headline);
+        match headline {
+            Headline::Auroc(_, contrast) => {
+                let negatives: usize = contrast.negatives().iter().map(|&g| size(g)).sum();
+                let pairs = negatives.min(size(contrast.positives()));
+                logit_interval((*values.get(headline))?, replicates, pairs)
             }
+            _ => percentile_interval(replicates),
         }
-    }
+    };
+    let intervals = ByHeadline::from_fn(interval);
     Ok(Evaluation {
         samples: groups.clean.predictions.samples(),
         classes,
@@ -164,7 +250,8 @@ pub fn evaluate(groups: &Groups, options: &EvalOptions) -> Result<Evaluation, Ev
         calibration,
         mean_uncertainty,
         values,
-        intervals: ByHeadline::from_fn(|h| percentile_interval(replicates.get(h))),
+        tied: statistics.tied(),
+        intervals,
         replicates,
         labels: groups.clean.labels.clone(),
         options: *options,
@@ -206,75 +293,38 @@ pub fn compare(
     Ok(DifferenceEntry { name: name.into(), against: against.into(), metrics })
 }
 
-/// Prepares every metric that the groups allow. Inputs are pooled in the order clean, ambiguous, ood.
-fn statistics(
-    terms: Terms,
-    clean: &Uncertainty,
-    ambiguous: Option<&Uncertainty>,
-    ood: Option<&Uncertainty>,
-    soft_label_entropy: Option<&[f64]>,
-) -> Result<ByHeadline<Option<Statistic>>, EvalError> {
-    let first_ambiguous = clean.total.len();
-    let first_ood = first_ambiguous + ambiguous.map_or(0, |u| u.total.len());
-    // (place of the group's first input, score per input)
-    let aleatoric = |first, u: Option<&'_ Uncertainty>| u.map(|u| (first, u.aleatoric.clone()));
-    let epistemic = |first, u: Option<&'_ Uncertainty>| u.and_then(|u| u.epistemic.clone()).map(|e| (first, e));
-    let share = |first, u: Option<&'_ Uncertainty>| u.and_then(Uncertainty::epistemic_share).map(|s| (first, s));
-    let a_clean = aleatoric(0, Some(clean));
-    let a_ambiguous = aleatoric(first_ambiguous, ambiguous);
-    let a_ood = aleatoric(first_ood, ood);
-    let e_clean = epistemic(0, Some(clean));
-    let e_ambiguous = epistemic(first_ambiguous, ambiguous);
-    let e_ood = epistemic(first_ood, ood);
-    let (s_clean, s_ambiguous, s_ood) =
-        (share(0, Some(clean)), share(first_ambiguous, ambiguous), share(first_ood, ood));
-    let both = |clean: &Scores, ambiguous: &Scores| -> Option<Vec<f64>> {
-        let mut pooled = clean.as_ref()?.1.clone();
-        pooled.extend(ambiguous.iter().flat_map(|(_, scores)| scores));
-        Some(pooled)
-    };
-    let spearman_kinds = match (both(&a_clean, &a_ambiguous), both(&e_clean, &e_ambiguous)) {
-        (Some(a), Some(e)) => Some(Statistic::Spearman(WeightedSpearman::new(0, &a, &e)?)),
-        _ => None,
-    };
-    let spearman_soft = match (&a_ambiguous, soft_label_entropy) {
-        (Some((first, a)), Some(soft)) => Some(Statistic::Spearman(WeightedSpearman::new(*first, a, soft)?)),
-        _ => None,
-    };
-    let mean = |values| Some(Statistic::Mean(WeightedMean::new(values, 0)));
-    Ok(ByHeadline {
-        accuracy: mean(terms.correct),
-        nll: mean(terms.nll),
-        brier: mean(terms.brier),
-        ece: Some(Statistic::Ece(WeightedEce::new(terms.bin, terms.gap, 0))),
-        auroc_epistemic_ood: auroc_of(&e_ood, &[&e_clean, &e_ambiguous])?,
-        auroc_aleatoric_ambiguous: auroc_of(&a_ambiguous, &[&a_clean])?,
-        auroc_epistemic_ambiguous: auroc_of(&e_ambiguous, &[&e_clean])?,
-        auroc_aleatoric_ood: auroc_of(&a_ood, &[&a_clean])?,
-        auroc_share_ood: auroc_of(&s_ood, &[&s_clean, &s_ambiguous])?,
-        auroc_share_ambiguous: auroc_of(&s_ambiguous, &[&s_clean])?,
-        spearman_aleatoric_epistemic: spearman_kinds,
-        spearman_aleatoric_soft_label: spearman_soft,
-    })
-}
-
-/// One group's scores and the place of its first input among all; `None` if absent.
-type Scores = Option<(usize, Vec<f64>)>;
-
-/// AUROC of a group against others, absent ones left out; `None` if the positives are absent.
-fn auroc_of(positives: &Scores, negatives: &[&Scores]) -> Result<Option<Statistic>, EvalError> {
-    let Some((first, positives)) = positives else { return Ok(None) };
-    let negatives: Vec<_> =
-        negatives.iter().filter_map(|scores| scores.as_ref().map(|(first, s)| (*first, s.as_slice()))).collect();
-    Ok(Some(Statistic::Auroc(WeightedAuroc::new((*first, positives), &negatives)?)))
-}
-
 /// Mean uncertainties of one group.
 fn means(u: &Uncertainty) -> MeanUncertainty {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let mean = |values: &[f64]| Sum::of(values.iter().copied()).over(values.len());
     MeanUncertainty {
         total: mean(&u.total),
         aleatoric: mean(&u.aleatoric),
         epistemic: u.epistemic.as_deref().map(mean),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::{LabelledGroup, OodGroup, Predictions};
+
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let some = |n: usize, salt: usize| {
+            let p = |s: usize, i: usize| 0.5 + 0.49 * ((s * 7 + i * 13 + salt) as f64).sin();
+            let probs = (0..3).flat_map(|s| (0..n).flat_map(move |i| [p(s, i), 1.0 - p(s, i)])).collect();
+            Predictions::new(3, n, 2, probs).unwrap()
+        };
+        let groups = Groups {
+            clean: LabelledGroup { predictions: some(600, 0), labels: (0..600).map(|i| i % 2).collect() },
+            ambiguous: Some(AmbiguousGroup { predictions: some(40, 1), soft_labels: None }),
+            ood: Some(OodGroup { predictions: some(50, 2) }),
+        };
+        let options = EvalOptions { resamples: 33, seed: 4 };
+        let [one, two, many] = [1, 2, 5].map(|threads| measure(&groups, &options, threads).unwrap());
+        assert_eq!((&one.replicates, &one.intervals), (&two.replicates, &two.intervals));
+        assert_eq!((&one.replicates, &one.intervals), (&many.replicates, &many.intervals));
+        assert_eq!(one.replicates.get(Headline::AMBIGUOUS).len(), 33);
     }
 }

@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn all_draws_are_the_evaluation_and_one_draw_has_no_epistemic() {
         // Draw s is right on input 0 alone where s is even.
-        let probs = (0..12).flat_map(|s| if s % 2 == 0 { [0.9f32, 0.1] } else { [0.4, 0.6] }).collect();
+        let probs = (0..12).flat_map(|s| if s % 2 == 0 { [0.9, 0.1] } else { [0.4, 0.6] }).collect();
         let groups = Groups {
             clean: LabelledGroup { predictions: Predictions::new(12, 1, 2, probs).unwrap(), labels: vec![0] },
             ambiguous: None,
@@ -57,11 +57,11 @@ mod tests {
         let entries = by_samples(&groups).unwrap();
         let shape: Vec<_> = entries.iter().map(|e| (e.samples, e.sets)).collect();
         assert_eq!(shape, [(1, 8), (2, 6), (4, 3), (8, 1), (12, 1)]);
-        assert_eq!(entries[0].metrics.accuracy, Some(Spread { mean: 0.5, low: 0.0, high: 1.0 }));
+        assert_eq!(*entries[0].metrics.get(Headline::Accuracy), Some(Spread { mean: 0.5, low: 0.0, high: 1.0 }));
         let whole = evaluate(&groups, &EvalOptions { resamples: 0, seed: 0 }).unwrap();
-        let last = entries[4].metrics.nll.unwrap();
+        let last = entries[4].metrics.get(Headline::Nll).unwrap();
         assert_eq!(Some(last.mean), whole.value(Headline::Nll));
         assert_eq!((last.low, last.high), (last.mean, last.mean));
-        assert_eq!(entries[0].metrics.auroc_epistemic_ood, None);
+        assert_eq!(*entries[0].metrics.get(Headline::SpearmanAleatoricEpistemic), None);
     }
 }

@@ -37,7 +37,7 @@ pub enum EvalError {
     )]
     NotAProbability {
         /// The offending value.
-        value: f32,
+        value: f64,
         /// Its draw.
         sample: usize,
         /// Its input.
@@ -142,8 +142,16 @@ pub enum EvalError {
         /// The model's name.
         name: String,
     },
+    /// A model without one of the metrics that every model has.
+    #[error("found no {metric} of {name}, wanted a number; `qbnn eval` on the run writes it again")]
+    MissingMetric {
+        /// The metric.
+        metric: &'static str,
+        /// The model's name.
+        name: String,
+    },
     /// A file of another schema.
-    #[error("found schema_version {found}, wanted {wanted}; write the file again with this version of qbnn")]
+    #[error("found schema_version {found}, wanted at most {wanted}; write the file again with this version of qbnn")]
     SchemaVersion {
         /// The version in the file.
         found: u32,

@@ -4,8 +4,8 @@
 //! ambiguous ones (several labels are right) aleatoric, foreign ones epistemic.
 
 use crate::predictions::check_row;
-use crate::uncertainty::normalise_into;
-use crate::{EvalError, Predictions, entropy};
+use crate::uncertainty::normalise;
+use crate::{EvalError, Precision, Predictions, entropy};
 
 /// Which of the three groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,7 +133,7 @@ impl Groups {
                 });
             }
             for (input, row) in soft.chunks_exact(predictions.classes()).enumerate() {
-                check_row(row, 0, input)?;
+                check_row(&mut wide(row), 0, input)?;
             }
         }
         Ok(())
@@ -144,17 +144,18 @@ impl AmbiguousGroup {
     /// Entropy of each input's true label distribution in nats, N values in \[0, ln C\], where soft labels are known.
     /// Meaningful after [`Groups::check`].
     pub fn soft_label_entropy(&self) -> Option<Vec<f64>> {
-        let classes = self.predictions.classes();
-        let mut row = vec![0.0; classes];
-        self.soft_labels.as_ref().map(|soft| {
-            soft.chunks_exact(classes)
-                .map(|probs| {
-                    normalise_into(probs, &mut row);
-                    entropy(&row)
-                })
-                .collect()
-        })
+        let one = |probs: &[f32]| {
+            let mut row = wide(probs);
+            row.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
+            normalise(&mut row, Precision::Single);
+            entropy(&row)
+        };
+        self.soft_labels.as_ref().map(|soft| soft.chunks_exact(self.predictions.classes()).map(one).collect())
     }
+}
+
+fn wide(row: &[f32]) -> Vec<f64> {
+    row.iter().map(|&p| p.into()).collect()
 }
 
 /// One label per input, each naming a class.

@@ -10,7 +10,7 @@
 //! [`Metrics`] is the schema of `metrics.json`. [`report`] turns metrics and predictions into a page.
 //!
 //! ```
-//! use qbnn_eval::{evaluate, EvalOptions, Groups, Headline, LabelledGroup, OodGroup, Predictions};
+//! use qbnn_eval::{evaluate, Contrast, EvalOptions, Groups, Headline, LabelledGroup, OodGroup, Predictions, Score};
 //! # fn main() -> Result<(), qbnn_eval::EvalError> {
 //! // Two draws, two inputs, two classes.
 //! let clean = Predictions::new(2, 2, 2, vec![0.9, 0.1, 0.2, 0.8, 0.9, 0.1, 0.1, 0.9])?;
@@ -22,7 +22,7 @@
 //! };
 //! let evaluation = evaluate(&groups, &EvalOptions::default())?;
 //! assert_eq!(evaluation.value(Headline::Accuracy), Some(1.0));
-//! assert_eq!(evaluation.value(Headline::AurocEpistemicOod), Some(1.0));
+//! assert_eq!(evaluation.value(Headline::Auroc(Score::Epistemic, Contrast::OodVsClean)), Some(1.0));
 //! # Ok(())
 //! # }
 //! ```
@@ -38,26 +38,28 @@ mod error;
 mod groups;
 mod headline;
 mod metrics;
+mod parallel;
 mod predictions;
 mod rank;
 pub mod report;
+mod sum;
 mod uncertainty;
 mod weighted;
 
 pub use agreement::{Agreement, GroupAgreement};
 pub use backend::Backend;
-pub use bootstrap::{Interval, Resampler, percentile_interval};
-pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, arg_max, brier, calibration, ece, nll};
+pub use bootstrap::{Interval, Resampler, logit_interval, percentile_interval};
+pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, arg_max, bin_of, brier, calibration, ece, nll};
 pub use disentangle::{EvalOptions, Evaluation, compare, evaluate};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
 pub use groups::{AmbiguousGroup, Group, Groups, LabelledGroup, OodGroup};
-pub use headline::{ByHeadline, Headline};
+pub use headline::{About, Absent, Aim, ByHeadline, Contrast, Headline, Score};
 pub use metrics::{
-    Bits, Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty, Metrics, ModelDescription, ModelEntry,
-    ParameterBytes, SCHEMA_VERSION, SamplesEntry, Spread, Strategy,
+    Bits, Clamped, Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty, Metrics, ModelDescription,
+    ModelEntry, ParameterBytes, SCHEMA_VERSION, SamplesEntry, Spread, Strategy, TIES_MATTER,
 };
-pub use predictions::{Predictions, ROW_SUM_TOLERANCE};
-pub use rank::{auroc, mid_ranks, spearman};
-pub use uncertainty::{EPISTEMIC_FLOOR, Uncertainty, entropy, uncertainty};
-pub use weighted::{WeightedAuroc, WeightedEce, WeightedMean, WeightedSpearman};
+pub use predictions::{Precision, Predictions, ROW_SUM_TOLERANCE};
+pub use rank::{TIE, auroc, mid_ranks, spearman};
+pub use uncertainty::{Uncertainty, entropy, uncertainty};
+pub use weighted::{PooledAuroc, WeightedEce, WeightedMean, WeightedSpearman};

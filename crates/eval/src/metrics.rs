@@ -1,21 +1,22 @@
 //! The schema of `metrics.json`: the contract between `qbnn eval` and whoever reads its numbers.
 //!
-//! Fields may be added, none renamed. A number that does not exist (epistemic uncertainty of a single draw, an absent
+//! Fields may be added, none renamed but with a new version; files of older versions are read, each name as what it was
+//! (see [`ByHeadline`]). A number that does not exist (epistemic uncertainty of a single draw, an absent
 //! group) is `null`, never NaN. Accuracy and the like are fractions, uncertainties are in nats.
 
-use std::collections::BTreeMap;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use serde::{Deserialize, Serialize};
+use crate::headline::present;
+use crate::{Backend, ByHeadline, Contrast, EvalError, Evaluation, Headline, Interval, NLL_EPS, Score};
 
-use crate::{Backend, ByHeadline, EvalError, Evaluation, Headline, Interval};
-
-/// The version that this crate writes and reads.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The version that this crate writes. It reads version 1 too, whose AUROCs were named without their negatives.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The whole of `metrics.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// [`SCHEMA_VERSION`].
+    #[serde(deserialize_with = "version")]
     pub schema_version: u32,
     /// Name of the data set.
     pub dataset: String,
@@ -138,30 +139,10 @@ pub struct ModelEntry {
     /// SHA-256 that tells the network from any other, whatever it is called and wherever it lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// See [`Headline::Accuracy`].
-    pub accuracy: f64,
-    /// See [`Headline::Nll`].
-    pub nll: f64,
-    /// See [`Headline::Brier`].
-    pub brier: f64,
-    /// See [`Headline::Ece`].
-    pub ece: f64,
-    /// See [`Headline::AurocEpistemicOod`]; `None` without ood or with one draw.
-    pub auroc_epistemic_ood: Option<f64>,
-    /// See [`Headline::AurocAleatoricAmbiguous`]; `None` without ambiguous.
-    pub auroc_aleatoric_ambiguous: Option<f64>,
-    /// See [`Headline::AurocEpistemicAmbiguous`]; `None` without ambiguous or with one draw.
-    pub auroc_epistemic_ambiguous: Option<f64>,
-    /// See [`Headline::AurocAleatoricOod`]; `None` without ood.
-    pub auroc_aleatoric_ood: Option<f64>,
-    /// See [`Headline::AurocShareOod`]; `None` without ood or with one draw.
-    pub auroc_share_ood: Option<f64>,
-    /// See [`Headline::AurocShareAmbiguous`]; `None` without ambiguous or with one draw.
-    pub auroc_share_ambiguous: Option<f64>,
-    /// See [`Headline::SpearmanAleatoricEpistemic`]; `None` with one draw or where either is constant.
-    pub spearman_aleatoric_epistemic: Option<f64>,
-    /// See [`Headline::SpearmanAleatoricSoftLabel`]; `None` without soft labels or where either is constant.
-    pub spearman_aleatoric_soft_label: Option<f64>,
+    /// The headline metrics, each a field of its own; `None` where one of its groups is absent, where it needs several
+    /// draws and there is one, or where a rank correlation is undefined.
+    #[serde(flatten)]
+    pub values: ByHeadline<Option<f64>>,
     /// Bytes of all stored parameters.
     pub parameter_bytes: u64,
     /// The same by kind, where known.
@@ -170,8 +151,14 @@ pub struct ModelEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_bytes: Option<u64>,
     /// 95 % bootstrap intervals `[lo, hi]` by metric name; a metric without one has no key.
-    #[serde(default)]
-    pub ci95: BTreeMap<String, Interval>,
+    #[serde(default, serialize_with = "present")]
+    pub ci95: ByHeadline<Option<Interval>>,
+    /// Of each AUROC the share of its pairs of a positive and a negative that tie, and count one half.
+    #[serde(default, serialize_with = "present")]
+    pub tied_pairs: ByHeadline<Option<f64>>,
+    /// Labels whose probability was too small to be counted as it is; absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nll_clamped: Option<Clamped>,
     /// Mean uncertainties per group.
     #[serde(default)]
     pub mean_uncertainty: GroupMeans,
@@ -181,6 +168,15 @@ pub struct ModelEntry {
     /// The same metrics with fewer draws, in ascending order of S; empty where they were not measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_samples: Vec<SamplesEntry>,
+}
+
+/// Clean inputs whose label had a lesser probability than `at` and entered the NLL with `at`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Clamped {
+    /// How many.
+    pub inputs: u64,
+    /// The least probability that counts as it is.
+    pub at: f64,
 }
 
 /// A metric over several disjoint sets of draws.
@@ -257,11 +253,7 @@ impl ModelEntry {
     /// Joins what was measured with what is known of the model.
     pub fn new(description: ModelDescription, evaluation: &Evaluation) -> Self {
         let ModelDescription { name, strategy, bits, parameter_bytes, parameters, file_bytes } = description;
-        let calibration = evaluation.calibration();
-        let ci95 = Headline::ALL
-            .into_iter()
-            .filter_map(|h| evaluation.interval(h).map(|interval| (h.name().to_owned(), interval)))
-            .collect();
+        let clamped = evaluation.calibration().clamped;
         Self {
             name,
             strategy,
@@ -269,22 +261,13 @@ impl ModelEntry {
             samples: evaluation.samples() as u64,
             backend: None,
             identity: None,
-            accuracy: calibration.accuracy,
-            nll: calibration.nll,
-            brier: calibration.brier,
-            ece: calibration.ece,
-            auroc_epistemic_ood: evaluation.value(Headline::AurocEpistemicOod),
-            auroc_aleatoric_ambiguous: evaluation.value(Headline::AurocAleatoricAmbiguous),
-            auroc_epistemic_ambiguous: evaluation.value(Headline::AurocEpistemicAmbiguous),
-            auroc_aleatoric_ood: evaluation.value(Headline::AurocAleatoricOod),
-            auroc_share_ood: evaluation.value(Headline::AurocShareOod),
-            auroc_share_ambiguous: evaluation.value(Headline::AurocShareAmbiguous),
-            spearman_aleatoric_epistemic: evaluation.value(Headline::SpearmanAleatoricEpistemic),
-            spearman_aleatoric_soft_label: evaluation.value(Headline::SpearmanAleatoricSoftLabel),
+            values: ByHeadline::from_fn(|h| evaluation.value(h)),
             parameter_bytes,
             parameters,
             file_bytes,
-            ci95,
+            ci95: ByHeadline::from_fn(|h| evaluation.interval(h)),
+            tied_pairs: ByHeadline::from_fn(|h| evaluation.tied(h)),
+            nll_clamped: (clamped > 0).then_some(Clamped { inputs: clamped, at: NLL_EPS }),
             mean_uncertainty: *evaluation.mean_uncertainty(),
             counts: evaluation.counts(),
             by_samples: Vec::new(),
@@ -293,21 +276,56 @@ impl ModelEntry {
 
     /// The value of one headline metric.
     pub fn value(&self, headline: Headline) -> Option<f64> {
-        match headline {
-            Headline::Accuracy => Some(self.accuracy),
-            Headline::Nll => Some(self.nll),
-            Headline::Brier => Some(self.brier),
-            Headline::Ece => Some(self.ece),
-            Headline::AurocEpistemicOod => self.auroc_epistemic_ood,
-            Headline::AurocAleatoricAmbiguous => self.auroc_aleatoric_ambiguous,
-            Headline::AurocEpistemicAmbiguous => self.auroc_epistemic_ambiguous,
-            Headline::AurocAleatoricOod => self.auroc_aleatoric_ood,
-            Headline::AurocShareOod => self.auroc_share_ood,
-            Headline::AurocShareAmbiguous => self.auroc_share_ambiguous,
-            Headline::SpearmanAleatoricEpistemic => self.spearman_aleatoric_epistemic,
-            Headline::SpearmanAleatoricSoftLabel => self.spearman_aleatoric_soft_label,
-        }
+        *self.values.get(headline)
     }
+
+    /// Its 95 % bootstrap interval.
+    pub fn interval(&self, headline: Headline) -> Option<Interval> {
+        *self.ci95.get(headline)
+    }
+
+    /// Whether an AUROC is missing although its score exists over other groups with the same positives: files of version
+    /// 1 hold only some.
+    pub(crate) fn lacks_contrasts(&self) -> bool {
+        let total = |contrast| self.value(Headline::Auroc(Score::Total, contrast)).is_none();
+        let aleatoric = |contrast| self.value(Headline::Auroc(Score::Aleatoric, contrast)).is_some();
+        Contrast::ALL.into_iter().any(|c| aleatoric(c) && total(c))
+    }
+
+    /// What a reader of its numbers must know beside them: full sentences, mostly none.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(Clamped { inputs, at }) = self.nll_clamped {
+            let images = if inputs == 1 { "image gave" } else { "images gave" };
+            notes.push(format!(
+                "{}: {inputs} clean {images} the label a probability below {at:e}; the NLL counts {at:e} there.",
+                self.name
+            ));
+        }
+        let tied = self.tied_pairs.iter().filter_map(|(h, tied)| Some((h, (*tied)?)));
+        let matter: Vec<String> = tied
+            .filter(|(_, tied)| *tied > TIES_MATTER)
+            .map(|(h, tied)| format!("{} ({:.0} %)", h.about().title, 100.0 * tied))
+            .collect();
+        if !matter.is_empty() {
+            notes.push(format!(
+                "{}: ties decide part of an AUROC, pairs that score the same count one half: {}.",
+                self.name,
+                matter.join(", ")
+            ));
+        }
+        notes
+    }
+}
+
+/// The share of tied pairs above which an AUROC is said to rest on ties: they could move it by half of that.
+pub const TIES_MATTER: f64 = 0.02;
+
+/// Older versions are read as the newest: names are mapped as they are read.
+fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let found = u32::deserialize(deserializer)?;
+    Ok(if found == 1 { SCHEMA_VERSION } else { found })
 }
 
 impl Metrics {
@@ -326,18 +344,26 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// [`EvalError::SchemaVersion`] for another version, [`EvalError::NotFinite`] for a number that JSON cannot hold
+    /// [`EvalError::SchemaVersion`] for another version, [`EvalError::MissingMetric`] for a model that lacks what every
+    /// model has, [`EvalError::NotFinite`] for a number that JSON cannot hold
     /// (serde_json would write it as `null`, and no reader would accept it for a required field).
     pub fn check(&self) -> Result<(), EvalError> {
         if self.schema_version != SCHEMA_VERSION {
             return Err(EvalError::SchemaVersion { found: self.schema_version, wanted: SCHEMA_VERSION });
         }
         for model in &self.models {
-            for headline in Headline::ALL {
-                finite(model.value(headline), headline.name(), &model.name)?;
+            for (headline, value) in model.values.iter() {
+                finite(*value, headline.name(), &model.name)?;
+                finite(
+                    model.interval(headline).into_iter().flatten(),
+                    &format!("ci95.{}", headline.name()),
+                    &model.name,
+                )?;
             }
-            for (metric, interval) in &model.ci95 {
-                finite(*interval, &format!("ci95.{metric}"), &model.name)?;
+            for headline in [Headline::Accuracy, Headline::Nll, Headline::Brier, Headline::Ece] {
+                if model.value(headline).is_none() {
+                    return Err(EvalError::MissingMetric { metric: headline.name(), name: model.name.clone() });
+                }
             }
             let means = &model.mean_uncertainty;
             for mean in [means.clean, means.ambiguous, means.ood].into_iter().flatten() {

@@ -9,16 +9,51 @@ use crate::EvalError;
 /// enough to catch logits or a transposed array.
 pub const ROW_SUM_TOLERANCE: f64 = 1e-3;
 
+/// To how many digits numbers were given: what "equal" means for a probability that lies on the edge of a bin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 24 bits: numbers of another program's `float32`, widened.
+    Single,
+    /// 53 bits.
+    #[default]
+    Double,
+}
+
+impl Precision {
+    /// Distance of 1 from the next greater number.
+    pub fn epsilon(self) -> f64 {
+        match self {
+            Precision::Single => f32::EPSILON.into(),
+            Precision::Double => f64::EPSILON,
+        }
+    }
+
+    /// The precision in which numbers were made: single where single precision holds each of them exactly.
+    pub fn of(values: &[f64]) -> Self {
+        let single = |v: &f64| f64::from(*v as f32) == *v;
+        if values.iter().all(single) { Precision::Single } else { Precision::Double }
+    }
+
+    /// A number rounded to this precision.
+    pub(crate) fn round(self, value: f64) -> f64 {
+        match self {
+            Precision::Single => f64::from(value as f32),
+            Precision::Double => value,
+        }
+    }
+}
+
 /// Class probabilities of S draws for N inputs over C classes, row-major `[S][N][C]`.
 ///
-/// S >= 1, N >= 1, C >= 2; every value is in [0, 1]; every row of C values sums to 1 within
-/// [`ROW_SUM_TOLERANCE`]. A deterministic network has S = 1.
+/// S >= 1, N >= 1, C >= 2; every value is in [0, 1] (one that lies outside within the tolerance was moved to the end);
+/// every row of C values sums to 1 within [`ROW_SUM_TOLERANCE`]. A deterministic network has S = 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
     samples: usize,
     inputs: usize,
     classes: usize,
-    probs: Vec<f32>,
+    probs: Vec<f64>,
+    precision: Precision,
 }
 
 impl Predictions {
@@ -27,9 +62,9 @@ impl Predictions {
     /// # Errors
     ///
     /// [`EvalError::TooFew`] for an empty dimension or a single class, [`EvalError::ProbsLength`] where shape and
-    /// length disagree, [`EvalError::NotAProbability`] for NaN or a value outside [0, 1], [`EvalError::RowSum`]
-    /// where a row does not sum to 1.
-    pub fn new(samples: usize, inputs: usize, classes: usize, probs: Vec<f32>) -> Result<Self, EvalError> {
+    /// length disagree, [`EvalError::NotAProbability`] for NaN or a value outside [0, 1] by more than
+    /// [`ROW_SUM_TOLERANCE`], [`EvalError::RowSum`] where a row does not sum to 1.
+    pub fn new(samples: usize, inputs: usize, classes: usize, mut probs: Vec<f64>) -> Result<Self, EvalError> {
         for (dimension, found, wanted) in [("samples", samples, 1), ("inputs", inputs, 1), ("classes", classes, 2)] {
             if found < wanted {
                 return Err(EvalError::TooFew { dimension, found, wanted });
@@ -39,10 +74,21 @@ impl Predictions {
         if wanted != Some(probs.len()) {
             return Err(EvalError::ProbsLength { found: probs.len(), samples, inputs, classes });
         }
-        for (row_index, row) in probs.chunks_exact(classes).enumerate() {
+        for (row_index, row) in probs.chunks_exact_mut(classes).enumerate() {
             check_row(row, row_index / inputs, row_index % inputs)?;
         }
-        Ok(Self { samples, inputs, classes, probs })
+        Ok(Self { samples, inputs, classes, probs, precision: Precision::Double })
+    }
+
+    /// The same, given to so many digits.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// To how many digits the probabilities were given: [`Precision::Double`] unless said otherwise.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// S, the number of draws.
@@ -61,7 +107,7 @@ impl Predictions {
     }
 
     /// The whole array, `[S][N][C]` row-major.
-    pub fn probs(&self) -> &[f32] {
+    pub fn probs(&self) -> &[f64] {
         &self.probs
     }
 
@@ -75,25 +121,23 @@ impl Predictions {
 
     /// The rows of one input, one per draw in the order of the draws, each of C values. An input out of range has
     /// no rows.
-    pub fn rows_of(&self, input: usize) -> impl Iterator<Item = &[f32]> {
-        self.probs.chunks_exact(self.classes).skip(input).step_by(self.inputs).take(if input < self.inputs {
-            self.samples
-        } else {
-            0
-        })
+    pub fn rows_of(&self, input: usize) -> impl Iterator<Item = &[f64]> {
+        let rows = if input < self.inputs { self.samples } else { 0 };
+        (0..rows).map(move |draw| &self.probs[(draw * self.inputs + input) * self.classes..][..self.classes])
     }
 }
 
-/// Checks that one row is a probability vector.
-pub(crate) fn check_row(row: &[f32], sample: usize, input: usize) -> Result<(), EvalError> {
-    let mut sum = 0.0f64;
-    for (class, &value) in row.iter().enumerate() {
+/// Checks that one row is a probability vector, and moves to the end of [0, 1] what lies beyond it by no more than a row
+/// may miss its sum.
+pub(crate) fn check_row(row: &mut [f64], sample: usize, input: usize) -> Result<(), EvalError> {
+    for (class, value) in row.iter_mut().enumerate() {
         // NaN is in no range.
-        if !(0.0..=1.0).contains(&value) {
-            return Err(EvalError::NotAProbability { value, sample, input, class });
+        if !(-ROW_SUM_TOLERANCE..=1.0 + ROW_SUM_TOLERANCE).contains(value) {
+            return Err(EvalError::NotAProbability { value: *value, sample, input, class });
         }
-        sum += f64::from(value);
+        *value = value.clamp(0.0, 1.0);
     }
+    let sum = row.iter().sum::<f64>();
     if (sum - 1.0).abs() > ROW_SUM_TOLERANCE {
         return Err(EvalError::RowSum { sum, sample, input });
     }
@@ -114,7 +158,7 @@ mod tests {
     fn rows_of_walks_the_draws_of_one_input() {
         let p = Predictions::new(2, 2, 2, vec![0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6]).unwrap();
         let rows: Vec<_> = p.rows_of(1).collect();
-        assert_eq!(rows, [&[0.2f32, 0.8][..], &[0.4, 0.6]]);
+        assert_eq!(rows, [&[0.2, 0.8][..], &[0.4, 0.6]]);
         assert_eq!(p.rows_of(2).count(), 0);
     }
 
@@ -133,10 +177,22 @@ mod tests {
         assert!(matches!(new(1, 1, 1, vec![1.0]), Err(EvalError::TooFew { dimension: "classes", .. })));
         assert!(matches!(new(1, 2, 2, vec![0.5; 3]), Err(EvalError::ProbsLength { found: 3, .. })));
         assert!(matches!(new(usize::MAX, 2, 2, vec![0.5; 3]), Err(EvalError::ProbsLength { .. })));
-        assert!(matches!(new(1, 1, 2, vec![f32::NAN, 1.0]), Err(EvalError::NotAProbability { class: 0, .. })));
+        assert!(matches!(new(1, 1, 2, vec![f64::NAN, 1.0]), Err(EvalError::NotAProbability { class: 0, .. })));
         assert!(matches!(new(1, 1, 2, vec![1.5, -0.5]), Err(EvalError::NotAProbability { .. })));
         let transposed = vec![0.5, 0.5, 0.5, 0.6];
         assert!(matches!(new(2, 1, 2, transposed), Err(EvalError::RowSum { sample: 1, input: 0, .. })));
+    }
+
+    #[test]
+    fn what_rounding_puts_outside_is_moved_to_the_end() {
+        let p = Predictions::new(1, 2, 2, vec![1.0, -1e-17, 1.000_000_1, 0.0]).unwrap();
+        assert_eq!(p.probs(), [1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn precision_is_told_from_the_numbers() {
+        assert_eq!(Precision::of(&[f64::from(0.1f32), 0.5]), Precision::Single);
+        assert_eq!(Precision::of(&[0.1, 0.5]), Precision::Double);
     }
 
     #[test]

@@ -1,6 +1,12 @@
 //! Metrics that look at order alone: AUROC and Spearman's rank correlation, ties handled by mid-ranks, O(n log n).
+//!
+//! No rank is decided by the last bit: scores that agree to a relative [`TIE`] tie.
 
 use crate::EvalError;
+
+/// Scores that differ by less than this part of themselves are one score: what is left of a difference when the same
+/// value was worked out in two ways.
+pub const TIE: f64 = 1e-12;
 
 /// Area under the ROC curve: the probability that a positive scores above a negative, a tie counting one half.
 ///
@@ -49,6 +55,14 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Result<Option<f64>, EvalError> {
     Ok(correlation(cov, var_a, var_b))
 }
 
+/// Whether a score lies above the one before it in ascending order, and is not that score in another rounding ([`TIE`]).
+/// Everything that ranks asks here.
+pub(crate) fn rises(before: f64, value: f64) -> bool {
+    // Infinite ones differ by infinity or NaN.
+    value != before
+        && !(value - before <= TIE * value.abs().max(before.abs()) && value.is_finite() && before.is_finite())
+}
+
 /// Ranks from 1 to n, values that tie sharing the mean of their places.
 ///
 /// # Errors
@@ -83,7 +97,7 @@ fn ranks_of(values: &[f64]) -> Vec<f64> {
     let order = ascending(values);
     let mut ranks = vec![0.0; values.len()];
     let mut below = 0;
-    for ties in order.chunk_by(|&i, &j| values[i] == values[j]) {
+    for ties in order.chunk_by(|&i, &j| !rises(values[i], values[j])) {
         // The mean of the places below + 1 ..= below + ties.
         let rank = below as f64 + (ties.len() as f64 + 1.0) / 2.0;
         ties.iter().for_each(|&i| ranks[i] = rank);
@@ -109,6 +123,16 @@ mod tests {
         assert_eq!(auroc(&[0.0], &[1.0]).unwrap(), 0.0);
         assert_eq!(auroc(&[1.0; 5], &[1.0; 3]).unwrap(), 0.5);
         assert_eq!(auroc(&[f64::INFINITY], &[1.0]).unwrap(), 1.0);
+        assert_eq!(auroc(&[f64::INFINITY], &[f64::INFINITY, f64::NEG_INFINITY]).unwrap(), 0.75);
+    }
+
+    #[test]
+    fn the_last_bit_decides_nothing() {
+        let score = 0.325_082_973_391_448_2f64;
+        assert_eq!(auroc(&[score.next_up()], &[score]).unwrap(), 0.5);
+        assert_eq!(auroc(&[1e-30f64.next_up(); 3], &[1e-30; 2]).unwrap(), 0.5);
+        assert_eq!(auroc(&[1.1e-30], &[1e-30]).unwrap(), 1.0);
+        assert_eq!(spearman(&[score, score.next_up()], &[1.0, 2.0]).unwrap(), None);
     }
 
     #[test]

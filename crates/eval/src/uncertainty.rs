@@ -3,24 +3,33 @@
 //! The split is the information-theoretic one: total H\[mean_s p_s\], aleatoric mean_s H\[p_s\], epistemic their
 //! difference, which is the mutual information between label and weights (Depeweg et al. 2018, arXiv 1710.07283;
 //! Houlsby et al. 2011, arXiv 1112.5745). All in nats.
+//!
+//! The difference is not taken by subtraction, which leaves nothing but rounding of a confident network's 1e-20 nats. It
+//! is the mean divergence of the draws from their mean, written as a sum of terms none of which is negative:
+//! epistemic = mean_s sum_c m_c f(p_sc / m_c - 1), where f(d) = (1 + d) ln (1 + d) - d. Probabilities near 1 enter by the
+//! sum of the other classes. So each of the three is right to a small multiple of its own rounding, however small it is,
+//! and neither the order of classes nor that of draws changes it.
 
-use crate::Predictions;
-
-/// Epistemic values below this many nats are rounding noise of the subtraction and become exactly 0, so that draws
-/// that agree tie instead of being ranked by their last bit.
-pub const EPISTEMIC_FLOOR: f64 = 1e-13;
+use crate::calibration::arg_max;
+use crate::parallel;
+use crate::sum::{Sum, divergence, entropy_of, rest_of};
+use crate::{Precision, Predictions};
 
 /// Mean prediction and uncertainties of N inputs over C classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Uncertainty {
-    /// mean_s p_s, `[N][C]` row-major. Each draw's row is first divided by its sum, so each row here sums to 1.
+    /// mean_s p_s, `[N][C]` row-major. A draw's row whose sum is not 1 within rounding is first divided by it.
     pub mean_probs: Vec<f64>,
+    /// One less the greatest mean probability, per input: the sum of all other classes.
+    pub rest: Vec<f64>,
     /// H\[mean_s p_s\] per input, in \[0, ln C\] nats.
     pub total: Vec<f64>,
     /// mean_s H\[p_s\] per input, in \[0, total\] nats.
     pub aleatoric: Vec<f64>,
     /// total - aleatoric per input, in \[0, total\] nats. `None` with a single draw: there is nothing to disagree.
     pub epistemic: Option<Vec<f64>>,
+    /// To how many digits the probabilities were given.
+    pub precision: Precision,
 }
 
 impl Uncertainty {
@@ -38,46 +47,91 @@ impl Uncertainty {
 
 /// Shannon entropy -sum p ln p in nats, with 0 ln 0 = 0. The caller answers for `probs` being a distribution.
 pub fn entropy(probs: &[f64]) -> f64 {
-    let sum: f64 = probs.iter().filter(|&&p| p > 0.0).map(|&p| -p * p.ln()).sum();
-    sum.max(0.0)
+    let top = arg_max(probs).0;
+    entropy_of(probs, top, rest_of(probs, top))
+}
+
+/// What is found for one input.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    rest: f64,
+    total: f64,
+    aleatoric: f64,
+    epistemic: f64,
 }
 
 /// Uncertainties of every input of `predictions`.
 pub fn uncertainty(predictions: &Predictions) -> Uncertainty {
-    let (samples, inputs, classes) = (predictions.samples(), predictions.inputs(), predictions.classes());
+    let (inputs, classes) = (predictions.inputs(), predictions.classes());
     let mut mean_probs = vec![0.0f64; inputs * classes];
-    let mut aleatoric = vec![0.0f64; inputs];
-    let mut row = vec![0.0f64; classes];
-    // Walks memory in order: draws outermost.
-    for draw in predictions.probs().chunks_exact(inputs * classes) {
-        let rows = draw.chunks_exact(classes).zip(mean_probs.chunks_exact_mut(classes)).zip(&mut aleatoric);
-        for ((probs, mean), entropy_sum) in rows {
-            normalise_into(probs, &mut row);
-            for (m, &p) in mean.iter_mut().zip(&row) {
-                *m += p;
-            }
-            *entropy_sum += entropy(&row);
+    let mut found = vec![Found::default(); inputs];
+    parallel::rows(&mut mean_probs, classes, &mut found, |first, means, found| {
+        let mut memory = Memory::default();
+        for (i, (mean, found)) in means.chunks_exact_mut(classes).zip(found).enumerate() {
+            *found = memory.one(predictions, first + i, mean);
         }
+    });
+    let column = |of: fn(&Found) -> f64| found.iter().map(of).collect::<Vec<f64>>();
+    Uncertainty {
+        mean_probs,
+        rest: column(|f| f.rest),
+        total: column(|f| f.total),
+        aleatoric: column(|f| f.aleatoric),
+        epistemic: (predictions.samples() > 1).then(|| column(|f| f.epistemic)),
+        precision: predictions.precision(),
     }
-    let scale = 1.0 / samples as f64;
-    mean_probs.iter_mut().for_each(|m| *m *= scale);
-    aleatoric.iter_mut().for_each(|a| *a *= scale);
-    let total: Vec<f64> = mean_probs.chunks_exact(classes).map(entropy).collect();
-    let epistemic = (samples > 1).then(|| total.iter().zip(&aleatoric).map(|(t, a)| epistemic_of(*t, *a)).collect());
-    Uncertainty { mean_probs, total, aleatoric, epistemic }
 }
 
-/// total - aleatoric, never negative, and 0 below the noise of the subtraction.
-fn epistemic_of(total: f64, aleatoric: f64) -> f64 {
-    let difference = total - aleatoric;
-    if difference < EPISTEMIC_FLOOR { 0.0 } else { difference }
+/// The rows of one input.
+#[derive(Default)]
+struct Memory {
+    /// `[draw][class]`.
+    rows: Vec<f64>,
 }
 
-/// Divides a checked row by its sum, in f64.
-pub(crate) fn normalise_into(probs: &[f32], row: &mut [f64]) {
-    let sum: f64 = probs.iter().map(|&p| f64::from(p)).sum();
-    for (r, &p) in row.iter_mut().zip(probs) {
-        *r = f64::from(p) / sum;
+impl Memory {
+    /// Fills in the mean prediction of one input and returns its uncertainties.
+    fn one(&mut self, predictions: &Predictions, input: usize, mean: &mut [f64]) -> Found {
+        let (samples, classes) = (predictions.samples(), predictions.classes());
+        self.rows.clear();
+        let mut entropies = Sum::default();
+        for row in predictions.rows_of(input) {
+            let start = self.rows.len();
+            self.rows.extend_from_slice(row);
+            let row = &mut self.rows[start..];
+            normalise(row, predictions.precision());
+            let top = arg_max(row).0;
+            entropies.add(entropy_of(row, top, rest_of(row, top)));
+        }
+        for (class, mean) in mean.iter_mut().enumerate() {
+            *mean = Sum::of(self.rows.iter().skip(class).step_by(classes).copied()).over(samples);
+        }
+        let (top, most) = arg_max(mean);
+        let rest = rest_of(mean, top);
+        let total = entropy_of(mean, top, rest);
+        // What rounding of the probabilities alone can do to a ratio.
+        let same = 2.0 * predictions.precision().epsilon();
+        let mut all = Sum::default();
+        for row in self.rows.chunks_exact(classes) {
+            for (class, (&p, &m)) in row.iter().zip(&*mean).enumerate() {
+                if m > 0.0 {
+                    let d = if class == top && most > 0.5 { (rest - rest_of(row, top)) / m } else { (p - m) / m };
+                    if d.abs() > same {
+                        all.add(m * divergence(d));
+                    }
+                }
+            }
+        }
+        Found { rest, total, aleatoric: entropies.over(samples).min(total), epistemic: all.over(samples).min(total) }
+    }
+}
+
+/// Divides a checked row by its sum, where that is not 1 within the rounding of its numbers: a row that is right is
+/// left alone to the last bit.
+pub(crate) fn normalise(row: &mut [f64], precision: Precision) {
+    let sum = Sum::of(row.iter().copied()).value();
+    if (sum - 1.0).abs() > row.len() as f64 * precision.epsilon() {
+        row.iter_mut().for_each(|p| *p /= sum);
     }
 }
 
@@ -87,10 +141,10 @@ mod tests {
 
     #[test]
     fn agreeing_draws_have_no_epistemic_part() {
-        let row = [0.7f32, 0.2, 0.1];
+        let row = [0.7, 0.2, 0.1];
         let u = uncertainty(&Predictions::new(7, 1, 3, row.repeat(7)).unwrap());
         assert_eq!(u.epistemic.unwrap(), [0.0]);
-        assert!((u.total[0] - u.aleatoric[0]).abs() < 1e-13);
+        assert!((u.total[0] - u.aleatoric[0]).abs() < 1e-15);
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn some(samples: usize, inputs: usize, classes: usize, salt: usize, spread: f64)
                 own + spread * ((s * 5 + n * 3 + c * 17 + salt) as f64 * 1.7).sin()
             };
             let sum: f64 = (0..classes).map(|c| logit(c).exp()).sum();
-            probs.extend((0..classes).map(|c| (logit(c).exp() / sum) as f32));
+            probs.extend((0..classes).map(|c| logit(c).exp() / sum));
         }
     }
     Predictions::new(samples, inputs, classes, probs).unwrap()
@@ -28,7 +28,7 @@ fn groups(samples: usize, salt: usize) -> Groups {
         },
         ambiguous: Some(AmbiguousGroup {
             predictions: some(samples, 40, 4, salt + 1, 0.6),
-            soft_labels: Some(some(1, 40, 4, 5, 0.4).probs().to_vec()),
+            soft_labels: Some(some(1, 40, 4, 5, 0.4).probs().iter().map(|&p| p as f32).collect()),
         }),
         ood: Some(OodGroup { predictions: some(samples, 30, 4, salt + 2, 1.5) }),
     }
@@ -69,7 +69,7 @@ fn the_schema_has_these_fields() {
     has(&json, &["schema_version", "dataset", "seed", "models", "differences"]);
     assert_eq!(
         (&json["schema_version"], &json["dataset"], &json["seed"]),
-        (&json!(1), &json!("dirty-mnist"), &json!(42))
+        (&json!(2), &json!("dirty-mnist"), &json!(42))
     );
     let entry = &json["models"][1];
     has(
@@ -112,8 +112,47 @@ fn a_reader_meets_added_and_absent_fields_unmoved() {
     json["differences"][0].as_object_mut().unwrap().remove("ece");
     let read: Metrics = serde_json::from_value(json).unwrap();
     assert_eq!((read.models[0].parameters, read.models[0].mean_uncertainty), (None, GroupMeans::default()));
-    assert_eq!(read.differences[0].metrics.ece, None);
-    assert!(read.differences[0].metrics.nll.is_some());
+    assert_eq!(*read.differences[0].metrics.get(Headline::Ece), None);
+    assert!(read.differences[0].metrics.get(Headline::Nll).is_some());
+}
+
+/// As version 1 wrote it: some AUROCs against clean, some against clean + ambiguous, and no name said which.
+#[test]
+fn a_file_of_version_1_is_read_as_what_it_meant() {
+    let mut json = serde_json::to_value(file()).unwrap();
+    json["schema_version"] = json!(1);
+    let old = [
+        ("auroc_epistemic_ood", "auroc_epistemic_ood_vs_clean_ambiguous"),
+        ("auroc_aleatoric_ambiguous", "auroc_aleatoric_ambiguous_vs_clean"),
+        ("auroc_epistemic_ambiguous", "auroc_epistemic_ambiguous_vs_clean"),
+        ("auroc_aleatoric_ood", "auroc_aleatoric_ood_vs_clean"),
+        ("auroc_share_ood", "auroc_share_ood_vs_clean_ambiguous"),
+        ("auroc_share_ambiguous", "auroc_share_ambiguous_vs_clean"),
+    ];
+    let rename = |object: &mut Value| {
+        let object = object.as_object_mut().unwrap();
+        let values: Vec<_> = old.iter().map(|(old, new)| (*old, object.remove(*new).unwrap())).collect();
+        object.retain(|name, _| !name.contains("_vs_"));
+        object.extend(values.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    };
+    for model in 0..2 {
+        rename(&mut json["models"][model]["ci95"]);
+        json["models"][model].as_object_mut().unwrap().remove("tied_pairs");
+        rename(&mut json["models"][model]);
+    }
+    rename(&mut json["differences"][0]);
+    let (read, new): (Metrics, Metrics) = (serde_json::from_value(json).unwrap(), file());
+    read.check().unwrap();
+    assert_eq!(read.schema_version, SCHEMA_VERSION);
+    for headline in Headline::ALL {
+        let known = !headline.name().contains("_vs_") || old.iter().any(|o| o.1 == headline.name());
+        for (read, new) in read.models.iter().zip(&new.models) {
+            assert_eq!(read.value(headline), new.value(headline).filter(|_| known), "{}", headline.name());
+            assert_eq!(read.interval(headline), new.interval(headline).filter(|_| known), "{}", headline.name());
+        }
+        let [read, new] = [&read, &new].map(|m| *m.differences[0].metrics.get(headline));
+        assert_eq!(read, new.filter(|_| known), "{}", headline.name());
+    }
 }
 
 #[test]
@@ -121,11 +160,15 @@ fn one_draw_has_nulls_and_no_nan() {
     let evaluation = evaluate(&groups(1, 0), &QUICK).unwrap();
     let entry = ModelEntry::new(description("map", Strategy::Float, Bits::FLOAT), &evaluation);
     let json = serde_json::to_value(&entry).unwrap();
-    for name in ["auroc_epistemic_ood", "auroc_epistemic_ambiguous", "auroc_share_ood", "spearman_aleatoric_epistemic"]
-    {
+    for name in [
+        "auroc_epistemic_ood_vs_clean",
+        "auroc_epistemic_ambiguous_vs_clean",
+        "auroc_share_ood_vs_clean_ambiguous",
+        "spearman_aleatoric_epistemic",
+    ] {
         assert!(json[name].is_null() && json["ci95"].get(name).is_none(), "{name}");
     }
-    assert!(json["auroc_aleatoric_ood"].is_f64() && json["mean_uncertainty"]["ood"]["epistemic"].is_null());
+    assert!(json["auroc_aleatoric_ood_vs_clean"].is_f64() && json["mean_uncertainty"]["ood"]["epistemic"].is_null());
 }
 
 #[test]
@@ -144,7 +187,7 @@ fn without_resamples_there_are_values_and_no_intervals() {
     let evaluation = evaluate(&groups(4, 0), &options).unwrap();
     assert!(Headline::ALL.iter().all(|h| evaluation.value(*h).is_some() && evaluation.interval(*h).is_none()));
     let same = compare("a", &evaluation, "b", &evaluation).unwrap();
-    assert_eq!(same.metrics.nll, Some(Difference { value: 0.0, ci95: None }));
+    assert_eq!(*same.metrics.get(Headline::Nll), Some(Difference { value: 0.0, ci95: None }));
 }
 
 #[test]
@@ -180,7 +223,7 @@ fn pairing_cancels_what_the_inputs_share() {
     fewer.ambiguous = fewer.ambiguous.map(|g| AmbiguousGroup { predictions: cut(&g.predictions), ..g });
     fewer.ood = fewer.ood.map(|g| OodGroup { predictions: cut(&g.predictions) });
     let fewer = evaluate(&fewer, &QUICK).unwrap();
-    let [lo, hi] = compare("few", &fewer, "float", &float).unwrap().metrics.nll.unwrap().ci95.unwrap();
+    let [lo, hi] = compare("few", &fewer, "float", &float).unwrap().metrics.get(Headline::Nll).unwrap().ci95.unwrap();
     let [own_lo, own_hi] = float.interval(Headline::Nll).unwrap();
     assert!(hi - lo < 0.2 * (own_hi - own_lo), "[{lo}, {hi}] against [{own_lo}, {own_hi}]");
 }
@@ -225,11 +268,13 @@ fn groups_that_disagree_are_refused() {
 #[test]
 fn a_file_that_json_cannot_hold_is_refused() {
     let mut metrics = file();
-    metrics.models[1].nll = f64::NAN;
+    *metrics.models[1].values.get_mut(Headline::Nll) = Some(f64::NAN);
     let error = metrics.check().unwrap_err();
     assert_eq!(error, EvalError::NotFinite { field: "nll".into(), name: "jq-w4a4".into() });
-    metrics.schema_version = 2;
-    assert_eq!(metrics.check(), Err(EvalError::SchemaVersion { found: 2, wanted: 1 }));
+    *metrics.models[1].values.get_mut(Headline::Nll) = None;
+    assert_eq!(metrics.check(), Err(EvalError::MissingMetric { metric: "nll", name: "jq-w4a4".into() }));
+    metrics.schema_version = 3;
+    assert_eq!(metrics.check(), Err(EvalError::SchemaVersion { found: 3, wanted: 2 }));
 }
 
 #[test]
@@ -247,9 +292,10 @@ fn the_interval_of_the_accuracy_is_the_textbook_one() {
 
 #[test]
 fn a_difference_and_its_interval_have_the_same_sign() {
+    const SOFT: Headline = Headline::SpearmanAleatoricSoftLabel;
     let [float, other] = [0, 3].map(|salt| evaluate(&groups(8, salt), &QUICK).unwrap());
-    let there = compare("other", &other, "float", &float).unwrap().metrics.spearman_aleatoric_soft_label.unwrap();
-    let back = compare("float", &float, "other", &other).unwrap().metrics.spearman_aleatoric_soft_label.unwrap();
+    let there = compare("other", &other, "float", &float).unwrap().metrics.get(SOFT).unwrap();
+    let back = compare("float", &float, "other", &other).unwrap().metrics.get(SOFT).unwrap();
     // These two models differ by about 1 in this metric, far beyond the interval's width.
     let [lo, hi] = there.ci95.unwrap();
     assert!(0.0 < lo && lo < there.value && there.value < hi, "{there:?}");

@@ -19,9 +19,9 @@ fn labels(value: &Value) -> Vec<usize> {
 }
 
 /// Whole parts to probabilities.
-fn probs(value: &Value, parts: &Value) -> Vec<f32> {
+fn probs(value: &Value, parts: &Value) -> Vec<f64> {
     let parts = parts.as_f64().unwrap();
-    numbers(value).iter().map(|v| (v / parts) as f32).collect()
+    numbers(value).iter().map(|v| v / parts).collect()
 }
 
 fn parse(text: &str) -> Value {
@@ -87,7 +87,7 @@ fn golden_groups(golden: &Value) -> Groups {
         clean: LabelledGroup { predictions: predictions("clean"), labels: labels(&golden["labels"]) },
         ambiguous: Some(AmbiguousGroup {
             predictions: predictions("ambiguous"),
-            soft_labels: Some(probs(&golden["soft_labels"], &golden["parts"])),
+            soft_labels: Some(probs(&golden["soft_labels"], &golden["parts"]).iter().map(|&p| p as f32).collect()),
         }),
         ood: Some(OodGroup { predictions: predictions("ood") }),
     }
@@ -113,9 +113,39 @@ fn the_composed_evaluation() {
         close(found.epistemic.unwrap(), &wanted["epistemic"], name);
     }
 
+    // Each AUROC needs every group that it names.
     groups.ambiguous = None;
     let evaluation = evaluate(&groups, &options).unwrap();
-    let found = evaluation.value(Headline::AurocEpistemicOod).unwrap();
-    close(found, &golden["auroc_epistemic_ood_without_ambiguous"], "ood against clean alone");
-    assert_eq!(evaluation.value(Headline::AurocAleatoricAmbiguous), None);
+    for (score, contrast) in Score::ALL.into_iter().flat_map(|s| Contrast::ALL.map(|c| (s, c))) {
+        let headline = Headline::Auroc(score, contrast);
+        match contrast {
+            Contrast::OodVsClean => {
+                let value = evaluation.value(headline).unwrap();
+                close(value, &golden["expected"][headline.name()], headline.name());
+            }
+            _ => assert_eq!(evaluation.value(headline), None),
+        }
+    }
+}
+
+/// Networks so sure that a subtraction in double precision leaves nothing: relative, against 60 digits.
+#[test]
+fn small_uncertainties_keep_their_digits() {
+    let golden = parse(include_str!("golden/confident.json"));
+    let shape = ["samples", "inputs", "classes"].map(|name| whole(&golden[name]));
+    let found = uncertainty(&Predictions::new(shape[0], shape[1], shape[2], numbers(&golden["probs"])).unwrap());
+    let found = [
+        ("rest", found.rest),
+        ("total", found.total),
+        ("aleatoric", found.aleatoric),
+        ("epistemic", found.epistemic.unwrap()),
+    ];
+    for (name, found) in found {
+        let wanted = numbers(&golden[name]);
+        assert!(name == "rest" || wanted.iter().any(|w| (0.0..1e-30).contains(w)), "{name}");
+        for (i, (f, w)) in found.iter().zip(wanted).enumerate() {
+            let right = if w == 0.0 { *f == 0.0 } else { (f / w - 1.0).abs() < 1e-13 };
+            assert!(right, "{name} of input {i}: found {f}, wanted {w}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use qbnn_eval::{
-    Predictions, Resampler, WeightedAuroc, WeightedEce, WeightedMean, WeightedSpearman, auroc, calibration, mid_ranks,
-    nll, spearman, uncertainty,
+    Contrast, PooledAuroc, Predictions, Resampler, Score, WeightedEce, WeightedMean, WeightedSpearman, auroc,
+    calibration, mid_ranks, nll, spearman, uncertainty,
 };
 
 /// Scores with many ties.
@@ -21,7 +21,7 @@ fn predictions() -> impl Strategy<Value = Predictions> {
                 row[0] = 1.0;
             }
             let sum: f64 = row.iter().sum();
-            row.iter().map(|v| (v / sum) as f32).collect::<Vec<_>>()
+            row.iter().map(|v| v / sum).collect::<Vec<_>>()
         });
         prop::collection::vec(row, samples * inputs)
             .prop_map(move |rows| Predictions::new(samples, inputs, classes, rows.concat()).unwrap())
@@ -40,7 +40,7 @@ fn auroc_by_pairs(positives: &[f64], negatives: &[f64]) -> f64 {
 }
 
 /// Each value as often as it counts.
-fn copies<T: Clone>(values: &[T], counts: &[u32]) -> Vec<T> {
+fn copies<T: Clone>(values: &[T], counts: &[u8]) -> Vec<T> {
     values.iter().zip(counts).flat_map(|(v, &c)| std::iter::repeat_n(v.clone(), c as usize)).collect()
 }
 
@@ -88,7 +88,7 @@ proptest! {
         for (i, (&total, &aleatoric)) in u.total.iter().zip(&u.aleatoric).enumerate() {
             prop_assert!(total <= most && (0.0..=total + 1e-12).contains(&aleatoric));
             if let Some(e) = &u.epistemic {
-                prop_assert!(0.0 <= e[i] && e[i] <= total && e[i] >= total - aleatoric - 1e-12);
+                prop_assert!(0.0 <= e[i] && e[i] <= total && near(e[i], total - aleatoric));
             }
         }
         prop_assert_eq!(u.epistemic.is_none(), p.samples() == 1);
@@ -122,31 +122,53 @@ proptest! {
 
     #[test]
     fn counted_auroc_is_the_resampled_one(
-        p in prop::collection::vec((-4i32..4, 0u32..4), 1..30),
-        n in prop::collection::vec((-4i32..4, 0u32..4), 1..30),
-        m in prop::collection::vec((-4i32..4, 0u32..4), 0..30),
+        p in prop::collection::vec((-4i32..4, 0u8..4), 1..30),
+        n in prop::collection::vec((-4i32..4, 0u8..4), 1..30),
+        m in prop::collection::vec((-4i32..4, 0u8..4), 0..30),
     ) {
-        let unzip = |v: &[(i32, u32)]| -> (Vec<f64>, Vec<u32>) { v.iter().map(|&(s, c)| (f64::from(s), c)).unzip() };
+        let unzip = |v: &[(i32, u8)]| -> (Vec<f64>, Vec<u8>) { v.iter().map(|&(s, c)| (f64::from(s), c)).unzip() };
         let ((p, cp), (n, cn), (m, cm)) = (unzip(&p), unzip(&n), unzip(&m));
-        // Pooled as n, m, p.
         let counts = [cn.clone(), cm.clone(), cp.clone()].concat();
-        let weighted = WeightedAuroc::new((n.len() + m.len(), &p), &[(0, &n), (n.len(), &m)]).unwrap();
-        let negatives = [copies(&n, &cn), copies(&m, &cm)].concat();
-        match (weighted.value(&counts), auroc(&copies(&p, &cp), &negatives)) {
-            (Some(w), Ok(plain)) => prop_assert!(near(w, plain)),
-            (None, Err(_)) => {}
-            (w, plain) => prop_assert!(false, "{w:?} against {plain:?}"),
+        let found = PooledAuroc::new([&n, &m, &p]).unwrap().value(&counts);
+        let (n, m, p) = (copies(&n, &cn), copies(&m, &cm), copies(&p, &cp));
+        for (contrast, found) in Contrast::ALL.into_iter().zip(found) {
+            let plain = match contrast {
+                Contrast::OodVsClean => auroc(&p, &n),
+                Contrast::OodVsCleanAmbiguous if cm.is_empty() => auroc(&p, &[]),
+                Contrast::OodVsCleanAmbiguous => auroc(&p, &[n.clone(), m.clone()].concat()),
+                Contrast::AmbiguousVsClean => auroc(&m, &n),
+            };
+            match (found, plain) {
+                (Some(w), Ok(plain)) => prop_assert!(near(w, plain), "{contrast:?}: {w} against {plain}"),
+                (None, Err(_)) => {}
+                (w, plain) => prop_assert!(false, "{contrast:?}: {w:?} against {plain:?}"),
+            }
+        }
+    }
+
+    /// Neither draws nor classes in another order change a score beyond what ties, and so no rank.
+    #[test]
+    fn no_order_changes_a_rank(p in predictions(), turn in 0usize..6, shift in 0usize..6) {
+        let (samples, inputs, classes) = (p.samples(), p.inputs(), p.classes());
+        let mut probs = p.probs().to_vec();
+        probs.rotate_left(turn % samples * inputs * classes);
+        probs.chunks_exact_mut(classes).for_each(|row| row.rotate_left(shift % classes));
+        let (a, b) = (uncertainty(&p), uncertainty(&Predictions::new(samples, inputs, classes, probs).unwrap()));
+        for score in Score::ALL {
+            for (a, b) in score.of(&a).iter().flatten().zip(score.of(&b).iter().flatten()) {
+                prop_assert_eq!(auroc(&[*a], &[*b]).unwrap(), 0.5, "{:?}: {} and {}", score, a, b);
+            }
         }
     }
 
     #[test]
     fn counted_spearman_is_the_resampled_one(
-        rows in prop::collection::vec((-4i32..4, -4i32..4, 0u32..4), 0..40),
+        rows in prop::collection::vec((-4i32..4, -4i32..4, 0u8..4), 0..40),
         first in 0usize..3,
     ) {
         let a: Vec<f64> = rows.iter().map(|r| f64::from(r.0)).collect();
         let b: Vec<f64> = rows.iter().map(|r| f64::from(r.1)).collect();
-        let own: Vec<u32> = rows.iter().map(|r| r.2).collect();
+        let own: Vec<u8> = rows.iter().map(|r| r.2).collect();
         let counts = [vec![5; first], own.clone()].concat();
         let weighted = WeightedSpearman::new(first, &a, &b).unwrap().value(&counts);
         let plain = spearman(&copies(&a, &own), &copies(&b, &own)).unwrap();

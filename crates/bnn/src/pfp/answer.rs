@@ -6,7 +6,6 @@
 //! is the error of their joint effects, a fraction of what as many random draws would leave. The points are the same for
 //! every image, so that an answer depends on (model, image) alone.
 
-use crate::math::{exp, ln, vectorized};
 use crate::noise;
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
 
@@ -20,13 +19,13 @@ const KEY: [u32; 2] = [0, 0];
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// Probability of each class.
-    pub probabilities: Vec<f32>,
+    pub probabilities: Vec<f64>,
     /// Entropy of the probabilities, in nats.
-    pub total: f32,
+    pub total: f64,
     /// Mean entropy over the points, in nats.
-    pub aleatoric: f32,
+    pub aleatoric: f64,
     /// total - aleatoric, at least 0.
-    pub epistemic: f32,
+    pub epistemic: f64,
 }
 
 /// The points: standard normal numbers, `[class][point]`.
@@ -39,7 +38,7 @@ pub struct Points {
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// e^(logit - largest), then probabilities, `[class][point]`.
-    powers: Vec<[f32; POINTS]>,
+    powers: Vec<[f64; POINTS]>,
 }
 
 impl Points {
@@ -59,56 +58,46 @@ impl Points {
         Memory { powers: vec![[0.0; POINTS]; self.values.len()] }
     }
 
-    /// Fills the memory with every point's probabilities and returns their mean entropy.
-    fn fill(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> f32 {
+    /// Fills the memory with every point's probabilities and returns their mean entropy. From the softmax on in double
+    /// precision, like the softmax of draws.
+    fn fill(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> f64 {
         let powers = &mut memory.powers[..];
-        let (mut top, mut sum, mut weighted) = ([f32::NEG_INFINITY; POINTS], [0.0f32; POINTS], [0.0f32; POINTS]);
-        vectorized(
-            #[inline(always)]
-            || {
-                for ((x, points), (&m, &v)) in powers.iter_mut().zip(&self.values).zip(mean.iter().zip(variance)) {
-                    let s = v.sqrt();
-                    for i in 0..POINTS {
-                        x[i] = m + s * points[i];
-                        top[i] = if x[i] > top[i] { x[i] } else { top[i] };
-                    }
-                }
-                for x in powers.iter_mut() {
-                    for i in 0..POINTS {
-                        let below = x[i] - top[i];
-                        x[i] = exp(below);
-                        sum[i] += x[i];
-                        weighted[i] += x[i] * below;
-                    }
-                }
-                let mut entropy = 0.0;
-                for i in 0..POINTS {
-                    sum[i] = 1.0 / sum[i];
-                    entropy += (-(ln(sum[i]) + weighted[i] * sum[i])) as f64;
-                }
-                for x in powers.iter_mut() {
-                    for i in 0..POINTS {
-                        x[i] *= sum[i];
-                    }
-                }
-                (entropy / POINTS as f64) as f32
-            },
-        )
+        let (mut top, mut sum, mut weighted) = ([f64::NEG_INFINITY; POINTS], [0.0; POINTS], [0.0; POINTS]);
+        for ((x, points), (&m, &v)) in powers.iter_mut().zip(&self.values).zip(mean.iter().zip(variance)) {
+            let s = v.sqrt();
+            for i in 0..POINTS {
+                x[i] = f64::from(m + s * points[i]);
+                top[i] = if x[i] > top[i] { x[i] } else { top[i] };
+            }
+        }
+        for x in powers.iter_mut() {
+            for i in 0..POINTS {
+                let below = x[i] - top[i];
+                x[i] = below.exp();
+                sum[i] += x[i];
+                weighted[i] += x[i] * below;
+            }
+        }
+        let entropy = (0..POINTS).map(|i| sum[i].ln() - weighted[i] / sum[i]).sum::<f64>();
+        for x in powers.iter_mut() {
+            x.iter_mut().zip(&sum).for_each(|(x, sum)| *x /= sum);
+        }
+        entropy / POINTS as f64
     }
 
     /// The answer to logits of these means and variances.
     pub fn answer(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> Answer {
         let aleatoric = self.fill(mean, variance, memory);
-        let share = |p: &[f32; POINTS]| (p.iter().map(|&p| p as f64).sum::<f64>() / POINTS as f64) as f32;
-        let probabilities: Vec<f32> = memory.powers.iter().map(share).collect();
-        let surprise = |&p: &f32| if p > 0.0 { -(p as f64) * (p as f64).ln() } else { 0.0 };
-        let total = probabilities.iter().map(surprise).sum::<f64>() as f32;
+        let share = |p: &[f64; POINTS]| p.iter().sum::<f64>() / POINTS as f64;
+        let probabilities: Vec<f64> = memory.powers.iter().map(share).collect();
+        let surprise = |&p: &f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+        let total = probabilities.iter().map(surprise).sum::<f64>().max(0.0);
         let aleatoric = aleatoric.clamp(0.0, total);
         Answer { probabilities, total, aleatoric, epistemic: total - aleatoric }
     }
 
     /// Every point's probabilities, `[point][class]`.
-    pub fn probabilities(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> Vec<f32> {
+    pub fn probabilities(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> Vec<f64> {
         self.fill(mean, variance, memory);
         (0..POINTS).flat_map(|i| memory.powers.iter().map(move |p| p[i])).collect()
     }

@@ -277,7 +277,7 @@ pub fn probabilities(
     weights: Weights,
     images: Images<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f32>>, BnnError> {
+) -> Result<Option<Vec<f64>>, BnnError> {
     let length = limit::probabilities(POINTS, images.len(), model.classes())?;
     let all = each(model, weights, images, progress, |points, [mean, variance], memory| {
         points.probabilities(mean, variance, memory)

@@ -69,9 +69,9 @@ fn with_one_hidden_layer_every_moment_is_exact() {
         // Logits of one image share the hidden layer: their correlation is what an analytic pass leaves out.
         for (sample, &p) in probabilities.iter().zip(&answer.probabilities) {
             let [(mean, _), _] = sample.moments();
-            assert!((mean - p as f64).abs() < 0.02, "{function}: {p} for {mean}");
+            assert!((mean - p).abs() < 0.02, "{function}: {p} for {mean}");
         }
-        assert!((aleatoric - answer.aleatoric as f64).abs() < 0.03, "{function}: {answer:?} for {aleatoric}");
+        assert!((aleatoric - answer.aleatoric).abs() < 0.03, "{function}: {answer:?} for {aleatoric}");
         assert!((answer.total - answer.aleatoric - answer.epistemic).abs() < 1e-6);
     }
 }
@@ -137,9 +137,9 @@ fn a_network_of_every_layer_stays_near_its_draws() {
         .remove(0);
     for (sample, &p) in probabilities.iter().zip(&answer.probabilities) {
         let [(mean, _), _] = sample.moments();
-        assert!((mean - p as f64).abs() < 0.03, "{p} for {mean}");
+        assert!((mean - p).abs() < 0.03, "{p} for {mean}");
     }
-    assert!((aleatoric - answer.aleatoric as f64).abs() < 0.05, "{answer:?} for {aleatoric}");
+    assert!((aleatoric - answer.aleatoric).abs() < 0.05, "{answer:?} for {aleatoric}");
 }
 
 /// An image of [`SHAPE`] with its channels apart, as data has it.
@@ -190,18 +190,18 @@ fn points_stand_for_draws_of_the_logits() {
         // 256 draws of the logits would be off by so much.
         let draws = |s: &Sample| (s.moments()[1].0 / pfp::POINTS as f64).sqrt();
         for (c, sample) in of_classes.iter().enumerate() {
-            error[0] += (answer.probabilities[c] as f64 - means[c]).powi(2);
+            error[0] += (answer.probabilities[c] - means[c]).powi(2);
             sampling[0] += draws(sample).powi(2);
         }
         let aleatoric = of_entropy.moments()[0].0;
-        error[1] += (answer.aleatoric as f64 - aleatoric).powi(2);
+        error[1] += (answer.aleatoric - aleatoric).powi(2);
         sampling[1] += draws(&of_entropy).powi(2);
         let total = reference::entropy(&means);
-        assert!((answer.total as f64 - total).abs() < 0.05, "case {case}: total {} for {total}", answer.total);
-        assert!((answer.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        assert!((answer.total - total).abs() < 0.05, "case {case}: total {} for {total}", answer.total);
+        assert!((answer.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-5);
         assert!(answer.epistemic >= 0.0 && answer.aleatoric <= answer.total);
         let all = points.probabilities(&mean, &variance, &mut memory);
-        let mean_of = |c: usize| all[c..].iter().step_by(classes).sum::<f32>() / pfp::POINTS as f32;
+        let mean_of = |c: usize| all[c..].iter().step_by(classes).sum::<f64>() / pfp::POINTS as f64;
         assert!((0..classes).all(|c| (mean_of(c) - answer.probabilities[c]).abs() < 1e-5));
     }
     for (e, s) in error.iter().zip(sampling).take(2) {
@@ -228,7 +228,7 @@ fn an_answer_is_that_of_the_image_alone() {
         pfp::probabilities(model, Weights::default(), images, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap();
     for (i, answer) in all.iter().enumerate() {
         for (c, &p) in answer.probabilities.iter().enumerate() {
-            let mean = points[i * 3 + c..].iter().step_by(27).sum::<f32>() / pfp::POINTS as f32;
+            let mean = points[i * 3 + c..].iter().step_by(27).sum::<f64>() / pfp::POINTS as f64;
             assert!((mean - p).abs() < 1e-5);
         }
     }

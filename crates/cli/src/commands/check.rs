@@ -43,7 +43,7 @@ type Program = fn(
     usize,
     u64,
     &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f32>>, BnnError>;
+) -> Result<Option<Vec<f64>>, BnnError>;
 
 /// Checks.
 pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {

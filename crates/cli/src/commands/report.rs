@@ -61,14 +61,15 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     }
     refuse_inputs(args)?;
     if !args.predictions.is_empty() {
-        let page = foreign::page(&args.predictions, args.title.as_deref(), &args.show, args.bootstrap as usize)?;
+        let (page, metrics) =
+            foreign::page(&args.predictions, args.title.as_deref(), &args.show, args.bootstrap as usize)?;
         let out = args.out.clone().map_or_else(usual, Ok)?;
-        return finish(session, args, &page, &out, None);
+        return finish(session, args, &page, &out, None, Some(&metrics));
     }
     if args.runs.iter().all(|p| p.extension().is_some_and(|e| e == "toml") || p.join(SPEC).is_file()) {
         let page = of_sweeps(args)?;
         let out = args.out.clone().map_or_else(usual, Ok)?;
-        return finish(session, args, &page, &out, None);
+        return finish(session, args, &page, &out, None, None);
     }
     let runs = runs(&args.runs)?;
     if let ([folder], [given]) = (&runs[..], &args.runs[..])
@@ -85,7 +86,7 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
                 folder.path().display()
             ));
         }
-        return finish(session, args, &page, &out, card_path.as_deref());
+        return finish(session, args, &page, &out, card_path.as_deref(), None);
     }
     if let Some(model) = args.show.first() {
         return Err(usage(format!("--show {model}: a page of several runs shows all models; leave it out")));
@@ -96,7 +97,7 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
         [one] => one.join(REPORT),
         _ => usual()?,
     };
-    finish(session, args, &page, &out, None)
+    finish(session, args, &page, &out, None, None)
 }
 
 /// The page where no file is named for it: here, unless somebody else's lies here under this name.
@@ -263,7 +264,16 @@ fn of_sweeps(args: &ReportCommand) -> Result<Page> {
 }
 
 /// Writes the page and its figures, and says where.
-fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card: Option<&Path>) -> Result<()> {
+///
+/// `metrics` are those that were measured for it, and stand nowhere else.
+fn finish(
+    session: &Session,
+    args: &ReportCommand,
+    page: &Page,
+    out: &Path,
+    card: Option<&Path>,
+    metrics: Option<&Metrics>,
+) -> Result<()> {
     let out = if out.is_dir() { out.join(REPORT) } else { out.to_owned() };
     write_whole(&out, page.html.as_bytes())?;
     let mut figures = Vec::new();
@@ -285,6 +295,7 @@ fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card
             "bytes": page.html.len(),
             "figures": figures,
             "left_out": page.left_out,
+            "metrics": metrics,
         }));
     }
     for why in &page.left_out {
@@ -298,6 +309,9 @@ fn finish(session: &Session, args: &ReportCommand, page: &Page, out: &Path, card
         }
         ui.result(line)
     };
+    for note in metrics.iter().flat_map(|m| &m.models).flat_map(ModelEntry::notes) {
+        result(&format!("note: {note}"))?;
+    }
     for (written, folder) in figures {
         result(&format!("{written} figures: {folder}"))?;
     }

@@ -8,7 +8,7 @@ use super::progress::Progress;
 use super::work::{Bench, Stopped};
 use crate::failure::one_line;
 use anyhow::{Context, Result};
-use qbnn_eval::Headline;
+use qbnn_eval::{Headline, Score};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -271,8 +271,8 @@ impl Shop<'_> {
                     format!(
                         "accuracy {:.2} %, AUROC ood {}, ambiguous {}; {seconds}",
                         d.value(Headline::Accuracy).unwrap_or(f64::NAN) * 100.0,
-                        shown(Headline::AurocEpistemicOod, 1.0),
-                        shown(Headline::AurocAleatoricAmbiguous, 1.0),
+                        shown(Headline::ood(Score::Epistemic, |h| d.value(h).is_some()), 1.0),
+                        shown(Headline::AMBIGUOUS, 1.0),
                     )
                 });
                 (done.into_iter().map(|(s, d)| line(s, Outcome::Done(Box::new(d)))).collect(), said)

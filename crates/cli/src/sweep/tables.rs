@@ -3,8 +3,8 @@
 use super::interval::{Mean, mean};
 use super::ledger::{Done, Outcome, Results};
 use super::plan::{Answer, Plan, Point, RowPlan, TablePlan};
-use crate::table::{self, METRICS, thousands};
-use qbnn_eval::Headline;
+use crate::table::{self, thousands};
+use qbnn_eval::{Contrast, Headline, Score};
 use serde_json::{Value, json};
 
 /// A laid-out table; lines of a cell are parted by `\n`.
@@ -107,15 +107,25 @@ fn cell(headline: Headline, value: Option<Mean>, signed: bool) -> String {
 /// Whether some result has a metric, and none lacks it that could have it. A metric younger than part of a ledger is left
 /// out: its means would be over other seeds than those beside them.
 fn is_whole(rows: &[Figures<'_>], headline: Headline) -> bool {
-    // What a result must have to have the younger metric, had it been measured then.
-    let older = match headline {
-        Headline::AurocShareOod => Headline::AurocEpistemicOod,
-        Headline::AurocShareAmbiguous => Headline::AurocEpistemicAmbiguous,
-        other => other,
-    };
     let done = || rows.iter().flat_map(|row| &row.done).map(|d| d.1);
-    let lacks = |done: &Done| done.value(headline).is_none();
-    !done().any(|d| lacks(d) && d.value(older).is_some()) && (done().next().is_none() || !done().all(lacks))
+    let lacks = |done: &Done| done.value(headline).is_none() && could_have(done, headline);
+    !done().any(lacks) && (done().next().is_none() || done().any(|d| d.value(headline).is_some()))
+}
+
+/// Whether a result would have a metric, had it been measured: its groups are there and, for a score that needs several
+/// draws, they are several. What every ledger ever held says so.
+fn could_have(done: &Done, headline: Headline) -> bool {
+    let Headline::Auroc(score, contrast) = headline else { return false };
+    let has = |score, contrast| done.value(Headline::Auroc(score, contrast)).is_some();
+    let groups = match contrast {
+        Contrast::AmbiguousVsClean => has(Score::Aleatoric, contrast),
+        Contrast::OodVsClean => has(Score::Aleatoric, contrast),
+        Contrast::OodVsCleanAmbiguous => {
+            has(Score::Aleatoric, Contrast::OodVsClean) && has(Score::Aleatoric, Contrast::AmbiguousVsClean)
+        }
+    };
+    let draws = Contrast::ALL.into_iter().any(|c| has(Score::Epistemic, c));
+    groups && (draws || !matches!(score, Score::Epistemic | Score::Share))
 }
 
 /// The tables of an answer.
@@ -130,8 +140,8 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
     }
     let labels = header.len();
     let figures: Vec<Figures<'_>> = plan.rows.iter().map(|row| Figures::new(row, results)).collect();
-    let shown: Vec<_> = METRICS.into_iter().filter(|&(headline, _)| is_whole(&figures, headline)).collect();
-    header.extend(shown.iter().map(|(_, name)| (*name).to_owned()));
+    let shown: Vec<_> = Headline::FRONT.into_iter().filter(|&headline| is_whole(&figures, headline)).collect();
+    header.extend(shown.iter().map(|headline| headline.about().heading.clone()));
     header.extend(["parameter\nbytes", "backend", "seeds"].map(str::to_owned));
     let mut rendered = Rendered { heading: plan.heading.clone(), labels, cells: vec![header], notes: Vec::new() };
     for (row, figures) in plan.rows.iter().zip(&figures) {
@@ -145,7 +155,7 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
         {
             last.push_str(SIMULATED);
         }
-        cells.extend(shown.iter().map(|&(headline, _)| {
+        cells.extend(shown.iter().map(|&headline| {
             let difference = cell(headline, figures.difference(headline), true);
             let value = cell(headline, figures.mean(headline), false);
             if difference.is_empty() { value } else { format!("{value}\n{difference}") }

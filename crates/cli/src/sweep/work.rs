@@ -233,7 +233,7 @@ impl<'a> Bench<'a> {
         planes: &Planes<'_>,
         samples: usize,
         tell: Tell<'_>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Vec<f64>> {
         let each = samples.div_ceil(models.len().max(1));
         let mut all = Vec::new();
         for (i, model) in models.iter().enumerate() {

@@ -3,7 +3,7 @@
 
 use super::input::RunReport;
 use super::number::{thousands, with_interval};
-use super::words::{explained, model_in_words, ratio, sentences, size_in_words};
+use super::words::{model_in_words, ratio, sentences, size_in_words};
 use crate::Headline;
 
 /// What a card says that its numbers do not: filled in by who knows how the models were made.
@@ -48,12 +48,15 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
         if m.models.iter().all(|m| m.value(h).is_none()) {
             continue;
         }
-        let (name, unit, _) = explained(h);
-        let cell = |m: &crate::ModelEntry| {
-            m.value(h).map_or("–".into(), |v| with_interval(h, v, m.ci95.get(h.name()).copied(), false))
-        };
+        let about = h.about();
+        let cell =
+            |m: &crate::ModelEntry| m.value(h).map_or("–".into(), |v| with_interval(h, v, m.interval(h), false));
         let cells: Vec<String> = m.models.iter().map(cell).collect();
-        out.push_str(&format!("| {} | {} |\n", format!("{name} {unit}").trim_end(), cells.join(" | ")));
+        out.push_str(&format!(
+            "| {} | {} |\n",
+            format!("{} {}", about.title, about.unit).trim_end(),
+            cells.join(" | ")
+        ));
     }
     let bytes = |model: &crate::ModelEntry| {
         let r = m.models.first().and_then(|first| ratio(model, first));
@@ -66,6 +69,9 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
         .iter()
         .map(|m| format!("`{}` is {}, {} draws", m.name, model_in_words(&m.name, m.strategy, m.bits), m.samples))
         .collect();
+    for note in m.models.iter().flat_map(crate::ModelEntry::notes) {
+        out.push_str(&format!("\n{note}\n"));
+    }
     out.push_str(&format!("\n{}.\n\n## Limits\n\n", models.join("; ")));
     for limit in [
         "It was judged on the groups above and on nothing else: another kind of foreign image may look familiar to it.",

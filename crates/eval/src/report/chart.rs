@@ -9,8 +9,8 @@ use super::palette;
 
 /// Width of a panel in its own units.
 pub(crate) const WIDTH: f64 = 360.0;
-/// Room that one character of 11 units' height takes, generously.
-const CHARACTER: f64 = 6.3;
+/// Room that one character of 12 units' height takes, generously.
+const CHARACTER: f64 = 6.9;
 const LEFT: f64 = 54.0;
 const RIGHT: f64 = 19.0;
 const LINE: f64 = 16.0;

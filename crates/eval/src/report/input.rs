@@ -1,9 +1,10 @@
 //! What a page is made of: plain data, gathered by the caller.
 
-use crate::{Evaluation, Group, Metrics, ModelEntry, Uncertainty};
+use crate::calibration::arg_max;
+use crate::{Evaluation, Group, Metrics, ModelEntry, Precision, Uncertainty};
 
-/// More models than this in one figure cannot be told apart.
-pub(crate) const MOST_SHOWN: usize = 4;
+/// More models than this in one figure cannot be told apart by colour and dashes.
+pub(crate) const MOST_SHOWN: usize = 8;
 
 /// Everything that the page of one evaluation shows. What is absent is left out of the page, which says so.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +58,7 @@ impl RunReport {
     }
 
     /// The places among the metrics of the models that figures show: those asked for; else all, or of many the first,
-    /// and by their size the largest, the middle and the smallest of the others.
+    /// and others evenly by their size.
     pub(crate) fn shown(&self) -> Vec<usize> {
         let all = &self.metrics.models;
         if !self.show.is_empty() {
@@ -68,8 +69,10 @@ impl RunReport {
         }
         let mut others: Vec<usize> = (1..all.len()).collect();
         others.sort_by_key(|&i| all[i].bytes());
-        let chosen = [0, others[others.len() - 1], others[others.len() / 2], others[0]];
-        (0..all.len()).filter(|i| chosen.contains(i)).collect()
+        // Evenly from the largest to the smallest.
+        let at = |i: usize| others[i * (others.len() - 1) / (MOST_SHOWN - 2)];
+        let chosen: Vec<usize> = (0..MOST_SHOWN - 1).map(at).collect();
+        (0..all.len()).filter(|i| *i == 0 || chosen.contains(i)).collect()
     }
 
     /// The shown models that have predictions, each with its place among the shown: that is its colour.
@@ -95,7 +98,7 @@ pub struct ModelPredictions {
 }
 
 impl ModelPredictions {
-    /// What an evaluation found, in single precision.
+    /// What an evaluation found.
     pub fn of(name: impl Into<String>, evaluation: &Evaluation) -> Self {
         let groups =
             Group::ALL.map(|g| evaluation.uncertainty(g).map(|u| GroupPredictions::of(u, evaluation.classes())));
@@ -114,24 +117,26 @@ pub struct GroupPredictions {
     /// C.
     pub classes: usize,
     /// mean_s p_s, `[N][C]` row-major.
-    pub mean_probs: Vec<f32>,
+    pub mean_probs: Vec<f64>,
     /// H\[mean_s p_s\] per input.
-    pub total: Vec<f32>,
+    pub total: Vec<f64>,
     /// mean_s H\[p_s\] per input.
-    pub aleatoric: Vec<f32>,
+    pub aleatoric: Vec<f64>,
     /// Their difference per input; `None` with a single draw.
-    pub epistemic: Option<Vec<f32>>,
+    pub epistemic: Option<Vec<f64>>,
+    /// To how many digits the probabilities were given: which bin of confidence one on an edge belongs to.
+    pub precision: Precision,
 }
 
 impl GroupPredictions {
     fn of(uncertainty: &Uncertainty, classes: usize) -> Self {
-        let single = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
         Self {
             classes,
-            mean_probs: single(&uncertainty.mean_probs),
-            total: single(&uncertainty.total),
-            aleatoric: single(&uncertainty.aleatoric),
-            epistemic: uncertainty.epistemic.as_deref().map(single),
+            mean_probs: uncertainty.mean_probs.clone(),
+            total: uncertainty.total.clone(),
+            aleatoric: uncertainty.aleatoric.clone(),
+            epistemic: uncertainty.epistemic.clone(),
+            precision: uncertainty.precision,
         }
     }
 
@@ -145,7 +150,7 @@ impl GroupPredictions {
     }
 
     /// One kind of uncertainty.
-    pub fn kind(&self, kind: Kind) -> Option<&[f32]> {
+    pub fn kind(&self, kind: Kind) -> Option<&[f64]> {
         match kind {
             Kind::Total => Some(&self.total),
             Kind::Aleatoric => Some(&self.aleatoric),
@@ -154,15 +159,13 @@ impl GroupPredictions {
     }
 
     /// The mean prediction of an input; empty beyond the last.
-    pub fn probs(&self, input: usize) -> &[f32] {
+    pub fn probs(&self, input: usize) -> &[f64] {
         self.mean_probs.get(input * self.classes..(input + 1) * self.classes).unwrap_or(&[])
     }
 
     /// The most probable class of each input (the first of equals) and its probability.
-    pub(crate) fn decisions(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
-        self.mean_probs.chunks_exact(self.classes.max(1)).map(|row| {
-            row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (c, &p)| if p > best.1 { (c, p) } else { best })
-        })
+    pub(crate) fn decisions(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        self.mean_probs.chunks_exact(self.classes.max(1)).map(arg_max)
     }
 }
 

@@ -20,7 +20,7 @@ pub use chart::Panel;
 pub use figure::{Figure, Table};
 pub use figures::gallery::{PER_SHELF, choose};
 pub use input::{Chosen, Epoch, GalleryImage, GroupPredictions, Kind, ModelPredictions, RunReport, Shelf, Tensor};
-pub use number::thousands;
+pub use number::{fixed, metric, nats, short, thousands};
 pub use sweep::{SweepReport, SweepRow};
 pub use words::{Said, Verdict, sentences, verdict};
 

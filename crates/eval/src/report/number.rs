@@ -10,7 +10,7 @@ pub(crate) fn coordinate(v: f64) -> String {
 }
 
 /// `digits` decimals with a true minus sign; `+` before a positive one where `signed`.
-pub(crate) fn fixed(v: f64, digits: usize, signed: bool) -> String {
+pub fn fixed(v: f64, digits: usize, signed: bool) -> String {
     let text = format!("{:.digits$}", v.abs());
     let zero = text.chars().all(|c| matches!(c, '0' | '.'));
     let sign = match (zero, v < 0.0) {
@@ -23,7 +23,7 @@ pub(crate) fn fixed(v: f64, digits: usize, signed: bool) -> String {
 }
 
 /// A value of a headline metric: accuracy in percent, the rest with four decimals.
-pub(crate) fn metric(headline: Headline, v: f64, signed: bool) -> String {
+pub fn metric(headline: Headline, v: f64, signed: bool) -> String {
     if headline == Headline::Accuracy { fixed(100.0 * v, 2, signed) } else { fixed(v, 4, signed) }
 }
 
@@ -36,20 +36,36 @@ pub(crate) fn with_interval(headline: Headline, v: f64, interval: Option<[f64; 2
     }
 }
 
-/// Up to four significant digits, for tables of data behind a figure.
-pub(crate) fn short(v: f64) -> String {
+/// Least number that [`short`] writes out; what is smaller is said to be.
+const LEAST: f64 = 1e-6;
+
+/// Up to four significant digits without powers of ten, for tables of data behind a figure: `0.1235`, `0.000019`,
+/// `1,234,567`, and `below 0.000001` where that is all that can be read.
+pub fn short(v: f64) -> String {
     if v == 0.0 {
         return "0".into();
     }
     if !v.is_finite() {
         return "–".into();
     }
-    let magnitude = v.abs().log10().floor() as i32;
-    if !(-4..6).contains(&magnitude) {
-        return format!("{v:.2e}").replace('-', "−");
+    if v.abs() < LEAST {
+        return if v > 0.0 { "below 0.000001".into() } else { "above −0.000001".into() };
     }
+    if v.abs() >= 1e15 {
+        return format!("{v:.2e}");
+    }
+    if v.abs() >= 9_999.5 {
+        let sign = if v < 0.0 { "−" } else { "" };
+        return format!("{sign}{}", thousands(v.abs().round() as u64));
+    }
+    let magnitude = v.abs().log10().floor() as i32;
     let text = fixed(v, (3 - magnitude).clamp(0, 6) as usize, false);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// An uncertainty in nats: at most five decimals, `0.00002`; `below 0.00001` for what is smaller and not 0.
+pub fn nats(v: f64) -> String {
+    if v > 0.0 && v < 1e-5 { "below 0.00001".into() } else { short((v * 1e5).round() / 1e5) }
 }
 
 /// 1234567 as 1,234,567.
@@ -94,7 +110,12 @@ mod tests {
         );
         assert_eq!(metric(Headline::Accuracy, 0.9908, false), "99.08");
         assert_eq!(with_interval(Headline::Nll, 0.5, Some([0.25, 0.75]), false), "0.5000 [0.2500, 0.7500]");
-        assert_eq!([0.0, 0.123456, 1234.0, 1e-9, 12.5].map(short), ["0", "0.1235", "1234", "1.00e−9", "12.5"]);
+        assert_eq!([0.0, 0.123456, 1234.0, 1e-9, 12.5].map(short), ["0", "0.1235", "1234", "below 0.000001", "12.5"]);
+        assert_eq!(
+            [-1e-9, 0.000_018_8, 1e6, -12_345.6].map(short),
+            ["above −0.000001", "0.000019", "1,000,000", "−12,346"]
+        );
+        assert_eq!([0.0, 1.88e-5, 1e-20, 0.5123456].map(nats), ["0", "0.00002", "below 0.00001", "0.5123"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 

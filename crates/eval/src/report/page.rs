@@ -1,10 +1,10 @@
 //! The page: words first, then the table, then figures, each with the numbers behind it.
 
 use super::figure::{Figure, Table};
-use super::input::{MOST_SHOWN, RunReport};
+use super::input::RunReport;
 use super::number::{thousands, with_interval};
 use super::sweep::SweepReport;
-use super::words::{Said, Verdict, explained, ratio, sentences, size_in_words, smallest, verdict};
+use super::words::{Said, Verdict, ratio, sentences, size_in_words, smallest, verdict};
 use super::{palette, sweep};
 use crate::metrics::{Counts, Metrics, ModelEntry};
 use crate::{Headline, SCHEMA_VERSION};
@@ -32,8 +32,8 @@ section{margin:36px 0 0;scroll-margin-top:12px}\
 .note{border-left:3px solid var(--accent);padding:2px 0 2px 14px;margin:14px 0;max-width:62em}\
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:14px}\
 .card{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:14px 14px 10px;margin:0}\
-.three .panels{grid-template-columns:repeat(auto-fill,minmax(min(100%,350px),1fr))}\
-.scroll{overflow-x:auto;background:var(--paper);border:1px solid var(--line);border-radius:10px}\
+.scroll{overflow-x:auto;background:var(--paper);border:1px solid var(--line);border-radius:10px;scrollbar-color:var(--muted) var(--grid)}\
+.scroll::-webkit-scrollbar{height:11px;width:11px}.scroll::-webkit-scrollbar-thumb{background:var(--muted);border-radius:6px;border:2px solid var(--paper)}\
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}\
 th,td{padding:8px 14px;text-align:right;vertical-align:top;border-top:1px solid var(--line)}\
 thead th{border-top:0;color:var(--muted);font-weight:600;vertical-align:bottom}.sub{white-space:nowrap}th .sub{white-space:normal}\
@@ -41,6 +41,7 @@ th:first-child,td:first-child{text-align:left}\
 tbody th{font-weight:600;min-width:13em;position:sticky;left:0;background:var(--paper)}\
 .sub{display:block;color:var(--muted);font-weight:400;font-size:12.5px;line-height:1.4}\
 .val{font-weight:600;font-size:15px}\
+.long{width:auto;min-width:min(100%,46em)}.long td,.long th{padding-top:4px;padding-bottom:4px;vertical-align:baseline}.long tbody{border-top:2px solid var(--line)}.long td .val+.sub,.long .delta .sub{display:inline;margin-left:8px}.long .badge{margin:0 0 0 8px}.long th.asks{min-width:0;white-space:normal}.long th.of{font-weight:400;padding-left:28px;min-width:0;overflow-wrap:anywhere}\
 .both{display:flex;flex-direction:row-reverse;justify-content:flex-start;gap:4px 26px}.delta{min-width:14em}.both .sub{white-space:nowrap}.delta i{font-style:normal}\
 .badge{display:inline-block;font-size:12px;line-height:1.5;padding:0 7px;border-radius:9px;border:1px solid currentColor;white-space:nowrap;margin-top:3px}\
 .better{color:var(--k1)}.worse{color:var(--g1)}.none{color:var(--muted)}\
@@ -55,9 +56,9 @@ code{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}\
 footer{color:var(--muted);font-size:13px;padding:36px 20px 48px}\
 @media(max-width:560px){main,header,footer{padding-left:14px;padding-right:14px}header{padding-top:22px}\
 th,td{padding:7px 6px}table{font-size:13px}.val{font-size:14px}.sub{font-size:11px}tbody th{min-width:6.5em}\
-.panels,.three .panels{grid-template-columns:minmax(0,1fr)}.card{padding:12px 8px 8px}.both{flex-direction:column-reverse;align-items:flex-end}.delta{min-width:0}.delta i{display:block}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}\
+.panels{grid-template-columns:minmax(0,1fr)}.card{padding:12px 8px 8px}.both{flex-direction:column-reverse;align-items:flex-end}.long td .val+.sub,.long .delta .sub{display:block;margin:0;white-space:nowrap}.long th.of{padding-left:6px}.delta{min-width:0}.delta i{display:block}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}\
 @media print{body{background:#fff;font-size:10.5pt}nav,details{display:none}main,header,footer{max-width:none;padding:0}\
-.card,tr,h2,.how{break-inside:avoid}h2,.how{break-after:avoid}section{margin-top:20px}.panels,.three .panels{grid-template-columns:1fr 1fr}\
+.card,tr,h2,.how{break-inside:avoid}h2,.how{break-after:avoid}section{margin-top:20px}.panels{grid-template-columns:1fr 1fr}\
 .scroll{overflow:visible}a{color:inherit;text-decoration:none}}";
 
 fn document(title: &str, body: Markup) -> String {
@@ -101,16 +102,15 @@ fn nav(figures: &[Figure], more: &[(&str, &str)]) -> Markup {
 }
 
 fn figure(f: &Figure) -> Markup {
-    let three = f.panels.len() == 3;
     html! {
-        section id=(f.id) class=[three.then_some("three")] aria-labelledby={ (f.id) "-h" } {
+        section id=(f.id) aria-labelledby={ (f.id) "-h" } {
             h2 id={ (f.id) "-h" } { (f.title) }
             p.how { (f.caption) }
-            div.panels {
+            @if !f.panels.is_empty() { div.panels {
                 @for (i, panel) in f.panels.iter().enumerate() {
                     figure.card { (PreEscaped(panel.inline(&format!("{}-{i}", f.id)))) }
                 }
-            }
+            } }
             @if !f.table.rows.is_empty() {
                 details { summary { "The numbers behind it" } (table(&f.table)) }
             }
@@ -137,6 +137,9 @@ fn stacked(cell: &str) -> Markup {
     }
 }
 
+/// So many sentences are no summary: the page begins with the smallest model instead.
+const MANY: usize = 4;
+
 /// The note that every page of one run owes its reader.
 const ONE_SEED: &str = "One run of one seed: the intervals are over test images, not over seeds of training. Another seed can \
                         move an AUROC by 0.01 to 0.02.";
@@ -153,7 +156,7 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
             p.brand { "qbnn report" }
             h1 { (report.title) }
             @let said = sentences(m);
-            @let many = said.len() >= MOST_SHOWN;
+            @let many = said.len() >= MANY;
             @if many {
                 p.lead { (smallest(m)) }
                 details { summary { "Each model in a sentence" } (in_sentences(&said)) }
@@ -165,11 +168,13 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
             section #summary aria-labelledby="summary-h" {
                 h2 #summary-h { "Summary" }
                 p.how {
-                    "In brackets 95 % bootstrap intervals over test images. Accuracy, NLL, Brier score and ECE on clean images."
+                    "In brackets 95 % bootstrap intervals over test images. Accuracy, NLL, Brier score and ECE on clean images. An AUROC \
+                     says how well a score tells one group from the others that are named: only those against the same group can be compared."
                     @if !m.differences.is_empty() { " Differences (Δ) are paired: both models meet the same images and resamples." }
                 }
                 (headline(m))
                 @if let Some(note) = &report.note { p.note { "Note: " (note) "." } }
+                @for note in m.models.iter().flat_map(ModelEntry::notes) { p.note { "Note: " (note) } }
                 @if !report.foreign { p.note { (ONE_SEED) } }
                 @if report.shown().len() < m.models.len() {
                     @let names: Vec<&str> = report.shown().into_iter().map(|i| m.models[i].name.as_str()).collect();
@@ -278,12 +283,21 @@ fn facts(m: &Metrics, foreign: bool) -> Markup {
     }
 }
 
+/// More models than this side by side do not fit on a page: they are listed below each other.
+const SIDE_BY_SIDE: usize = 3;
+
+/// The headline table: every model of the page, side by side or, where there are many, below each other, so that none is
+/// out of sight.
 fn headline(m: &Metrics) -> Markup {
     let shown: Vec<Headline> =
-        Headline::ALL.into_iter().filter(|&h| m.models.iter().any(|model| model.value(h).is_some())).collect();
+        Headline::FRONT.into_iter().filter(|&h| m.models.iter().any(|model| model.value(h).is_some())).collect();
+    let sizes = m.models.iter().any(|m| m.bytes() > 0);
+    if m.models.len() > SIDE_BY_SIDE {
+        return below_each_other(m, &shown, sizes);
+    }
     html! {
         div.scroll tabindex="0" {
-            table {
+            table.headline {
                 thead {
                     tr {
                         th scope="col" { "metric" }
@@ -304,27 +318,18 @@ fn headline(m: &Metrics) -> Markup {
                         }
                     } }
                     @for h in shown {
-                        @let (name, unit, asks) = explained(h);
                         tr {
-                            th scope="row" {
-                                (name) @if !unit.is_empty() { " " (unit) }
-                                span.sub { (asks) }
-                            }
+                            th scope="row" { (asked(h)) }
                             @for model in &m.models { td { (cell(m, model, h)) } }
                         }
                     }
-                    @if m.models.iter().any(|m| m.bytes() > 0) { tr {
+                    @if sizes { tr {
                         th scope="row" { "bytes" span.sub { (size_in_words(&m.models)) } }
                         @for model in &m.models {
                             td {
                                 div.both {
                                     @if m.differences.iter().any(|d| d.name == model.name) { div.delta {} }
-                                    div {
-                                        span.val { (thousands(model.bytes())) }
-                                        @if let Some(first) = m.models.first() && let Some(r) = ratio(model, first) {
-                                            span.sub { (r) " of " (first.name) }
-                                        }
-                                    }
+                                    (size(m, model))
                                 }
                             }
                         }
@@ -335,32 +340,85 @@ fn headline(m: &Metrics) -> Markup {
     }
 }
 
-/// A value with its interval; below it the difference from the reference and what it says.
-fn cell(m: &Metrics, model: &ModelEntry, h: Headline) -> Markup {
-    let Some(value) = model.value(h) else { return html! { "–" } };
-    let text = with_interval(h, value, model.ci95.get(h.name()).copied(), false);
-    let (value, interval) = text.split_once(' ').unwrap_or((&text, ""));
-    let entry = m.differences.iter().find(|d| d.name == model.name);
-    let reference = entry.and_then(|e| m.models.iter().find(|m| m.name == e.against)).and_then(|r| r.value(h));
-    let difference = entry.and_then(|e| e.metrics.get(h).as_ref());
+/// One group of rows for each metric, one row in it for each model.
+fn below_each_other(m: &Metrics, shown: &[Headline], sizes: bool) -> Markup {
     html! {
-        div.both {
-            @if let Some(d) = difference {
-                @let verdict = verdict(h, d, reference);
-                div.delta {
-                    @let text = with_interval(h, d.value, d.ci95, true);
-                    @let (value, interval) = text.split_once(' ').unwrap_or((&text, ""));
-                    span.sub { i { "Δ " (value) } " " i { (interval) } }
-                    @if verdict != Verdict::Open {
-                        span class={ "badge " (match verdict { Verdict::Better => "better", Verdict::Worse => "worse", _ => "none" }) } {
-                            (verdict.text())
+        div.scroll tabindex="0" {
+            table.long {
+                @for &h in shown {
+                    tbody {
+                        tr { th.asks scope="rowgroup" colspan="3" { (asked(h)) } }
+                        @for model in &m.models {
+                            tr { th.of scope="row" { (model.name) } td { (value(model, h)) } td { (difference(m, model, h)) } }
+                        }
+                    }
+                }
+                @if sizes {
+                    tbody {
+                        tr { th.asks scope="rowgroup" colspan="3" { "bytes" span.sub { (size_in_words(&m.models)) } } }
+                        @for model in &m.models {
+                            tr { th.of scope="row" { (model.name) } td { (size(m, model)) } td {} }
                         }
                     }
                 }
             }
-            div {
-                span.val { (value) }
-                @if !interval.is_empty() { span.sub { (interval) } }
+        }
+    }
+}
+
+/// A metric's name and what it asks.
+fn asked(h: Headline) -> Markup {
+    let about = h.about();
+    html! {
+        (about.title) @if !about.unit.is_empty() { " " (about.unit) }
+        span.sub { (about.asks) }
+    }
+}
+
+fn size(m: &Metrics, model: &ModelEntry) -> Markup {
+    html! {
+        div {
+            span.val { (thousands(model.bytes())) }
+            @if let Some(first) = m.models.first() && let Some(r) = ratio(model, first) {
+                span.sub { (r) " of " (first.name) }
+            }
+        }
+    }
+}
+
+/// A value with its interval, and beside it the difference from the reference and what it says.
+fn cell(m: &Metrics, model: &ModelEntry, h: Headline) -> Markup {
+    html! { div.both { (difference(m, model, h)) (value(model, h)) } }
+}
+
+/// A value above its interval.
+fn value(model: &ModelEntry, h: Headline) -> Markup {
+    let Some(value) = model.value(h) else { return html! { div { "–" } } };
+    let text = with_interval(h, value, model.interval(h), false);
+    let (value, interval) = text.split_once(' ').unwrap_or((&text, ""));
+    html! {
+        div {
+            span.val { (value) }
+            @if !interval.is_empty() { span.sub { (interval) } }
+        }
+    }
+}
+
+/// The difference of a model from its reference, where it has one, and what it says.
+fn difference(m: &Metrics, model: &ModelEntry, h: Headline) -> Markup {
+    let entry = m.differences.iter().find(|d| d.name == model.name);
+    let reference = entry.and_then(|e| m.models.iter().find(|m| m.name == e.against)).and_then(|r| r.value(h));
+    let Some(d) = entry.and_then(|e| e.metrics.get(h).as_ref()) else { return html! {} };
+    let text = with_interval(h, d.value, d.ci95, true);
+    let (value, interval) = text.split_once(' ').unwrap_or((&text, ""));
+    let verdict = verdict(h, d, reference);
+    html! {
+        div.delta {
+            span.sub { i { "Δ " (value) } " " i { (interval) } }
+            @if verdict != Verdict::Open {
+                span class={ "badge " (match verdict { Verdict::Better => "better", Verdict::Worse => "worse", _ => "none" }) } {
+                    (verdict.text())
+                }
             }
         }
     }

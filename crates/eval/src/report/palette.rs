@@ -88,10 +88,10 @@ pub(crate) fn dashes(place: usize) -> String {
 /// Rules for everything in a chart; colours are variables.
 const CHART: &str = "\
 .panel{display:block;width:100%;height:auto}\
-text{font:11px var(--font);fill:var(--ink)}\
-.tl{font-weight:600;font-size:13px}\
+text{font:12px var(--font);fill:var(--ink)}\
+.tl{font-weight:600}\
 .mt,.tk{fill:var(--muted)}\
-.tk{font-size:10.5px;font-variant-numeric:tabular-nums}\
+.tk{font-variant-numeric:tabular-nums}\
 .mid{text-anchor:middle}.end{text-anchor:end}\
 .ax{fill:none;stroke:var(--muted);stroke-width:1}\
 .gr{fill:none;stroke:var(--grid);stroke-width:1}\
@@ -112,7 +112,7 @@ text{font:11px var(--font);fill:var(--ink)}\
 .s.k0{stroke-dasharray:5 3}.s.k2,.s.d2{stroke-dasharray:1.5 2.5}.s.k3,.s.d3{stroke-dasharray:8 2 2 2}\
 .s.k4,.s.d4{stroke-dasharray:4 1.5}.s.k5,.s.d5{stroke-dasharray:3 2}.s.k6,.s.d6{stroke-dasharray:10 3}.s.k7,.s.d7{stroke-dasharray:2 4}\
 .s.solid{stroke-dasharray:none}.s.thin{stroke-width:1.1}.s.fine{stroke-dasharray:1.5 2.5;stroke-width:1.5}\
-.ghost{color:var(--muted)}.ink{color:var(--ink)}.tiny{font-size:9px}";
+.ghost{color:var(--muted)}.ink{color:var(--ink)}";
 
 fn variables(scheme: &Scheme) -> Vec<(String, &'static str)> {
     let Scheme { ground, paper, ink, muted, line, grid, accent, groups, models } = *scheme;

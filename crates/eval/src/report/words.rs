@@ -5,7 +5,7 @@
 
 use crate::metrics::{Bits, Difference, DifferenceEntry, Metrics, ModelEntry, Strategy};
 use crate::report::number::{fixed, metric};
-use crate::{Headline, Interval};
+use crate::{Aim, Headline, Interval, Score};
 
 /// A difference in accuracy that still counts as kept, as a fraction.
 const ACCURACY_KEPT: f64 = 0.01;
@@ -37,63 +37,21 @@ impl Verdict {
     }
 }
 
-/// A metric's name for people, its unit, and one line on what it asks.
-pub(crate) fn explained(headline: Headline) -> (&'static str, &'static str, &'static str) {
-    match headline {
-        Headline::Accuracy => ("accuracy", "%", "share of clean images decided rightly"),
-        Headline::Nll => ("NLL", "nats", "surprise at the true label of clean images; less is better"),
-        Headline::Brier => ("Brier score", "", "squared error of the probabilities, 0 to 2; less is better"),
-        Headline::Ece => ("ECE", "", "gap between confidence and accuracy; less is better"),
-        Headline::AurocEpistemicOod => ("AUROC epistemic, ood", "", "does epistemic uncertainty find foreign images?"),
-        Headline::AurocAleatoricAmbiguous => {
-            ("AUROC aleatoric, ambiguous", "", "does aleatoric uncertainty find ambiguous images?")
-        }
-        Headline::AurocEpistemicAmbiguous => {
-            ("cross: AUROC epistemic, ambiguous", "", "the wrong uncertainty; 0.5 is disentangled")
-        }
-        Headline::AurocAleatoricOod => {
-            ("cross: AUROC aleatoric, ood", "", "the wrong uncertainty; 0.5 is disentangled")
-        }
-        Headline::AurocShareOod => {
-            ("AUROC epistemic share, ood", "", "does the epistemic part of the uncertainty find foreign images?")
-        }
-        Headline::AurocShareAmbiguous => {
-            ("cross: AUROC epistemic share, ambiguous", "", "does it leave ambiguous ones alone? 0.5 is disentangled")
-        }
-        Headline::SpearmanAleatoricEpistemic => {
-            ("Spearman aleatoric, epistemic", "", "how far both rank images alike; 0 is disentangled")
-        }
-        Headline::SpearmanAleatoricSoftLabel => {
-            ("Spearman aleatoric, soft label", "", "does it follow the true ambiguity? 1 is best")
-        }
-    }
-}
-
 /// Whether a difference is for the better, given the reference's value.
 pub fn verdict(headline: Headline, difference: &Difference, reference: Option<f64>) -> Verdict {
     let Some([low, high]) = difference.ci95 else { return Verdict::Open };
     if low <= 0.0 && high >= 0.0 {
         return Verdict::NotSeen;
     }
-    let more_is_better = match headline {
-        Headline::Accuracy
-        | Headline::AurocEpistemicOod
-        | Headline::AurocAleatoricAmbiguous
-        | Headline::AurocShareOod
-        | Headline::SpearmanAleatoricSoftLabel => true,
-        Headline::Nll | Headline::Brier | Headline::Ece => false,
+    let more_is_better = match headline.about().aim {
+        Aim::More => true,
+        Aim::Less => false,
         // Farther from the neutral value is more entangled.
-        Headline::AurocEpistemicAmbiguous
-        | Headline::AurocAleatoricOod
-        | Headline::AurocShareAmbiguous
-        | Headline::SpearmanAleatoricEpistemic => {
-            let neutral = if headline == Headline::SpearmanAleatoricEpistemic { 0.0 } else { 0.5 };
-            match reference.map(|r| (r - neutral, r + difference.value - neutral)) {
-                Some((before, after)) if before > 0.0 && after > 0.0 => false,
-                Some((before, after)) if before < 0.0 && after < 0.0 => true,
-                _ => return Verdict::Open,
-            }
-        }
+        Aim::Near(neutral) => match reference.map(|r| (r - neutral, r + difference.value - neutral)) {
+            Some((before, after)) if before > 0.0 && after > 0.0 => false,
+            Some((before, after)) if before < 0.0 && after < 0.0 => true,
+            _ => return Verdict::Open,
+        },
     };
     if (difference.value > 0.0) == more_is_better { Verdict::Better } else { Verdict::Worse }
 }
@@ -195,10 +153,10 @@ pub(crate) fn smallest(metrics: &Metrics) -> String {
         let within =
             |h: Headline, kept| d.metrics.get(h).as_ref().and_then(|d| d.ci95).is_some_and(|i| farthest(i) <= kept);
         // Data without ambiguous images has no such AUROC to keep.
-        let aleatoric = Headline::AurocAleatoricAmbiguous;
+        let ood = Headline::ood(Score::Epistemic, |h| d.metrics.get(h).is_some());
         within(Headline::Accuracy, ACCURACY_KEPT)
-            && within(Headline::AurocEpistemicOod, AUROC_KEPT)
-            && (d.metrics.get(aleatoric).is_none() || within(aleatoric, AUROC_KEPT))
+            && within(ood, AUROC_KEPT)
+            && (d.metrics.get(Headline::AMBIGUOUS).is_none() || within(Headline::AMBIGUOUS, AUROC_KEPT))
     };
     let find = |name: &str| metrics.models.iter().find(|m| m.name == name);
     let kept = metrics.differences.iter().filter(keeps).filter_map(|d| Some((find(&d.name)?, find(&d.against)?)));
@@ -221,14 +179,16 @@ pub(crate) fn smallest(metrics: &Metrics) -> String {
 fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> Said {
     let d = &entry.metrics;
     let mut clauses = Vec::new();
-    if let Some(d) = &d.accuracy {
+    if let Some(d) = d.get(Headline::Accuracy) {
         clauses.push(clause("accuracy", " percentage points", 100.0, 2, ACCURACY_KEPT, d));
     }
-    if let Some(d) = &d.auroc_epistemic_ood {
-        clauses.push(clause("the detection of foreign images (AUROC)", "", 1.0, 3, AUROC_KEPT, d));
+    let ood = Headline::ood(Score::Epistemic, |h| d.get(h).is_some());
+    if let Some(d) = d.get(ood) {
+        let what = format!("the detection of foreign images among {} (AUROC)", among(ood));
+        clauses.push(clause(&what, "", 1.0, 3, AUROC_KEPT, d));
     }
-    if let Some(d) = &d.auroc_aleatoric_ambiguous {
-        clauses.push(clause("the detection of ambiguous ones (AUROC)", "", 1.0, 3, AUROC_KEPT, d));
+    if let Some(d) = d.get(Headline::AMBIGUOUS) {
+        clauses.push(clause("the detection of ambiguous ones among clean (AUROC)", "", 1.0, 3, AUROC_KEPT, d));
     }
     // "keeps A within a, keeps B within b" reads better with the verb once.
     let mut text = String::new();
@@ -251,11 +211,11 @@ fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> S
     let result = format!("{} {text}{link} {}{memory}.", capitalised(&words(model)), words(reference));
     let mut more = Vec::new();
     let group = |wanted: Verdict| {
-        let names: Vec<String> = Headline::ALL
+        let names: Vec<String> = Headline::FRONT
             .into_iter()
             .filter_map(|h| {
                 let d = entry.metrics.get(h).as_ref()?;
-                let by = || format!("{} ({})", explained(h).0, metric(h, d.value, true));
+                let by = || format!("{} ({})", h.about().title, metric(h, d.value, true));
                 (verdict(h, d, reference.value(h)) == wanted).then(by)
             })
             .collect();
@@ -274,15 +234,25 @@ fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> S
 }
 
 fn alone(model: &ModelEntry) -> Said {
-    let mut text = format!("{}: accuracy {} %", model.name, metric(Headline::Accuracy, model.accuracy, false));
-    let asked = [(Headline::AurocEpistemicOod, "foreign"), (Headline::AurocAleatoricAmbiguous, "ambiguous")];
-    for (headline, what) in asked {
+    let mut text = model.name.clone();
+    if let Some(accuracy) = model.value(Headline::Accuracy) {
+        text.push_str(&format!(": accuracy {} %", metric(Headline::Accuracy, accuracy, false)));
+    }
+    let ood = Headline::ood(Score::Epistemic, |h| model.value(h).is_some());
+    for (headline, what) in [(ood, "foreign"), (Headline::AMBIGUOUS, "ambiguous")] {
         if let Some(v) = model.value(headline) {
-            text.push_str(&format!(", {what} images found with an AUROC of {}", fixed(v, 3, false)));
+            let among = among(headline);
+            text.push_str(&format!(", {what} images found among {among} with an AUROC of {}", fixed(v, 3, false)));
         }
     }
     let draws = if model.samples == 1 { "draw" } else { "draws" };
     Said { result: format!("{text}, from {} {draws}.", model.samples), more: String::new() }
+}
+
+/// The negatives of an AUROC in words.
+fn among(headline: Headline) -> String {
+    let Headline::Auroc(_, contrast) = headline else { return String::new() };
+    contrast.negatives().iter().map(|g| g.name()).collect::<Vec<_>>().join(" and ")
 }
 
 /// The first letter in capitals.
@@ -306,14 +276,16 @@ mod tests {
         assert_eq!(say(&d(-0.01, None)), "differs in accuracy by −1.00 points");
     }
 
+    const CROSS: Headline = Headline::Auroc(Score::Aleatoric, crate::Contrast::OodVsClean);
+
     #[test]
     fn better_and_worse_depend_on_the_metric() {
         let up = Difference { value: 0.1, ci95: Some([0.05, 0.15]) };
         assert_eq!(verdict(Headline::Accuracy, &up, None), Verdict::Better);
         assert_eq!(verdict(Headline::Nll, &up, None), Verdict::Worse);
-        assert_eq!(verdict(Headline::AurocAleatoricOod, &up, Some(0.7)), Verdict::Worse);
-        assert_eq!(verdict(Headline::AurocAleatoricOod, &up, Some(0.3)), Verdict::Better);
-        assert_eq!(verdict(Headline::AurocAleatoricOod, &up, Some(0.45)), Verdict::Open);
+        assert_eq!(verdict(CROSS, &up, Some(0.7)), Verdict::Worse);
+        assert_eq!(verdict(CROSS, &up, Some(0.3)), Verdict::Better);
+        assert_eq!(verdict(CROSS, &up, Some(0.45)), Verdict::Open);
         let around = Difference { value: 0.0, ci95: Some([-0.05, 0.15]) };
         assert_eq!(verdict(Headline::Nll, &around, None), Verdict::NotSeen);
     }

@@ -1,16 +1,18 @@
 """Makes the golden values of this folder with other people's implementations of the metrics.
 
-    python make.py            (needs numpy, scipy, scikit-learn >= 1.7)
+    python make.py            (needs numpy, scipy, scikit-learn >= 1.7, mpmath)
 
 AUROC, log loss, Brier score and accuracy come from scikit-learn, rank correlations and entropies from scipy; the ECE
 is written out below and, where torchmetrics can be imported, checked against its
 `multiclass_calibration_error(n_bins=15, norm="l1")`. Probabilities are whole multiples of 1/256, so that f32 holds
-them exactly and ties are common.
+them exactly and ties are common. `confident.json` comes from mpmath with 60 digits instead: probabilities of logits far apart,
+whose uncertainties lie far below what a subtraction in double precision leaves.
 """
 
 import json
 import pathlib
 
+import mpmath
 import numpy as np
 import scipy
 import sklearn
@@ -78,6 +80,30 @@ def share(epistemic, total):
     return np.divide(epistemic, total, out=np.zeros_like(total), where=doubted)
 
 
+def scores(counts):
+    """Every score of every input; rounded so far that what is equal ties, whatever the order of its sums."""
+    mean, total, aleatoric, epistemic = split(counts)
+    named = {
+        "total": total,
+        "aleatoric": aleatoric,
+        "epistemic": np.where(epistemic > 1e-13, epistemic, 0.0),
+        "share": share(epistemic, total),
+        "max_probability": 1.0 - mean.max(axis=1),
+    }
+    return {name: np.round(values, 11) for name, values in named.items()}
+
+
+def aurocs(clean, ambiguous, ood):
+    """Every score against the same negatives."""
+    out = {}
+    for name in clean:
+        c, a, o = clean[name], ambiguous[name], ood[name]
+        out[f"auroc_{name}_ood_vs_clean"] = auroc(o, c)
+        out[f"auroc_{name}_ood_vs_clean_ambiguous"] = auroc(o, np.r_[c, a])
+        out[f"auroc_{name}_ambiguous_vs_clean"] = auroc(a, c)
+    return out
+
+
 def evaluation():
     samples, classes = 4, 3
     clean = draws(samples, 60, classes, 0.25, 60.0)
@@ -102,20 +128,16 @@ def evaluation():
             "nll": float(log_loss(labels, m_c, labels=range(classes))),
             "brier": float(brier_score_loss(labels, m_c, labels=range(classes), scale_by_half=False)),
             "ece": ece15(m_c, labels),
-            "auroc_epistemic_ood": auroc(e_o, np.r_[e_c, e_a]),
-            "auroc_aleatoric_ambiguous": auroc(a_a, a_c),
-            "auroc_epistemic_ambiguous": auroc(e_a, e_c),
-            "auroc_aleatoric_ood": auroc(a_o, a_c),
-            "auroc_share_ood": auroc(share(e_o, t_o), np.r_[share(e_c, t_c), share(e_a, t_a)]),
-            "auroc_share_ambiguous": auroc(share(e_a, t_a), share(e_c, t_c)),
-            "spearman_aleatoric_epistemic": float(spearmanr(np.r_[a_c, a_a], np.r_[e_c, e_a]).statistic),
+            **aurocs(scores(clean), scores(ambiguous), scores(ood)),
+            "spearman_aleatoric_epistemic": float(
+                spearmanr(np.round(np.r_[a_c, a_a], 11), np.round(np.r_[e_c, e_a], 11)).statistic
+            ),
             "spearman_aleatoric_soft_label": float(spearmanr(a_a, entropy(soft, axis=1)).statistic),
         },
         "means": {
             name: {"total": float(t.mean()), "aleatoric": float(a.mean()), "epistemic": float(e.mean())}
             for name, t, a, e in (("clean", t_c, a_c, e_c), ("ambiguous", t_a, a_a, e_a), ("ood", t_o, a_o, e_o))
         },
-        "auroc_epistemic_ood_without_ambiguous": auroc(e_o, e_c),
     }
 
 
@@ -156,6 +178,32 @@ def uncertainty_case():
     }
 
 
+def confident_case():
+    """Softmax rows of logits up to 90 apart, as doubles; uncertainties of exactly these numbers, each row over its sum."""
+    mpmath.mp.dps = 60
+    samples, inputs, classes = 4, 24, 3
+    gap = np.linspace(0.5, 90.0, inputs)
+    logits = rng.normal(0.0, 1.0, (samples, inputs, classes))
+    logits[:, :, 0] += gap
+    logits[:, -1, :] = logits[0, -1, :]
+    powers = np.exp(logits - logits.max(axis=2, keepdims=True))
+    probs = powers / powers.sum(axis=2, keepdims=True)
+    entropy_of = lambda row: -mpmath.fsum(p * mpmath.log(p) for p in row if p > 0)
+    rows = {"rest": [], "total": [], "aleatoric": [], "epistemic": []}
+    for i in range(inputs):
+        draws = []
+        for s in range(samples):
+            row = [mpmath.mpf(float(p)) for p in probs[s, i]]
+            # The greatest probability has lost its last digits to rounding: what the others leave.
+            row[0] = 1 - mpmath.fsum(row[1:]) if row[0] > 0.5 else row[0]
+            draws.append([p / mpmath.fsum(row) for p in row])
+        mean = [mpmath.fsum(d[c] for d in draws) / samples for c in range(classes)]
+        total, aleatoric = entropy_of(mean), mpmath.fsum(map(entropy_of, draws)) / samples
+        for name, value in zip(rows, (1 - max(mean), total, aleatoric, total - aleatoric)):
+            rows[name].append(float(value))
+    return {"samples": samples, "inputs": inputs, "classes": classes, "probs": probs.ravel().tolist(), **rows}
+
+
 def rank_cases():
     def round_some(values):
         return np.round(values, 1)
@@ -181,7 +229,7 @@ def rank_cases():
 
 
 def write(name, value):
-    made_with = f"numpy {np.__version__}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}"
+    made_with = f"numpy {np.__version__}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}, mpmath {mpmath.__version__}"
     text = json.dumps({"made_with": made_with} | value, separators=(",", ":"))
     (HERE / name).write_text(text + "\n")
     print(name, len(text), "bytes")
@@ -191,3 +239,4 @@ write("ranks.json", rank_cases())
 write("calibration.json", {"cases": [calibration_case(80, 3, 0.5, 4), calibration_case(60, 10, 0.3, 0)]})
 write("uncertainty.json", uncertainty_case())
 write("evaluation.json", evaluation())
+write("confident.json", confident_case())

@@ -14,7 +14,7 @@ fn some(samples: usize, inputs: usize, salt: usize, spread: f64) -> Predictions 
                 own + spread * ((s * 5 + n * 3 + c * 17 + salt) as f64 * 1.7).sin()
             };
             let sum: f64 = (0..CLASSES).map(|c| logit(c).exp()).sum();
-            probs.extend((0..CLASSES).map(|c| (logit(c).exp() / sum) as f32));
+            probs.extend((0..CLASSES).map(|c| logit(c).exp() / sum));
         }
     }
     Predictions::new(samples, inputs, CLASSES, probs).unwrap()

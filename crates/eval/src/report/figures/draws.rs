@@ -1,15 +1,21 @@
 //! Quality against the number of draws S.
 
-use crate::Headline;
 use crate::report::chart::{Axis, Chart, Key, Mark};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::RunReport;
 use crate::report::number::metric;
 use crate::report::palette;
+use crate::{Contrast, Headline, Score};
 
-const SHOWN: [(Headline, &str, (f64, f64)); 4] = [
-    (Headline::AurocEpistemicOod, "AUROC epistemic, ood", (0.0, 1.0)),
-    (Headline::AurocAleatoricAmbiguous, "AUROC aleatoric, ambiguous", (0.0, 1.0)),
+const SHOWN: [(Headline, &str, (f64, f64)); 6] = [
+    (Headline::Auroc(Score::Epistemic, Contrast::OodVsClean), "AUROC epistemic, ood vs clean", (0.0, 1.0)),
+    (Headline::Auroc(Score::Aleatoric, Contrast::OodVsClean), "AUROC aleatoric, ood vs clean", (0.0, 1.0)),
+    (
+        Headline::Auroc(Score::Epistemic, Contrast::OodVsCleanAmbiguous),
+        "AUROC epistemic, ood vs clean + ambiguous",
+        (0.0, 1.0),
+    ),
+    (Headline::AMBIGUOUS, "AUROC aleatoric, ambiguous vs clean", (0.0, 1.0)),
     (Headline::Nll, "NLL, nats", (0.0, f64::INFINITY)),
     (Headline::Accuracy, "Accuracy", (0.0, 1.0)),
 ];

@@ -4,7 +4,7 @@ use crate::Group;
 use crate::report::chart::{Key, Mark, Panel, WIDTH, draw_legend, escape, panel};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::{Chosen, GalleryImage, Kind, ModelPredictions, RunReport, Shelf};
-use crate::report::number::{coordinate as n, fixed, short};
+use crate::report::number::{coordinate as n, fixed, nats};
 use crate::report::palette;
 
 /// Images on each shelf.
@@ -19,7 +19,7 @@ const BARS: f64 = 34.0;
 pub fn choose(model: &ModelPredictions, labels: &[usize]) -> Vec<Chosen> {
     let mut chosen = Vec::new();
     for shelf in Shelf::ALL {
-        let mut all: Vec<(f32, usize, Group, usize)> = Vec::new();
+        let mut all: Vec<(f64, usize, Group, usize)> = Vec::new();
         for group in Group::ALL {
             let Some(p) = model.group(group) else { continue };
             if shelf == Shelf::Mistaken && group != Group::Clean {
@@ -97,7 +97,7 @@ fn bars(models: &[(usize, &ModelPredictions)], chosen: Chosen, x: f64, y: f64, w
         let mut d = String::new();
         for (c, &p) in probs.iter().enumerate().filter(|p| *p.1 >= 0.005) {
             let left = x + c as f64 * step + step * 0.08 + k as f64 * bar;
-            d.push_str(&format!("M{left:.1} {}v-{:.1}h{bar:.1}V{}z", n(y), f64::from(p) * BARS, n(y)));
+            d.push_str(&format!("M{left:.1} {}v-{:.1}h{bar:.1}V{}z", n(y), p * BARS, n(y)));
         }
         out.push_str(&format!("<path class=\"f {}\" d=\"{d}\"/>", palette::model(*i)));
     }
@@ -105,7 +105,7 @@ fn bars(models: &[(usize, &ModelPredictions)], chosen: Chosen, x: f64, y: f64, w
     if classes <= 10 {
         for c in 0..classes {
             let at = x + (c as f64 + 0.5) * step;
-            out.push_str(&format!("<text class=\"tk mid tiny\" x=\"{}\" y=\"{}\">{c}</text>", n(at), n(y + 9.0)));
+            out.push_str(&format!("<text class=\"tk mid\" x=\"{}\" y=\"{}\">{c}</text>", n(at), n(y + 9.0)));
         }
     }
     out
@@ -147,7 +147,7 @@ fn shelf_panel(
             n(y + IMAGE + 12.0),
             escape(&label),
             n(y + IMAGE + 24.0),
-            value.map_or(String::new(), |v| format!("{} nats", short(v.into()))),
+            value.map_or(String::new(), |v| format!("{} nats", nats(v))),
         ));
         let left = column as f64 * CELL + 5.0;
         body.push_str(&bars(models, *chosen, left, y + IMAGE + 30.0 + BARS, CELL - 10.0));
@@ -186,8 +186,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
             for (_, model) in &models {
                 let Some(p) = model.group(group) else { continue };
                 let (class, most) = p.decisions().nth(input).unwrap_or((0, 0.0));
-                let text =
-                    |kind| p.kind(kind).and_then(|v| v.get(input)).map_or("–".to_owned(), |&v| short(v.into()));
+                let text = |kind| p.kind(kind).and_then(|v| v.get(input)).map_or("–".to_owned(), |&v| nats(v));
                 let label = if group == Group::Clean { report.labels.get(input).map(usize::to_string) } else { None };
                 table.row([
                     panel.title.clone(),
@@ -196,7 +195,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
                     label.unwrap_or_else(|| "–".into()),
                     model.name.clone(),
                     class.to_string(),
-                    fixed(100.0 * f64::from(most), 1, false),
+                    fixed(100.0 * most, 1, false),
                     text(Kind::Aleatoric),
                     text(Kind::Epistemic),
                 ]);

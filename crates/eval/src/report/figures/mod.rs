@@ -1,5 +1,6 @@
 //! The figures of a run: one question, one file.
 
+pub(super) mod aurocs;
 pub(super) mod confusion;
 pub(super) mod draws;
 pub(super) mod gallery;
@@ -20,6 +21,7 @@ pub(super) fn all(report: &RunReport) -> Vec<Drawn> {
         uncertainty::figure(report),
         scatter::figure(report),
         roc::figure(report),
+        aurocs::figure(report),
         risk::figure(report),
         reliability::figure(report),
         confusion::figure(report),

@@ -7,14 +7,15 @@ use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::RunReport;
 use crate::report::number::fixed;
 use crate::report::palette;
-use crate::{ECE_BINS, Group};
+use crate::sum::Sum;
+use crate::{ECE_BINS, Group, Headline};
 
 /// What lies in one bin of confidence.
 #[derive(Clone, Copy, Default)]
 struct Bin {
     images: usize,
     right: usize,
-    confidence: f64,
+    confidence: Sum,
 }
 
 /// 95 % interval of a rate (Wilson 1927): sound for few images, where the normal one is not.
@@ -38,12 +39,13 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         let Some(clean) = model.group(Group::Clean).filter(|g| g.total.len() == report.labels.len()) else { continue };
         let mut bins = [Bin::default(); ECE_BINS];
         for ((class, p), &label) in clean.decisions().zip(&report.labels) {
-            let bin = &mut bins[bin_of(p.into())];
+            let bin = &mut bins[bin_of(p, clean.precision)];
             bin.images += 1;
             bin.right += usize::from(class == label);
-            bin.confidence += f64::from(p);
+            bin.confidence.add(p);
         }
-        let ece = report.entry(&model.name).map_or("–".to_owned(), |e| fixed(e.ece, 4, false));
+        let ece = report.entry(&model.name).and_then(|e| e.value(Headline::Ece));
+        let ece = ece.map_or("–".to_owned(), |e| fixed(e, 4, false));
         let description = format!(
             "Reliability diagram of {}: accuracy against confidence in {ECE_BINS} bins. ECE {ece}.",
             model.name
@@ -64,7 +66,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         let mut line = Vec::new();
         for (b, bin) in bins.iter().enumerate().filter(|b| b.1.images > 0) {
             let (low, high) = wilson(bin.right, bin.images);
-            let (confidence, accuracy) = (bin.confidence / bin.images as f64, bin.right as f64 / bin.images as f64);
+            let (confidence, accuracy) = (bin.confidence.over(bin.images), bin.right as f64 / bin.images as f64);
             line.push((confidence, accuracy));
             chart.whisker(&palette::model(*i), confidence, low, high);
             // The square root lets bins of a hundredth be seen beside the full one.

@@ -3,6 +3,7 @@
 
 use super::NO_PREDICTIONS;
 use crate::Group;
+use crate::rank::rises;
 use crate::report::chart::{Axis, Chart, Key, Mark, thin};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::{Kind, ModelPredictions, RunReport};
@@ -10,13 +11,13 @@ use crate::report::palette;
 
 /// Accuracy of the `k` least uncertain inputs for every k: (coverage, accuracy). Inputs of one uncertainty share
 /// their mean, so that their order does not matter.
-pub(crate) fn curve(uncertainty: &[f32], right: &[bool]) -> Vec<(f64, f64)> {
-    let mut all: Vec<(f32, bool)> = uncertainty.iter().copied().zip(right.iter().copied()).collect();
+pub(crate) fn curve(uncertainty: &[f64], right: &[bool]) -> Vec<(f64, f64)> {
+    let mut all: Vec<(f64, bool)> = uncertainty.iter().copied().zip(right.iter().copied()).collect();
     all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let n = all.len() as f64;
     let (mut taken, mut hits) = (0usize, 0usize);
     let mut points = Vec::new();
-    for ties in all.chunk_by(|a, b| a.0 == b.0) {
+    for ties in all.chunk_by(|a, b| !rises(a.0, b.0)) {
         taken += ties.len();
         hits += ties.iter().filter(|t| t.1).count();
         points.push((taken as f64 / n, hits as f64 / taken as f64));
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn ties_share_their_mean() {
-        let points = curve(&[0.1, 0.1, 0.5, 0.2], &[true, false, false, true]);
+        let points = curve(&[0.1, 0.1f64.next_up(), 0.5, 0.2], &[true, false, false, true]);
         assert_eq!(points, [(0.5, 0.5), (0.75, 2.0 / 3.0), (1.0, 0.5)]);
         assert_eq!((at(&points, 0.4), at(&points, 1.0)), (0.5, 0.5));
     }

@@ -1,49 +1,39 @@
 //! ROC curves of both uncertainties, for the question each is meant for and for the other one.
 
 use super::NO_PREDICTIONS;
+use crate::rank::rises;
 use crate::report::chart::{Axis, Chart, Key, Mark, thin};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::{Kind, ModelPredictions, RunReport};
 use crate::report::number::fixed;
 use crate::report::palette;
-use crate::{Group, Headline};
+use crate::{Contrast, Group, Headline, Score};
 
-/// The four questions: which metric, which uncertainty, which group is to be found, among which.
-const QUESTIONS: [(Headline, Kind, Group, &[Group], &str); 4] = [
+/// The questions: which uncertainty, which group is to be found among which. Both kinds meet the same negatives.
+const QUESTIONS: [(Kind, Score, Contrast, &str); 6] = [
+    (Kind::Epistemic, Score::Epistemic, Contrast::OodVsClean, "Epistemic finds ood among clean"),
+    (Kind::Aleatoric, Score::Aleatoric, Contrast::OodVsClean, "Cross: aleatoric on ood among clean"),
+    (Kind::Epistemic, Score::Epistemic, Contrast::OodVsCleanAmbiguous, "Epistemic finds ood among clean + ambiguous"),
     (
-        Headline::AurocEpistemicOod,
-        Kind::Epistemic,
-        Group::Ood,
-        &[Group::Clean, Group::Ambiguous],
-        "Epistemic finds ood",
-    ),
-    (
-        Headline::AurocAleatoricAmbiguous,
         Kind::Aleatoric,
-        Group::Ambiguous,
-        &[Group::Clean],
-        "Aleatoric finds ambiguous",
+        Score::Aleatoric,
+        Contrast::OodVsCleanAmbiguous,
+        "Cross: aleatoric on ood among clean + ambiguous",
     ),
-    (
-        Headline::AurocEpistemicAmbiguous,
-        Kind::Epistemic,
-        Group::Ambiguous,
-        &[Group::Clean],
-        "Cross: epistemic on ambiguous",
-    ),
-    (Headline::AurocAleatoricOod, Kind::Aleatoric, Group::Ood, &[Group::Clean], "Cross: aleatoric on ood"),
+    (Kind::Aleatoric, Score::Aleatoric, Contrast::AmbiguousVsClean, "Aleatoric finds ambiguous among clean"),
+    (Kind::Epistemic, Score::Epistemic, Contrast::AmbiguousVsClean, "Cross: epistemic on ambiguous among clean"),
 ];
 
 /// Points (false positive rate, true positive rate) of every threshold, from (0, 0) to (1, 1). Ties become one
 /// slanted stretch, so that the area is the AUROC with ties counted one half.
-pub(crate) fn curve(positives: &[f32], negatives: &[f32]) -> Vec<(f64, f64)> {
-    let mut all: Vec<(f32, bool)> =
+pub(crate) fn curve(positives: &[f64], negatives: &[f64]) -> Vec<(f64, f64)> {
+    let mut all: Vec<(f64, bool)> =
         positives.iter().map(|&v| (v, true)).chain(negatives.iter().map(|&v| (v, false))).collect();
     all.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let (p, n) = (positives.len().max(1) as f64, negatives.len().max(1) as f64);
     let (mut hits, mut alarms) = (0usize, 0usize);
     let mut points = vec![(0.0, 0.0)];
-    for ties in all.chunk_by(|a, b| a.0 == b.0) {
+    for ties in all.chunk_by(|a, b| !rises(b.0, a.0)) {
         let found = ties.iter().filter(|t| t.1).count();
         hits += found;
         alarms += ties.len() - found;
@@ -52,9 +42,9 @@ pub(crate) fn curve(positives: &[f32], negatives: &[f32]) -> Vec<(f64, f64)> {
     points
 }
 
-fn scores(model: &ModelPredictions, kind: Kind, groups: &[Group]) -> Option<Vec<f32>> {
-    let parts: Vec<&[f32]> = groups.iter().filter_map(|&g| model.group(g)?.kind(kind)).collect();
-    (!parts.is_empty()).then(|| parts.concat())
+fn scores(model: &ModelPredictions, kind: Kind, groups: &[Group]) -> Option<Vec<f64>> {
+    let parts: Option<Vec<&[f64]>> = groups.iter().map(|&g| model.group(g)?.kind(kind)).collect();
+    parts.map(|parts| parts.concat())
 }
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
@@ -66,7 +56,9 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     let mut table = Table::new(["question", "model", "AUROC"]);
     table.head.extend(rates.iter().map(|r| format!("found at {} % false alarms", 100.0 * r)));
     let mut panels = Vec::new();
-    for (headline, kind, positive, negatives, title) in QUESTIONS {
+    for (kind, score, contrast, title) in QUESTIONS {
+        let (headline, positive, negatives) =
+            (Headline::Auroc(score, contrast), contrast.positives(), contrast.negatives());
         let curves: Vec<_> = models
             .iter()
             .filter_map(|(i, m)| Some((*i, m, curve(&scores(m, kind, &[positive])?, &scores(m, kind, negatives)?))))
@@ -81,8 +73,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
             .iter()
             .map(|(i, m, _)| (Mark::Line, palette::model(*i), format!("{} {}", m.name, auroc(m))))
             .collect();
-        let against = negatives.iter().filter(|&&g| curves.iter().any(|c| c.1.group(g).is_some()));
-        let against = against.map(|g| g.name()).collect::<Vec<_>>().join(" and ");
+        let against = negatives.iter().map(|g| g.name()).collect::<Vec<_>>().join(" + ");
         let description = format!(
             "ROC curve of {} uncertainty, {} against {against}. AUROC: {}.",
             kind.name(),
@@ -111,7 +102,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         );
     }
     let caption = "Each threshold on an uncertainty finds a share of the images it should find, and raises false alarms on \
-                   others. In the two cross panels the diagonal would be best: the wrong kind of uncertainty should not react."
+                   others. In the cross panels the diagonal would be best: the wrong kind of uncertainty should not react."
         .into();
     Ok(Figure { id: "roc", title: "Does each uncertainty find what it is meant for?".into(), caption, panels, table })
 }
@@ -122,9 +113,8 @@ mod tests {
 
     #[test]
     fn the_area_is_the_auroc() {
-        let (p, n) = ([0.9f32, 0.5, 0.5, 0.1], [0.5f32, 0.2, 0.1, 0.0, 0.0]);
+        let (p, n) = ([0.9, 0.5, 0.5, 0.1], [0.5f64.next_up(), 0.2, 0.1, 0.0, 0.0]);
         let area: f64 = curve(&p, &n).windows(2).map(|w| (w[1].0 - w[0].0) * (w[1].1 + w[0].1) / 2.0).sum();
-        let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-        assert!((area - crate::auroc(&wide(&p), &wide(&n)).unwrap()).abs() < 1e-12);
+        assert!((area - crate::auroc(&p, &n).unwrap()).abs() < 1e-12);
     }
 }

@@ -5,7 +5,7 @@ use super::uncertainty::median;
 use crate::report::chart::{Axis, Chart, Key, Mark};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::{Kind, RunReport};
-use crate::report::number::short;
+use crate::report::number::{nats, short};
 use crate::report::palette;
 use crate::{Group, spearman};
 
@@ -15,10 +15,10 @@ const DOTS: usize = 900;
 const LAYERS: usize = 6;
 
 /// The value that 99.5 % lie below: a few outliers must not press all others into a corner.
-fn nearly_all(values: &[f32]) -> f64 {
+fn nearly_all(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f32::total_cmp);
-    sorted.get(sorted.len() * 995 / 1000).map_or(0.0, |&v| v.into())
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() * 995 / 1000).copied().unwrap_or(0.0)
 }
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
@@ -71,21 +71,19 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
                 let Some((a, e)) = pairs(place, group) else { continue };
                 let stride = a.len().div_ceil(DOTS).max(1);
                 let points = a.iter().zip(e).step_by(stride).skip(layer).step_by(LAYERS);
-                chart.dots(palette::group(group), points.map(|(&a, &e)| (a.into(), e.into())));
+                chart.dots(palette::group(group), points.map(|(&a, &e)| (a, e)));
             }
         }
         for &group in &groups {
             let Some((a, e)) = pairs(place, group) else { continue };
             chart.point(palette::group(group), median(a), median(e));
-            let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-            let rank = spearman(&wide(a), &wide(e)).ok().flatten();
-            let rank = rank.map_or("–".to_owned(), short);
+            let rank = spearman(a, e).ok().flatten().map_or("–".to_owned(), short);
             table.row([
                 model.name.clone(),
                 group.name().into(),
                 a.len().to_string(),
-                short(median(a)),
-                short(median(e)),
+                nats(median(a)),
+                nats(median(e)),
                 rank,
             ]);
         }

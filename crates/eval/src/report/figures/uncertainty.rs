@@ -7,7 +7,7 @@ use crate::Group;
 use crate::report::chart::{Axis, Chart, Key, Mark};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::{Kind, RunReport};
-use crate::report::number::short;
+use crate::report::number::nats;
 use crate::report::palette;
 
 /// Left end of the axis; what is smaller is counted in the first bin.
@@ -15,20 +15,20 @@ const LEAST: f64 = 1e-4;
 const BINS: usize = 36;
 
 /// Shares of values per bin of a logarithmic axis.
-fn shares(values: &[f32], top: f64) -> Vec<f64> {
+fn shares(values: &[f64], top: f64) -> Vec<f64> {
     let mut bins = vec![0.0; BINS];
     for &v in values {
-        let place = (f64::from(v).max(LEAST) / LEAST).ln() / (top / LEAST).ln();
+        let place = (v.max(LEAST) / LEAST).ln() / (top / LEAST).ln();
         bins[((place * BINS as f64) as usize).min(BINS - 1)] += 1.0 / values.len() as f64;
     }
     bins
 }
 
 /// The middle value.
-pub(super) fn median(values: &[f32]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f32::total_cmp);
-    sorted.get(sorted.len() / 2).map_or(0.0, |&v| v.into())
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
@@ -92,7 +92,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
                 } else {
                     chart.steps(&format!("{class} {}", palette::dashes(i)), &edges, &heights, base, false);
                 }
-                let share = |keep: &dyn Fn(f32) -> bool| {
+                let share = |keep: &dyn Fn(f64) -> bool| {
                     let n = values.iter().filter(|v| keep(**v)).count();
                     format!("{:.1} %", 100.0 * n as f64 / values.len().max(1) as f64)
                 };
@@ -101,7 +101,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
                     kind.name().to_owned(),
                     group.name().to_owned(),
                     values.len().to_string(),
-                    short(median(values)),
+                    nats(median(values)),
                     share(&|v| v < 1e-3),
                     share(&|v| v > 0.1),
                 ]);

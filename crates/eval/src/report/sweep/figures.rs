@@ -1,17 +1,22 @@
 //! The figures of a sweep: widths, Pareto fronts, heat maps of mu against sigma, and existing techniques.
 
 use super::{All, Configuration, SweepReport, configurations, experiments, in_words};
-use crate::Headline;
 use crate::metrics::{Bits, Strategy};
 use crate::report::chart::{Axis, Chart, Key, Mark};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::number::{metric, thousands};
 use crate::report::palette;
+use crate::{Contrast, Headline, Score};
 
 /// Metrics of the width curves and fronts: name, limits of the axis.
-const SHOWN: [(Headline, &str, (f64, f64)); 4] = [
-    (Headline::AurocEpistemicOod, "AUROC epistemic, ood", (0.0, 1.0)),
-    (Headline::AurocAleatoricAmbiguous, "AUROC aleatoric, ambiguous", (0.0, 1.0)),
+const SHOWN: [(Headline, &str, (f64, f64)); 5] = [
+    (Headline::Auroc(Score::Epistemic, Contrast::OodVsClean), "AUROC epistemic, ood vs clean", (0.0, 1.0)),
+    (
+        Headline::Auroc(Score::Epistemic, Contrast::OodVsCleanAmbiguous),
+        "AUROC epistemic, ood vs clean + ambiguous",
+        (0.0, 1.0),
+    ),
+    (Headline::AMBIGUOUS, "AUROC aleatoric, ambiguous vs clean", (0.0, 1.0)),
     (Headline::Nll, "NLL, nats", (0.0, f64::INFINITY)),
     (Headline::Accuracy, "Accuracy", (0.0, 1.0)),
 ];
@@ -154,7 +159,7 @@ fn pareto(all: &[Configuration<'_>]) -> Drawn {
     let mut panels = Vec::new();
     for experiment in experiments(all) {
         let own: Vec<_> = all.iter().filter(|c| c.experiment == experiment && c.bytes > 0).collect();
-        for (headline, title, limits) in [SHOWN[2], SHOWN[0]] {
+        for (headline, title, limits) in [SHOWN[3], SHOWN[0], SHOWN[1]] {
             let sign = if headline == Headline::Nll { -1.0 } else { 1.0 };
             let mut points: Vec<_> =
                 own.iter().filter_map(|c| Some((c.bytes as f64, *c, c.value(headline)?))).collect();
@@ -253,7 +258,7 @@ fn heat(all: &[Configuration<'_>]) -> Drawn {
             if mus.len() < 2 || sigmas.len() < 2 {
                 continue;
             }
-            for (headline, title, _) in [SHOWN[0], SHOWN[1], SHOWN[2]] {
+            for (headline, title, _) in [SHOWN[0], SHOWN[1], SHOWN[2], SHOWN[3]] {
                 let valued: Vec<_> = cells.iter().filter_map(|c| Some((c, c.value(headline)?))).collect();
                 let range = valued
                     .iter()

@@ -11,7 +11,7 @@ use super::figure::{Drawn, Table};
 use super::number::{fixed, thousands};
 use super::words::model_in_words;
 use crate::metrics::{Bits, Difference, Metrics, ModelEntry, Strategy};
-use crate::{Backend, ByHeadline, Headline, Interval};
+use crate::{Backend, ByHeadline, Contrast, Headline, Interval, Score};
 
 pub(crate) use figures::all as figures;
 
@@ -61,7 +61,7 @@ impl SweepRow {
                 seed: metrics.seed,
                 bytes: model.parameter_bytes,
                 values: ByHeadline::from_fn(|h| model.value(h)),
-                intervals: ByHeadline::from_fn(|h| model.ci95.get(h.name()).copied()),
+                intervals: ByHeadline::from_fn(|h| model.interval(h)),
                 differences: ByHeadline::from_fn(|h| difference.and_then(|d| *d.metrics.get(h))),
             }
         };
@@ -204,14 +204,17 @@ pub(crate) fn overview(report: &SweepReport) -> Vec<(String, Table)> {
         (Headline::Accuracy, "accuracy %"),
         (Headline::Nll, "NLL nats"),
         (Headline::Ece, "ECE"),
-        (Headline::AurocEpistemicOod, "AUROC epistemic, ood"),
-        (Headline::AurocAleatoricAmbiguous, "AUROC aleatoric, ambiguous"),
+        (Headline::Auroc(Score::Epistemic, Contrast::OodVsClean), "AUROC epistemic, ood vs clean"),
+        (Headline::Auroc(Score::Aleatoric, Contrast::OodVsClean), "AUROC aleatoric, ood vs clean"),
+        (Headline::Auroc(Score::Epistemic, Contrast::OodVsCleanAmbiguous), "AUROC epistemic, ood vs clean + ambiguous"),
+        (Headline::AMBIGUOUS, "AUROC aleatoric, ambiguous vs clean"),
     ];
     for experiment in experiments(&all) {
         let mut table =
             Table::new(["configuration", "bits of mu, sigma, weight, activation", "bytes", "backend", "seeds"]);
-        table.head.extend(shown.map(|s| s.1.to_owned()));
         let mut rows: Vec<_> = all.iter().filter(|c| c.experiment == experiment).collect();
+        let shown: Vec<_> = shown.iter().filter(|(h, _)| rows.iter().any(|c| c.value(*h).is_some())).collect();
+        table.head.extend(shown.iter().map(|s| s.1.to_owned()));
         let nll = |c: &Configuration<'_>| c.value(Headline::Nll).map_or(f64::INFINITY, |v| v.0);
         rows.sort_by(|a, b| nll(a).total_cmp(&nll(b)));
         for c in rows {
@@ -224,7 +227,7 @@ pub(crate) fn overview(report: &SweepReport) -> Vec<(String, Table)> {
                 c.backend(),
                 c.rows.len().to_string(),
             ];
-            row.extend(shown.map(|(h, _)| c.value(h).map_or("–".into(), |v| in_words(h, v))));
+            row.extend(shown.iter().map(|(h, _)| c.value(*h).map_or("–".into(), |v| in_words(*h, v))));
             table.row(row);
         }
         tables.push((experiment.to_owned(), table));
@@ -254,9 +257,10 @@ pub(crate) fn sentences(report: &SweepReport) -> Vec<String> {
                 c.difference(h, report).and_then(|d| d.1).is_some_and(|[low, high]| low.abs().max(high.abs()) <= kept)
             };
             // Data without ambiguous images has no such AUROC to keep.
-            let aleatoric = Headline::AurocAleatoricAmbiguous;
+            let aleatoric = Headline::AMBIGUOUS;
+            let ood = Headline::ood(Score::Epistemic, |h| c.value(h).is_some());
             within(Headline::Accuracy, 0.01)
-                && within(Headline::AurocEpistemicOod, 0.02)
+                && within(ood, 0.02)
                 && (c.value(aleatoric).is_none() || within(aleatoric, 0.02))
         };
         if let Some(least) = of().filter(keeps).min_by_key(|c| c.bytes) {

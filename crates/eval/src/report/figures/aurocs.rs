@@ -1,0 +1,43 @@
+//! Every score against every stated group: the table behind the headline rows, without a drawing.
+
+use crate::report::figure::{Drawn, Figure, Table};
+use crate::report::input::RunReport;
+use crate::report::number::with_interval;
+use crate::{Contrast, Headline, ModelEntry, Score};
+
+pub(crate) fn figure(report: &RunReport) -> Drawn {
+    let mut table = Table::new(["group found", "score", "model", "AUROC", "pairs that tie %"]);
+    let mut any_ties = false;
+    for contrast in Contrast::ALL {
+        for score in Score::ALL {
+            for model in &report.metrics.models {
+                let headline = Headline::Auroc(score, contrast);
+                let Some(value) = model.value(headline) else { continue };
+                let tied = *model.tied_pairs.get(headline);
+                any_ties |= tied.is_some_and(|t| t > 0.0);
+                table.row([
+                    contrast.title().to_owned(),
+                    score.title().to_owned(),
+                    model.name.clone(),
+                    with_interval(headline, value, model.interval(headline), false),
+                    tied.map_or("–".to_owned(), |t| format!("{:.2}", 100.0 * t)),
+                ]);
+            }
+        }
+    }
+    if table.rows.is_empty() {
+        return Err("AUROCs are left out: they need a second group beside the clean one.".into());
+    }
+    let mut caption = "How well each score tells one group from the others that are named: within a group found, all scores meet the \
+                       same images. Max probability is one less the greatest mean probability, which needs no draws."
+        .to_owned();
+    if any_ties {
+        caption.push_str(" A pair whose scores tie counts one half.");
+    }
+    if report.metrics.models.iter().any(ModelEntry::lacks_contrasts) {
+        caption.push_str(
+            " Some metrics were written by an older version, which measured fewer of these; `qbnn eval` measures all.",
+        );
+    }
+    Ok(Figure { id: "aurocs", title: "Every score against every group".into(), caption, panels: Vec::new(), table })
+}
