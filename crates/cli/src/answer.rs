@@ -1,5 +1,6 @@
 //! What a model says about an image, and the ways to write it down.
 
+use crate::layout::{decimal, fits, wrap};
 use anyhow::Result;
 use clap::ValueEnum;
 use qbnn_bnn::pfp;
@@ -17,6 +18,9 @@ pub enum AnswerFormat {
     /// Comma-separated, with a header.
     Csv,
 }
+
+/// The header of a table.
+const HEADER: &str = "class  probability      total  aleatoric  epistemic  image";
 
 /// Nats of fixed point.
 const NAT: f64 = (1u32 << qbnn_core::uncertainty::FRACTION_BITS) as f64;
@@ -83,6 +87,8 @@ pub struct Writer {
     pub format: AnswerFormat,
     /// Total uncertainty above which no class is given.
     pub abstain_above: Option<f64>,
+    /// Columns of the terminal, if it is one: the table's lines are not longer.
+    pub columns: Option<usize>,
 }
 
 /// Which image an answer is about: a file, and the place in it where it holds several.
@@ -105,7 +111,9 @@ impl Writer {
                 let columns: Vec<_> = (0..classes).map(|c| format!("p{c}")).collect();
                 Some(format!("file,image,class,abstained,total,aleatoric,epistemic,{}", columns.join(",")))
             }
-            AnswerFormat::Table => Some("class  probability   total  aleatoric  epistemic  image".to_owned()),
+            AnswerFormat::Table => {
+                Some(HEADER.to_owned()).filter(|_| self.columns.is_none_or(|columns| fits(HEADER, columns)))
+            }
         }
     }
 
@@ -140,13 +148,34 @@ impl Writer {
             AnswerFormat::Table => {
                 let class = if abstained { "?".to_owned() } else { a.class.to_string() };
                 let place = if *several { format!(":{image}") } else { String::new() };
-                format!(
-                    "{class:>5}  {:>11.4}  {:>6.3}  {:>9.3}  {:>9.3}  {file}{place}",
-                    a.probabilities[a.class], a.total, a.aleatoric, a.epistemic
-                )
+                let p = a.probabilities[a.class];
+                let [total, aleatoric, epistemic] = [a.total, a.aleatoric, a.epistemic].map(nats);
+                let figures = format!("{class:>5}  {p:>11.4}  {total:>9}  {aleatoric:>9}  {epistemic:>9}");
+                let line = format!("{figures}  {file}{place}");
+                match self.columns {
+                    // Too narrow for the columns of figures.
+                    Some(columns) if !fits(HEADER, columns) => wrap(
+                        &format!(
+                            "{file}{place}: class {class}, probability {p:.4}, total {total}, aleatoric {aleatoric}, \
+                             epistemic {epistemic} nats"
+                        ),
+                        columns,
+                        2,
+                    ),
+                    Some(columns) if !fits(&line, columns) => {
+                        let name = wrap(&format!("       {file}{place}"), columns, 7);
+                        format!("{figures}\n{name}")
+                    }
+                    _ => line,
+                }
             }
         })
     }
+}
+
+/// Three decimals, or as many as a small value needs.
+fn nats(value: f64) -> String {
+    if value > 0.0 && value < 0.0095 { decimal(value) } else { format!("{value:.3}") }
 }
 
 #[cfg(test)]
@@ -168,10 +197,18 @@ mod tests {
     #[test]
     fn names_are_quoted_and_doubts_are_kept() {
         let name = Name { file: "a,\"b\".png".into(), image: 0, several: false };
-        let line = |format, abstain_above| Writer { format, abstain_above }.line(&equal(), &name).unwrap();
+        let writer = |format, abstain_above| Writer { format, abstain_above, columns: None };
+        let line = |format, abstain_above| writer(format, abstain_above).line(&equal(), &name).unwrap();
         assert!(line(AnswerFormat::Csv, Some(2.0)).starts_with("\"a,\"\"b\"\".png\",0,0,false,1.09"));
         assert!(line(AnswerFormat::Csv, Some(1.0)).contains(",true,"));
         assert!(line(AnswerFormat::Table, Some(1.0)).trim_start().starts_with('?'));
         assert!(line(AnswerFormat::Table, None).ends_with("a,\"b\".png"));
+        for columns in [20, 40, 60, 80] {
+            let writer = Writer { columns: Some(columns), ..writer(AnswerFormat::Table, None) };
+            let text = writer.line(&equal(), &name).unwrap();
+            assert!(fits(&text, columns) && text.contains("1.099") && text.contains("\"b\".png"), "{columns}: {text}");
+            assert!(writer.header(3).is_none_or(|header| fits(&header, columns)));
+        }
+        assert_eq!([0.0, 1.88e-5, 0.0042, 0.25].map(nats), ["0.000", "0.000019", "0.0042", "0.250"]);
     }
 }

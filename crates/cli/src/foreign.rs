@@ -5,16 +5,16 @@
 //! `images` `[N][rows][columns]` or with a last axis of 1 or 3, 8-bit, for the gallery.
 
 use crate::input;
-use crate::npy::{Array, VALUES, Values, read_npz};
+use crate::named::Found;
+use crate::npy::{Archive, Array, VALUES, Values, half, read_npz};
 use crate::page::shown;
 use anyhow::{Context, Result, bail, ensure};
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, Page, RunReport, choose, run_page};
 use qbnn_eval::{
     AmbiguousGroup, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
-    Precision, Predictions, Strategy, by_samples, compare, evaluate,
+    Precision, Predictions, ROW_SUM_TOLERANCE, Strategy, by_samples, compare, evaluate,
 };
 use safetensors::tensor::{Dtype, SafeTensors};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// One file, checked.
@@ -96,58 +96,178 @@ fn image(images: &Array, place: usize, chosen: Chosen) -> Option<GalleryImage> {
     };
     let size = height * width * channels;
     let Values::Integer(values) = &images.values else { return None };
-    let pixels = values.get(place * size..(place + 1) * size)?.iter().map(|&v| v.clamp(0, 255) as u8).collect();
+    let values = values.get(place * size..(place + 1) * size)?;
+    let pixels = values.iter().map(|&v| u8::try_from(v).ok()).collect::<Option<_>>()?;
     Some(GalleryImage { chosen, height, width, channels, pixels })
 }
 
-fn arrays(path: &Path) -> Result<BTreeMap<String, Array>> {
+/// The names of what is read.
+const NAMES: [&str; 4] = ["probs", "labels", "groups", "images"];
+
+fn arrays(path: &Path) -> Result<Archive> {
     let bytes = input::tensors(path)?;
+    let found = Found::of(&bytes);
     match path.extension().and_then(|e| e.to_str()) {
-        Some("npz") => read_npz(&bytes),
-        Some("safetensors") => read_safetensors(&bytes),
-        _ => bail!("is neither .npz nor .safetensors; write one with np.savez or safetensors.numpy.save_file"),
+        _ if found == Found::Npy => bail!(
+            "is a single array, wanted probs and labels in one file; np.savez(file, probs=..., labels=..., groups=...)"
+        ),
+        Some("safetensors") if found != Found::Zip => read_safetensors(&bytes),
+        Some("npz") => read_npz(&bytes, &NAMES),
+        _ if found == Found::Zip => read_npz(&bytes, &NAMES),
+        _ => bail!(
+            "is neither .npz nor .safetensors{}; write one with np.savez or safetensors.numpy.save_file",
+            found.what().map_or(String::new(), |what| format!(" but {what}"))
+        ),
     }
 }
 
-fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Array>> {
-    let file = SafeTensors::deserialize(bytes).context("it is no whole safetensors file")?;
-    let mut arrays = BTreeMap::new();
+fn read_safetensors(bytes: &[u8]) -> Result<Archive> {
+    let file = SafeTensors::deserialize(bytes).with_context(|| {
+        let found = Found::of(bytes).what().filter(|_| Found::of(bytes) != Found::Safetensors);
+        format!("it is no whole safetensors file{}", found.map_or(String::new(), |what| format!(" but {what}")))
+    })?;
+    let mut archive = Archive::default();
     for (name, view) in file.tensors() {
+        archive.names.push(name.clone());
+        // What is not asked for may be of any type.
+        if !NAMES.contains(&name.as_str()) {
+            continue;
+        }
         let d = view.data();
         let n = view.shape().iter().fold(1usize, |n, &size| n.saturating_mul(size));
         ensure!(n <= VALUES, "{name} has {n} values, at most {VALUES} are read; store fewer draws or inputs");
+        let integers = |all: &mut dyn Iterator<Item = i64>| Values::Integer(all.collect());
         let values = match view.dtype() {
             Dtype::F64 => Values::Float(d.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect()),
             Dtype::F32 => Values::Float(d.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect()),
-            Dtype::I64 => Values::Integer(d.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect()),
-            Dtype::I32 => Values::Integer(d.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect()),
-            Dtype::U32 => Values::Integer(d.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b).into()).collect()),
-            Dtype::U8 | Dtype::BOOL => Values::Integer(d.iter().map(|&b| b.into()).collect()),
-            // An array that is not asked for may be of any type.
-            _ if !["probs", "labels", "groups", "images"].contains(&name.as_str()) => continue,
-            other => bail!("{name} is {other:?}; store probs as F32 or F64, the others as I64, I32 or U8"),
+            Dtype::F16 => Values::Float(d.as_chunks().0.iter().map(|b| half(u16::from_le_bytes(*b))).collect()),
+            Dtype::I64 => integers(&mut d.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b))),
+            Dtype::I32 => integers(&mut d.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b).into())),
+            Dtype::I16 => integers(&mut d.as_chunks().0.iter().map(|b| i16::from_le_bytes(*b).into())),
+            Dtype::I8 => integers(&mut d.iter().map(|&b| b.cast_signed().into())),
+            Dtype::U32 => integers(&mut d.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b).into())),
+            Dtype::U16 => integers(&mut d.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b).into())),
+            Dtype::U8 => integers(&mut d.iter().map(|&b| b.into())),
+            Dtype::BOOL => Values::Boolean(d.iter().map(|&b| b != 0).collect()),
+            other => {
+                bail!("{name} is {other:?}, wanted probs as F16, F32 or F64, the others as integers of at most 63 bits")
+            }
         };
-        arrays.insert(name, Array { shape: view.shape().to_vec(), values });
+        archive.arrays.insert(name, Array { shape: view.shape().to_vec(), values });
     }
-    Ok(arrays)
+    Ok(archive)
+}
+
+/// Probabilities of draws, inputs and classes, checked.
+///
+/// Rounding may leave a value a little outside 0 to 1: as far as a row's sum may be from 1 it is put back.
+fn predictions(probs: Array, others: Option<usize>) -> Result<Predictions> {
+    let shape = probs.shape;
+    let Values::Float(values) = probs.values else {
+        bail!("probs holds {}, wanted floating-point numbers: the outputs of a softmax", probs.values.what())
+    };
+    let (samples, inputs, classes) = match shape[..] {
+        [s, n, c] => (s, n, c),
+        [n, c] => (1, n, c),
+        _ => bail!("probs has shape {shape:?}, wanted [S][N][C] or [N][C]: draws, inputs, classes"),
+    };
+    // A class axis elsewhere is told before its rows are.
+    if let Some(axis) = class_axis(&values, &shape) {
+        bail!(
+            "probs has shape {shape:?} and sums to 1 along axis {axis}, wanted along the last: classes; \
+             np.moveaxis(probs, {axis}, -1)"
+        );
+    }
+    if let (Some(others), [s, n, _]) = (others, &shape[..])
+        && others == *s
+        && others != *n
+    {
+        bail!(
+            "probs has shape {shape:?} and there are {others} labels, wanted [S][N][C]: draws, inputs, classes; \
+             np.moveaxis(probs, 0, 1)"
+        );
+    }
+    // All at once: an error then counts draws and inputs as the file does.
+    let precision = Precision::of(&values);
+    Ok(Predictions::new(samples, inputs, classes, values).context("probs")?.with_precision(precision))
+}
+
+/// The axis other than the last along which all sums are 1, if those along the last are not.
+fn class_axis(values: &[f64], shape: &[usize]) -> Option<usize> {
+    let sums_to_one = |axis: usize| {
+        let (size, step) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+        let first = |i: usize| i / step * step * size + i % step;
+        let sum = |i: usize| (0..size).filter_map(|j| values.get(first(i) + j * step)).sum::<f64>();
+        size > 1 && (0..values.len() / size).all(|i| (sum(i) - 1.0).abs() <= ROW_SUM_TOLERANCE)
+    };
+    let last = shape.len().checked_sub(1)?;
+    if values.is_empty() || sums_to_one(last) { None } else { (0..last).rev().find(|&axis| sums_to_one(axis)) }
+}
+
+/// Whether an array has one value per input.
+fn check_shape(what: &str, shape: &[usize], inputs: usize, hint: &str) -> Result<()> {
+    match *shape {
+        [n] if n == inputs => Ok(()),
+        [n] => bail!("found {n} {what}, wanted {inputs}: one per input{hint}"),
+        _ => bail!("{what} has shape {shape:?}, wanted [{inputs}]: one per input"),
+    }
+}
+
+/// The class of each input.
+fn labels(array: Array, inputs: usize, classes: usize, clean: usize) -> Result<Vec<i64>> {
+    let Array { shape, values } = array;
+    ensure!(
+        shape != [inputs, classes],
+        "labels has shape {shape:?}, wanted [{inputs}]: one class per input; labels.argmax(axis=1)"
+    );
+    check_shape("labels", &shape, inputs, if shape == [clean] { "; give -1 to those that are not clean" } else { "" })?;
+    match values {
+        Values::Integer(labels) => Ok(labels),
+        Values::Boolean(labels) if classes == 2 => Ok(labels.into_iter().map(i64::from).collect()),
+        other => bail!(
+            "labels holds {}, wanted integers: classes from 0 to {}; labels.astype(int)",
+            other.what(),
+            classes.saturating_sub(1)
+        ),
+    }
+}
+
+/// Whether the images are what a gallery can show.
+fn check_images(images: &Array, inputs: usize) -> Result<()> {
+    let Array { shape, values } = images;
+    let sizes = shape.get(1..).unwrap_or(&[]);
+    let right = matches!(sizes, [_, _] | [_, _, 1 | 3]) && !sizes.contains(&0) && shape.first() == Some(&inputs);
+    ensure!(
+        right,
+        "images has shape {shape:?}, wanted [{inputs}][rows][columns] or [{inputs}][rows][columns][1 or 3]; \
+         np.moveaxis(images, 1, -1) puts channels last"
+    );
+    let Values::Integer(values) = values else {
+        bail!("images holds {}, wanted integers from 0 to 255; (255 * images).astype(np.uint8)", values.what())
+    };
+    if let Some(value) = values.iter().find(|v| !(0..=255).contains(*v)) {
+        bail!("images holds {value}, wanted integers from 0 to 255; scale them and store images.astype(np.uint8)");
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<File> {
-    let mut arrays = arrays(path)?;
-    let names = arrays.keys().cloned().collect::<Vec<_>>().join(", ");
+    let Archive { mut arrays, names } = arrays(path)?;
     let probs = arrays.remove("probs").with_context(|| {
-        let found = if names.is_empty() { "nothing".to_owned() } else { names };
+        let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
         format!("found {found}, wanted an array probs [S][N][C]; np.savez(file, probs=..., labels=..., groups=...)")
     })?;
-    let (samples, inputs, classes) = match probs.shape[..] {
-        [s, n, c] => (s, n, c),
-        [n, c] => (1, n, c),
-        _ => bail!("probs has shape {:?}, wanted [S][N][C]: draws, inputs, classes", probs.shape),
-    };
-    let Values::Float(values) = probs.values else { bail!("probs holds no floating-point numbers") };
-    let precision = Precision::of(&values);
-    // All at once first: an error then counts draws and inputs as the file does.
-    let all = Predictions::new(samples, inputs, classes, values).context("probs")?;
+    let of_class = arrays.remove("labels").with_context(|| {
+        format!("found {}, wanted an array labels [N] too; those of clean inputs are needed", names.join(", "))
+    })?;
+    // How many inputs the other arrays are about, where they agree.
+    let others = [Some(&of_class), arrays.get("groups")].into_iter().flatten().map(|array| match array.shape[..] {
+        [n] => Some(n),
+        _ => None,
+    });
+    let others = others.reduce(|one, other| one.filter(|_| one == other)).flatten();
+    let all = predictions(probs, others)?;
+    let (samples, inputs, classes) = (all.samples(), all.inputs(), all.classes());
     let mut left_out = Vec::new();
     let kinds = match arrays.remove("groups") {
         Some(array) => groups(&array, inputs)?,
@@ -175,9 +295,7 @@ fn read(path: &Path) -> Result<File> {
                 .to_owned(),
         );
     }
-    let labels = arrays.remove("labels").context("it has no array labels [N]; those of clean inputs are needed")?;
-    ensure!(labels.values.len() == inputs, "found {} labels, wanted {inputs}: one per input", labels.values.len());
-    let Values::Integer(labels) = labels.values else { bail!("labels are no integers; number the classes from 0") };
+    let labels = labels(of_class, inputs, classes, places[0].len())?;
     let mut clean = Vec::with_capacity(places[0].len());
     for &i in &places[0] {
         let label = usize::try_from(labels[i]).ok().filter(|&l| l < classes);
@@ -196,17 +314,11 @@ fn read(path: &Path) -> Result<File> {
         let rows = all.probs().chunks_exact(inputs * classes);
         let row = |draw: &[f64], i: usize| draw[i * classes..(i + 1) * classes].to_vec();
         let values = rows.flat_map(|draw| own.iter().flat_map(move |&i| row(draw, i))).collect();
-        Ok(Some(Predictions::new(samples, own.len(), classes, values)?.with_precision(precision)))
+        Ok(Some(Predictions::new(samples, own.len(), classes, values)?.with_precision(all.precision())))
     };
     let images = arrays.remove("images");
     if let Some(images) = &images {
-        let sizes = images.shape.get(1..).unwrap_or(&[]);
-        let right = matches!(sizes, [_, _] | [_, _, 1 | 3]) && images.shape.first() == Some(&inputs);
-        ensure!(
-            right && matches!(images.values, Values::Integer(_)),
-            "images has shape {:?}, wanted [{inputs}][rows][columns] or [{inputs}][rows][columns][1 or 3] of 8-bit integers",
-            images.shape
-        );
+        check_images(images, inputs)?;
     }
     let Some(predictions) = part(Group::Clean)? else { bail!("found {found}, wanted clean inputs") };
     let groups = Groups {
@@ -220,7 +332,7 @@ fn read(path: &Path) -> Result<File> {
 
 /// The group of each input, by name or number.
 fn groups(array: &Array, inputs: usize) -> Result<Vec<Group>> {
-    ensure!(array.values.len() == inputs, "found {} groups, wanted {inputs}: one per input", array.values.len());
+    check_shape("groups", &array.shape, inputs, "")?;
     let unknown = |found: &dyn std::fmt::Display, i: usize| {
         anyhow::anyhow!("found group {found} at input {i}, wanted clean, ambiguous or ood (or 0, 1, 2)")
     };
@@ -237,6 +349,13 @@ fn groups(array: &Array, inputs: usize) -> Result<Vec<Group>> {
             };
             numbers.iter().enumerate().map(of).collect()
         }
-        Values::Float(_) => bail!("groups are floating-point numbers; store names or the integers 0, 1, 2"),
+        // True might mean clean, or ood.
+        Values::Boolean(_) => bail!(
+            "groups holds booleans, wanted names (clean, ambiguous, ood) or 0, 1, 2; np.where(groups, \"ood\", \"clean\") \
+             if true means ood"
+        ),
+        Values::Float(_) => {
+            bail!("groups holds floating-point numbers, wanted names (clean, ambiguous, ood) or the integers 0, 1, 2")
+        }
     }
 }

@@ -309,12 +309,15 @@ pub fn show(session: &Session, metrics: &Metrics, closing: &Closing<'_>) -> Resu
         object["report"] = report.into();
         return ui.json_line(&object);
     }
-    ui.result(&table::table(metrics, ui.columns()))?;
-    ui.result(&table::bytes(metrics))?;
-    for note in note.map(str::to_owned).into_iter().chain(metrics.models.iter().flat_map(ModelEntry::notes)) {
-        ui.result(&format!("note: {note}"))?;
+    ui.result(&table::table(metrics, ui.medium()))?;
+    let bytes = table::bytes(metrics, ui.medium());
+    if !bytes.is_empty() {
+        ui.text(&bytes)?;
     }
-    ui.result(&format!("{}, seed {}; in brackets 95 % bootstrap intervals", metrics.dataset, metrics.seed))?;
+    for note in note.map(str::to_owned).into_iter().chain(metrics.models.iter().flat_map(ModelEntry::notes)) {
+        ui.text(&format!("note: {note}"))?;
+    }
+    ui.text(&format!("{}, seed {}; in brackets 95 % bootstrap intervals", metrics.dataset, metrics.seed))?;
     if let Some(folder) = folder {
         ui.result(&format!("run folder: {folder}"))?;
     }

@@ -6,6 +6,7 @@
 use crate::export;
 use crate::input;
 use crate::run_folder::RunFolder;
+use crate::shell;
 use crate::ui::Ui;
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::identity::sha256;
@@ -66,30 +67,12 @@ pub fn check_beside(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
     checkpoint.owns(&file).map_err(|why| stale(&beside, path, &why))
 }
 
-/// A hint for whoever names a model file where checkpoints are read.
-///
-/// # Errors
-/// The hint, if the path is one of a model file.
-pub fn refuse_as_checkpoint(path: &Path) -> Result<()> {
-    if path.extension().is_none_or(|e| e != "qbnn") {
-        return Ok(());
-    }
-    let checkpoint = path.with_extension("safetensors");
-    let mend = if checkpoint.is_file() {
-        format!("name its checkpoint {}", checkpoint.display())
-    } else {
-        "name a checkpoint (.safetensors) or a run folder".to_owned()
-    };
-    bail!(
-        "{} is a model file, and this command reads checkpoints: {mend}; `qbnn predict` reads model files",
-        path.display()
-    )
-}
-
 fn stale(file: &Path, checkpoint: &Path, why: &str) -> anyhow::Error {
     let folder = RunFolder::of_checkpoint(checkpoint);
     let again = match folder.config() {
-        Some(_) => format!("`qbnn train --resume {}` writes it again, or move it elsewhere", folder.path().display()),
+        Some(_) => {
+            format!("`qbnn train --resume {}` writes it again, or move it elsewhere", shell::path(folder.path()))
+        }
         None => "move one of them elsewhere".to_owned(),
     };
     anyhow!("{} {why} ({}); {again}", file.display(), checkpoint.display())

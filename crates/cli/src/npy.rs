@@ -1,8 +1,10 @@
 //! Arrays of numpy: `.npy` (format versions 1 to 3, numpy.lib.format) inside `.npz`, which is a zip archive of them.
 //!
-//! As much of both as `np.savez` and `np.savez_compressed` write. A file is read as if it were hostile: every size is
-//! checked against what is there before anything is taken for granted.
+//! As much of both as `np.savez` and `np.savez_compressed` write, and archives of `.npy` files by other programs. Only what
+//! is asked for by name is unpacked: what else lies in an archive may be of any kind. A file is read as if it were hostile:
+//! every size is checked against what is there before anything is taken for granted.
 
+use crate::named::Found;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::DeflateDecoder;
 use std::collections::BTreeMap;
@@ -32,45 +34,68 @@ pub struct Array {
 pub enum Values {
     /// Any floating-point type, in double precision.
     Float(Vec<f64>),
-    /// Any integer or boolean type.
+    /// Any integer type.
     Integer(Vec<i64>),
+    /// Truth values.
+    Boolean(Vec<bool>),
     /// Text, without padding.
     Text(Vec<String>),
 }
 
 impl Values {
-    /// How many.
-    pub fn len(&self) -> usize {
+    /// In words, for messages.
+    pub fn what(&self) -> &'static str {
         match self {
-            Values::Float(v) => v.len(),
-            Values::Integer(v) => v.len(),
-            Values::Text(v) => v.len(),
+            Values::Float(_) => "floating-point numbers",
+            Values::Integer(_) => "integers",
+            Values::Boolean(_) => "booleans",
+            Values::Text(_) => "text",
         }
     }
 }
 
-/// The arrays of an `.npz` by name.
+/// What an archive holds.
+#[derive(Debug, Default)]
+pub struct Archive {
+    /// The arrays that were asked for, as far as they are there.
+    pub arrays: BTreeMap<String, Array>,
+    /// Names of all entries, without `.npy`.
+    pub names: Vec<String>,
+}
+
+/// The arrays of an `.npz` that are asked for by name; an entry may lack the `.npy` of its name.
 ///
 /// # Errors
-/// What is wrong with the archive or one of its arrays.
-pub fn read_npz(bytes: &[u8]) -> Result<BTreeMap<String, Array>> {
+/// What is wrong with the archive, or with one of these arrays.
+pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive> {
+    let whole = "write it again with np.savez";
     let start = bytes.len().saturating_sub(22 + 65_535);
     let end = bytes[start..].windows(4).rposition(|w| w == b"PK\x05\x06").map(|i| start + i);
-    let end = end.context("it is no whole .npz (zip) archive; write it again with np.savez")?;
-    let count = u16_at(bytes, end + 10)?;
-    let mut at = u32_at(bytes, end + 16)? as usize;
-    let mut arrays = BTreeMap::new();
+    let end = end.with_context(|| match Found::of(bytes) {
+        Found::Zip => format!("the .npz (zip) archive is cut off: its directory is missing; {whole}"),
+        found => format!("it is no .npz (zip) archive but {}; {whole}", found.what().unwrap_or("something else")),
+    })?;
+    let (count, mut at) = directory(bytes, end)?;
+    let mut archive = Archive::default();
     for _ in 0..count {
-        ensure!(slice(bytes, at, 4)? == b"PK\x01\x02", "its zip directory is damaged; write it again with np.savez");
-        let (method, sum) = (u16_at(bytes, at + 10)?, u32_at(bytes, at + 16)?);
+        ensure!(slice(bytes, at, 4)? == b"PK\x01\x02", "its zip directory is damaged; {whole}");
+        let (flags, method, sum) = (u16_at(bytes, at + 8)?, u16_at(bytes, at + 10)?, u32_at(bytes, at + 16)?);
         let (mut stored, mut size) = (u64::from(u32_at(bytes, at + 20)?), u64::from(u32_at(bytes, at + 24)?));
         let name_length = usize::from(u16_at(bytes, at + 28)?);
         let extra_length = usize::from(u16_at(bytes, at + 30)?);
         let comment_length = usize::from(u16_at(bytes, at + 32)?);
         let mut local = u64::from(u32_at(bytes, at + 42)?);
         let name = String::from_utf8_lossy(slice(bytes, at + 46, name_length)?).into_owned();
-        // numpy writes sizes in 64 bits where they need it: extra field 1 has those that are full above, in order.
         let extra = slice(bytes, at + 46 + name_length, extra_length)?;
+        at += 46 + name_length + extra_length + comment_length;
+        let array = name.strip_suffix(".npy").unwrap_or(&name);
+        archive.names.push(array.to_owned());
+        if !wanted.contains(&array) {
+            continue;
+        }
+        ensure!(!archive.arrays.contains_key(array), "it holds {array} twice; store it once");
+        ensure!(flags & 1 == 0, "{name} is encrypted; {whole}");
+        // numpy writes sizes in 64 bits where they need it: extra field 1 has those that are full above, in order.
         let mut wide = zip64(extra);
         for value in [&mut size, &mut stored, &mut local] {
             if *value == u64::from(u32::MAX) {
@@ -80,7 +105,8 @@ pub fn read_npz(bytes: &[u8]) -> Result<BTreeMap<String, Array>> {
         let local = usize::try_from(local)?;
         ensure!(slice(bytes, local, 4)? == b"PK\x03\x04", "its zip entry {name} is damaged");
         let head = 30 + usize::from(u16_at(bytes, local + 26)?) + usize::from(u16_at(bytes, local + 28)?);
-        let data = slice(bytes, local + head, usize::try_from(stored)?)?;
+        let place = local.checked_add(head).context("it names an impossible place")?;
+        let data = slice(bytes, place, usize::try_from(stored)?)?;
         ensure!(size <= MOST, "{name} unpacks to {size} bytes, at most {MOST} are read; store fewer draws or inputs");
         let content = match method {
             0 => data.to_vec(),
@@ -94,12 +120,30 @@ pub fn read_npz(bytes: &[u8]) -> Result<BTreeMap<String, Array>> {
         let mut crc = flate2::Crc::new();
         crc.update(&content);
         ensure!(content.len() as u64 == size && crc.sum() == sum, "{name} is damaged (its checksum differs)");
-        if let Some(array) = name.strip_suffix(".npy") {
-            arrays.insert(array.to_owned(), read_npy(&content).with_context(|| format!("array {array}"))?);
-        }
-        at += 46 + name_length + extra_length + comment_length;
+        let read = read_npy(&content).with_context(|| format!("array {array}"))?;
+        archive.arrays.insert(array.to_owned(), read);
     }
-    Ok(arrays)
+    Ok(archive)
+}
+
+/// How many entries the directory of a zip archive has, and where it begins. `end` is the place of its end record; where
+/// that is too narrow, one in 64 bits stands before it.
+fn directory(bytes: &[u8], end: usize) -> Result<(u64, usize)> {
+    let (count, at) = (u64::from(u16_at(bytes, end + 10)?), u64::from(u32_at(bytes, end + 16)?));
+    let (count, at) = match end.checked_sub(20) {
+        Some(locator) if count == 0xffff || at == 0xffff_ffff => {
+            if slice(bytes, locator, 4)? == b"PK\x06\x07" {
+                let wide = usize::try_from(u64_at(bytes, locator + 8)?)?;
+                ensure!(slice(bytes, wide, 4)? == b"PK\x06\x06", "its zip directory is damaged");
+                let entry = |offset| wide.checked_add(offset).context("it names an impossible place");
+                (u64_at(bytes, entry(32)?)?, u64_at(bytes, entry(48)?)?)
+            } else {
+                (count, at)
+            }
+        }
+        _ => (count, at),
+    };
+    Ok((count, usize::try_from(at)?))
 }
 
 /// The 64-bit numbers of a zip64 extra field.
@@ -118,7 +162,11 @@ fn zip64(mut extra: &[u8]) -> impl Iterator<Item = u64> + use<> {
 
 /// One `.npy`.
 fn read_npy(bytes: &[u8]) -> Result<Array> {
-    ensure!(bytes.starts_with(b"\x93NUMPY"), "it is no .npy array");
+    ensure!(
+        bytes.starts_with(b"\x93NUMPY"),
+        "it is no .npy array but {}; write it with np.savez",
+        Found::of(bytes).what().unwrap_or("something else")
+    );
     let major = *bytes.get(6).context("it ends too early")?;
     let (at, length) = if major == 1 { (10, usize::from(u16_at(bytes, 8)?)) } else { (12, u32_at(bytes, 8)? as usize) };
     let header = String::from_utf8_lossy(slice(bytes, at, length)?).into_owned();
@@ -144,6 +192,7 @@ fn read_npy(bytes: &[u8]) -> Result<Array> {
         values = match values {
             Values::Float(v) => Values::Float(row_major(&v, &shape)),
             Values::Integer(v) => Values::Integer(row_major(&v, &shape)),
+            Values::Boolean(v) => Values::Boolean(row_major(&v, &shape)),
             Values::Text(v) => Values::Text(row_major(&v, &shape)),
         };
     }
@@ -153,9 +202,15 @@ fn read_npy(bytes: &[u8]) -> Result<Array> {
 fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
     let big = kind.starts_with('>');
     let plain = kind.trim_start_matches(['<', '>', '|', '=']);
-    let (letter, width) = plain.split_at_checked(1).with_context(|| format!("its type {kind} is unknown"))?;
-    let width: usize =
-        width.parse().with_context(|| format!("its type {kind} cannot be read; store numbers or text"))?;
+    let (letter, width) = plain.split_at_checked(1).with_context(|| format!("its type {kind:?} is unknown"))?;
+    let unreadable = || match letter {
+        "O" => {
+            "it holds Python objects, wanted numbers or text; convert it with np.asarray(x, dtype=float) or dtype=str"
+                .to_owned()
+        }
+        _ => format!("its type is {kind}, wanted float16 to float64, integers, bool or text; convert it with astype"),
+    };
+    let width: usize = width.parse().ok().with_context(unreadable)?;
     ensure!(!["S", "U"].contains(&letter) || n <= TEXTS, "it has {n} texts, at most {TEXTS} are read; use numbers");
     let size = if letter == "U" { width.checked_mul(4).context("its type is impossible")? } else { width };
     let wanted = n.checked_mul(size).context("its shape is impossible")?;
@@ -181,11 +236,14 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
             let shift = 64 - 8 * width as u32;
             Values::Integer(cells().map(|b| (i64::from_le_bytes(ordered(b)) << shift) >> shift).collect())
         }
-        ("u" | "b", 1 | 2 | 4) => Values::Integer(cells().map(|b| i64::from_le_bytes(ordered(b))).collect()),
+        ("b", 1) => Values::Boolean(cells().map(|b| b[0] != 0).collect()),
+        ("u", 1 | 2 | 4) => Values::Integer(cells().map(|b| i64::from_le_bytes(ordered(b))).collect()),
         ("u", 8) => {
             let read = |b| i64::try_from(u64::from_le_bytes(ordered(b))).context("it holds a number beyond 2^63");
             Values::Integer(cells().map(read).collect::<Result<_>>()?)
         }
+        // Text without a letter takes no bytes.
+        ("S" | "U", 0) => Values::Text(vec![String::new(); n]),
         ("S", 1..) => {
             let text = |b: &[u8]| String::from_utf8_lossy(b).trim_end_matches('\0').to_owned();
             Values::Text(cells().map(text).collect())
@@ -195,12 +253,12 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
             let text = |b: &[u8]| b.chunks_exact(4).map(letter).filter(|&c| c != '\0').collect();
             Values::Text(cells().map(text).collect())
         }
-        _ => bail!("its type {kind} cannot be read; store numbers or text (not objects)"),
+        _ => bail!(unreadable()),
     })
 }
 
 /// A number of IEEE 754 half precision.
-fn half(bits: u16) -> f64 {
+pub fn half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
     sign * match exponent {
@@ -244,6 +302,10 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
     Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
+fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
+    Ok(u64::from(u32_at(bytes, at)?) | u64::from(u32_at(bytes, at + 4)?) << 32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +327,11 @@ mod tests {
         assert_eq!(read("<f2", "(3,)", &[0, 60, 0, 184, 1, 0]), Values::Float(vec![1.0, -0.5, 2f64.powi(-24)]));
         assert_eq!(read("<i2", "(2,)", &[255, 255, 1, 0]), Values::Integer(vec![-1, 1]));
         assert_eq!(read("|u1", "(1, 1)", &[200]), Values::Integer(vec![200]));
+        assert_eq!(read(">i2", "(2,)", &[255, 255, 0, 1]), Values::Integer(vec![-1, 1]));
+        assert_eq!(read("<u8", "()", &[7, 0, 0, 0, 0, 0, 0, 0]), Values::Integer(vec![7]));
+        assert_eq!(read("|b1", "(2,)", &[1, 0]), Values::Boolean(vec![true, false]));
+        assert_eq!(read("<U0", "(2,)", &[]), Values::Text(vec![String::new(); 2]));
+        assert_eq!(read(">U1", "(1,)", &[0, 0, 0, b'o']), Values::Text(vec!["o".into()]));
         assert_eq!(read("<U2", "(1,)", &[b'o', 0, 0, 0, 0, 0, 0, 0]), Values::Text(vec!["o".into()]));
         assert_eq!(read("|S3", "(1,)", b"ab\0"), Values::Text(vec!["ab".into()]));
     }
@@ -282,6 +349,11 @@ mod tests {
         for bad in [&good[..good.len() - 1], &good[..20], &good[..3], &npy("|O", "False", "(1,)", &[0; 8])[..]] {
             assert!(read_npy(bad).is_err());
         }
-        assert!(read_npz(b"").is_err() && read_npz(b"PK\x05\x06").is_err());
+        assert!(read_npz(b"", &["a"]).is_err() && read_npz(b"PK\x05\x06", &["a"]).is_err());
+        let error = |descr, data: &[u8]| read_npy(&npy(descr, "False", "(1,)", data)).unwrap_err().to_string();
+        assert!(error("|O", &[0; 8]).contains("dtype=str"));
+        for (descr, size) in [("<f16", 16), ("<c16", 16), ("<M8[s]", 8), ("|V3", 3), ("<u3", 3)] {
+            assert!(error(descr, &vec![0; size]).contains(descr), "{descr}");
+        }
     }
 }

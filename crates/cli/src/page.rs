@@ -4,6 +4,7 @@ use crate::config::Layers;
 use crate::failure::usage;
 use crate::input;
 use crate::run_folder::{CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, RunFolder};
+use crate::shell;
 use crate::stored::{PREDICTIONS, Stored};
 use crate::{model_file, provenance};
 use anyhow::{Context, Result, bail};
@@ -32,13 +33,13 @@ pub fn write(folder: &RunFolder) -> Result<PathBuf> {
 /// They are missing or damaged: one line that says how to have them made.
 pub fn metrics(folder: &RunFolder) -> Result<Metrics> {
     let path = folder.path().join(METRICS);
-    let shown = folder.path().display();
+    let (shown, word) = (folder.path().display(), shell::path(folder.path()));
     if !path.is_file() {
-        bail!("{shown} holds no {METRICS} yet; `qbnn run --resume {shown}` or `qbnn eval {shown}` makes it");
+        bail!("{shown} holds no {METRICS} yet; `qbnn run --resume {word}` or `qbnn eval {word}` makes it");
     }
     let bytes = input::bytes(&path, input::JSON)?;
     let metrics: Metrics = serde_json::from_slice(&bytes)
-        .with_context(|| format!("{} is damaged; `qbnn eval {shown}` makes it again", path.display()))?;
+        .with_context(|| format!("{} is damaged; `qbnn eval {word}` makes it again", path.display()))?;
     metrics.check().with_context(|| path.display().to_string())?;
     Ok(metrics)
 }
@@ -84,7 +85,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
             }
             Ok(_) => report.left_out.push(format!(
                 "{PREDICTIONS} belongs to another evaluation than {METRICS}; `qbnn eval {}` makes both anew.",
-                folder.path().display()
+                shell::path(folder.path())
             )),
             Err(e) => report.left_out.push(format!("{e:#}.")),
         }
@@ -121,7 +122,7 @@ fn checkpoints(folder: &RunFolder, metrics: &Metrics) -> Result<Vec<String>> {
             lines.push(format!(
                 "The figures of {model} are of another network than the checkpoint that is there now; `qbnn eval {}` makes \
                  them anew.",
-                folder.path().display()
+                shell::path(folder.path())
             ));
         }
     }
@@ -189,7 +190,7 @@ fn levels(values: &[f32]) -> Vec<f32> {
 }
 
 fn card_text(folder: &RunFolder, report: &RunReport, network: &str) -> CardText {
-    let shown = folder.path().display();
+    let config = shell::path(folder.path().join(CONFIG));
     let dataset = &report.metrics.dataset;
     let quantized = report.metrics.models.iter().map(|m| m.name.as_str()).rfind(|n| *n != FLOAT);
     let purpose = format!(
@@ -206,8 +207,8 @@ fn card_text(folder: &RunFolder, report: &RunReport, network: &str) -> CardText 
         _ => "",
     };
     let data = vec![format!("trained and judged on {dataset}{groups}")];
-    let mut commands = vec![format!("qbnn run --config {shown}/{CONFIG} --out again")];
-    commands.push(format!("qbnn eval {}", folder.checkpoint(quantized.unwrap_or(FLOAT)).display()));
+    let mut commands = vec![format!("qbnn run --config {config} --out again")];
+    commands.push(format!("qbnn eval {}", shell::path(folder.checkpoint(quantized.unwrap_or(FLOAT)))));
     CardText { purpose, data, commands }
 }
 

@@ -7,6 +7,7 @@ use crate::experiment::{self, Part};
 use crate::model_file;
 use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
 use crate::session::Session;
+use crate::shell;
 use anyhow::{Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::train::{Event, Outcome, train};
@@ -160,7 +161,7 @@ impl Place<'_> {
     }
 
     fn stop(&self, place: &str) -> Result<()> {
-        bail!("stopped {place}; go on with `{} {}`", self.go_on, self.folder.path().display())
+        bail!("stopped {place}; go on with `{} {}`", self.go_on, shell::path(self.folder.path()))
     }
 
     /// A checkpoint goes on only with the settings and the data that it began with.

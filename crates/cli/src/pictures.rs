@@ -4,11 +4,11 @@
 
 use crate::answer::Name;
 use crate::convert::Planes;
-use anyhow::{Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use clap::Args;
 use qbnn_bnn::nn::Shape;
 use qbnn_data::Images;
-use qbnn_data::files::{Content, FileKind, folder, open, read_from};
+use qbnn_data::files::{self, Content, FileKind, bytes, folder, parts};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -30,9 +30,10 @@ pub struct ReadArgs {
 /// What an image argument may be, for `--help`.
 pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, or IDX (plain or gzip) of the size \
     that the model reads. A PNG is scaled to that size with its proportions kept, each pixel the mean of what it covers, \
-    in the middle of a background of 0; transparent parts are background. Values are not inverted unless --invert says \
-    so. A picture with colour is refused by a model of grey images unless --grey is given. Of a folder, all PNG and IDX \
-    files are read, by name.";
+    in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
+    that black ink on nothing is dark on bright. Values are not inverted unless --invert says so, which comes after that. \
+    A picture with colour is refused by a model of grey images unless --grey is given. Several PNG files one behind the \
+    other, as `cat *.png` writes them, are all read. Of a folder, all PNG and IDX files are read, by name.";
 
 /// The file `-`.
 const STDIN: &str = "-";
@@ -85,53 +86,103 @@ impl Iterator for Sources {
 }
 
 /// The images of one file, ready for a network.
+#[derive(Default)]
 pub struct Read {
     /// Channel by channel.
     pub pixels: Vec<u8>,
     /// A name for each.
     pub names: Vec<Name>,
-    /// Whether it is a picture that seems to be drawn dark on bright.
-    pub bright: bool,
+    /// Pictures, or files of images, that it holds one behind the other.
+    pub parts: usize,
+    /// Why some of them are not among the images.
+    pub failed: Vec<Error>,
+    /// Bytes behind the last of them that are no image.
+    pub left: usize,
+    /// Pictures that seem to be drawn dark on bright.
+    pub bright: usize,
+    /// Pictures on which all pixels are the same.
+    pub blank: usize,
 }
 
-/// Reads a file for a model that reads images of a shape.
+/// What a file is called in messages.
+pub fn shown(path: &Path) -> String {
+    if path.as_os_str() == STDIN { "stdin".to_owned() } else { path.display().to_string() }
+}
+
+/// Reads a file for a model that reads images of a shape. What of it cannot be read is among the failures.
 ///
 /// # Errors
-/// One line: what the file is, what the model reads, and what to do.
+/// A file that cannot be opened.
 pub fn read(path: &Path, shape: Shape, args: ReadArgs) -> Result<Read> {
-    let stdin = path.as_os_str() == STDIN;
-    let shown = if stdin { "stdin".to_owned() } else { path.display().to_string() };
-    let content = if stdin { read_from(io::stdin().lock(), Path::new(&shown))? } else { open(path)? };
-    let (images, bright, several) = match content {
-        Content::Images(mut images) => {
-            if (1, images.height, images.width) != (shape.channels, shape.rows, shape.columns) {
-                bail!("{shown}: its images are 1x{}x{}, the model reads {shape}", images.height, images.width);
-            }
-            if args.invert {
-                images.pixels.iter_mut().for_each(|v| *v = 255 - *v);
-            }
-            (images, false, true)
-        }
-        Content::Picture(picture) => {
-            if ![1, 3].contains(&shape.channels) {
-                let channels = shape.channels;
-                bail!(
-                    "{shown}: a picture has 1 or 3 channels, the model reads {channels} ({shape}); give it IDX files"
-                );
-            }
-            if shape.channels == 1 && !args.grey && picture.has_colour() {
-                bail!("{shown}: has colour, the model reads grey images ({shape}); --grey converts it");
-            }
-            let picture = if args.invert { picture.invert() } else { picture };
-            let picture = if args.grey { picture.grey() } else { picture };
-            let bright = picture.has_bright_edge();
-            let pixels = picture.fit(shape.rows, shape.columns, shape.channels);
-            let images = Images { height: shape.rows, width: shape.columns, channels: shape.channels, pixels };
-            (images, bright, false)
-        }
+    let (stdin, shown) = (path.as_os_str() == STDIN, shown(path));
+    let content = if stdin {
+        bytes(io::stdin().lock(), Path::new(&shown))?
+    } else {
+        let cannot = || format!("cannot read {shown}; check that it exists and may be read");
+        bytes(File::open(path).with_context(cannot)?, path)?
     };
-    let file: Rc<str> = shown.into();
-    let names = (0..images.len()).map(|image| Name { file: Rc::clone(&file), image, several }).collect();
-    let pixels = if images.channels == 1 { images.pixels } else { Planes::new(&images).images().pixels.to_vec() };
-    Ok(Read { pixels, names, bright })
+    let (parts, left) = parts(&content);
+    let mut read = Read { parts: parts.len(), left, ..Read::default() };
+    let file: Rc<str> = shown.as_str().into();
+    let mut place = 0;
+    for (i, part) in parts.iter().enumerate() {
+        let shown = if parts.len() > 1 { format!("{shown}, picture {i}") } else { shown.clone() };
+        match read.part(part, &shown, shape, args) {
+            Ok((n, several)) => {
+                let several = several || parts.len() > 1;
+                let name = |i: usize| Name { file: Rc::clone(&file), image: place + i, several };
+                read.names.extend((0..n).map(name));
+                place += n;
+            }
+            Err(error) => {
+                read.failed.push(error);
+                place += 1;
+            }
+        }
+    }
+    Ok(read)
+}
+
+impl Read {
+    /// Adds the images of one picture or file; gives their number, and whether the file may hold several.
+    ///
+    /// # Errors
+    /// One line: what it is, what the model reads, and what to do.
+    fn part(&mut self, bytes: &[u8], shown: &str, shape: Shape, args: ReadArgs) -> Result<(usize, bool)> {
+        match files::read(bytes, Path::new(shown))? {
+            Content::Images(mut images) => {
+                if (1, images.height, images.width) != (shape.channels, shape.rows, shape.columns) {
+                    bail!("{shown}: its images are 1x{}x{}, the model reads {shape}", images.height, images.width);
+                }
+                if args.invert {
+                    images.pixels.iter_mut().for_each(|v| *v = 255 - *v);
+                }
+                let n = images.len();
+                self.pixels.extend(images.pixels);
+                Ok((n, true))
+            }
+            Content::Picture(picture) => {
+                let channels = shape.channels;
+                if ![1, 3].contains(&channels) {
+                    bail!(
+                        "{shown}: a picture has 1 or 3 channels, the model reads {channels} ({shape}); give it IDX files"
+                    );
+                }
+                if channels == 1 && !args.grey && picture.has_colour() {
+                    bail!("{shown}: has colour, the model reads grey images ({shape}); --grey converts it");
+                }
+                let picture = if args.invert { picture.invert() } else { picture };
+                let picture = if args.grey { picture.grey() } else { picture };
+                self.bright += usize::from(picture.has_bright_edge());
+                self.blank += usize::from(picture.is_blank());
+                let pixels = picture.fit(shape.rows, shape.columns, channels);
+                let images = Images { height: shape.rows, width: shape.columns, channels, pixels };
+                self.pixels.extend(match channels {
+                    1 => images.pixels,
+                    _ => Planes::new(&images).images().pixels.to_vec(),
+                });
+                Ok((1, false))
+            }
+        }
+    }
 }

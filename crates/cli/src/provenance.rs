@@ -5,6 +5,7 @@
 use crate::input;
 use crate::run_folder::{RunFolder, write_whole};
 use crate::session::Session;
+use crate::shell;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
@@ -91,11 +92,7 @@ fn features() -> Vec<&'static str> {
 
 /// The command as it was typed, the program by its name alone.
 pub fn command() -> String {
-    let quoted = |word: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
-    };
-    let words = std::env::args_os().skip(1).map(|w| quoted(w.to_string_lossy().into_owned()));
+    let words = std::env::args_os().skip(1).map(shell::quoted);
     std::iter::once("qbnn".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 

@@ -7,6 +7,7 @@ use crate::failure::usage;
 use crate::lock::{LOCK, Lock};
 use crate::page::{CARD, REPORT};
 use crate::provenance::PROVENANCE;
+use crate::shell;
 use crate::stored::PREDICTIONS;
 use crate::{input, output};
 use anyhow::{Context, Result, anyhow, bail};
@@ -120,7 +121,8 @@ impl RunFolder {
                 if !empty && !overwrite {
                     return Err(usage(format!(
                         "{shown} holds a run already; name another with --out, give --overwrite to replace it, or go \
-                         on with `qbnn train --resume {shown}`"
+                         on with `qbnn train --resume {}`",
+                        shell::path(out)
                     )));
                 }
             }

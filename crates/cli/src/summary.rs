@@ -1,7 +1,7 @@
 //! The network as a table, before it is trained: layers, parameters, arithmetic, and what it weighs at each width.
 
+use crate::layout::{Medium, Sheet, wrap};
 use crate::table::thousands;
-use comfy_table::{CellAlignment, Table, presets};
 use qbnn_bnn::nn::Network;
 use qbnn_bnn::nn::network::{Node, Op};
 
@@ -29,24 +29,36 @@ fn kind(op: &Op) -> &'static str {
     }
 }
 
-/// The table and a line of bytes.
-pub fn table(net: &Network) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["layer", "output", "parameters", "multiply-adds"]);
+/// The table and a line of bytes, as they are shown there.
+pub fn table(net: &Network, medium: Medium) -> String {
+    let mut cells = vec![["layer", "output", "parameters", "multiply-adds"].map(str::to_owned).to_vec()];
     for node in &net.nodes {
         let (parameters, adds) = costs(net, node);
         let number = |n: usize| if n == 0 { kind(&node.op).to_owned() } else { thousands(n as u64) };
         let adds = if adds == 0 { String::new() } else { thousands(adds as u64) };
-        table.add_row([node.name.clone(), node.shape.to_string(), number(parameters), adds]);
+        cells.push(vec![node.name.clone(), node.shape.to_string(), number(parameters), adds]);
     }
-    let total = [net.parameters(), net.multiply_adds()].map(|n| thousands(n as u64));
-    table.add_row([net.spec.name.clone(), format!("from {}", net.input), total[0].clone(), total[1].clone()]);
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
+    let [parameters, adds] = [net.parameters(), net.multiply_adds()].map(|n| thousands(n as u64));
+    cells.push(vec![net.spec.name.clone(), format!("from {}", net.input), parameters, adds]);
+    match medium {
+        Medium::Terminal(columns) => {
+            format!("{}\n{}", Sheet::framed(1, &cells).text(medium), wrap(&bytes(net), columns, 0))
+        }
+        // A layer is one line about what goes on, not a figure.
+        Medium::Lines => {
+            let heads = ["", "-> ", "parameters ", "multiply-adds "];
+            let part = |(head, cell): (&str, &String)| match cell.chars().next().is_some_and(|c| c.is_ascii_digit()) {
+                true => format!("{head}{cell}"),
+                false => cell.clone(),
+            };
+            let line = |row: &Vec<String>| {
+                let parts = heads.into_iter().zip(row).filter(|(_, cell)| !cell.is_empty()).map(part);
+                parts.collect::<Vec<_>>().join(", ")
+            };
+            let lines: Vec<String> = cells.iter().skip(1).map(line).collect();
+            format!("{}\n{}", lines.join("\n"), bytes(net))
+        }
     }
-    let lines: Vec<_> = table.to_string().lines().map(|l| l.trim_end().to_owned()).collect();
-    format!("{}\n{}", lines.join("\n"), bytes(net))
 }
 
 /// Mean and standard deviation of every weight, packed.
@@ -57,12 +69,13 @@ fn bytes(net: &Network) -> String {
         let name = if b == 32 { "float".to_owned() } else { format!("{b} bits") };
         format!("{name} {}", thousands(packed(b) as u64))
     });
-    format!("bytes of the weights' mu and sigma (biases and scales come on top):\n{}", each.join(", "))
+    format!("bytes of the weights' mu and sigma alone: {}", each.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::fits;
     use qbnn_bnn::{NetworkSpec, Shape};
 
     #[test]
@@ -71,11 +84,14 @@ mod tests {
         let net = Network::new(&spec, Shape { channels: 1, rows: 28, columns: 28 }, 10).unwrap();
         let sums = net.nodes.iter().map(|n| costs(&net, n)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         assert_eq!(sums, (net.parameters(), net.multiply_adds()));
-        let text = table(&net);
+        let text = table(&net, Medium::Terminal(100));
         // 61,470 weights: 8 bytes each in float, one in 4 bits.
         for part in ["conv1", "61,706", "float 491,760", "4 bits 61,47"] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
-        assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+        for columns in [20, 40, 60, 100] {
+            let text = table(&net, Medium::Terminal(columns));
+            assert!(fits(&text, columns), "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Results go to stdout, all else to stderr. Progress is a bar on a terminal and one plain line per epoch elsewhere.
 //! A reader that goes away (`qbnn … | head`) ends the output, not the program.
 
+use crate::layout::{Medium, Sheet, wrap};
 use crate::run_folder::EpochLine;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -44,9 +45,27 @@ impl Ui {
         self.result(&serde_json::to_string(value)?)
     }
 
-    /// Columns to lay a table out for.
-    pub fn columns(self) -> u16 {
-        console::Term::stdout().size_checked().map_or(130, |(_, columns)| columns)
+    /// A table of a result.
+    pub fn table(self, sheet: &Sheet<'_>) -> Result<()> {
+        self.result(&sheet.text(self.medium()))
+    }
+
+    /// Text of a result, broken between words where the terminal ends.
+    pub fn text(self, text: &str) -> Result<()> {
+        match self.medium() {
+            Medium::Terminal(columns) => self.result(&wrap(text, columns, 0)),
+            Medium::Lines => self.result(text),
+        }
+    }
+
+    /// Where results go.
+    pub fn medium(self) -> Medium {
+        medium(io::stdout().is_terminal(), &console::Term::stdout())
+    }
+
+    /// Where lines about what goes on go.
+    pub fn notes_medium(self) -> Medium {
+        medium(io::stderr().is_terminal(), &console::Term::stderr())
     }
 
     /// A progress bar on a terminal, hidden elsewhere.
@@ -93,6 +112,19 @@ fn shown(written: io::Result<()>) -> Result<()> {
 /// What the parser of the command line tells: help, or the version.
 pub fn told(told: &clap::Error) -> Result<()> {
     shown(told.print().and_then(|()| io::stdout().flush()))
+}
+
+/// Columns where the terminal does not tell its own.
+const COLUMNS: usize = 80;
+
+/// A terminal is as wide as it says, or less where the variable COLUMNS says less.
+fn medium(is_terminal: bool, terminal: &console::Term) -> Medium {
+    if !is_terminal {
+        return Medium::Lines;
+    }
+    let told = terminal.size_checked().map(|(_, columns)| usize::from(columns));
+    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    Medium::Terminal([told, asked].into_iter().flatten().filter(|&columns| columns > 0).min().unwrap_or(COLUMNS))
 }
 
 /// One line on stderr; a stderr that is gone is no reason to stop.

@@ -78,7 +78,7 @@ fn a_model_file_is_shown_run_and_refused() {
     let error = fail(at, 1, &["inspect", "cut.qbnn"]);
     assert!(error.contains("cut.qbnn") && error.contains("bytes") && error.lines().count() == 1, "{error}");
     let error = fail(at, 1, &["predict", "a/float.safetensors", "noise.idx"]);
-    assert!(error.contains("no qbnn model"), "{error}");
+    assert!(error.contains("no qbnn model") && error.contains("a/float.qbnn"), "{error}");
     idx(&at.join("wide.idx"), 2, 28, 30);
     let error = fail(at, 1, &["predict", model, "wide.idx"]);
     assert!(error.contains("28x30") && error.contains("28x28"), "{error}");

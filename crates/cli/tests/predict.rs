@@ -122,6 +122,105 @@ fn pictures_are_read_as_the_model_wants_them() {
     assert_eq!(many[..3], predict(at, &["three.idx", "--samples", "4000"]));
 }
 
+/// Writes a grey picture with visibility.
+fn write_alpha(path: &Path, side: usize, pixels: impl Iterator<Item = [u8; 2]>) {
+    let mut encoder = png::Encoder::new(File::create(path).unwrap(), side as u32, side as u32);
+    encoder.set_color(png::ColorType::GrayscaleAlpha);
+    encoder.set_depth(png::BitDepth::Eight);
+    let data: Vec<u8> = pixels.flatten().collect();
+    encoder.write_header().unwrap().write_image_data(&data).unwrap();
+}
+
+#[test]
+fn pictures_that_could_go_wrong_in_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    succeed(at, &tiny(&["run", "--out", "a", "--seed", "5"]));
+    succeed(at, &["data", "export", "strokes", "--seed", "3", "--index", "0..3", "pics"]);
+    let wanted = predict(at, &["pics"]);
+    let piped = |bytes: &[u8], args: &[&str]| {
+        fs::write(at.join("piped"), bytes).unwrap();
+        let mut run = command(at, &[&["predict", MODEL, "-", "--format", "csv"], args].concat());
+        let output = run.stdin(File::open(at.join("piped")).unwrap()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), said)
+    };
+
+    // Several on one stdin, or in one file.
+    let files: Vec<Vec<u8>> =
+        (0..3).map(|i| fs::read(at.join(format!("pics/strokes-clean-0000{i}.png"))).unwrap()).collect();
+    let (code, csv, _) = piped(&files.concat(), &[]);
+    assert_eq!((code, numbers(&csv)), (Some(0), wanted.clone()), "{csv}");
+    assert!(csv.contains("\nstdin,0,") && csv.contains("\nstdin,2,"), "{csv}");
+    assert_eq!(predict(at, &["piped"]), wanted);
+    let images = load("strokes", &Locations::default(), 3, Limits::default()).unwrap().clean.images;
+    let idx = Idx::new(vec![3, 28, 28], Values::U8(images.pixels[..3 * 784].to_vec())).unwrap();
+    idx.write(&at.join("three.idx"), Storage::Gzip).unwrap();
+    let (code, csv, _) = piped(&[&files[0][..], &fs::read(at.join("three.idx")).unwrap()].concat(), &[]);
+    assert_eq!((code, numbers(&csv)), (Some(0), [&wanted[..1], &wanted].concat()), "{csv}");
+    // One that is damaged among them, and what is none behind them.
+    let mut damaged = files[1].clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 255;
+    let (code, csv, said) = piped(&[&files[0][..], &damaged, &files[2]].concat(), &[]);
+    assert_eq!((code, numbers(&csv)), (Some(1), vec![wanted[0].clone(), wanted[2].clone()]), "{csv}");
+    assert!(said.contains("stdin, picture 1: the PNG is damaged") && said.contains("1 of 3 pictures"), "{said}");
+    let (code, csv, said) = piped(&[&files[0][..], b"no image"].concat(), &[]);
+    assert_eq!((code, numbers(&csv).len()), (Some(0), 1));
+    assert!(said.contains("8 bytes behind the picture"), "{said}");
+    let (code, _, said) = piped(&files.concat()[..files[0].len() + 20], &[]);
+    assert!(code == Some(1) && said.contains("stdin, picture 1"), "{said}");
+
+    // Ink on nothing looks as it does on a page.
+    let ink = images.get(0).unwrap();
+    write_alpha(&at.join("black.png"), 28, ink.iter().map(|&v| [0, v]));
+    write_alpha(&at.join("white.png"), 28, ink.iter().map(|&v| [255, v]));
+    write_alpha(&at.join("nothing.png"), 28, ink.iter().map(|_| [0, 0]));
+    let paper = Images { height: 28, width: 28, channels: 1, pixels: ink.iter().map(|v| 255 - v).collect() };
+    paper.write_png(0, &at.join("paper.png")).unwrap();
+    let first = &wanted[..1];
+    assert_eq!(predict(at, &["white.png"]), first);
+    assert_eq!(predict(at, &["black.png", "--invert"]), first);
+    assert_eq!(predict(at, &["black.png"]), predict(at, &["paper.png"]));
+    let said = |file: &str| String::from_utf8(qbnn(at, &["predict", MODEL, file]).stderr).unwrap();
+    assert!(said("black.png").contains("--invert"), "{}", said("black.png"));
+    assert!(said("nothing.png").contains("blank") && !said("white.png").contains("blank"));
+}
+
+#[test]
+fn what_is_named_for_a_model_is_used_or_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    succeed(at, &tiny(&["run", "--out", "my run", "--seed", "5"]));
+    succeed(at, &["data", "export", "strokes", "--seed", "3", "--index", "0..2", "pics"]);
+    let picture = "pics/strokes-clean-00000.png";
+    let [float, jq] = ["'my run/float.qbnn'", "'my run/jq-w4a4.qbnn'"];
+    let error = fail(at, 2, &["predict", "my run", picture]);
+    assert!(error.contains("2 model files") && error.contains(float) && error.contains(jq), "{error}");
+    for command in [&["predict", "my run/jq-w4a4.safetensors", picture][..], &["inspect", "my run/jq-w4a4.safetensors"]]
+    {
+        let error = fail(at, 1, command);
+        assert!(error.contains("it is a checkpoint") && error.contains(jq), "{error}");
+    }
+    for command in [&["predict", picture, picture][..], &["inspect", picture]] {
+        let error = fail(at, 1, command);
+        assert!(error.contains("it is a PNG picture") && error.contains("qbnn predict MODEL.qbnn pics/"), "{error}");
+    }
+    let error = fail(at, 1, &["eval", "my run/jq-w4a4.qbnn"]);
+    assert!(error.contains("it is a model file") && error.contains("'my run/jq-w4a4.safetensors'"), "{error}");
+    assert!(fail(at, 1, &["quantize", picture]).contains("it is a PNG picture"));
+    let shown = succeed(at, &["inspect", "my run"]);
+    assert!(shown.contains("jq-w4a4.qbnn\tkind\tjq") && shown.contains(&format!("qbnn inspect {jq}")), "{shown}");
+    // The only model file of a folder is the one that is meant.
+    fs::create_dir(at.join("one")).unwrap();
+    fs::copy(at.join("my run/jq-w4a4.qbnn"), at.join("one/model.qbnn")).unwrap();
+    let by_folder = succeed(at, &["predict", "one", "pics", "--format", "csv"]);
+    assert_eq!(by_folder, succeed(at, &["predict", "one/model.qbnn", "pics", "--format", "csv"]));
+    assert!(succeed(at, &["inspect", "one"]).contains("kernel:"));
+    assert!(fail(at, 1, &["predict", "pics", picture]).contains("holds no model file"));
+    assert!(fail(at, 1, &["inspect", "gone.qbnn"]).contains("gone.qbnn"));
+}
+
 #[test]
 fn what_cannot_be_exported_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@
 use crate::compose::Images;
 use crate::error::DataError;
 use crate::idx::{Idx, MAX_CONTENT, hex, ungzip};
-use crate::picture::Picture;
+use crate::picture::{Picture, png_length};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -111,6 +111,23 @@ pub fn bytes(mut reader: impl Read, path: &Path) -> Result<Vec<u8>, DataError> {
     let limit = MAX_CONTENT + (1 << 20);
     reader.take(limit).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > limit { Err(DataError::TooLong { path: path.into(), limit }) } else { Ok(bytes) }
+}
+
+/// The files that bytes hold one behind the other, as `cat a.png b.png` writes them: pictures, the last of them perhaps an
+/// IDX file. Bytes behind a picture that begin neither are no part; their number is given.
+#[must_use]
+pub fn parts(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
+    let (mut parts, mut rest) = (Vec::new(), bytes);
+    while rest.starts_with(&SIGNATURE) {
+        let (part, behind) = rest.split_at(png_length(rest));
+        parts.push(part);
+        rest = behind;
+    }
+    if parts.is_empty() || [&[0, 0, 0x08, 3][..], &[0x1f, 0x8b]].iter().any(|begin| rest.starts_with(begin)) {
+        parts.push(rest);
+        rest = &[];
+    }
+    (parts, rest.len())
 }
 
 /// Reads a file of images that is in memory; `path` is for the messages.

@@ -4,8 +4,10 @@
 //!
 //! - **Values.** 1, 2, 4 and 16 bits become 8 by the nearest of 256 equal steps; a palette is looked up. Chunks about
 //!   colour spaces and gamma are not applied: a network was trained on stored values.
-//! - **Transparency.** What is transparent is background (0), whether the picture is inverted or not.
-//! - **Colour.** A picture has colour if the three values of some visible pixel differ. Grey is
+//! - **Transparency.** A picture with transparent parts is laid on white if what is visible of it is dark (its mean, each
+//!   pixel weighed by how visible it is, is below 128 in grey), else on black: it looks as it does on a page, and black
+//!   ink on nothing does not vanish in a black background. Inverting comes after that.
+//! - **Colour.** A picture has colour if the three values of some pixel differ. Grey is
 //!   (299 R + 587 G + 114 B) / 1000, rounded (Rec. ITU-R BT.601), which leaves grey pixels as they are.
 //! - **Size.** [`Picture::fit`] scales without changing the proportions until one side is full, in the middle of a
 //!   background of 0. Each pixel of the result is the mean of what it covers in the picture, so that a picture of the
@@ -36,8 +38,6 @@ pub struct Picture {
     channels: usize,
     /// `[row][column][channel]`.
     values: Vec<u8>,
-    /// How visible each pixel is, where that is not everywhere 255.
-    alpha: Option<Vec<u8>>,
 }
 
 impl Picture {
@@ -105,10 +105,8 @@ impl Picture {
         if rows == 0 || columns == 0 || buffer.len() != rows * columns * each {
             return None;
         }
-        let pixels = buffer.chunks_exact(each);
-        let alpha: Option<Vec<u8>> = alpha.then(|| pixels.clone().map(|p| p[channels]).collect());
-        let values = pixels.flat_map(|p| &p[..channels]).copied().collect();
-        Some(Self { rows, columns, channels, values, alpha })
+        let values = if alpha { composed(buffer, channels) } else { buffer.to_vec() };
+        Some(Self { rows, columns, channels, values })
     }
 
     /// Rows and columns.
@@ -117,13 +115,18 @@ impl Picture {
         (self.rows, self.columns)
     }
 
-    /// Whether the three values of some visible pixel differ.
+    /// Whether the three values of some pixel differ.
     #[must_use]
     pub fn has_colour(&self) -> bool {
-        self.channels == 3
-            && self.values.as_chunks::<3>().0.iter().enumerate().any(|(i, &[r, g, b])| {
-                (r != g || g != b) && self.alpha.as_ref().is_none_or(|alpha| alpha.get(i).is_some_and(|&a| a > 0))
-            })
+        self.channels == 3 && self.values.as_chunks::<3>().0.iter().any(|&[r, g, b]| r != g || g != b)
+    }
+
+    /// Whether all pixels are the same: there is nothing to see.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        let mut pixels = self.values.chunks_exact(self.channels);
+        let first = pixels.next();
+        pixels.all(|pixel| Some(pixel) == first)
     }
 
     /// The picture in grey.
@@ -132,9 +135,7 @@ impl Picture {
         if self.channels == 1 {
             return self;
         }
-        let grey =
-            |&[r, g, b]: &[u8; 3]| ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8;
-        let values = self.values.as_chunks::<3>().0.iter().map(grey).collect();
+        let values = self.values.as_chunks::<3>().0.iter().map(|&rgb| grey(rgb)).collect();
         Self { channels: 1, values, ..self }
     }
 
@@ -155,10 +156,9 @@ impl Picture {
         };
         let bright = |pixel: &[u8]| pixel.iter().all(|&v| v > 127);
         let (mut outer, mut bright_ones) = (0usize, 0usize);
-        for (i, pixel) in self.values.chunks_exact(self.channels).enumerate().filter(|&(i, _)| edge(i)) {
+        for (_, pixel) in self.values.chunks_exact(self.channels).enumerate().filter(|&(i, _)| edge(i)) {
             outer += 1;
-            let visible = self.alpha.as_ref().is_none_or(|alpha| alpha.get(i).is_some_and(|&a| a > 127));
-            bright_ones += usize::from(visible && bright(pixel));
+            bright_ones += usize::from(bright(pixel));
         }
         2 * bright_ones > outer
     }
@@ -186,16 +186,49 @@ impl Picture {
         out
     }
 
-    /// One channel, with the background where it is transparent.
+    /// One channel.
     fn plane(&self, channel: usize) -> Vec<u8> {
-        let values = self.values.iter().skip(channel).step_by(self.channels);
-        match &self.alpha {
-            None => values.copied().collect(),
-            Some(alpha) => {
-                values.zip(alpha).map(|(&v, &a)| ((u32::from(v) * u32::from(a) + 127) / 255) as u8).collect()
-            }
+        self.values.iter().skip(channel).step_by(self.channels).copied().collect()
+    }
+}
+
+/// Bytes of the PNG file that some bytes begin with, to the end of its last chunk; all of them where that is missing.
+#[must_use]
+pub fn png_length(bytes: &[u8]) -> usize {
+    let mut at = 8;
+    // Length, name, content, checksum.
+    while let Some(&[a, b, c, d, ref name @ ..]) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        at = at.saturating_add(u32::from_be_bytes([a, b, c, d]) as usize).saturating_add(12);
+        if name == b"IEND" {
+            return at.min(bytes.len());
         }
     }
+    bytes.len()
+}
+
+/// Grey of a colour.
+fn grey([r, g, b]: [u8; 3]) -> u8 {
+    ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
+}
+
+/// Values without visibility, which follows each pixel's channels in the buffer: laid on white if what is visible is dark,
+/// else on black.
+fn composed(buffer: &[u8], channels: usize) -> Vec<u8> {
+    let pixels = || buffer.chunks_exact(channels + 1).map(|pixel| pixel.split_at(channels));
+    // At most 2^26 pixels of at most 255 * 255.
+    let (mut sum, mut visible) = (0u64, 0u64);
+    for (values, alpha) in pixels() {
+        let value = match *values {
+            [r, g, b] => grey([r, g, b]),
+            [v, ..] => v,
+            [] => 0,
+        };
+        let alpha = u64::from(alpha[0]);
+        (sum, visible) = (sum + u64::from(value) * alpha, visible + alpha);
+    }
+    let ground: u32 = if sum < 128 * visible { 255 } else { 0 };
+    let laid = |v: u8, a: u8| ((u32::from(v) * u32::from(a) + ground * (255 - u32::from(a)) + 127) / 255) as u8;
+    pixels().flat_map(|(values, alpha)| values.iter().map(|&v| laid(v, alpha[0])).collect::<Vec<_>>()).collect()
 }
 
 /// The nearest of 256 equal steps: 65535 = 257 * 255.

@@ -4,7 +4,7 @@
 
 use png::{BitDepth, ColorType};
 use proptest::prelude::*;
-use qbnn_data::files::{Content, FileKind, read};
+use qbnn_data::files::{Content, FileKind, parts, read};
 use qbnn_data::picture::Picture;
 use qbnn_data::{DataError, Images};
 use std::io::Write;
@@ -96,15 +96,60 @@ fn colour_is_what_differs_where_it_can_be_seen() {
 }
 
 #[test]
-fn what_is_transparent_is_background() {
-    let data = [40, 255, 40, 0, 40, 128];
-    let picture = decode(&encode([1, 3], ColorType::GrayscaleAlpha, BitDepth::Eight, None, &data)).unwrap();
-    assert_eq!(picture.clone().fit(1, 3, 1), [40, 0, 20]);
-    // 215 * 128 / 255 = 107.9.
-    assert_eq!(picture.invert().fit(1, 3, 1), [215, 0, 108]);
+fn what_is_transparent_contrasts_with_what_is_visible() {
+    let read = |data: &[u8]| {
+        decode(&encode([1, 3], ColorType::GrayscaleAlpha, BitDepth::Eight, None, data)).unwrap().fit(1, 3, 1)
+    };
+    // Dark ink on nothing is on white: 40 * 128 / 255 + 255 * 127 / 255 = 147.1. Bright ink is on black.
+    assert_eq!(read(&[40, 255, 40, 0, 40, 128]), [40, 255, 147]);
+    assert_eq!(read(&[215, 255, 215, 0, 215, 128]), [215, 0, 108]);
+    // What cannot be seen does not count, whatever its value.
+    assert_eq!(read(&[0, 255, 255, 0, 255, 1]), [0, 255, 255]);
+    assert_eq!(read(&[127, 255, 0, 0, 0, 0]), [127, 255, 255]);
+    assert_eq!(read(&[128, 255, 0, 0, 0, 0]), [128, 0, 0]);
+    assert_eq!(read(&[0, 0, 255, 0, 9, 0]), [0, 0, 0]);
+    let invert = |data: &[u8]| {
+        let picture = decode(&encode([1, 3], ColorType::GrayscaleAlpha, BitDepth::Eight, None, data)).unwrap();
+        picture.invert().fit(1, 3, 1)
+    };
+    assert_eq!(invert(&[40, 255, 40, 0, 40, 128]), [215, 0, 108]);
     let wide = [0, 0, 255, 255, 255, 255, 0, 0];
     let picture = decode(&encode([1, 2], ColorType::GrayscaleAlpha, BitDepth::Sixteen, None, &wide)).unwrap();
-    assert_eq!(picture.fit(1, 2, 1), [0, 0]);
+    assert!(!picture.is_blank());
+    assert_eq!(picture.fit(1, 2, 1), [0, 255]);
+    // Colour by its grey: 0.114 * 255 is dark.
+    let blue = encode([1, 2], ColorType::Rgba, BitDepth::Eight, None, &[0, 0, 255, 255, 0, 0, 0, 0]);
+    assert_eq!(decode(&blue).unwrap().fit(1, 2, 3), [0, 0, 255, 255, 255, 255]);
+}
+
+#[test]
+fn nothing_to_see_is_blank() {
+    let alpha = |data: &[u8]| decode(&encode([1, 2], ColorType::GrayscaleAlpha, BitDepth::Eight, None, data)).unwrap();
+    assert!(alpha(&[0, 0, 255, 0]).is_blank() && alpha(&[7, 255, 7, 255]).is_blank());
+    assert!(!alpha(&[0, 255, 0, 0]).is_blank() && !alpha(&[255, 255, 255, 0]).is_blank());
+}
+
+#[test]
+fn files_one_behind_the_other_are_told_apart() {
+    let one = encode([1, 1], ColorType::Grayscale, BitDepth::Eight, None, &[5]);
+    let two = encode([1, 2], ColorType::Grayscale, BitDepth::Eight, None, &[6, 7]);
+    let idx = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 5];
+    let split = |bytes: &[&[u8]]| {
+        let bytes = bytes.concat();
+        let (parts, left) = parts(&bytes);
+        (parts.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>(), left)
+    };
+    assert_eq!(split(&[&one, &two, &one]), (vec![one.clone(), two.clone(), one.clone()], 0));
+    assert_eq!(split(&[&one, &idx]), (vec![one.clone(), idx.to_vec()], 0));
+    assert_eq!(split(&[&idx, &one]), (vec![[&idx[..], &one].concat()], 0));
+    assert_eq!(split(&[&one, b"text"]), (vec![one.clone()], 4));
+    assert_eq!(split(&[&one, &two[..30]]), (vec![one.clone(), two[..30].to_vec()], 0));
+    assert_eq!(split(&[b"text"]), (vec![b"text".to_vec()], 0));
+    assert_eq!(split(&[]), (vec![Vec::new()], 0));
+    // A chunk that claims to be longer than the file, and bytes that only begin like one.
+    let liar = [&b"\x89PNG\r\n\x1a\n"[..], &[255; 4], b"IDAT"].concat();
+    assert_eq!(split(&[&liar, &one]), (vec![[&liar[..], &one].concat()], 0));
+    assert_eq!(split(&[b"\x89PNG"]), (vec![b"\x89PNG".to_vec()], 0));
 }
 
 #[test]
@@ -113,7 +158,8 @@ fn palettes_are_looked_up() {
     for (depth, row) in [(BitDepth::Two, vec![0b0001_1000]), (BitDepth::Eight, vec![0, 1, 2])] {
         let picture = decode(&encode([1, 3], ColorType::Indexed, depth, Some(palette), &row)).unwrap();
         assert!(picture.has_colour());
-        assert_eq!(picture.fit(1, 3, 3), [1, 2, 3, 50, 50, 50, 0, 0, 0]);
+        // Dark colours, so that what is transparent is white.
+        assert_eq!(picture.fit(1, 3, 3), [1, 2, 3, 50, 50, 50, 255, 255, 255]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `qbnn bench` measures: a model file, and the same network in float.
 
 use super::train::Material;
-use crate::model_file;
+use crate::{model_file, named};
 use anyhow::{Context, Result};
 use qbnn_bnn::lower::lower;
 use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
@@ -26,6 +26,7 @@ pub struct Subject {
 impl Subject {
     /// Of a model file.
     pub fn read(path: &Path) -> Result<Self> {
+        let path = &named::model(path)?;
         let file = model_file::read(path)?;
         let float = float(model_file::model(&file)?);
         Ok(Subject { path: Some(path.display().to_string()), file, float })

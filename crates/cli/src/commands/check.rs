@@ -7,8 +7,9 @@ use crate::args::{BaseArgs, EvalArgs};
 use crate::commands::eval::{Selected, names};
 use crate::convert::{Planes, Prepared};
 use crate::judge::{self, group_probabilities, with_progress};
+use crate::layout::Sheet;
 use crate::session::{self, Session};
-use crate::table::{plain, thousands};
+use crate::table::thousands;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use qbnn_bnn::checkpoint::Checkpoint;
@@ -134,10 +135,10 @@ fn show(session: &Session, found: &[(String, Agreement)]) -> Result<()> {
             ]
         }));
     }
-    ui.result(&plain(&rows))?;
+    ui.table(&Sheet::plain(2, &rows))?;
     for (name, agreement) in found {
         if let Some((metric, difference)) = agreement.largest_difference() {
-            ui.result(&format!("{name}: no metric differs by more than {difference:.6} ({})", metric.name()))?;
+            ui.text(&format!("{name}: no metric differs by more than {difference:.6} ({})", metric.name()))?;
         }
     }
     Ok(())

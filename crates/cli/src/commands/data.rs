@@ -2,11 +2,13 @@
 
 use crate::args::{DataAction, DataCommand};
 use crate::failure::usage;
+use crate::layout::Sheet;
 use crate::run_folder::write_whole;
 use crate::session::{Session, locations};
 use crate::table::thousands;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use comfy_table::presets;
 use qbnn_data::{FetchEvent, Limits, Locations, Mirrors, Set, SetReport};
 use serde_json::{Value, json};
 use std::ops::{ControlFlow, Range};
@@ -72,28 +74,29 @@ fn list(session: &Session, locations: &Locations) -> Result<()> {
         let sets: Vec<_> = reports.iter().map(as_json).collect();
         return session.ui.json_line(&json!({ "datasets": qbnn_data::DATASETS, "sets": sets }));
     }
-    for report in &reports {
-        session.ui.result(&as_line(report))?;
-    }
-    session.ui.result("strokes           embedded, needs no file")?;
+    let mut cells = vec![["set", "bytes", "where"].map(str::to_owned).to_vec()];
+    cells.extend(reports.iter().map(as_row));
+    cells.push(["strokes", "", "embedded, needs no file"].map(str::to_owned).to_vec());
+    session.ui.table(&Sheet { labels: 1, cells: &cells, style: presets::NOTHING })?;
     let roots: Vec<_> = locations.roots().iter().map(|(o, p)| format!("{} ({o})", p.display())).collect();
     let roots = if roots.is_empty() { "nowhere; give --data-dir".into() } else { roots.join(", then ") };
-    session.ui.result(&format!("searched: {roots}"))
+    session.ui.text(&format!("searched: {roots}"))
 }
 
-fn as_line(report: &SetReport) -> String {
+fn as_row(report: &SetReport) -> Vec<String> {
     let name = report.set.name();
-    match report.used() {
-        Some(place) => format!("{name:<17} {} ({} bytes)", place.folder.display(), thousands(place.bytes())),
+    let (bytes, place) = match report.used() {
+        Some(place) => (thousands(place.bytes()), place.folder.display().to_string()),
         None => {
             let partly = report.places.iter().find(|p| p.bytes() > 0);
             let what = match partly {
                 Some(place) => format!("incomplete in {}", place.folder.display()),
                 None => "not there".to_owned(),
             };
-            format!("{name:<17} {what}; get it with `qbnn data fetch {name}`")
+            (String::new(), format!("{what}; get it with `qbnn data fetch {name}`"))
         }
-    }
+    };
+    vec![name.to_owned(), bytes, place]
 }
 
 fn as_json(report: &SetReport) -> Value {

@@ -1,5 +1,6 @@
 //! `qbnn doctor`: what a person asks before reporting that something is slow, missing or broken.
 
+use crate::layout::{Medium, wrap};
 use crate::provenance::Machine;
 use crate::session::{Session, locations};
 use anyhow::Result;
@@ -42,7 +43,11 @@ pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
             "advice": advice,
         }));
     }
-    let line = |what: &str, value: &str| session.ui.result(&format!("{what:<9} {value}"));
+    let line = |what: &str, value: &str| match session.ui.medium() {
+        // Later lines of a long value stand under its first.
+        Medium::Terminal(columns) => session.ui.result(&under(what, value, columns)),
+        Medium::Lines => session.ui.result(&format!("{what:<9} {value}")),
+    };
     line("qbnn", &format!("{}, {build} build", env!("CARGO_PKG_VERSION")))?;
     line("cpu", &format!("{}, {} cores, {}", machine.cpu, machine.cores, machine.system))?;
     let features = if machine.features.is_empty() { "none known".to_owned() } else { machine.features.join(" ") };
@@ -64,6 +69,15 @@ pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
     if advice.is_empty() { line("advice", "none: all is well") } else { Ok(()) }
 }
 
+/// A name and its value, whose later lines begin below the first where there is room.
+fn under(what: &str, value: &str, columns: usize) -> String {
+    if columns <= 40 {
+        return wrap(&format!("{what} {value}"), columns, 2);
+    }
+    let value = wrap(value, columns - 10, 0).replace('\n', "\n          ");
+    format!("{what:<9} {value}")
+}
+
 /// The widest vectors that the loops of training and prediction are compiled for and this CPU has.
 fn vectors(machine: &Machine) -> &'static str {
     let has = |name: &str| machine.features.iter().any(|f| f == name);
@@ -78,11 +92,17 @@ fn vectors(machine: &Machine) -> &'static str {
     }
 }
 
-/// Whether a run folder can be made here.
+/// Whether a run folder can be made here: the system is asked, nothing is written.
+#[cfg(unix)]
 fn writable() -> bool {
-    let name = format!(".qbnn-doctor-{}", std::process::id());
-    let made = std::fs::File::create_new(&name).is_ok();
-    made && std::fs::remove_file(&name).is_ok()
+    use nix::unistd::{AccessFlags, access};
+    access(".", AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+}
+
+/// Whether a run folder can be made here, as far as the folder itself tells.
+#[cfg(not(unix))]
+fn writable() -> bool {
+    std::fs::metadata(".").is_ok_and(|folder| !folder.permissions().readonly())
 }
 
 fn advice(machine: &Machine, sets: &[SetReport], threads: usize) -> Vec<String> {

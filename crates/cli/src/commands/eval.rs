@@ -11,7 +11,7 @@ use crate::output;
 use crate::run_folder::{METRICS, RunFolder, model_name, write_whole};
 use crate::session::{self, Session};
 use crate::stored::PREDICTIONS;
-use crate::{keys, model_file, page, provenance};
+use crate::{keys, model_file, named, page, provenance, shell};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use qbnn_bnn::checkpoint::Checkpoint;
@@ -177,13 +177,13 @@ fn of_run(path: &std::path::Path) -> Result<Vec<Entry>> {
     let folder = RunFolder::open(path)?;
     let models = folder.models()?;
     if models.is_empty() {
-        bail!("{} holds no checkpoint yet; `qbnn train --resume {}` makes one", path.display(), path.display());
+        bail!("{} holds no checkpoint yet; `qbnn train --resume {}` makes one", path.display(), shell::path(path));
     }
     models.iter().map(|m| of_file(&folder.checkpoint(m))).collect()
 }
 
 fn of_file(path: &std::path::Path) -> Result<Entry> {
-    model_file::refuse_as_checkpoint(path)?;
+    named::checkpoint(path)?;
     let checkpoint = Checkpoint::load(path)?;
     Ok(Entry { folder: RunFolder::of_checkpoint(path), path: path.to_owned(), checkpoint })
 }

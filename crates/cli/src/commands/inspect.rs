@@ -1,9 +1,10 @@
 //! `qbnn inspect`: what a model file holds, and how this computer will run it.
 
-use crate::model_file;
+use crate::layout::{Sheet, decimal};
 use crate::session::Session;
 use crate::table::thousands;
-use anyhow::Result;
+use crate::{model_file, named, shell};
+use anyhow::{Context, Result};
 use clap::Args;
 use qbnn_core::draw::Rounding;
 use qbnn_core::fixed::OCTAVE;
@@ -12,18 +13,26 @@ use qbnn_core::model::{Kind, Layer, Model, Op};
 use qbnn_core::run::{Plan, Step};
 use qbnn_core::{Bits, pack};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectCommand {
-    /// The model file (.qbnn).
+    /// The model file (.qbnn), or a folder of some.
+    #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 }
 
 /// Shows a model file.
 pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
-    let bytes = model_file::read(&args.model)?;
+    if args.model.is_dir() {
+        let files = named::models(&args.model)?;
+        match &files[..] {
+            [] | [_] => {}
+            _ => return list(session, &args.model, &files),
+        }
+    }
+    let bytes = model_file::read(&named::model(&args.model)?)?;
     let model = model_file::model(&bytes)?;
     let kernel = Kernel::chosen()?;
     let kernels: Vec<_> = Kernel::available().map(|k| k.name()).collect();
@@ -54,7 +63,7 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
         }));
     }
     let ui = session.ui;
-    ui.result(&format!(
+    ui.text(&format!(
         "{} ({}), {} bytes: images {}, {} classes, {} parameters, {} multiply-adds a draw",
         model.name(),
         model.kind().name(),
@@ -65,7 +74,7 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
         thousands(model.multiply_adds()),
     ))?;
     let of = |key: &str| bits[key].to_string();
-    ui.result(&format!(
+    ui.text(&format!(
         "bits: means {}, sigmas {}, drawn weights {}, activations {}{}",
         of("mu"),
         of("sigma"),
@@ -73,25 +82,31 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
         of("activation"),
         rounding(model).map_or(String::new(), |how| format!("; draws rounded: {how}")),
     ))?;
-    for (i, layer) in model.iter().enumerate() {
-        ui.result(&format!("{:>3}  {}", i + 1, as_line(&model, &layer)))?;
-    }
+    let mut cells = vec![HEADER.map(str::to_owned).to_vec()];
+    cells.extend(model.iter().enumerate().map(|(i, layer)| as_row(&model, i, &layer)));
+    ui.table(&Sheet::framed(2, &cells))?;
+    let layers: u64 = model.iter().map(|l| if let Op::Linear(l) = l.op { l.parameter_bytes() } else { 0 }).sum();
+    ui.text(&format!(
+        "bytes: the whole file; {} of them are means, sigmas and scales of the layers, {} are headers",
+        thousands(layers),
+        thousands((bytes.len() as u64).saturating_sub(layers))
+    ))?;
     let float = 8 * model.parameters();
     if model.kind() != Kind::Float {
-        ui.result(&format!(
+        ui.text(&format!(
             "in float, means and standard deviations alone are {} bytes, {:.2} times the file",
             thousands(float),
             float as f64 / bytes.len() as f64
         ))?;
     }
     if let Some((streamed, draw)) = memory {
-        ui.result(&format!(
+        ui.text(&format!(
             "memory to run: {} bytes streamed, {} more for each draw that is kept",
             thousands(streamed as u64),
             thousands(draw as u64)
         ))?;
     }
-    ui.result(&format!("kernel: {} (this CPU has {})", kernel.name(), kernels.join(", ")))
+    ui.text(&format!("kernel: {} (this CPU has {})", kernel.name(), kernels.join(", ")))
 }
 
 /// How drawn weights meet their grid, where they have one.
@@ -165,19 +180,53 @@ fn what(model: &Model<'_>, layer: &Layer) -> String {
     }
 }
 
-fn as_line(model: &Model<'_>, layer: &Layer) -> String {
-    let mut line = format!("{:<28} -> {:<9}", what(model, layer), layer.shape.to_string());
+/// The columns of the table of layers; the first two name a layer.
+const HEADER: [&str; 7] = ["", "layer", "output", "parameters", "bytes", "sigma", "grid of sigma"];
+
+fn as_row(model: &Model<'_>, place: usize, layer: &Layer) -> Vec<String> {
+    let mut row = vec![(place + 1).to_string(), what(model, layer), layer.shape.to_string()];
     if let Op::Linear(l) = layer.op {
-        let count = parameters(layer).map_or(String::new(), thousands);
-        line.push_str(&format!(" {count:>9} parameters {:>9} bytes", thousands(l.parameter_bytes())));
-        if let Some(Sigmas { used: [least, largest], grid }) = sigmas(model, layer) {
-            line.push_str(&format!(", sigma {least:.1e} to {largest:.1e}"));
-            if let Some([low, high]) = grid {
-                line.push_str(&format!(" (grid {low:.1e} to {high:.1e})"));
-            }
+        row.push(parameters(layer).map_or(String::new(), thousands));
+        row.push(thousands(l.parameter_bytes()));
+        if let Some(Sigmas { used, grid }) = sigmas(model, layer) {
+            let ends = |[low, high]: [f64; 2]| format!("{} to {}", decimal(low), decimal(high));
+            row.push(ends(used));
+            row.push(grid.map_or(String::new(), ends));
         }
     }
-    line.trim_end().to_owned()
+    row.resize(HEADER.len(), String::new());
+    row
+}
+
+/// The model files of a folder, a row each.
+fn list(session: &Session, folder: &Path, files: &[PathBuf]) -> Result<()> {
+    let header = ["file", "kind", "images", "classes", "parameters", "bytes"].map(str::to_owned).to_vec();
+    let (mut cells, mut objects) = (vec![header], Vec::new());
+    for path in files {
+        let bytes = model_file::read(path)?;
+        let model = model_file::model(&bytes).with_context(|| path.display().to_string())?;
+        objects.push(json!({
+            "file": path.display().to_string(),
+            "name": model.name(),
+            "kind": model.kind().name(),
+            "bytes": bytes.len(),
+        }));
+        cells.push(vec![
+            path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            model.kind().name().to_owned(),
+            model.input().to_string(),
+            model.classes().to_string(),
+            thousands(model.parameters()),
+            thousands(bytes.len() as u64),
+        ]);
+    }
+    let ui = session.ui;
+    if ui.json {
+        return ui.json_line(&json!({ "folder": folder.display().to_string(), "models": objects }));
+    }
+    ui.table(&Sheet::framed(1, &cells))?;
+    let commands: Vec<_> = files.iter().map(|file| format!("qbnn inspect {}", shell::path(file))).collect();
+    ui.text(&format!("layers of each: {}", commands.join(" or ")))
 }
 
 fn as_json(model: &Model<'_>, layer: &Layer) -> Value {

@@ -3,8 +3,10 @@
 use crate::answer::{Answer, AnswerFormat, Name, Writer};
 use crate::commands::eval::PfpWeights;
 use crate::failure::{one_line, usage};
+use crate::layout::Medium;
 use crate::model_file;
-use crate::pictures::{ReadArgs, Sources, read};
+use crate::named;
+use crate::pictures::{Read, ReadArgs, Sources, read, shown};
 use crate::session::Session;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -19,7 +21,8 @@ use std::time::Duration;
 /// `predict`.
 #[derive(Debug, Args)]
 pub struct PredictCommand {
-    /// The model file (.qbnn).
+    /// The model file (.qbnn), or a folder that holds one.
+    #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// PNG or IDX files, folders of them, or - for stdin.
     #[arg(required = true, value_name = "IMAGE|IDX|FOLDER|-")]
@@ -60,7 +63,11 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     if args.abstain_above.is_some_and(|limit| limit.is_nan() || limit < 0.0) {
         return Err(usage("--abstain-above wants nats, 0 or more"));
     }
-    let bytes = model_file::read(&args.model)?;
+    let path = named::model(&args.model)?;
+    if path != args.model {
+        session.ui.say(&format!("model file: {}", path.display()));
+    }
+    let bytes = model_file::read(&path)?;
     let model = model_file::model(&bytes)?;
     let input = model.input();
     let shape = Shape { channels: input.channels, rows: input.rows, columns: input.columns };
@@ -70,30 +77,46 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         session.ui.say(&format!("files that are no images, passed over: {}", sources.others));
     }
     let (count, images) = (sources.count, sources.images);
-    let writer = Writer { format, abstain_above: args.abstain_above };
+    let columns = match session.ui.medium() {
+        Medium::Terminal(columns) => Some(columns),
+        Medium::Lines => None,
+    };
+    let writer = Writer { format, abstain_above: args.abstain_above, columns };
     let mut work = Work { session, args, model, shape, writer, bar: None, images, done: 0 };
     let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
     let together = together.min(PIXELS / shape.len().max(1)).max(1);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
-    let (mut failed, mut bright) = (0, 0);
+    // Pictures or files of images; a file may hold several one behind the other.
+    let (mut parts, mut failed) = (0, 0);
+    let (mut bright, mut blank) = (0, Vec::new());
     for path in sources {
-        match read(&path, shape, args.read) {
-            Ok(read) => {
-                bright += usize::from(read.bright);
-                // The images of a large file are not copied.
-                if pixels.is_empty() {
-                    pixels = read.pixels
-                } else {
-                    pixels.extend(read.pixels)
-                }
-                names.extend(read.names);
+        let read =
+            read(&path, shape, args.read).unwrap_or_else(|e| Read { parts: 1, failed: vec![e], ..Read::default() });
+        parts += read.parts;
+        for e in read.failed {
+            if count == 1 && read.parts == 1 {
+                return Err(e);
             }
-            Err(e) if count == 1 => return Err(e),
-            Err(e) => {
-                work.aside(|| session.ui.warn(&one_line(&e)));
-                failed += 1;
-            }
+            work.aside(|| session.ui.warn(&one_line(&e)));
+            failed += 1;
         }
+        if read.left > 0 {
+            let (path, left) = (shown(&path), read.left);
+            work.aside(|| {
+                session.ui.warn(&format!("{path}: {left} bytes behind the picture begin no image, passed over"))
+            });
+        }
+        if read.blank > 0 {
+            blank.push((path, read.blank));
+        }
+        bright += read.bright;
+        // The images of a large file are not copied.
+        if pixels.is_empty() {
+            pixels = read.pixels;
+        } else {
+            pixels.extend(read.pixels);
+        }
+        names.extend(read.names);
         while names.len() >= together {
             let later = names.split_off(together);
             work.predict(&pixels[..together * shape.len()], &names)?;
@@ -108,8 +131,16 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
             "note: {bright} of the pictures seem to be dark on bright; where the model knows bright on dark, --invert"
         ));
     }
+    if let [(first, _), ..] = &blank[..] {
+        let all: usize = blank.iter().map(|b| b.1).sum();
+        let first = shown(first);
+        session
+            .ui
+            .warn(&format!("blank pictures, all pixels the same: {all}, such as {first}; there is nothing to see"));
+    }
     if failed > 0 {
-        bail!("{failed} of {count} files could not be read; the lines above say why");
+        let what = if parts == count { "files" } else { "pictures" };
+        bail!("{failed} of {parts} {what} could not be read; the lines above say why");
     }
     Ok(())
 }

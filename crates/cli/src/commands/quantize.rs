@@ -11,7 +11,7 @@ use crate::failure::usage;
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, RunFolder};
 use crate::session::{self, Session};
-use crate::{keys, model_file, provenance};
+use crate::{keys, model_file, named, provenance, shell};
 use anyhow::{Context, Result};
 use qbnn_bnn::checkpoint::Checkpoint;
 
@@ -20,7 +20,7 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     let is_run = args.from.is_dir();
     let folder = if is_run { RunFolder::open(&args.from)? } else { RunFolder::of_checkpoint(&args.from) };
     let source = if is_run { folder.checkpoint(FLOAT) } else { args.from.clone() };
-    model_file::refuse_as_checkpoint(&source)?;
+    named::checkpoint(&source)?;
     let layers = args.base.layers(folder.config().as_deref(), &[&args.quantize])?;
     keys::check_used("quantize", &layers.flags)?;
     let folder = &*folder.hold()?;
@@ -35,7 +35,7 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
             source.display(),
             float.epoch,
             float.epochs(),
-            folder.path().display()
+            shell::path(folder.path())
         ));
     }
     if folder.config().is_none() && !layers.names_data() {
@@ -70,7 +70,7 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
         return Err(usage(format!(
             "{} exists; give --overwrite to replace it, or finish it with `qbnn train --resume {}`",
             target.display(),
-            folder.path().display()
+            shell::path(folder.path())
         )));
     }
     let dataset = session::load(&config)?;

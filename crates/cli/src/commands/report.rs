@@ -10,6 +10,7 @@ use crate::output;
 use crate::page::{self, CARD, REPORT};
 use crate::run_folder::{RunFolder, write_whole};
 use crate::session::Session;
+use crate::shell;
 use crate::stored::PREDICTIONS;
 use crate::sweep::plan::Plan;
 use crate::sweep::spec::Spec;
@@ -82,8 +83,9 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
         let out = args.out.clone().unwrap_or_else(|| folder.path().join(REPORT));
         if !folder.path().join(PREDICTIONS).is_file() {
             session.ui.warn(&format!(
-                "{} holds no {PREDICTIONS}: the page has numbers and no curves; `qbnn eval {0}` stores them",
-                folder.path().display()
+                "{} holds no {PREDICTIONS}: the page has numbers and no curves; `qbnn eval {}` stores them",
+                folder.path().display(),
+                shell::path(folder.path())
             ));
         }
         return finish(session, args, &page, &out, card_path.as_deref(), None);
@@ -236,10 +238,11 @@ fn of_sweeps(args: &ReportCommand) -> Result<Page> {
         let results = ledger::read(&asked, &plan)?;
         if results.lines().next().is_none() {
             bail!(
-                "found no results of {} in {} or {}; `qbnn sweep {0}` makes them, --ledger names another place",
+                "found no results of {} in {} or {}; `qbnn sweep {}` makes them, --ledger names another place",
                 path.display(),
                 folder.display(),
-                kept.display()
+                kept.display(),
+                shell::path(path)
             );
         }
         let (rows, left_out) = rows::rows(&plan, &results);

@@ -9,7 +9,7 @@ use crate::phase::Place;
 use crate::run_folder::{FLOAT, METRICS, model_name};
 use crate::session::{self, Session};
 use crate::stored::PREDICTIONS;
-use crate::{page, provenance, summary};
+use crate::{page, provenance, shell, summary};
 use anyhow::Result;
 
 /// Runs it.
@@ -23,7 +23,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let (config, held) = start.begin()?;
     let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));
-    session.ui.say(&summary::table(&net));
+    session.ui.say(&summary::table(&net, session.ui.notes_medium()));
     let place = Place { session, folder, data: &data, go_on: "qbnn run --resume" };
     let float = place.float(config, &spec)?;
     // Read again where it must be kept: fine-tuning starts from what is stored.
@@ -34,13 +34,14 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     };
     let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
     let shown = folder.path().display().to_string();
-    let go_on = format!("{} {shown}", place.go_on);
+    let word = shell::path(folder.path());
+    let go_on = format!("{} {word}", place.go_on);
     let Judged { metrics, stored } = judge::judge(session, &models, &data, config.eval, None, config.seed, &go_on)?;
     folder.write(METRICS, &judge::to_file(&metrics)?)?;
     folder.write(PREDICTIONS, &stored.to_bytes()?)?;
     provenance::append(session, folder)?;
     let report = page::write(folder)?.display().to_string();
-    let next = format!("next: open the report, then qbnn quantize {shown} --bits 3 and qbnn eval {shown}");
+    let next = format!("next: open the report, then qbnn quantize {word} --bits 3 and qbnn eval {word}");
     let (note, folder) = (dataset.note.as_deref(), Some(shown.as_str()));
     judge::show(session, &metrics, &Closing { note, folder, report: Some(&report), next: &next })
 }

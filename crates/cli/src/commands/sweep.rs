@@ -1,10 +1,12 @@
 //! `qbnn sweep`: a grid of experiments, planned, run, resumed and laid out as tables.
 
 use crate::failure::usage;
+use crate::layout::Medium;
 use crate::lock::check_writable;
 use crate::output;
 use crate::run_folder::write_whole;
 use crate::session::Session;
+use crate::shell;
 use crate::sweep::args::{Shard, SweepArgs};
 use crate::sweep::estimate::{self, shown};
 use crate::sweep::ledger::{self, Ledger, Outcome, Results};
@@ -13,6 +15,7 @@ use crate::sweep::schedule::{self, SIDE_BY_SIDE, Task};
 use crate::sweep::spec::Spec;
 use crate::sweep::work::{Bench, Stopped};
 use crate::sweep::{document, tables};
+use crate::table::PARAMETER_BYTES;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -193,16 +196,24 @@ fn show(session: &Session, plan: &Plan, results: &Results, folder: &Path) -> Res
         return ui.json_line(&json!({ "sweep": plan.name, "folder": folder.display().to_string(), "rows": rows }));
     }
     for answer in &plan.answers {
-        ui.result(&format!("\n{}", answer.title))?;
+        ui.text(&format!("\n{}", answer.title))?;
         if !answer.ask.is_empty() {
-            ui.result(&answer.ask)?;
+            ui.text(&answer.ask)?;
         }
         for table in tables::render(answer, results) {
             let heading = if table.heading.is_empty() { String::new() } else { format!("{}\n", table.heading) };
-            ui.result(&format!("{heading}{}", table.text(ui.columns())))?;
+            ui.result(&format!("{heading}{}", table.text(ui.medium())))?;
         }
     }
-    ui.result("means over seeds ± half of the 95 % interval; below each, the paired difference from float")?;
+    match ui.medium() {
+        Medium::Terminal(_) => {
+            ui.text("means over seeds ± half of the 95 % interval; below each, the paired difference from float")?
+        }
+        Medium::Lines => ui.result(
+            "each line: mean over seeds and ± half of its 95 % interval, then the same of the paired difference from float",
+        )?,
+    }
+    ui.text(PARAMETER_BYTES)?;
     ui.result(&format!("ledger, results.jsonl and tables.md: {}", folder.display()))
 }
 
@@ -237,8 +248,8 @@ fn report(session: &Session, args: &SweepArgs, page: &Path) -> Result<()> {
         Some(_) => session.ui.warn(&format!("{} not run yet, which the page says", counted(open.len(), "sweep"))),
         None => {}
     }
-    let specs: Vec<_> = args.specs.iter().map(|p| p.display().to_string()).collect();
-    let command = format!("qbnn sweep {} --report {}", specs.join(" "), page.display());
+    let specs: Vec<_> = args.specs.iter().map(shell::path).collect();
+    let command = format!("qbnn sweep {} --report {}", specs.join(" "), shell::path(page));
     write_whole(page, document::page(&sweeps, &open, &command).as_bytes())?;
     let there: usize = sweeps.iter().map(|s| s.2.lines().count()).sum();
     if session.ui.json {

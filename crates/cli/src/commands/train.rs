@@ -8,7 +8,7 @@ use crate::export;
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, RunFolder};
 use crate::session::{self, Session};
-use crate::{provenance, summary};
+use crate::{provenance, shell, summary};
 use anyhow::Result;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
     let (config, held) = start.begin()?;
     let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));
-    session.ui.say(&summary::table(&net));
+    session.ui.say(&summary::table(&net, session.ui.notes_medium()));
     let place = Place { session, folder, data: &data, go_on: "qbnn train --resume" };
     let mut models = vec![FLOAT.to_owned()];
     let float = place.float(config, &spec)?;
@@ -44,7 +44,7 @@ pub fn report(session: &Session, folder: &RunFolder, seed: u64, models: &[String
         let object = json!({ "run_folder": shown, "seed": seed, "epochs": epochs, "checkpoints": files });
         return session.ui.json_line(&object);
     }
-    let next =
-        if models.iter().all(|m| m == FLOAT) { format!("qbnn quantize {shown}") } else { format!("qbnn eval {shown}") };
+    let verb = if models.iter().all(|m| m == FLOAT) { "quantize" } else { "eval" };
+    let next = format!("qbnn {verb} {}", shell::path(folder.path()));
     session.ui.result(&format!("trained {epochs} epochs, seed {seed}: {}\nnext: {next}", files.join(", ")))
 }

@@ -3,6 +3,7 @@
 use super::ledger::Results;
 use super::plan::Plan;
 use super::tables::render;
+use crate::shell;
 use std::path::Path;
 
 /// The page. Each sweep with the path of its spec and what its ledger holds; `open` are those without a ledger.
@@ -47,7 +48,7 @@ pub fn page(sweeps: &[(&Path, Plan, Results)], open: &[(&Path, Plan)], command: 
         text += "\n## Not run yet\n\nThese questions are asked, and nobody has answered them here:\n\n";
         for (path, plan) in open {
             let titles: Vec<_> = plan.answers.iter().map(|a| a.title.as_str()).collect();
-            text += &format!("- {}: `qbnn sweep {}`\n", titles.join("; "), path.display());
+            text += &format!("- {}: `qbnn sweep {}`\n", titles.join("; "), shell::path(path));
         }
     }
     text

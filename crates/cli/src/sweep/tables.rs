@@ -3,6 +3,7 @@
 use super::interval::{Mean, mean};
 use super::ledger::{Done, Outcome, Results};
 use super::plan::{Answer, Plan, Point, RowPlan, TablePlan};
+use crate::layout::{Medium, Sheet, wrap};
 use crate::table::{self, thousands};
 use qbnn_eval::{Contrast, Headline, Score};
 use serde_json::{Value, json};
@@ -179,23 +180,14 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
 }
 
 impl Rendered {
-    /// For a terminal of so many columns: as many metrics side by side as fit, the rest below.
-    pub fn text(&self, columns: u16) -> String {
-        let width = self.cells.first().map_or(0, Vec::len);
-        let mut blocks = Vec::new();
-        let mut from = self.labels;
-        while from < width {
-            let block = |to: usize| {
-                let pick = |row: &Vec<String>| [&row[..self.labels], &row[from..to]].concat();
-                table::lay_out_rows(&self.cells.iter().map(pick).collect::<Vec<_>>())
-            };
-            let fitting = (from + 1..=width).rev().find(|&to| table::fits(&block(to), columns));
-            let to = fitting.unwrap_or(from + 1);
-            blocks.push(block(to));
-            from = to;
-        }
-        let notes = self.notes.iter().map(|n| format!("note: {n}"));
-        blocks.into_iter().chain(notes).collect::<Vec<_>>().join("\n")
+    /// As it is shown there: on a terminal as many metrics side by side as fit, the rest below.
+    pub fn text(&self, medium: Medium) -> String {
+        let notes = self.notes.iter().map(|n| match medium {
+            Medium::Terminal(columns) => wrap(&format!("note: {n}"), columns, 2),
+            Medium::Lines => format!("note: {n}"),
+        });
+        let table = Sheet::framed(self.labels, &self.cells).text(medium);
+        std::iter::once(table).chain(notes).collect::<Vec<_>>().join("\n")
     }
 
     /// As Markdown.
@@ -253,4 +245,40 @@ pub fn rows(plan: &Plan, results: &Results) -> Vec<Value> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::fits;
+    use crate::table::METRICS;
+
+    #[test]
+    fn no_sweep_table_exceeds_the_terminal() {
+        for (labels, rows) in [(1, 1), (2, 3), (4, 8)] {
+            let names = ["strategy", "bits", "sigma grid", "network.activation"];
+            let mut header: Vec<String> = names[..labels].iter().map(|n| (*n).to_owned()).collect();
+            header.extend(METRICS.map(|h| h.about().heading.clone()));
+            let mut cells = vec![header];
+            for row in 0..rows {
+                let mut line = vec![format!("jq-mu4s{row}w4a4-stochastic"); labels];
+                line.extend(METRICS.map(|_| "0.9903 ±0.0042\n-0.0012 ±0.0007".to_owned()));
+                cells.push(line);
+            }
+            let notes =
+                vec!["jq, w2a2, seed 3: failed: a reason that is long enough to be broken somewhere".to_owned()];
+            let table = Rendered { heading: String::new(), labels, cells, notes };
+            for columns in [20, 40, 60, 80, 120, 300] {
+                let text = table.text(Medium::Terminal(columns));
+                assert!(fits(&text, columns), "{columns} columns:\n{text}");
+                if columns >= 40 {
+                    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                    assert_eq!(words.matches("0.9903 ±0.0042").count(), METRICS.len() * rows, "{columns}:\n{text}");
+                }
+            }
+            let lines = table.text(Medium::Lines);
+            assert_eq!(lines.lines().count(), 1 + METRICS.len() * rows + 1, "{lines}");
+            assert!(lines.contains("NLL nats\t0.9903\t0.0042\t-0.0012\t0.0007"), "{lines}");
+        }
+    }
 }

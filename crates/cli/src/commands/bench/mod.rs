@@ -5,9 +5,9 @@ mod train;
 
 use crate::bench::args::{BenchAction, BenchCommand, EffortArgs};
 use crate::failure::usage;
+use crate::layout::Sheet;
 use crate::run_folder::write_whole;
 use crate::session::Session;
-use crate::table::plain;
 use crate::ui::Ui;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -48,7 +48,7 @@ fn show_bars(ui: Ui, bars: &[Bar]) -> Result<()> {
         let verdict = if b.met { "met" } else { "missed" };
         vec![b.what.clone(), number(b.bar), number(b.measured), verdict.to_owned()]
     }));
-    if bars.is_empty() { Ok(()) } else { ui.result(&plain(&rows)) }
+    if bars.is_empty() { Ok(()) } else { ui.table(&Sheet::plain(1, &rows)) }
 }
 
 /// Threads that may be measured with on any machine.

@@ -6,8 +6,9 @@ use crate::bench::machine::Machine;
 use crate::bench::run::{DRAWS, Measured, What, cases, measure};
 use crate::bench::subject::{HOUSE, Subject};
 use crate::bench::train::Effort;
+use crate::layout::Sheet;
 use crate::session::Session;
-use crate::table::{plain, thousands};
+use crate::table::thousands;
 use anyhow::Result;
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -119,14 +120,14 @@ fn bars(network: &Measured) -> Vec<Bar> {
 fn show(session: &Session, report: &Report) -> Result<()> {
     let ui = session.ui;
     let machine = &report.machine;
-    ui.result(&format!(
+    ui.text(&format!(
         "{}, {} cores; {DRAWS} draws",
         machine.cpu.as_deref().unwrap_or("unknown processor"),
         machine.cores
     ))?;
     for network in &report.networks {
         let from = network.file.as_deref().unwrap_or("untrained, which takes the same time");
-        ui.result(&format!(
+        ui.text(&format!(
             "{} ({from}): {} multiply-adds a draw, kernel {}; bytes: file {}, working memory {} a thread, drawn weights {}",
             network.name,
             thousands(network.multiply_adds),
@@ -155,7 +156,7 @@ fn show(session: &Session, report: &Report) -> Result<()> {
                 row.of_limit.map_or(String::new(), |of| format!("{of:.4}")),
             ]
         }));
-        ui.result(&plain(&rows))?;
+        ui.table(&Sheet::plain(3, &rows))?;
         if let Some(waited) = network.waited.filter(|&w| w > BUSY) {
             ui.warn(&format!(
                 "{}: one thread waited for a core {:.0} % of the time; that is taken off its rows, not off those of two, and \
@@ -166,7 +167,7 @@ fn show(session: &Session, report: &Report) -> Result<()> {
         }
     }
     if report.networks.iter().any(|n| n.find(What::Float, Some(1), 1).is_some()) {
-        ui.result("float: the same layers, an untrained posterior, as many draws; it works in blocks of 32 images")?;
+        ui.text("float: the same layers, an untrained posterior, as many draws; it works in blocks of 32 images")?;
     }
     show_bars(ui, &report.bars)
 }

@@ -6,8 +6,8 @@ use crate::bench::machine::Machine;
 use crate::bench::networks::NAMES;
 use crate::bench::train::{Case, Effort, Evaluation, Kind, Row, Sharing, evaluation, measure, sharing};
 use crate::failure::usage;
+use crate::layout::Sheet;
 use crate::session::Session;
-use crate::table::plain;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
@@ -135,8 +135,8 @@ fn show(session: &Session, report: &Report) -> Result<()> {
             r.peak_bytes.map_or("?".into(), |b| format!("{:.0}", b as f64 / 1e6)),
         ]
     }));
-    ui.result(&plain(&rows))?;
-    ui.result("where the time goes: milliseconds of a step, batch 128, one thread")?;
+    ui.table(&Sheet::plain(4, &rows))?;
+    ui.text("where the time goes: milliseconds of a step, batch 128, one thread")?;
     let profiled: Vec<&Row> = report.rows.iter().filter(|r| r.batch == BATCH && r.threads == 1).collect();
     let names = qbnn_bnn::profile::Part::ALL.map(|(_, name)| name);
     let mut rows: Vec<Vec<String>> =
@@ -145,15 +145,15 @@ fn show(session: &Session, report: &Report) -> Result<()> {
         let parts = names.iter().map(|name| format!("{:.3}", r.parts_ms.get(name).copied().unwrap_or(0.0)));
         [r.network.to_owned(), r.kind.name().to_owned()].into_iter().chain(parts).collect()
     }));
-    ui.result(&plain(&rows))?;
+    ui.table(&Sheet::plain(2, &rows))?;
     if let Some(s) = report.sharing {
-        ui.result(&format!(
+        ui.text(&format!(
             "{} runs of lenet5: {:.0} images/s one after the other on {} threads, {:.0} side by side on one thread each",
             s.runs, s.in_turn, s.runs, s.side_by_side
         ))?;
     }
     if let Some(e) = report.evaluation {
-        ui.result(&format!(
+        ui.text(&format!(
             "evaluation of lenet5, 32 draws of 80,000 images: {:.1} s on {} threads; two epochs of 120,000 pairs: {:.1} s",
             e.seconds, e.threads, e.two_epochs_seconds
         ))?;
@@ -161,7 +161,7 @@ fn show(session: &Session, report: &Report) -> Result<()> {
     if let (Some(one), Some(two)) =
         (find(&report.rows, "lenet5", Kind::Float, 1), find(&report.rows, "lenet5", Kind::Float, 2))
     {
-        ui.result(&format!(
+        ui.text(&format!(
             "two threads against one: {:.2} for the step of lenet5, {:.2} for its bare products (what the machine gives)",
             two.steps_per_second / one.steps_per_second,
             one.floor_ms / two.floor_ms
