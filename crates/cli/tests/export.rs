@@ -1,4 +1,5 @@
 //! Model files: every network that trains has one that agrees with it, or is refused before it is trained.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
 

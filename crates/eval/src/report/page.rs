@@ -306,16 +306,8 @@ fn headline(m: &Metrics) -> Markup {
                 }
                 tbody {
                     @if m.models.iter().any(|m| m.backend.is_some()) { tr {
-                        th scope="row" { "backend" span.sub { "what computed the predictions" } }
-                        @for model in &m.models {
-                            td {
-                                @match &model.backend {
-                                    Some(backend) if backend.is_simulated() => { b { (backend.to_string()) } }
-                                    Some(backend) => { (backend.to_string()) }
-                                    None => { "–" }
-                                }
-                            }
-                        }
+                        th scope="row" { (BACKEND) }
+                        @for model in &m.models { td { (backend(model)) } }
                     } }
                     @for h in shown {
                         tr {
@@ -345,6 +337,14 @@ fn below_each_other(m: &Metrics, shown: &[Headline], sizes: bool) -> Markup {
     html! {
         div.scroll tabindex="0" {
             table.long {
+                @if m.models.iter().any(|m| m.backend.is_some()) {
+                    tbody {
+                        tr { th.asks scope="rowgroup" colspan="3" { (BACKEND) } }
+                        @for model in &m.models {
+                            tr { th.of scope="row" { (model.name) } td { (backend(model)) } td {} }
+                        }
+                    }
+                }
                 @for &h in shown {
                     tbody {
                         tr { th.asks scope="rowgroup" colspan="3" { (asked(h)) } }
@@ -362,6 +362,21 @@ fn below_each_other(m: &Metrics, shown: &[Headline], sizes: bool) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The heading of what [`backend`] says.
+const BACKEND: maud::PreEscaped<&str> =
+    maud::PreEscaped("backend<span class=\"sub\">what computed the predictions</span>");
+
+/// What computed a model's predictions; a simulation stands out.
+fn backend(model: &ModelEntry) -> Markup {
+    html! {
+        @match &model.backend {
+            Some(backend) if backend.is_simulated() => { b { (backend.to_string()) } }
+            Some(backend) => { (backend.to_string()) }
+            None => { "–" }
         }
     }
 }
