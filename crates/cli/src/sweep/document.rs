@@ -13,9 +13,11 @@ pub fn page(sweeps: &[(&Path, Plan, Results)], open: &[(&Path, Plan)], command: 
          Made by `{command}` from the ledgers beside the specs; change those, not this page.\n\n\
          Read every cell so: the mean over seeds ± half of its 95 % interval (Student's t); below it, the difference \
          from the float network of the same seed, paired, with its own interval. Accuracy in percent, NLL in nats. \
-         *Epistemic ood* and *aleatoric ambiguous* are AUROCs of each uncertainty at its own task, the *cross* \
-         columns those of the wrong one: 0.5 there would be perfect disentanglement. The *epistemic share* is epistemic \
-         over total; tables from before it was measured leave it out. S = 32 draws unless said. \
+         Each AUROC names its score, what it has to \
+         find, and among what: `ood vs clean + ambiguous` has ood images to be found among clean and ambiguous ones. Compare \
+         two of them only where these are the same. *Cross* columns ask a score for what it is not meant for: 0.5 there \
+         would be perfect disentanglement. The *epistemic share* is epistemic over total. What a ledger of an earlier \
+         version did not measure is left out. S = 32 draws unless said. \
          *Backend* is what computed the predictions: the integer machine, its simulation in float (with the reason; such \
          rows are marked), draws in float, or an ensemble of them. *Derived* means that a ledger is older than this column, \
          and the settings of the spec tell it; `-` that nothing tells.\n"
