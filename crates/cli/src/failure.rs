@@ -1,11 +1,9 @@
 //! How a failure ends the program: one line on stderr and an exit code.
 //!
-//! A mistake in what was asked for (a flag, a key, a value) exits with 2, everything else with 1. Libraries speak of
-//! settings and networks with errors of their own; which of them are mistakes of the asker is decided here, once.
+//! A mistake in what was asked for (a flag, a key, a value) exits with 2, everything else with 1.
 
-use qbnn_bnn::BnnError;
-use qbnn_data::DataError;
-use std::fmt;
+use qbnn::failure::is_usage;
+pub use qbnn::failure::{one_line, usage};
 
 /// Exit code of a mistake in what was asked for.
 pub const USAGE: u8 = 2;
@@ -14,36 +12,9 @@ pub const FAILURE: u8 = 1;
 /// Exit code of a command that was asked to stop, by Ctrl-C, SIGTERM or a closed terminal: that of a shell for Ctrl-C.
 pub const STOPPED: u8 = 130;
 
-/// A mistake in what was asked for, in words that name the flag or key and the mend.
-#[derive(Debug)]
-pub struct Usage(String);
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// A [`Usage`] mistake as an error to return.
-pub fn usage(message: impl Into<String>) -> anyhow::Error {
-    Usage(message.into()).into()
-}
-
 /// The exit code of an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    let asked = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<Usage>()
-            || matches!(cause.downcast_ref(), Some(BnnError::Setting { .. } | BnnError::Network { .. }))
-            || matches!(cause.downcast_ref(), Some(DataError::UnknownName { .. } | DataError::Limit { .. }))
-    };
-    if error.chain().any(asked) { USAGE } else { FAILURE }
-}
-
-/// The whole chain on one line.
-pub fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+    if is_usage(error) { USAGE } else { FAILURE }
 }
 
 /// What the parser of the command line says in several paragraphs, on one line: the mistake and its tips, without the usage.

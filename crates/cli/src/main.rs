@@ -1,43 +1,26 @@
 //! The binary `qbnn`: from images to a quantized Bayesian network at the command line.
 //!
-//! This is the only crate that prints. It parses ([`args`]), settles what the experiment is ([`config`]), lets the
-//! other rooms work and shows what they say ([`ui`]). It holds no arithmetic of its own.
+//! This is the only crate that prints. It parses ([`args`]), calls the library `qbnn`, and shows what that tells
+//! ([`session`], [`ui`]).
 #![forbid(unsafe_code)]
 
 mod answer;
 mod args;
-mod backend;
 mod bench;
+mod closing;
 mod commands;
-mod config;
-mod convert;
-mod experiment;
-mod export;
 mod failure;
-mod foreign;
-mod input;
-mod judge;
-mod keys;
 mod layout;
-mod lock;
-mod model_file;
 mod named;
-mod npy;
-mod output;
-mod page;
-mod phase;
 mod pictures;
 mod png;
-mod provenance;
-mod recipe;
-mod run_folder;
 mod session;
-mod shell;
-mod stored;
+mod settings;
 mod summary;
 mod sweep;
 mod table;
 mod ui;
+mod used_keys;
 
 use anyhow::{Context, Result};
 use clap::Parser;

@@ -3,9 +3,9 @@
 //! Files come from `data`; what a model reads decides here whether they are taken, scaled or refused.
 
 use crate::answer::Name;
-use crate::convert::Planes;
 use anyhow::{Context, Error, Result, bail};
 use clap::Args;
+use qbnn::preprocess::Planes;
 use qbnn_bnn::nn::Shape;
 use qbnn_data::Images;
 use qbnn_data::files::{self, Content, FileKind, bytes, folder, parts};

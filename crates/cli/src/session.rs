@@ -1,18 +1,19 @@
-//! What every command shares: how to show things, whether to stop, and where data lies.
+//! What every command shares: how to show things, and whether to stop.
 
-use crate::config::Config;
-use crate::convert::Prepared;
 use crate::failure::STOPPED;
-use crate::table::thousands;
-use crate::ui::{Ui, note};
-use anyhow::{Context, Result, bail};
-use etcetera::BaseStrategy;
-use qbnn_bnn::NetworkSpec;
+use crate::sweep::progress::SweepProgress;
+use crate::ui::{TrainingProgress, Ui, note};
+use anyhow::{Context, Result};
+use indicatif::ProgressBar;
+use qbnn::config::Config;
+use qbnn::preprocess::Prepared;
+use qbnn::run_folder::RunFolder;
+use qbnn::wording::thousands;
+use qbnn::{Event, Observer, provenance, shell, sweep};
 use qbnn_bnn::files::Writing;
-use qbnn_bnn::nn::{Network, limit};
-use qbnn_data::{Dataset, Limits, Locations};
-use std::path::PathBuf;
+use qbnn_bnn::nn::Network;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whether the user asked to stop.
@@ -28,12 +29,20 @@ pub fn is_stopped() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// The session of one command.
-#[derive(Clone, Debug)]
+/// The session of one command: it shows what the library tells, and says whether to stop.
 pub struct Session {
     /// How to show things.
     pub ui: Ui,
     began: Instant,
+    shown: Mutex<Shown>,
+}
+
+/// What is on the screen.
+#[derive(Default)]
+struct Shown {
+    training: Option<(String, TrainingProgress)>,
+    predicting: Option<(String, ProgressBar)>,
+    sweep: Option<SweepProgress>,
 }
 
 impl Session {
@@ -54,7 +63,7 @@ impl Session {
             }
         };
         ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
-        Ok(Session { ui, began: Instant::now() })
+        Ok(Session { ui, began: Instant::now(), shown: Mutex::default() })
     }
 
     /// Time since the command began.
@@ -64,6 +73,65 @@ impl Session {
 
     /// Whether the user asked to stop.
     pub fn stopped(&self) -> bool {
+        is_stopped()
+    }
+
+    /// Adds this command to the steps of a run folder.
+    pub fn record(&self, folder: &RunFolder) -> Result<()> {
+        provenance::append(self, folder, shell::command(), self.elapsed())
+    }
+}
+
+impl Observer for Session {
+    fn event(&self, event: Event<'_>) {
+        // A panic elsewhere leaves bars as they were.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Note(line) => self.ui.say(line),
+            Event::Warning(line) => self.ui.warn(line),
+            Event::Training { model, batch, event } => {
+                let other = shown.training.take().filter(|(name, _)| name == model);
+                let (_, progress) =
+                    shown.training.insert(other.unwrap_or_else(|| (model.to_owned(), self.ui.training(model, batch))));
+                progress.event(event);
+            }
+            Event::TrainingEnded => {
+                if let Some((_, progress)) = shown.training.take() {
+                    progress.end();
+                }
+            }
+            Event::Predicting { what, done, of } => {
+                let bar = match shown.predicting.take().filter(|(name, _)| name == what) {
+                    Some((_, bar)) => bar,
+                    None => {
+                        let bar = self.ui.predicting(what);
+                        // The draws before this event say nothing about the time left.
+                        bar.set_position(done as u64);
+                        bar.reset_eta();
+                        bar
+                    }
+                };
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+                shown.predicting = Some((what.to_owned(), bar));
+            }
+            Event::PredictingEnded => {
+                if let Some((_, bar)) = shown.predicting.take() {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Sweep(sweep::Progress::Began { total, models, jobs }) => {
+                shown.sweep = Some(SweepProgress::new(self.ui, total, models, jobs));
+            }
+            Event::Sweep(progress) => {
+                if let Some(sweep) = &mut shown.sweep {
+                    sweep.show(progress);
+                }
+            }
+        }
+    }
+
+    fn stopped(&self) -> bool {
         is_stopped()
     }
 }
@@ -79,40 +147,6 @@ fn end() {
     let _ = std::thread::Builder::new().spawn(say);
     std::thread::sleep(2 * LOOK);
     std::process::exit(STOPPED.into());
-}
-
-/// Where data is searched: the named folder, `$QBNN_DATA`, the user's cache.
-pub fn locations(named: Option<PathBuf>) -> Locations {
-    let cache = etcetera::choose_base_strategy().ok().map(|s| s.cache_dir().join("qbnn"));
-    Locations::from_environment(named, cache)
-}
-
-/// Loads the data of an experiment.
-pub fn load(config: &Config) -> Result<Dataset> {
-    let limits = Limits { train_limit: config.data.train_limit, group_limit: config.data.group_limit };
-    let dataset = qbnn_data::load(&config.data.name, &locations(config.data.dir.clone()), config.seed, limits)?;
-    let groups = [
-        ("training", dataset.train.pairs.len()),
-        ("validation", dataset.validation.images.len()),
-        ("clean", dataset.clean.images.len()),
-        ("ambiguous", dataset.ambiguous.as_ref().map_or(1, |g| g.images.len())),
-        ("ood", dataset.ood.images.len()),
-    ];
-    match groups.into_iter().find(|g| g.1 == 0) {
-        None => Ok(dataset),
-        Some((group, _)) => bail!(
-            "the {group} group of {} holds no image; check its files, `qbnn data fetch` downloads them again",
-            dataset.name
-        ),
-    }
-}
-
-/// Builds the network of an experiment for its data; an error comes before any folder is made.
-pub fn network(config: &Config, data: &Prepared<'_>) -> Result<(NetworkSpec, Network)> {
-    let spec = config.network.spec(data.dataset.classes)?;
-    let net = Network::new(&spec, data.shape(), data.dataset.classes)?;
-    limit::training(&net, config.train.batch)?;
-    Ok((spec, net))
 }
 
 /// One line on what is about to happen.

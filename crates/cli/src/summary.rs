@@ -1,7 +1,7 @@
 //! The network as a table, before it is trained: layers, parameters, arithmetic, and what it weighs at each width.
 
 use crate::layout::{Medium, Sheet, wrap};
-use crate::table::thousands;
+use qbnn::wording::thousands;
 use qbnn_bnn::nn::Network;
 use qbnn_bnn::nn::network::{Node, Op};
 

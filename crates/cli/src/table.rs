@@ -5,7 +5,7 @@
 
 use crate::layout::{Medium, Sheet, broken, draw, fits, one_line};
 use comfy_table::presets;
-pub use qbnn_eval::report::thousands;
+use qbnn::wording::{number, thousands};
 use qbnn_eval::{DifferenceEntry, Headline, Interval, Metrics, ModelEntry};
 
 /// The columns.
@@ -75,12 +75,6 @@ fn turn(
         (0..rows.len()).map(one).collect()
     };
     (0..width).map(turned).collect()
-}
-
-/// Accuracy in percent, the rest as it is.
-pub fn number(headline: Headline, value: f64, signed: bool) -> String {
-    let (value, digits) = if headline == Headline::Accuracy { (100.0 * value, 2) } else { (value, 4) };
-    if signed { format!("{value:+.digits$}") } else { format!("{value:.digits$}") }
 }
 
 fn cell(headline: Headline, value: Option<f64>, interval: Option<Interval>, signed: bool) -> String {

@@ -4,9 +4,9 @@
 //! A reader that goes away (`qbnn … | head`) ends the output, not the program.
 
 use crate::layout::{Medium, Sheet, wrap};
-use crate::run_folder::EpochLine;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use qbnn::run_folder::EpochLine;
 use qbnn_bnn::train::Event;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};

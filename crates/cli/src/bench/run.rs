@@ -7,8 +7,8 @@
 use super::machine::waited;
 use super::subject::Subject;
 use super::train::Effort;
-use crate::model_file;
 use anyhow::{Context, Result, bail};
+use qbnn::model_file;
 use qbnn_bnn::Images;
 use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp::{self, Pfp};

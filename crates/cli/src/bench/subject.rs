@@ -1,8 +1,9 @@
 //! What `qbnn bench` measures: a model file, and the same network in float.
 
 use super::train::Material;
-use crate::{model_file, named};
+use crate::named;
 use anyhow::{Context, Result};
+use qbnn::model_file;
 use qbnn_bnn::lower::lower;
 use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
 use qbnn_bnn::{Checkpoint, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainSettings};

@@ -3,15 +3,16 @@
 //! Training simulates the grids in float; a device computes in integers. Both predict the same groups with the same drawn
 //! weights, and what differs is shown.
 
-use crate::args::{BaseArgs, EvalArgs};
 use crate::commands::eval::{Selected, names};
-use crate::convert::{Planes, Prepared};
-use crate::judge::{self, group_probabilities, with_progress};
 use crate::layout::Sheet;
-use crate::session::{self, Session};
-use crate::table::thousands;
+use crate::session::Session;
+use crate::settings::{BaseArgs, EvalArgs};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use qbnn::evaluate::{self, group_probabilities, with_progress};
+use qbnn::experiment;
+use qbnn::preprocess::{Planes, Prepared};
+use qbnn::wording::thousands;
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::lower::{lower, simulate};
 use qbnn_bnn::{BnnError, Images, machine};
@@ -50,9 +51,9 @@ type Program = fn(
 pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
     let selected = Selected::new("check", &args.models, &args.base, &args.eval)?;
     let config = &selected.config;
-    let dataset = session::load(config)?;
+    let dataset = experiment::load(config)?;
     let data = Prepared::new(&dataset);
-    judge::check_draws(&data, selected.config.eval.samples)?;
+    evaluate::check_draws(&data, selected.config.eval.samples)?;
     selected.fit(session, &data)?;
     let all = &selected.entries;
     let names = names(all);

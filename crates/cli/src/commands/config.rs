@@ -1,7 +1,7 @@
 //! `qbnn config`: the settings that `qbnn run` would use, for reading and for keeping.
 
-use crate::args::SettingArgs;
 use crate::session::Session;
+use crate::settings::SettingArgs;
 use anyhow::Result;
 
 /// Prints them as TOML, or as one JSON object.

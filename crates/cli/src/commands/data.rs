@@ -1,18 +1,51 @@
 //! `qbnn data`: what data is there and where, getting what is not, and images of it as files.
 
-use crate::args::{DataAction, DataCommand};
 use crate::failure::usage;
 use crate::layout::Sheet;
-use crate::run_folder::write_whole;
-use crate::session::{Session, locations};
-use crate::table::thousands;
+use crate::session::Session;
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::presets;
+use qbnn::experiment::locations;
+use qbnn::output::write_whole;
+use qbnn::wording::thousands;
 use qbnn_data::{FetchEvent, Limits, Locations, Mirrors, Set, SetReport};
 use serde_json::{Value, json};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+
+/// `data`.
+#[derive(Debug, Args)]
+pub struct DataCommand {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub action: DataAction,
+    /// Folder searched for data (and downloaded into) before $QBNN_DATA and the user's cache.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `data …`.
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// Show what is there, and where.
+    #[command(after_help = "Example:\n  qbnn data list --json")]
+    List,
+    /// Download a set from its public mirror, checked; an interrupted download goes on where it stopped.
+    #[command(after_help = "Example:\n  qbnn data fetch ambiguous-mnist")]
+    Fetch {
+        /// mnist, fashion-mnist or ambiguous-mnist.
+        #[arg(value_name = "SET", required = true)]
+        sets: Vec<String>,
+        /// Folder address to download from instead of the public mirrors; checksums stay the same.
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
+    },
+    /// Write test images of a dataset as PNG files.
+    #[command(after_help = "Examples:\n  qbnn data export strokes --group ood --index 0..3 pictures\n  \
+        qbnn data export dirty-mnist --group ambiguous --index 17 pictures")]
+    Export(ExportArgs),
+}
 
 /// `data export`.
 #[derive(Debug, Args)]

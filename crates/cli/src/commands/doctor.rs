@@ -1,9 +1,10 @@
 //! `qbnn doctor`: what a person asks before reporting that something is slow, missing or broken.
 
 use crate::layout::{Medium, wrap};
-use crate::provenance::Machine;
-use crate::session::{Session, locations};
+use crate::session::Session;
 use anyhow::Result;
+use qbnn::experiment::locations;
+use qbnn::provenance::Machine;
 use qbnn_core::kernel::Kernel;
 use qbnn_data::SetReport;
 use serde_json::json;

@@ -1,19 +1,20 @@
 //! `qbnn eval`: any checkpoints, side by side on one dataset.
 
-use crate::args::{BaseArgs, EvalArgs};
-use crate::config::{Config, Layers};
-use crate::convert::Prepared;
-use crate::experiment::{self, Part};
+use crate::closing::{self, Closing};
 use crate::failure::usage;
-use crate::judge::{self, Closing, Judged};
-use crate::lock::check_writable;
-use crate::output;
-use crate::run_folder::{METRICS, RunFolder, model_name, write_whole};
-use crate::session::{self, Session};
-use crate::stored::PREDICTIONS;
-use crate::{keys, model_file, named, page, provenance, shell};
+use crate::session::Session;
+use crate::settings::{BaseArgs, EvalArgs};
+use crate::{named, used_keys};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use qbnn::config::{Config, Layers};
+use qbnn::consistency::{self, Part};
+use qbnn::evaluate::{self, Judged};
+use qbnn::lock::check_writable;
+use qbnn::output::{self, write_whole};
+use qbnn::preprocess::Prepared;
+use qbnn::run_folder::{METRICS, PREDICTIONS, RunFolder, model_name};
+use qbnn::{experiment, model_file, report, shell};
 use qbnn_bnn::checkpoint::Checkpoint;
 use std::path::PathBuf;
 
@@ -78,26 +79,26 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
         output::refuse_inputs("--out", out, read.chain(args.base.config.clone()))?;
         check_writable(out)?;
     }
-    let dataset = session::load(&config)?;
+    let dataset = experiment::load(&config)?;
     let data = Prepared::new(&dataset);
-    judge::check_draws(&data, config.eval.samples)?;
+    evaluate::check_draws(&data, config.eval.samples)?;
     selected.fit(session, &data)?;
     let entries = selected.entries;
     let names = names(&entries);
     let models: Vec<_> = names.into_iter().zip(entries).map(|(n, e)| (n, e.checkpoint)).collect();
     let Judged { metrics, stored } =
-        judge::judge(session, &models, &data, config.eval, args.pfp.map(Into::into), config.seed, "qbnn eval")?;
+        evaluate::judge(session, &models, &data, config.eval, args.pfp.map(Into::into), config.seed, "qbnn eval")?;
     let own = held.as_deref();
     let target = args.out.clone().or_else(|| own.map(|f| f.path().join(METRICS)));
     if let Some(target) = &target {
-        write_whole(target, &judge::to_file(&metrics)?)?;
+        write_whole(target, &evaluate::to_file(&metrics)?)?;
     }
     // The run's own metrics: its predictions and its page go with them.
     let mut report = None;
     if let Some(folder) = own.filter(|f| f.config().is_some()) {
         folder.write(PREDICTIONS, &stored.to_bytes()?)?;
-        provenance::append(session, folder)?;
-        report = Some(page::write(folder)?);
+        session.record(folder)?;
+        report = Some(report::write(folder)?);
     }
     let shown = folder.map(|f| f.path().display().to_string());
     let report = report.map(|r| r.display().to_string());
@@ -106,7 +107,7 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
         None => "next: give --out FILE to keep these metrics".to_owned(),
     };
     let (note, folder) = (dataset.note.as_deref(), shown.as_deref());
-    judge::show(session, &metrics, &Closing { note, folder, report: report.as_deref(), next: &next })
+    closing::show(session, &metrics, &Closing { note, folder, report: report.as_deref(), next: &next })
 }
 
 /// The checkpoints that were named, and the settings to judge them with: those of the first one's run, and what was
@@ -129,7 +130,7 @@ impl Selected {
         }
         let Some(first) = entries.first() else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
         let layers = base.layers(first.folder.config().as_deref(), &[eval])?;
-        keys::check_used(command, &layers.flags)?;
+        used_keys::check_used(command, &layers.flags)?;
         if first.folder.config().is_none() && !layers.names_data() {
             return Err(usage(format!(
                 "no config.toml lies beside {}; name the data to evaluate on with --data",
@@ -159,10 +160,10 @@ impl Selected {
                     _ => "copy the checkpoint elsewhere and name the data with --data".to_owned(),
                 };
                 // What was typed counts, and is another evaluation than that of the run.
-                experiment::same_settings(&entry.path, c, &own.finish()?, asked, mend)?;
+                consistency::same_settings(&entry.path, c, &own.finish()?, asked, mend)?;
             }
-            if !other_data && experiment::same_test(c, &self.config) {
-                experiment::same_data(&entry.path, c, data, Part::Test)?;
+            if !other_data && consistency::same_test(c, &self.config) {
+                consistency::same_data(&entry.path, c, data, Part::Test)?;
             }
             if !c.finished() {
                 let (path, epoch, epochs) = (entry.path.display(), c.epoch, c.epochs());

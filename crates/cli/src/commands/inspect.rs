@@ -1,11 +1,12 @@
 //! `qbnn inspect`: what a model file holds, and how this computer will run it.
 
 use crate::layout::{Sheet, decimal};
+use crate::named;
 use crate::session::Session;
-use crate::table::thousands;
-use crate::{model_file, named, shell};
 use anyhow::{Context, Result};
 use clap::Args;
+use qbnn::wording::thousands;
+use qbnn::{model_file, shell};
 use qbnn_core::draw::Rounding;
 use qbnn_core::fixed::OCTAVE;
 use qbnn_core::kernel::Kernel;

@@ -16,12 +16,13 @@ pub mod run;
 pub mod sweep;
 pub mod train;
 
-use crate::args::{Cli, Command, RunArgs};
-use crate::config::{Config, Layers};
+use crate::args::{Cli, Command};
 use crate::failure::usage;
-use crate::run_folder::{Held, RunFolder};
 use crate::session::Session;
+use crate::settings::RunArgs;
 use anyhow::Result;
+use qbnn::config::{Config, Layers};
+use qbnn::run_folder::{Held, RunFolder};
 use std::path::PathBuf;
 
 /// Does what was asked for.

@@ -2,17 +2,17 @@
 //! without.
 
 use super::train::report;
-use crate::args::QuantizeCommand;
-use crate::config::{Config, Layers};
-use crate::convert::Prepared;
-use crate::experiment::{self, Part};
-use crate::export;
 use crate::failure::usage;
-use crate::phase::Place;
-use crate::run_folder::{FLOAT, RunFolder};
 use crate::session::{self, Session};
-use crate::{keys, model_file, named, provenance, shell};
+use crate::settings::QuantizeCommand;
+use crate::{named, used_keys};
 use anyhow::{Context, Result};
+use qbnn::config::{Config, Layers};
+use qbnn::consistency::{self, Part};
+use qbnn::preprocess::Prepared;
+use qbnn::run_folder::{FLOAT, RunFolder};
+use qbnn::training::Place;
+use qbnn::{experiment, export, model_file, shell};
 use qbnn_bnn::checkpoint::Checkpoint;
 
 /// Quantizes.
@@ -22,7 +22,7 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     let source = if is_run { folder.checkpoint(FLOAT) } else { args.from.clone() };
     named::checkpoint(&source)?;
     let layers = args.base.layers(folder.config().as_deref(), &[&args.quantize])?;
-    keys::check_used("quantize", &layers.flags)?;
+    used_keys::check_used("quantize", &layers.flags)?;
     let folder = &*folder.hold()?;
     let float = Checkpoint::load(&source)?;
     if let Some(settings) = &float.quantize {
@@ -52,11 +52,11 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
         let own = own.finish()?;
         same_data(&own, &config)?;
         let mend = |_: &str| "copy the checkpoint elsewhere".to_owned();
-        experiment::same_settings(&source, &float, &own, |_| false, mend)?;
+        consistency::same_settings(&source, &float, &own, |_| false, mend)?;
     }
     // What nobody says of a training is not wrong.
     let passed = |key: &str| (key.starts_with("train.") || key == "network") && !named.iter().any(|n| n == key);
-    if let Some((key, found, wanted)) = experiment::first_difference(&float, &config, passed)? {
+    if let Some((key, found, wanted)) = consistency::first_difference(&float, &config, passed)? {
         return Err(usage(format!(
             "{}: {key} is {found} here, but the checkpoint was trained with {wanted}, and is quantized with the same; set it \
              so with --set {key}=VALUE, or leave it out",
@@ -73,10 +73,10 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
             shell::path(folder.path())
         )));
     }
-    let dataset = session::load(&config)?;
+    let dataset = experiment::load(&config)?;
     let data = Prepared::new(&dataset);
     data.check(&source, float.input, float.classes)?;
-    experiment::same_data(&source, &float, &data, Part::Training)?;
+    consistency::same_data(&source, &float, &data, Part::Training)?;
     export::check(&float.network, &data, &float.train, settings)?;
     model_file::remove(folder, &name)?;
     if target.exists() {
@@ -84,10 +84,10 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     }
     folder.cut_epochs(&name, 0)?;
     session.ui.say(&session::headline(&config, &data, float.net()));
-    let place = Place { session, folder, data: &data, go_on: "qbnn train --resume" };
+    let place = Place { observer: session, folder, data: &data, go_on: "qbnn train --resume" };
     let quantized = place.quantized(float, &config)?;
     if folder.config().is_some() {
-        provenance::append(session, folder)?;
+        session.record(folder)?;
     }
     report(session, folder, quantized.seed, &[name], quantized.epoch)
 }

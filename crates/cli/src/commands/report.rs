@@ -2,21 +2,18 @@
 //! predictions are measured here, because nobody has yet.
 
 use crate::commands::sweep::SPEC;
-use crate::config::MAX_RESAMPLES;
 use crate::failure::usage;
-use crate::foreign;
-use crate::lock::check_writable;
-use crate::output;
-use crate::page::{self, CARD, REPORT};
-use crate::run_folder::{RunFolder, write_whole};
 use crate::session::Session;
-use crate::shell;
-use crate::stored::PREDICTIONS;
-use crate::sweep::plan::Plan;
-use crate::sweep::spec::Spec;
-use crate::sweep::{ledger, rows};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use qbnn::config::MAX_RESAMPLES;
+use qbnn::lock::check_writable;
+use qbnn::output::{self, write_whole};
+use qbnn::run_folder::{CARD, PREDICTIONS, REPORT, RunFolder};
+use qbnn::sweep::plan::Plan;
+use qbnn::sweep::spec::Spec;
+use qbnn::sweep::{ledger, rows};
+use qbnn::{external, report, shell};
 use qbnn_eval::report::{Page, SweepReport, SweepRow, sweep_page};
 use qbnn_eval::{Metrics, ModelEntry};
 use serde_json::json;
@@ -63,7 +60,7 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     refuse_inputs(args)?;
     if !args.predictions.is_empty() {
         let (page, metrics) =
-            foreign::page(&args.predictions, args.title.as_deref(), &args.show, args.bootstrap as usize)?;
+            external::page(&args.predictions, args.title.as_deref(), &args.show, args.bootstrap as usize)?;
         let out = args.out.clone().map_or_else(usual, Ok)?;
         return finish(session, args, &page, &out, None, Some(&metrics));
     }
@@ -76,7 +73,7 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     if let ([folder], [given]) = (&runs[..], &args.runs[..])
         && folder.path() == given
     {
-        let (page, card) = page::of_run(folder, args.title.as_deref(), &args.show)?;
+        let (page, card) = report::of_run(folder, args.title.as_deref(), &args.show)?;
         // The card belongs to the run. Elsewhere a file of its name is anyone's.
         let card_path = args.out.is_none().then(|| folder.path().join(CARD));
         card_path.as_ref().map_or(Ok(()), |path| write_whole(path, card.as_bytes()))?;
@@ -166,7 +163,7 @@ fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Resul
     let mut report = SweepReport { title: args.title.clone().unwrap_or_default(), ..SweepReport::default() };
     let mut seen = Vec::new();
     for run in runs {
-        match page::metrics(run) {
+        match report::metrics(run) {
             Ok(mut metrics) => {
                 let shown = run.path().display().to_string();
                 let again = once(&mut metrics, &shown, &mut seen);
@@ -177,7 +174,7 @@ fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Resul
                 if metrics.models.is_empty() {
                     continue;
                 }
-                let network = page::network(run).unwrap_or_default();
+                let network = report::network(run).unwrap_or_default();
                 let experiment = format!("{} {network}", metrics.dataset);
                 report.rows.extend(SweepRow::of(experiment.trim(), &metrics));
                 report.provenance.push(("run folder".to_owned(), run.path().display().to_string()));
@@ -281,12 +278,12 @@ fn finish(
     write_whole(&out, page.html.as_bytes())?;
     let mut figures = Vec::new();
     if let Some(folder) = &args.svg {
-        let written = page::figures(page, folder, "svg", |svg| Ok(svg.as_bytes().to_vec()))?;
+        let written = report::figures(page, folder, "svg", |svg| Ok(svg.as_bytes().to_vec()))?;
         figures.push((written, folder.display().to_string()));
     }
     if let Some(folder) = &args.png {
         let painter = crate::png::Painter::new()?;
-        let written = page::figures(page, folder, "png", |svg| painter.paint(svg))?;
+        let written = report::figures(page, folder, "png", |svg| painter.paint(svg))?;
         figures.push((written, folder.display().to_string()));
     }
     let ui = session.ui;

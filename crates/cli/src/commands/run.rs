@@ -1,30 +1,30 @@
 //! `qbnn run`: images in, a judged 4-bit network out. Resuming does whatever of it is not yet done.
 
 use super::Start;
-use crate::args::RunArgs;
-use crate::convert::Prepared;
-use crate::export;
-use crate::judge::{self, Closing, Judged};
-use crate::phase::Place;
-use crate::run_folder::{FLOAT, METRICS, model_name};
+use crate::closing::{self, Closing};
 use crate::session::{self, Session};
-use crate::stored::PREDICTIONS;
-use crate::{page, provenance, shell, summary};
+use crate::settings::RunArgs;
+use crate::summary;
 use anyhow::Result;
+use qbnn::evaluate::{self, Judged};
+use qbnn::preprocess::Prepared;
+use qbnn::run_folder::{FLOAT, METRICS, PREDICTIONS, model_name};
+use qbnn::training::Place;
+use qbnn::{experiment, export, report, shell};
 
 /// Runs it.
 pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let start = Start::new(args)?;
-    let dataset = session::load(&start.config)?;
+    let dataset = experiment::load(&start.config)?;
     let data = Prepared::new(&dataset);
-    judge::check_draws(&data, start.config.eval.samples)?;
-    let (spec, net) = session::network(&start.config, &data)?;
+    evaluate::check_draws(&data, start.config.eval.samples)?;
+    let (spec, net) = experiment::network(&start.config, &data)?;
     export::check(&spec, &data, &start.config.train, &start.config.quantize)?;
     let (config, held) = start.begin()?;
     let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));
     session.ui.say(&summary::table(&net, session.ui.notes_medium()));
-    let place = Place { session, folder, data: &data, go_on: "qbnn run --resume" };
+    let place = Place { observer: session, folder, data: &data, go_on: "qbnn run --resume" };
     let float = place.float(config, &spec)?;
     // Read again where it must be kept: fine-tuning starts from what is stored.
     let quantized = place.quantized(float, config)?;
@@ -36,12 +36,12 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let shown = folder.path().display().to_string();
     let word = shell::path(folder.path());
     let go_on = format!("{} {word}", place.go_on);
-    let Judged { metrics, stored } = judge::judge(session, &models, &data, config.eval, None, config.seed, &go_on)?;
-    folder.write(METRICS, &judge::to_file(&metrics)?)?;
+    let Judged { metrics, stored } = evaluate::judge(session, &models, &data, config.eval, None, config.seed, &go_on)?;
+    folder.write(METRICS, &evaluate::to_file(&metrics)?)?;
     folder.write(PREDICTIONS, &stored.to_bytes()?)?;
-    provenance::append(session, folder)?;
-    let report = page::write(folder)?.display().to_string();
+    session.record(folder)?;
+    let report = report::write(folder)?.display().to_string();
     let next = format!("next: open the report, then qbnn quantize {word} --bits 3 and qbnn eval {word}");
     let (note, folder) = (dataset.note.as_deref(), Some(shown.as_str()));
-    judge::show(session, &metrics, &Closing { note, folder, report: Some(&report), next: &next })
+    closing::show(session, &metrics, &Closing { note, folder, report: Some(&report), next: &next })
 }

@@ -2,21 +2,21 @@
 
 use crate::failure::usage;
 use crate::layout::Medium;
-use crate::lock::check_writable;
-use crate::output;
-use crate::run_folder::write_whole;
 use crate::session::Session;
-use crate::shell;
 use crate::sweep::args::{Shard, SweepArgs};
-use crate::sweep::estimate::{self, shown};
-use crate::sweep::ledger::{self, Ledger, Outcome, Results};
-use crate::sweep::plan::Plan;
-use crate::sweep::schedule::{self, SIDE_BY_SIDE, Task};
-use crate::sweep::spec::Spec;
-use crate::sweep::work::{Bench, Stopped};
-use crate::sweep::{document, tables};
+use crate::sweep::text::text;
 use crate::table::PARAMETER_BYTES;
 use anyhow::{Context, Result, bail};
+use qbnn::lock::check_writable;
+use qbnn::output::{self, write_whole};
+use qbnn::shell;
+use qbnn::sweep::estimate::{self, shown};
+use qbnn::sweep::ledger::{self, Ledger, Outcome, Results};
+use qbnn::sweep::plan::Plan;
+use qbnn::sweep::schedule::{self, SIDE_BY_SIDE, Task};
+use qbnn::sweep::spec::Spec;
+use qbnn::sweep::work::{Bench, Stopped};
+use qbnn::sweep::{document, tables};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
     show(session, &plan, &results, &folder)?;
     let mine = runs.iter().flat_map(|&at| {
         let run = &plan.runs[at];
-        run.samples.iter().map(|&samples| crate::sweep::plan::Point { run: run.id.clone(), samples })
+        run.samples.iter().map(|&samples| qbnn::sweep::plan::Point { run: run.id.clone(), samples })
     });
     let failed = |p| results.get(&p).is_some_and(|l| matches!(l.outcome, Outcome::Failed(_)));
     match mine.filter(|p| failed(p.clone())).count() {
@@ -202,7 +202,7 @@ fn show(session: &Session, plan: &Plan, results: &Results, folder: &Path) -> Res
         }
         for table in tables::render(answer, results) {
             let heading = if table.heading.is_empty() { String::new() } else { format!("{}\n", table.heading) };
-            ui.result(&format!("{heading}{}", table.text(ui.medium())))?;
+            ui.result(&format!("{heading}{}", text(&table, ui.medium())))?;
         }
     }
     match ui.medium() {

@@ -2,28 +2,28 @@
 //! quantized networks, so that a stopped `run` or `quantize` ends with the checkpoints it would have had.
 
 use super::Start;
-use crate::args::RunArgs;
-use crate::convert::Prepared;
-use crate::export;
-use crate::phase::Place;
-use crate::run_folder::{FLOAT, RunFolder};
 use crate::session::{self, Session};
-use crate::{provenance, shell, summary};
+use crate::settings::RunArgs;
+use crate::summary;
 use anyhow::Result;
+use qbnn::preprocess::Prepared;
+use qbnn::run_folder::{FLOAT, RunFolder};
+use qbnn::training::Place;
+use qbnn::{experiment, export, shell};
 use serde_json::json;
 
 /// Trains.
 pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
     let start = Start::new(args)?;
-    let dataset = session::load(&start.config)?;
+    let dataset = experiment::load(&start.config)?;
     let data = Prepared::new(&dataset);
-    let (spec, net) = session::network(&start.config, &data)?;
-    export::warn_of_float(session.ui, &spec, &data, &start.config.train);
+    let (spec, net) = experiment::network(&start.config, &data)?;
+    export::warn_of_float(session, &spec, &data, &start.config.train);
     let (config, held) = start.begin()?;
     let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));
     session.ui.say(&summary::table(&net, session.ui.notes_medium()));
-    let place = Place { session, folder, data: &data, go_on: "qbnn train --resume" };
+    let place = Place { observer: session, folder, data: &data, go_on: "qbnn train --resume" };
     let mut models = vec![FLOAT.to_owned()];
     let float = place.float(config, &spec)?;
     for model in folder.models()?.into_iter().filter(|m| m != FLOAT) {
@@ -32,7 +32,7 @@ pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
             models.push(model);
         }
     }
-    provenance::append(session, folder)?;
+    session.record(folder)?;
     report(session, folder, config.seed, &models, float.epoch)
 }
 

@@ -6,10 +6,10 @@ mod train;
 use crate::bench::args::{BenchAction, BenchCommand, EffortArgs};
 use crate::failure::usage;
 use crate::layout::Sheet;
-use crate::run_folder::write_whole;
 use crate::session::Session;
 use crate::ui::Ui;
 use anyhow::{Context, Result};
+use qbnn::output::write_whole;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

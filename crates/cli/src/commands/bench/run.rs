@@ -8,8 +8,8 @@ use crate::bench::subject::{HOUSE, Subject};
 use crate::bench::train::Effort;
 use crate::layout::Sheet;
 use crate::session::Session;
-use crate::table::thousands;
 use anyhow::Result;
+use qbnn::wording::thousands;
 use serde::Serialize;
 use std::ops::ControlFlow;
 

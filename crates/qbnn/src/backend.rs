@@ -5,7 +5,7 @@ use qbnn_bnn::lower::lower;
 use qbnn_bnn::{Checkpoint, Strategy, machine};
 use qbnn_eval::Backend;
 
-/// What [`crate::judge::draws`] takes for a checkpoint.
+/// What [`crate::evaluate::draws`] takes for a checkpoint.
 pub fn of(checkpoint: &Checkpoint) -> Result<Backend> {
     if machine::runs(checkpoint) {
         return Ok(Backend::Integer { kernel: Some(machine::kernel()?.name().to_owned()) });

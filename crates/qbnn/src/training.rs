@@ -1,13 +1,12 @@
-//! One phase of training in a run folder: events shown and written down, a checkpoint after every epoch, a stop that
+//! One phase of training in a run folder: events told and written down, a checkpoint after every epoch, a stop that
 //! loses nothing. Float training and training through the quantizers are the same phase on another checkpoint.
 
 use crate::config::Config;
-use crate::convert::Prepared;
-use crate::experiment::{self, Part};
-use crate::model_file;
+use crate::consistency::{self, Part};
+use crate::observer::{self, Observer};
+use crate::preprocess::Prepared;
 use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
-use crate::session::Session;
-use crate::shell;
+use crate::{model_file, shell};
 use anyhow::{Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::train::{Event, Outcome, train};
@@ -17,8 +16,8 @@ use std::path::Path;
 
 /// Where a phase takes place.
 pub struct Place<'a> {
-    /// The session.
-    pub session: &'a Session,
+    /// Hears what happens, and says whether to stop.
+    pub observer: &'a dyn Observer,
     /// The run folder.
     pub folder: &'a RunFolder,
     /// The data.
@@ -41,7 +40,7 @@ impl Place<'_> {
                     config.seed,
                     config.train.clone(),
                 )?;
-                new.origin = Some(experiment::origin(config, self.data));
+                new.origin = Some(consistency::origin(config, self.data));
                 self.begin(FLOAT, &new)?;
                 new
             }
@@ -78,13 +77,13 @@ impl Place<'_> {
     pub fn go_on(&self, config: &Config, name: &str, mut checkpoint: Checkpoint) -> Result<Checkpoint> {
         self.same_experiment(&self.folder.checkpoint(name), &checkpoint, config)?;
         if checkpoint.origin.is_none() && !checkpoint.finished() {
-            self.session.ui.warn(&format!(
+            self.observer.warn(&format!(
                 "{} is of an earlier version, which did not keep the data that it began with: it goes on with {} as it \
                  is now",
                 self.folder.checkpoint(name).display(),
                 self.data.dataset.name
             ));
-            checkpoint.origin = Some(experiment::origin(config, self.data));
+            checkpoint.origin = Some(consistency::origin(config, self.data));
         }
         self.finish(name, checkpoint)
     }
@@ -96,9 +95,9 @@ impl Place<'_> {
         }
         self.train(&mut checkpoint)?;
         if let Some(path) =
-            model_file::settle(self.session.ui, self.folder, name, &mut checkpoint, self.data.train_images())?
+            model_file::settle(self.observer, self.folder, name, &mut checkpoint, self.data.train_images())?
         {
-            self.session.ui.say(&format!("model file: {}", path.display()));
+            self.observer.note(&format!("model file: {}", path.display()));
         }
         Ok(checkpoint)
     }
@@ -117,11 +116,11 @@ impl Place<'_> {
             return self.check_stop(&format!("{model} is trained"));
         }
         let path = self.folder.checkpoint(&model);
-        let mut progress = self.session.ui.training(&model, checkpoint.train.batch);
+        let batch = checkpoint.train.batch;
         let (mut current, mut saved, mut failed) = (checkpoint.epoch + 1, checkpoint.epoch, None);
         let outcome = {
             let mut observe = |event: &Event| {
-                progress.event(event);
+                self.observer.event(observer::Event::Training { model: &model, batch, event });
                 if let Event::Step { epoch, .. } = event {
                     current = *epoch;
                 } else if let Some(line) = EpochLine::new(&model, event)
@@ -130,7 +129,7 @@ impl Place<'_> {
                     failed = Some(e);
                     return ControlFlow::Break(());
                 }
-                if self.session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             let mut save = |checkpoint: &Checkpoint| -> Result<(), BnnError> {
                 checkpoint.save(&path)?;
@@ -140,11 +139,11 @@ impl Place<'_> {
             let train_data = self.data.train_data(&checkpoint.train, checkpoint.seed);
             train(checkpoint, &train_data, &mut observe, &mut save)
         };
-        progress.end();
+        self.observer.event(observer::Event::TrainingEnded);
         if let Some(failed) = failed {
             return Err(failed);
         }
-        if outcome? == Outcome::Finished && !self.session.stopped() {
+        if outcome? == Outcome::Finished && !self.observer.stopped() {
             return Ok(());
         }
         let what = if saved == 0 {
@@ -157,7 +156,7 @@ impl Place<'_> {
 
     /// An error that says where it stopped and how to go on, if the user asked to stop.
     pub fn check_stop(&self, place: &str) -> Result<()> {
-        if self.session.stopped() { self.stop(place) } else { Ok(()) }
+        if self.observer.stopped() { self.stop(place) } else { Ok(()) }
     }
 
     fn stop(&self, place: &str) -> Result<()> {
@@ -168,7 +167,7 @@ impl Place<'_> {
     fn same_experiment(&self, path: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<()> {
         self.data.check(path, checkpoint.input, checkpoint.classes)?;
         let mend = |_: &str| "start a new run with --out".to_owned();
-        experiment::same_settings(path, checkpoint, config, |_| false, mend)?;
+        consistency::same_settings(path, checkpoint, config, |_| false, mend)?;
         if checkpoint.normalisation != self.data.normalisation() {
             bail!(
                 "{}: it reads pixels by {:?}, {} now wants {:?}; start a new run with --out",
@@ -181,6 +180,6 @@ impl Place<'_> {
         if checkpoint.finished() {
             return Ok(());
         }
-        experiment::same_data(path, checkpoint, self.data, Part::Training)
+        consistency::same_data(path, checkpoint, self.data, Part::Training)
     }
 }

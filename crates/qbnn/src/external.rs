@@ -4,10 +4,10 @@
 //! `groups` `[N]` as names (clean, ambiguous, ood) or numbers (0, 1, 2), without which all inputs count as clean;
 //! `images` `[N][rows][columns]` or with a last axis of 1 or 3, 8-bit, for the gallery.
 
+use crate::file_kind::Found;
 use crate::input;
-use crate::named::Found;
 use crate::npy::{Archive, Array, VALUES, Values, half, read_npz};
-use crate::page::shown;
+use crate::report::shown;
 use anyhow::{Context, Result, bail, ensure};
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, Page, RunReport, choose, run_page};
 use qbnn_eval::{

@@ -3,13 +3,12 @@
 use super::ledger::Done;
 use super::plan::{Float, Run};
 use super::spec::Model;
-use crate::backend;
 use crate::config::Config;
-use crate::convert::{Planes, Prepared};
-use crate::experiment::{self, Part};
-use crate::judge;
+use crate::consistency::{self, Part};
 use crate::lock::Lock;
-use crate::session::{self, Session};
+use crate::observer::Observer;
+use crate::preprocess::{Planes, Prepared};
+use crate::{backend, evaluate, experiment};
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::identity::sha256;
@@ -17,7 +16,7 @@ use qbnn_bnn::quant::settings::{QuantizeSettings, Start};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, verify};
 use qbnn_data::Dataset;
-use qbnn_eval::{Backend, ByHeadline, EvalOptions, MeanUncertainty, ModelDescription, evaluate};
+use qbnn_eval::{Backend, ByHeadline, EvalOptions, MeanUncertainty, ModelDescription};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -41,8 +40,8 @@ pub type Tell<'a> = &'a (dyn Fn(f64) + Sync);
 
 /// Where tasks are done.
 pub struct Bench<'a> {
-    /// The session.
-    pub session: &'a Session,
+    /// Hears what happens, and says whether to stop.
+    pub observer: &'a dyn Observer,
     /// Folder of the float networks.
     pub floats: PathBuf,
     /// Datasets read lately, the newest last.
@@ -53,8 +52,8 @@ pub struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// A bench for so many tasks at a time.
-    pub fn new(session: &'a Session, floats: PathBuf, jobs: usize) -> Self {
-        Bench { session, floats, datasets: Mutex::default(), kept: jobs }
+    pub fn new(observer: &'a dyn Observer, floats: PathBuf, jobs: usize) -> Self {
+        Bench { observer, floats, datasets: Mutex::default(), kept: jobs }
     }
 
     /// Where a float network lies.
@@ -74,7 +73,7 @@ impl<'a> Bench<'a> {
         let dataset = match kept.iter().position(|(k, _)| *k == key).and_then(|at| kept.remove(at)) {
             Some((_, dataset)) => dataset,
             // Under the lock: two tasks of one seed wait for one reading.
-            None => Arc::new(session::load(config)?),
+            None => Arc::new(experiment::load(config)?),
         };
         kept.push_back((key, Arc::clone(&dataset)));
         while kept.len() > self.kept {
@@ -84,7 +83,7 @@ impl<'a> Bench<'a> {
     }
 
     fn check_stop(&self) -> Result<()> {
-        if self.session.stopped() { Err(Stopped.into()) } else { Ok(()) }
+        if self.observer.stopped() { Err(Stopped.into()) } else { Ok(()) }
     }
 
     /// Trains a float network to its end, from its checkpoint where there is one.
@@ -93,8 +92,8 @@ impl<'a> Bench<'a> {
         let dataset = self.dataset(&float.config)?;
         let data = Prepared::new(&dataset);
         // Another sweep that shares the folder may be at it: its network is this one's too.
-        let waiting = |owner: &str| self.session.ui.say(&format!("waiting for float network {id}, trained by {owner}"));
-        let lock = Lock::wait(&self.floats.join(format!("{id}.lock")), || self.session.stopped(), waiting)?;
+        let waiting = |owner: &str| self.observer.note(&format!("waiting for float network {id}, trained by {owner}"));
+        let lock = Lock::wait(&self.floats.join(format!("{id}.lock")), || self.observer.stopped(), waiting)?;
         let Some(_lock) = lock else { return Err(Stopped.into()) };
         // What a killed sweep left half-trained goes on; what cannot be read is made again.
         let mut checkpoint = match Checkpoint::load(&path) {
@@ -113,15 +112,15 @@ impl<'a> Bench<'a> {
         // The seed of an ensemble's member is not that of its data.
         let config = Config { seed: float.seed, ..float.config.clone() };
         checkpoint.quantize.is_none()
-            && experiment::first_difference(checkpoint, &config, |_| false).is_ok_and(|d| d.is_none())
-            && experiment::same_data(path, checkpoint, data, Part::Training).is_ok()
+            && consistency::first_difference(checkpoint, &config, |_| false).is_ok_and(|d| d.is_none())
+            && consistency::same_data(path, checkpoint, data, Part::Training).is_ok()
     }
 
     fn untrained(&self, float: &Float, data: &Prepared<'_>) -> Result<Checkpoint> {
-        let (spec, _) = session::network(&float.config, data)?;
+        let (spec, _) = experiment::network(&float.config, data)?;
         let (classes, train) = (data.dataset.classes, float.config.train.clone());
         let mut new = Checkpoint::new(&spec, data.shape(), classes, data.normalisation(), float.seed, train)?;
-        new.origin = Some(experiment::origin(&float.config, data));
+        new.origin = Some(consistency::origin(&float.config, data));
         Ok(new)
     }
 
@@ -136,7 +135,7 @@ impl<'a> Bench<'a> {
             if let Event::Step { epoch, epochs, step, steps, .. } = *event {
                 tell(((epoch - 1) as f64 + step as f64 / steps as f64) / epochs as f64);
             }
-            if self.session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut save = |c: &Checkpoint| -> Result<(), BnnError> { path.map_or(Ok(()), |path| c.save(path)) };
         let train_data = data.train_data(&checkpoint.train, checkpoint.seed);
@@ -151,7 +150,7 @@ impl<'a> Bench<'a> {
         let dataset = self.dataset(&run.config)?;
         let data = Prepared::new(&dataset);
         let most = samples.iter().copied().max().unwrap_or(1);
-        judge::check_draws(&data, most)?;
+        evaluate::check_draws(&data, most)?;
         let started = Instant::now();
         let models = self.models(run, &data, &|share| tell(0.5 * share))?;
         let train_seconds = started.elapsed().as_secs_f64();
@@ -167,12 +166,12 @@ impl<'a> Bench<'a> {
             Ok(Some(probs))
         };
         let classes = dataset.classes;
-        let all = judge::group_probabilities(&data, &mut predictions)?.context("no predictions")?;
+        let all = evaluate::group_probabilities(&data, &mut predictions)?.context("no predictions")?;
         let mut done = Vec::new();
         for &samples in samples {
             // Draws do not depend on how many follow: fewer are the first of them.
             let groups = all.groups(&data, samples, classes)?;
-            let evaluation = evaluate(&groups, &EvalOptions { resamples: 0, ..EvalOptions::default() })?;
+            let evaluation = qbnn_eval::evaluate(&groups, &EvalOptions { resamples: 0, ..EvalOptions::default() })?;
             let means = *evaluation.mean_uncertainty();
             done.push((
                 samples,
@@ -239,9 +238,9 @@ impl<'a> Bench<'a> {
         for (i, model) in models.iter().enumerate() {
             let mut progress = |done: usize, of: usize| {
                 tell((i as f64 + done as f64 / of as f64) / models.len() as f64);
-                if self.session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let probs = judge::draws(model, planes, each, run.config.seed, &mut progress)?;
+            let probs = evaluate::draws(model, planes, each, run.config.seed, &mut progress)?;
             all.push(probs.ok_or(Stopped)?);
         }
         if let [_] = all[..] {
@@ -269,7 +268,7 @@ fn identity(models: &[Checkpoint]) -> String {
 }
 
 fn describe(run: &Run, models: &[Checkpoint]) -> ModelDescription {
-    let mut all = models.iter().map(|m| judge::describe(&run.model_name(), m));
+    let mut all = models.iter().map(|m| evaluate::describe(&run.model_name(), m));
     let empty = || ModelDescription {
         name: run.model_name(),
         strategy: qbnn_eval::Strategy::Float,

@@ -3,8 +3,7 @@
 use super::interval::{Mean, mean};
 use super::ledger::{Done, Outcome, Results};
 use super::plan::{Answer, Plan, Point, RowPlan, TablePlan};
-use crate::layout::{Medium, Sheet, wrap};
-use crate::table::{self, thousands};
+use crate::wording::{number, thousands};
 use qbnn_eval::{Contrast, Headline, Score};
 use serde_json::{Value, json};
 
@@ -101,8 +100,8 @@ impl<'a> Figures<'a> {
 
 fn cell(headline: Headline, value: Option<Mean>, signed: bool) -> String {
     let Some(Mean { value, half, .. }) = value else { return if signed { String::new() } else { "-".into() } };
-    let half = half.map_or(String::new(), |h| format!(" ±{}", table::number(headline, h, false)));
-    format!("{}{half}", table::number(headline, value, signed))
+    let half = half.map_or(String::new(), |h| format!(" ±{}", number(headline, h, false)));
+    format!("{}{half}", number(headline, value, signed))
 }
 
 /// Whether some result has a metric, and none lacks it that could have it. A metric younger than part of a ledger is left
@@ -180,16 +179,6 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
 }
 
 impl Rendered {
-    /// As it is shown there: on a terminal as many metrics side by side as fit, the rest below.
-    pub fn text(&self, medium: Medium) -> String {
-        let notes = self.notes.iter().map(|n| match medium {
-            Medium::Terminal(columns) => wrap(&format!("note: {n}"), columns, 2),
-            Medium::Lines => format!("note: {n}"),
-        });
-        let table = Sheet::framed(self.labels, &self.cells).text(medium);
-        std::iter::once(table).chain(notes).collect::<Vec<_>>().join("\n")
-    }
-
     /// As Markdown.
     pub fn markdown(&self) -> String {
         let line = |row: &Vec<String>| {
@@ -245,40 +234,4 @@ pub fn rows(plan: &Plan, results: &Results) -> Vec<Value> {
         }
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::layout::fits;
-    use crate::table::METRICS;
-
-    #[test]
-    fn no_sweep_table_exceeds_the_terminal() {
-        for (labels, rows) in [(1, 1), (2, 3), (4, 8)] {
-            let names = ["strategy", "bits", "sigma grid", "network.activation"];
-            let mut header: Vec<String> = names[..labels].iter().map(|n| (*n).to_owned()).collect();
-            header.extend(METRICS.map(|h| h.about().heading.clone()));
-            let mut cells = vec![header];
-            for row in 0..rows {
-                let mut line = vec![format!("jq-mu4s{row}w4a4-stochastic"); labels];
-                line.extend(METRICS.map(|_| "0.9903 ±0.0042\n-0.0012 ±0.0007".to_owned()));
-                cells.push(line);
-            }
-            let notes =
-                vec!["jq, w2a2, seed 3: failed: a reason that is long enough to be broken somewhere".to_owned()];
-            let table = Rendered { heading: String::new(), labels, cells, notes };
-            for columns in [20, 40, 60, 80, 120, 300] {
-                let text = table.text(Medium::Terminal(columns));
-                assert!(fits(&text, columns), "{columns} columns:\n{text}");
-                if columns >= 40 {
-                    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-                    assert_eq!(words.matches("0.9903 ±0.0042").count(), METRICS.len() * rows, "{columns}:\n{text}");
-                }
-            }
-            let lines = table.text(Medium::Lines);
-            assert_eq!(lines.lines().count(), 1 + METRICS.len() * rows + 1, "{lines}");
-            assert!(lines.contains("NLL nats\t0.9903\t0.0042\t-0.0012\t0.0007"), "{lines}");
-        }
-    }
 }

@@ -8,7 +8,7 @@ use super::plan::{Plan, Point};
 use crate::failure::usage;
 use crate::input;
 use crate::lock::Lock;
-use crate::run_folder::write_whole;
+use crate::output::write_whole;
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::files::Writing;
 use qbnn_eval::{Backend, ByHeadline, Headline};

@@ -5,11 +5,8 @@
 
 use crate::failure::usage;
 use crate::lock::{LOCK, Lock};
-use crate::page::{CARD, REPORT};
-use crate::provenance::PROVENANCE;
-use crate::shell;
-use crate::stored::PREDICTIONS;
-use crate::{input, output};
+use crate::output::{write_error, write_whole};
+use crate::{input, shell};
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::Strategy;
 use qbnn_bnn::checkpoint::Checkpoint;
@@ -27,6 +24,14 @@ pub const CONFIG: &str = "config.toml";
 pub const EPOCHS: &str = "metrics.jsonl";
 /// The evaluation.
 pub const METRICS: &str = "metrics.json";
+/// What the evaluation predicted.
+pub const PREDICTIONS: &str = "predictions.safetensors";
+/// Which commands made the folder.
+pub const PROVENANCE: &str = "provenance.json";
+/// The page.
+pub const REPORT: &str = "report.html";
+/// The model card.
+pub const CARD: &str = "card.md";
 /// What float checkpoints and models are called.
 pub const FLOAT: &str = "float";
 const SUFFIX: &str = ".safetensors";
@@ -309,21 +314,6 @@ fn model_of(name: &str) -> Option<&str> {
     let model = name.strip_suffix(SUFFIX).or_else(|| name.strip_suffix(MODEL_SUFFIX))?;
     let quantized = || Strategy::ALL.iter().any(|s| model.starts_with(&format!("{s}-")));
     (model == FLOAT || quantized()).then_some(model)
-}
-
-/// Writes a file of any name, as [`output`] says.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    output::write(path, bytes).map_err(|e| write_error("write", path, &e))
-}
-
-fn write_error(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
-    let mend = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space and resume; what was written before is intact"
-        }
-        _ => "choose a folder that can be written with --out",
-    };
-    anyhow!("cannot {action} {}: {error}; {mend}", path.display())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! is asked for by name is unpacked: what else lies in an archive may be of any kind. A file is read as if it were hostile:
 //! every size is checked against what is there before anything is taken for granted.
 
-use crate::named::Found;
+use crate::file_kind::Found;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::DeflateDecoder;
 use std::collections::BTreeMap;

@@ -6,9 +6,8 @@
 //! the flag it came from.
 
 use crate::failure::usage;
-use crate::input;
-use crate::keys;
 use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
+use crate::{input, keys};
 use anyhow::{Context, Result};
 use qbnn_bnn::nn::Activation;
 use qbnn_bnn::nn::{LayerSpec, NetworkSpec};
@@ -152,7 +151,7 @@ impl Layers {
     }
 
     fn text(&mut self, text: &str, origin: &str) -> Result<()> {
-        keys::check_text(text, origin)?;
+        keys::check_text(text, origin, &Config::keys())?;
         // Only for its errors, which know the line: the layers above may yet change what it says.
         toml::from_str::<Config>(text).map_err(|e| keys::located(text, origin, &e))?;
         let table: Table = toml::from_str(text).map_err(|e| keys::located(text, origin, &e))?;
@@ -190,7 +189,7 @@ impl Layers {
     /// # Errors
     /// What is wrong with key or value, and the mend.
     pub fn put(&mut self, key: &str, value: Value) -> Result<(), String> {
-        keys::check_key(key)?;
+        keys::check_key(key, &Config::keys())?;
         Config::deserialize(keys::nested(key, value.clone())).map_err(|e| e.message().trim().to_owned())?;
         self.flag(key, value);
         Ok(())
@@ -202,7 +201,7 @@ impl Layers {
             return Err(usage(format!("--set {assignment}: wanted key.path=value, such as --set train.epochs=5")));
         };
         let (key, text) = (key.trim(), text.trim());
-        keys::check_key(key).map_err(|problem| usage(format!("--set {assignment}: {problem}")))?;
+        keys::check_key(key, &Config::keys()).map_err(|problem| usage(format!("--set {assignment}: {problem}")))?;
         let as_string = || Value::String(text.to_owned());
         let parsed = toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v"));
         let fits = |value: &Value| Config::deserialize(keys::nested(key, value.clone()));
@@ -357,6 +356,21 @@ impl NetworkConfig {
 }
 
 impl Config {
+    /// Every key that a config may have, as a dotted path. The list is read off a config in which every optional value is
+    /// filled in: it cannot differ from what is accepted.
+    pub fn keys() -> Vec<String> {
+        let mut full = Config::default();
+        full.data.dir = Some(PathBuf::new());
+        full.data.train_limit = Some(1);
+        full.data.group_limit = Some(1);
+        full.network.name = Some(String::new());
+        full.network.file = Some(PathBuf::new());
+        full.network.activation = Some(String::new());
+        full.network.layer = Some(Vec::new());
+        full.quantize.kl_weight = Some(1.0);
+        Table::try_from(full).map_or(Vec::new(), |table| keys::of_table(&table))
+    }
+
     /// Checks everything that can be told without data.
     fn check(&self) -> Result<()> {
         self.train.check().context("[train]")?;

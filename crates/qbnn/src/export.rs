@@ -1,8 +1,8 @@
 //! What has a model file, told before anything is trained; and model files held against their checkpoints.
 
-use crate::convert::Prepared;
 use crate::failure::usage;
-use crate::ui::Ui;
+use crate::observer::Observer;
+use crate::preprocess::Prepared;
 use anyhow::{Context, Result};
 use qbnn_bnn::{BnnError, Checkpoint, Images, NetworkSpec, QuantizeSettings, TrainSettings, verify};
 
@@ -25,10 +25,10 @@ pub fn check(
 }
 
 /// Says, before a float network is trained, that it will have no model file.
-pub fn warn_of_float(ui: Ui, network: &NetworkSpec, data: &Prepared<'_>, train: &TrainSettings) {
+pub fn warn_of_float(observer: &dyn Observer, network: &NetworkSpec, data: &Prepared<'_>, train: &TrainSettings) {
     let classes = data.dataset.classes;
     if let Err(e) = verify::check(network, data.shape(), classes, data.normalisation(), train, None) {
-        ui.warn(&format!("{e}. The network is trained, but will have no model file and no quantized one"));
+        observer.warn(&format!("{e}. The network is trained, but will have no model file and no quantized one"));
     }
 }
 
@@ -37,11 +37,16 @@ pub fn warn_of_float(ui: Ui, network: &NetworkSpec, data: &Prepared<'_>, train: 
 ///
 /// # Errors
 /// Names the model and what its file does not hold, or how far it is from the checkpoint.
-pub fn file(ui: Ui, name: &str, checkpoint: &Checkpoint, images: Images<'_>) -> Result<Option<Vec<u8>>> {
+pub fn file(
+    observer: &dyn Observer,
+    name: &str,
+    checkpoint: &Checkpoint,
+    images: Images<'_>,
+) -> Result<Option<Vec<u8>>> {
     match verify::export(checkpoint, images) {
         Ok(file) => Ok(Some(file)),
         Err(e) if checkpoint.quantize.is_none() && !matches!(e, BnnError::Apart(_)) => {
-            ui.warn(&format!("{name} has no model file: {e}"));
+            observer.warn(&format!("{name} has no model file: {e}"));
             Ok(None)
         }
         Err(e) => Err(e).with_context(|| format!("{name}.qbnn is not written; the checkpoint is whole")),

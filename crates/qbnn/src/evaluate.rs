@@ -1,12 +1,10 @@
-//! Evaluation: models predict the groups of a dataset, the predictions are measured, the table is shown.
+//! Evaluation: models predict the groups of a dataset, and the predictions are measured.
 
-use crate::backend;
 use crate::config::EvalConfig;
-use crate::convert::{Planes, Prepared};
-use crate::model_file;
-use crate::session::Session;
-use crate::stored::Stored;
-use crate::table;
+use crate::observer::{Event, Observer};
+use crate::predictions_file::Stored;
+use crate::preprocess::{Planes, Prepared};
+use crate::{backend, model_file};
 use anyhow::{Context, Result, anyhow};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::lower::lower;
@@ -35,7 +33,7 @@ pub struct Judged {
 /// All models draw with the same seed and meet the same resamples, so that differences are paired. With `pfp` each has a
 /// twin, judged by one analytic pass and compared with the model's own draws.
 pub fn judge(
-    session: &Session,
+    observer: &dyn Observer,
     models: &[(String, Checkpoint)],
     data: &Prepared<'_>,
     settings: EvalConfig,
@@ -52,7 +50,7 @@ pub fn judge(
         match pfp.map(|weights| (weights, lower(checkpoint))) {
             Some((weights, Ok(file))) => {
                 let twin = format!("{name}-{}", if weights == pfp::Weights::Stored { "pfp" } else { "pfp-drawn" });
-                let groups = analytic(session, &twin, &file, weights, data)?.ok_or_else(|| stopped(&twin))?;
+                let groups = analytic(observer, &twin, &file, weights, data)?.ok_or_else(|| stopped(&twin))?;
                 let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {twin}"))?;
                 let mut entry = ModelEntry::new(describe(&twin, checkpoint), &evaluation);
                 let of = if weights == pfp::Weights::Stored { "stored" } else { "drawn" };
@@ -61,11 +59,11 @@ pub fn judge(
                 twins.push((i, entry, evaluation));
             }
             Some((_, Err(e))) => {
-                session.ui.warn(&format!("{name} has no analytic pass, which runs on a model file: {e}"))
+                observer.warn(&format!("{name} has no analytic pass, which runs on a model file: {e}"))
             }
             None => {}
         }
-        let groups = groups(session, name, checkpoint, data, settings.samples, seed)?.ok_or_else(|| stopped(name))?;
+        let groups = groups(observer, name, checkpoint, data, settings.samples, seed)?.ok_or_else(|| stopped(name))?;
         let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
         let mut entry = ModelEntry::new(describe(name, checkpoint), &evaluation);
         entry.by_samples = by_samples(&groups)?;
@@ -123,7 +121,7 @@ fn image(dataset: &qbnn_data::Dataset, chosen: Chosen) -> Option<GalleryImage> {
 }
 
 fn groups(
-    session: &Session,
+    observer: &dyn Observer,
     name: &str,
     checkpoint: &Checkpoint,
     data: &Prepared<'_>,
@@ -133,10 +131,10 @@ fn groups(
     if !machine::runs(checkpoint) && checkpoint.quantize.as_ref().is_some_and(|q| q.strategy == qbnn_bnn::Strategy::Jq)
     {
         let reason = lower(checkpoint).err().map_or(String::new(), |e| format!(": {e}"));
-        session.ui.warn(&format!("{name} is judged by its simulation in float, not by the integer machine{reason}"));
+        observer.warn(&format!("{name} is judged by its simulation in float, not by the integer machine{reason}"));
     }
     let mut run = |what: &str, planes: &Planes<'_>| {
-        with_progress(session, &format!("{name}: {what}"), |progress| {
+        with_progress(observer, &format!("{name}: {what}"), |progress| {
             draws(checkpoint, planes, samples, seed, progress)
         })
     };
@@ -164,7 +162,7 @@ pub fn draws(
 /// The groups as one analytic pass sees them. Metrics are made for draws: what they get here are the fixed points over
 /// which the pass reads its logits out.
 fn analytic(
-    session: &Session,
+    observer: &dyn Observer,
     name: &str,
     file: &[u8],
     weights: pfp::Weights,
@@ -172,7 +170,7 @@ fn analytic(
 ) -> Result<Option<Groups>> {
     let model = model_file::model(file)?;
     let mut run = |what: &str, planes: &Planes<'_>| {
-        with_progress(session, &format!("{name}: {what}"), |progress| {
+        with_progress(observer, &format!("{name}: {what}"), |progress| {
             Ok(pfp::probabilities(model, weights, planes.images(), progress)?)
         })
     };
@@ -180,21 +178,19 @@ fn analytic(
     all.map(|all| all.groups(data, pfp::POINTS, model.classes())).transpose()
 }
 
-/// Runs a prediction under a bar.
+/// Runs a prediction, and tells how far it is.
 pub fn with_progress<T>(
-    session: &Session,
+    observer: &dyn Observer,
     what: &str,
     run: impl FnOnce(&mut dyn FnMut(usize, usize) -> ControlFlow<()>) -> Result<T>,
 ) -> Result<T> {
-    let bar = session.ui.predicting(what);
     let mut progress = |done: usize, of: usize| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-        if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        observer.event(Event::Predicting { what, done, of });
+        if observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let result = run(&mut progress)?;
-    bar.finish_and_clear();
-    Ok(result)
+    let result = run(&mut progress);
+    observer.event(Event::PredictingEnded);
+    result
 }
 
 /// Predicts one group, by its name and images; `None` once it was told to stop.
@@ -283,46 +279,4 @@ pub fn to_file(metrics: &Metrics) -> Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(metrics)?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-/// What stands below the table of an evaluation.
-#[derive(Default)]
-pub struct Closing<'a> {
-    /// A note on the data.
-    pub note: Option<&'a str>,
-    /// The run folder.
-    pub folder: Option<&'a str>,
-    /// The page.
-    pub report: Option<&'a str>,
-    /// What to do now.
-    pub next: &'a str,
-}
-
-/// Shows an evaluation: one JSON object, or the table and closing lines.
-pub fn show(session: &Session, metrics: &Metrics, closing: &Closing<'_>) -> Result<()> {
-    let &Closing { note, folder, report, next } = closing;
-    let ui = session.ui;
-    if ui.json {
-        let mut object = serde_json::to_value(metrics)?;
-        object["note"] = note.into();
-        object["run_folder"] = folder.into();
-        object["report"] = report.into();
-        return ui.json_line(&object);
-    }
-    ui.result(&table::table(metrics, ui.medium()))?;
-    let bytes = table::bytes(metrics, ui.medium());
-    if !bytes.is_empty() {
-        ui.text(&bytes)?;
-    }
-    for note in note.map(str::to_owned).into_iter().chain(metrics.models.iter().flat_map(ModelEntry::notes)) {
-        ui.text(&format!("note: {note}"))?;
-    }
-    ui.text(&format!("{}, seed {}; in brackets 95 % bootstrap intervals", metrics.dataset, metrics.seed))?;
-    if let Some(folder) = folder {
-        ui.result(&format!("run folder: {folder}"))?;
-    }
-    if let Some(report) = report {
-        ui.result(&format!("report: {report}"))?;
-    }
-    ui.result(next)
 }

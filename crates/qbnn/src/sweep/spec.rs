@@ -25,8 +25,7 @@
 
 use crate::config::Layers;
 use crate::failure::usage;
-use crate::input;
-use crate::keys;
+use crate::{input, keys};
 use anyhow::Result;
 use qbnn_bnn::quant::settings::Widths;
 use serde::Deserialize;

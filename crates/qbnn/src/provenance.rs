@@ -3,14 +3,12 @@
 //! It stands beside `metrics.json` and not in it: the same experiment gives the same metrics on every machine.
 
 use crate::input;
-use crate::run_folder::{RunFolder, write_whole};
-use crate::session::Session;
-use crate::shell;
+use crate::observer::Observer;
+use crate::output::write_whole;
+use crate::run_folder::{PROVENANCE, RunFolder};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-
-/// Its name in a run folder.
-pub const PROVENANCE: &str = "provenance.json";
+use std::time::Duration;
 
 /// One command that worked on the folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,32 +88,28 @@ fn features() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// The command as it was typed, the program by its name alone.
-pub fn command() -> String {
-    let words = std::env::args_os().skip(1).map(shell::quoted);
-    std::iter::once("qbnn".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
-}
-
 /// The steps of a folder, oldest first; none where nothing readable is there.
 pub fn read(folder: &RunFolder) -> Vec<Step> {
     let text = input::bytes(&folder.path().join(PROVENANCE), input::JSON).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Adds this command to the folder's steps.
-pub fn append(session: &Session, folder: &RunFolder) -> Result<()> {
+/// Adds a command, which took so long until now, to the folder's steps.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn append(observer: &dyn Observer, folder: &RunFolder, command: String, elapsed: Duration) -> Result<()> {
     let path = folder.path().join(PROVENANCE);
     let mut steps = read(folder);
     if steps.is_empty() && std::fs::metadata(&path).is_ok_and(|m| m.len() > 0) {
         // Nothing of it is lost: a person may be able to read it.
         let kept = folder.path().join("provenance.damaged.json");
         std::fs::rename(&path, &kept).with_context(|| format!("cannot rename {}", path.display()))?;
-        session.ui.warn(&format!("{} cannot be read; it is kept as {}", path.display(), kept.display()));
+        observer.warn(&format!("{} cannot be read; it is kept as {}", path.display(), kept.display()));
     }
-    let elapsed = session.elapsed();
     let started = jiff::Timestamp::now() - jiff::SignedDuration::try_from(elapsed).unwrap_or_default();
     steps.push(Step {
-        command: command(),
+        command,
         started: started.strftime("%Y-%m-%d %H:%M UTC").to_string(),
         seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
         version: env!("CARGO_PKG_VERSION").to_owned(),

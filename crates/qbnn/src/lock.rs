@@ -96,7 +96,7 @@ impl Lock {
                 continue;
             }
             let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
-            let owner = Owner { pid: std::process::id(), command: crate::provenance::command(), since };
+            let owner = Owner { pid: std::process::id(), command: crate::shell::command(), since };
             file.set_len(0)?;
             file.rewind()?;
             file.write_all(serde_json::to_string(&owner)?.as_bytes())?;

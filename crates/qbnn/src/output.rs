@@ -6,7 +6,7 @@
 //! command reads.
 
 use crate::failure::usage;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use qbnn_bnn::files;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -37,6 +37,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         }
         _ => files::replace(path, bytes),
     }
+}
+
+/// Writes a file as [`write()`] does, with an error for people.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes).map_err(|e| write_error("write", path, &e))
+}
+
+/// The error of what could not be written, with the mend.
+pub(crate) fn write_error(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
+    let mend = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space and resume; what was written before is intact"
+        }
+        _ => "choose a folder that can be written with --out",
+    };
+    anyhow!("cannot {action} {}: {error}; {mend}", path.display())
 }
 
 /// Whether a path leads to this command's own stdout: its messages go elsewhere then.

@@ -16,8 +16,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Its name in a run folder.
-pub const PREDICTIONS: &str = "predictions.safetensors";
 const KEY: &str = "qbnn_predictions";
 const VERSION: u32 = 2;
 

@@ -2,7 +2,7 @@
 //! judged, and which row of which table each result belongs to.
 //!
 //! A run is known by a hash of the settings that determine it: the same run asked for by two questions, or by two specs,
-//! is one. Values of `usual.json` are left out, so that a setting that the program gains later renames no run of before.
+//! is one. Values of `frozen_defaults.json` are left out, so that a setting that the program gains later renames no run of before.
 //! That file is frozen: it is not the defaults, which may change, but what the names of runs mean. A new setting enters
 //! it with the value that keeps things as they were.
 
@@ -301,7 +301,7 @@ fn with_references(rows: Vec<RowPlan>) -> Vec<RowPlan> {
     out
 }
 
-/// A config without what is in `usual.json`, and without where data lies on this machine.
+/// A config without what is in `frozen_defaults.json`, and without where data lies on this machine.
 fn description(config: &Config) -> Value {
     fn less(value: Value, usual: &Value) -> Value {
         match (value, usual) {
@@ -321,7 +321,7 @@ fn description(config: &Config) -> Value {
 }
 
 /// See the head of this file.
-const USUAL: &str = include_str!("usual.json");
+const USUAL: &str = include_str!("frozen_defaults.json");
 
 fn hash(text: &str) -> Id {
     Sha256::digest(text.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
@@ -345,7 +345,7 @@ mod tests {
         keys("", &usual, &mut known);
         keys("", &config, &mut now);
         let new: Vec<_> = now.iter().filter(|k| !known.contains(k)).collect();
-        assert!(new.is_empty(), "give {new:?} the value in usual.json that keeps old runs what they were");
+        assert!(new.is_empty(), "give {new:?} the value in frozen_defaults.json that keeps old runs what they were");
         // The name of the plainest run, as ledgers have it. It must never change.
         let plain = less_than_usual(&usual);
         assert_eq!(plain.to_string(), "{}");

@@ -5,7 +5,7 @@
 //! be.
 
 use crate::config::Config;
-use crate::convert::Prepared;
+use crate::preprocess::Prepared;
 use anyhow::{Result, bail};
 use qbnn_bnn::Checkpoint;
 use qbnn_bnn::identity::Origin;

@@ -7,6 +7,7 @@ use super::plan::{Id, Plan, Point};
 use super::progress::Progress;
 use super::work::{Bench, Stopped};
 use crate::failure::one_line;
+use crate::observer::Event;
 use anyhow::{Context, Result};
 use qbnn_eval::{Headline, Score};
 use std::collections::{HashMap, HashSet};
@@ -112,7 +113,6 @@ struct State {
 struct Shop<'a> {
     plan: &'a Plan,
     bench: &'a Bench<'a>,
-    progress: Progress,
     state: Mutex<State>,
     changed: Condvar,
     ledger: Mutex<(Ledger, &'a mut Results)>,
@@ -138,19 +138,15 @@ pub fn work(
     let models = tasks.iter().filter(|t| matches!(t, Task::Run(..))).count();
     let floats = tasks.iter().filter_map(|t| if let Task::Float(id) = t { Some((id.clone(), None)) } else { None });
     let state = State { floats: floats.collect(), pending: tasks.into_iter().enumerate().collect(), end: None };
-    let shop = Shop {
-        plan,
-        bench,
-        progress: Progress::new(bench.session.ui, total, models, jobs),
-        state: Mutex::new(state),
-        changed: Condvar::new(),
-        ledger: Mutex::new((ledger, results)),
-    };
+    let shop =
+        Shop { plan, bench, state: Mutex::new(state), changed: Condvar::new(), ledger: Mutex::new((ledger, results)) };
+    let tell = |progress| bench.observer.event(Event::Sweep(progress));
     let mut pools = Vec::new();
     for _ in 0..jobs {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pools.push(pool.context("cannot start the threads; give fewer --jobs")?);
     }
+    tell(Progress::Began { total, models, jobs });
     std::thread::scope(|scope| {
         for pool in &pools {
             let worker = std::thread::Builder::new().spawn_scoped(scope, || shop.serve(pool));
@@ -161,24 +157,28 @@ pub fn work(
             }
         }
     });
-    shop.progress.close();
+    tell(Progress::Closed);
     let end = lock(&shop.state).end.take();
     end.map_or(Ok(()), Err)
 }
 
 impl Shop<'_> {
+    fn tell(&self, progress: Progress<'_>) {
+        self.bench.observer.event(Event::Sweep(progress));
+    }
+
     /// One worker: takes the first task that can be done, until none is left.
     fn serve(&self, pool: &rayon::ThreadPool) {
         while let Some((number, task)) = self.take() {
             let cost = cost(self.plan, &task);
-            let tell = |share| self.progress.tell(number, cost, share);
+            let tell = |share| self.tell(Progress::Running { task: number, cost, share });
             tell(0.0);
             let outcome = match &task {
                 Task::Float(id) => pool.install(|| self.float(id, &tell)).map(|line| (false, line)),
                 Task::Run(at, samples) => pool.install(|| self.run(*at, samples, &tell)).map(|line| (true, line)),
             };
             match outcome {
-                Ok((model, line)) => self.progress.end(number, cost, model, &line),
+                Ok((model, line)) => self.tell(Progress::Ended { task: number, cost, model, line: &line }),
                 Err(end) => {
                     lock(&self.state).end.get_or_insert(end);
                 }

@@ -1,13 +1,11 @@
-//! Model files at the command line: written beside checkpoints, read with the file's name in every error.
+//! Model files: written beside checkpoints, read with the file's name in every error.
 //!
 //! A model file and its checkpoint lie side by side under one name. The checkpoint keeps the SHA-256 of its file from the
 //! moment at which its training is finished, and whoever reads one of the two compares it with the other.
 
-use crate::export;
-use crate::input;
+use crate::observer::Observer;
 use crate::run_folder::RunFolder;
-use crate::shell;
-use crate::ui::Ui;
+use crate::{export, input, shell};
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::identity::sha256;
 use qbnn_bnn::nn::limit::MAX_VALUES;
@@ -18,13 +16,13 @@ use std::path::{Path, PathBuf};
 /// Sees to it that the model file of a finished checkpoint, checked on training images, lies beside it, and that the
 /// checkpoint knows it; `None` for a float network that no file can hold, which is said, or whose file is there already.
 pub fn settle(
-    ui: Ui,
+    observer: &dyn Observer,
     folder: &RunFolder,
     name: &str,
     checkpoint: &mut Checkpoint,
     images: Images<'_>,
 ) -> Result<Option<PathBuf>> {
-    let file = export::file(ui, name, checkpoint, images);
+    let file = export::file(observer, name, checkpoint, images);
     let Ok(Some(file)) = file else {
         remove(folder, name)?;
         return file.map(|_| None);

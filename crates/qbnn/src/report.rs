@@ -2,22 +2,15 @@
 
 use crate::config::Layers;
 use crate::failure::usage;
-use crate::input;
-use crate::run_folder::{CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, RunFolder};
-use crate::shell;
-use crate::stored::{PREDICTIONS, Stored};
-use crate::{model_file, provenance};
+use crate::predictions_file::Stored;
+use crate::run_folder::{CARD, CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, PREDICTIONS, REPORT, RunFolder};
+use crate::{input, model_file, provenance, shell};
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::guide::Drawn;
 use qbnn_eval::Metrics;
 use qbnn_eval::report::{CardText, Epoch, Page, RunReport, Tensor, card, run_page};
 use std::path::{Path, PathBuf};
-
-/// The page.
-pub const REPORT: &str = "report.html";
-/// The model card.
-pub const CARD: &str = "card.md";
 
 /// Writes page and card into a run folder and says where the page is.
 pub fn write(folder: &RunFolder) -> Result<PathBuf> {
@@ -220,7 +213,7 @@ pub fn figures(page: &Page, folder: &Path, suffix: &str, make: impl Fn(&str) -> 
         for (i, panel) in figure.panels.iter().enumerate() {
             let name = if figure.panels.len() == 1 { figure.id.to_owned() } else { format!("{}-{}", figure.id, i + 1) };
             let path = folder.join(format!("{name}.{suffix}"));
-            crate::run_folder::write_whole(&path, &make(&panel.standalone())?)?;
+            crate::output::write_whole(&path, &make(&panel.standalone())?)?;
             written += 1;
         }
     }

@@ -21,6 +21,12 @@ pub fn path(path: impl AsRef<OsStr>) -> String {
     }
 }
 
+/// The command as it was typed, the program by its name alone.
+pub fn command() -> String {
+    let words = std::env::args_os().skip(1).map(quoted);
+    std::iter::once("qbnn".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

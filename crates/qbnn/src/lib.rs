@@ -1,0 +1,83 @@
+//! qbnn as a library: from images to a small Bayesian network whose uncertainty is measured.
+//!
+//! An experiment is a [`config::Config`]. [`training`] turns it into checkpoints and model files in a
+//! [`run_folder::RunFolder`], [`evaluate`] measures them, [`report`] draws their page, and [`sweep`] repeats all of it
+//! over settings and seeds. [`external`] measures the predictions of any other program.
+//!
+//! Nothing here prints. What happens is told to an [`Observer`], which also says when to stop; what goes wrong is an
+//! error.
+//!
+//! A network that is trained on a few embedded images, quantized to 4 bits, and measured:
+//!
+//! ```
+//! use qbnn::config::Layers;
+//! use qbnn::preprocess::Prepared;
+//! use qbnn::run_folder::{FLOAT, RunFolder, model_name};
+//! use qbnn::training::Place;
+//! use qbnn::{Silent, evaluate, experiment};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! # let temporary = tempfile::tempdir()?;
+//! # let out = temporary.path().join("run");
+//! let mut settings = Layers::default();
+//! for setting in [
+//!     "data.name = strokes",
+//!     "data.train_limit = 500",
+//!     "data.group_limit = 100",
+//!     "network.name = mlp",
+//!     "train.epochs = 1",
+//!     "quantize.epochs = 1",
+//!     "eval.samples = 4",
+//! ] {
+//!     settings.set(setting)?;
+//! }
+//! let config = settings.finish()?;
+//! let dataset = experiment::load(&config)?;
+//! let data = Prepared::new(&dataset);
+//! let (network, _) = experiment::network(&config, &data)?;
+//!
+//! let folder = RunFolder::make(Some(&out), &config.name, false, &config.to_toml()?)?;
+//! let place = Place { observer: &Silent, folder: &folder, data: &data, go_on: "qbnn run --resume" };
+//! let float = place.float(&config, &network)?;
+//! let quantized = place.quantized(float.clone(), &config)?;
+//!
+//! let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
+//! let result = evaluate::judge(&Silent, &models, &data, config.eval, None, config.seed, "qbnn eval")?;
+//! for model in &result.metrics.models {
+//!     let accuracy = model.value(qbnn_eval::Headline::Accuracy);
+//!     println!("{}: accuracy {accuracy:?}, {} bytes", model.name, model.bytes());
+//! }
+//! # assert!(folder.model_file(&models[1].0).is_file());
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod config;
+pub mod consistency;
+pub mod evaluate;
+pub mod experiment;
+pub mod export;
+pub mod external;
+pub mod failure;
+pub mod file_kind;
+pub mod input;
+mod keys;
+pub mod lock;
+pub mod model_file;
+mod npy;
+pub mod observer;
+pub mod output;
+pub mod predictions_file;
+pub mod preprocess;
+pub mod provenance;
+pub mod recipe;
+pub mod report;
+pub mod run_folder;
+pub mod shell;
+pub mod sweep;
+pub mod training;
+pub mod wording;
+
+pub use observer::{Event, Observer, Silent};
