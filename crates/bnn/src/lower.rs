@@ -19,7 +19,8 @@ use crate::nn::network::{Node, Op, Tensor};
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::nn::{Network, limit};
 use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Scale, SigmaGrid, Strategy};
-use crate::sets::{Images, Normalisation};
+use crate::sets::Normalisation;
+use qbnn_core::ImagesView;
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
 use qbnn_core::model::write::{Header, Parameters, write};
@@ -62,7 +63,7 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
             Some(Rounding::Stochastic) => draw::Rounding::Stochastic,
             Some(Rounding::Nearest) | None => draw::Rounding::Nearest,
         },
-        input: shape(net.input),
+        input: net.input,
         pixel_zero: zero,
         pixel_log2_step: log2_step,
         mu,
@@ -91,11 +92,11 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
                     Kind::Float | Kind::Spq => scales.float(weight, bias, &order, kind),
                     Kind::Vpq | Kind::Jq => scales.codes(weight, bias, &order, &header),
                 };
-                (model::Op::Linear(linear), shape(node.shape), parameters.map_err(fail)?)
+                (model::Op::Linear(linear), node.shape, parameters.map_err(fail)?)
             }
             Op::Pool(pool) => {
                 // Over a flat value a window is one number, wherever that lies in the file.
-                let (to, stride) = if is_flat(pool.input) { (from, 1) } else { (shape(node.shape), pool.stride) };
+                let (to, stride) = if is_flat(pool.input) { (from, 1) } else { (node.shape, pool.stride) };
                 let op = model::Pool { max: pool.max, size: pool.size, stride };
                 (model::Op::Pool(op), to, Parameters::default())
             }
@@ -105,7 +106,7 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
                 (model::Op::Activation(a), from, Parameters::default())
             }
             Op::Add { other } => {
-                let second = shape(file_shape(net, *other));
+                let second = file_shape(net, *other);
                 if second != from {
                     return Err(fail(format!(
                         "it adds what was {from} and what was {second} before they were flattened, which a model file \
@@ -138,7 +139,7 @@ fn linear(map: &Linear, from: Shape) -> Result<model::Linear, String> {
     let whole = model::Linear::new([from.rows, from.columns], 1, 0, 1, from.channels);
     match map {
         Linear::Dense { .. } => Ok(whole),
-        Linear::Conv(c) if shape(c.input) == from => {
+        Linear::Conv(c) if c.input == from => {
             Ok(model::Linear::new([c.kernel; 2], c.stride, c.padding, c.groups, c.input.channels / c.groups))
         }
         Linear::Conv(c) if (c.kernel, c.padding, c.groups) == (1, 0, 1) => Ok(whole),
@@ -197,10 +198,6 @@ fn widths(q: &QuantizeSettings, kind: Kind) -> Result<[Option<Bits>; 4], BnnErro
 
 fn fail(net: &Network, node: &Node, problem: String) -> BnnError {
     BnnError::Network { network: net.spec.name.clone(), layer: node.name.clone(), problem }
-}
-
-fn shape(shape: crate::nn::Shape) -> Shape {
-    Shape { channels: shape.channels, rows: shape.rows, columns: shape.columns }
 }
 
 /// How the machine reads a pixel: (pixel - zero) * 2^(log2_step / 2048).
@@ -456,7 +453,7 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
 /// As [`lower`], [`drawn`], and [`predict`](crate::predict::predict).
 pub fn simulate(
     checkpoint: &Checkpoint,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -475,7 +472,7 @@ pub fn simulate(
         let weights = drawn(&model, net, seed, draw as u32)?;
         out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {
             let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
-            fill(tape.input(net), &members, normalisation);
+            fill(tape.input(net), &members, net.input.channels, normalisation);
             tape.forward(net, Weights::Drawn(&weights), &*sites);
             softmax(tape.logits(net), BLOCK, out);
         });

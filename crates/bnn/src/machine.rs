@@ -3,8 +3,8 @@
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
 use crate::lower::lower;
-use crate::nn::{Shape, limit};
-use crate::sets::Images;
+use crate::nn::limit;
+use qbnn_core::ImagesView;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::{Kind, Model};
 use qbnn_core::run::{Plan, Program, RunError, Scratch, Source, Step, Weights};
@@ -36,7 +36,7 @@ pub fn kernel() -> Result<Kernel, BnnError> {
 /// As [`lower`] and [`run`].
 pub fn predict(
     checkpoint: &Checkpoint,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -57,7 +57,7 @@ pub fn predict(
 /// zero samples or a `QBNN_KERNEL` that this processor does not have.
 pub fn run(
     model: Model<'_>,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -76,13 +76,12 @@ pub fn run(
 /// As [`run`].
 pub fn logits(
     model: Model<'_>,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<i32>>, BnnError> {
     let wanted = model.input();
-    let wanted = Shape { channels: wanted.channels, rows: wanted.rows, columns: wanted.columns };
     if images.shape != wanted {
         return Err(BnnError::Data(format!("images are {}, the network reads {wanted}", images.shape)));
     }
@@ -99,7 +98,6 @@ pub fn logits(
     let mut constants = vec![0; plan.constants()];
     let program = plan.prepare(kernel, &mut constants).map_err(refused)?;
     let (n, classes) = (images.len(), model.classes());
-    let pixels = turned(images);
     let mut all = vec![0; limit::probabilities(samples as usize, n, classes)?];
     if n == 0 {
         return Ok(Some(all));
@@ -113,7 +111,8 @@ pub fn logits(
         let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch);
         let weights = weights.map_err(refused)?;
         let each = plan.images_together();
-        let parts: Result<Vec<Vec<i32>>, BnnError> = pixels
+        let parts: Result<Vec<Vec<i32>>, BnnError> = images
+            .pixels
             .par_chunks(each * images.shape.len())
             .map_init(
                 || Memory::new(&program),
@@ -160,16 +159,6 @@ impl Memory {
     fn scratch(&mut self) -> Scratch<'_> {
         Scratch::new(&mut self.signed, &mut self.bytes, &mut self.words)
     }
-}
-
-/// Images as the machine reads them: channels innermost.
-pub(crate) fn turned(images: Images<'_>) -> Vec<u8> {
-    let (channels, area) = (images.shape.channels, images.shape.rows * images.shape.columns);
-    if channels == 1 {
-        return images.pixels.to_vec();
-    }
-    let turn = |image: usize| (0..channels * area).map(move |i| images.get(image)[i % channels * area + i / channels]);
-    (0..images.len()).flat_map(turn).collect()
 }
 
 /// Probabilities of logits with 16 fraction bits.

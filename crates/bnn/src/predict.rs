@@ -7,7 +7,8 @@ use crate::load::fill;
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::nn::{Network, limit};
 use crate::noise::purpose;
-use crate::sets::{Images, Normalisation};
+use crate::sets::Normalisation;
+use qbnn_core::ImagesView;
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
@@ -22,7 +23,7 @@ pub fn predict(
     net: &Network,
     guide: &Guide,
     normalisation: Normalisation,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -50,7 +51,7 @@ pub fn predict(
             let members: Vec<&[u8]> = (0..batch).map(|i| images.get(block * BLOCK + i)).collect();
             // Always a whole block: a narrower product sums in another order, and an image's last bits would depend on
             // how many others came with it. What the columns past `batch` hold is computed and dropped.
-            fill(tape.input(net), &members, normalisation);
+            fill(tape.input(net), &members, net.input.channels, normalisation);
             tape.forward(net, weights, &*sites);
             softmax(tape.logits(net), BLOCK, out);
         });

@@ -13,13 +13,14 @@ use crate::lower::{normalisation, unsettled};
 use crate::machine;
 use crate::math::exp;
 use crate::nn::network::{IMAGE, Op};
-use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec, Shape};
+use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec};
 use crate::posterior::Posterior;
 use crate::predict;
 use crate::quant::Quantizers;
 use crate::quant::settings::{BitWidths, FLOAT_BITS, QuantizeSettings, Rounding};
-use crate::sets::{Images, Normalisation};
+use crate::sets::Normalisation;
 use crate::stored::Stored;
+use qbnn_core::ImagesView;
 use qbnn_core::model::{self, Function, Kind, Layer, Model};
 use qbnn_core::{Bits, draw};
 use std::ops::ControlFlow;
@@ -45,7 +46,7 @@ pub struct Raised {
 /// As [`machine::run`] for JQ, else as [`raise`] and [`predict::predict`].
 pub fn predict(
     model: Model<'_>,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -64,8 +65,7 @@ pub fn predict(
 /// stores something that is no number.
 pub fn raise(model: &Model<'_>) -> Result<Raised, BnnError> {
     let fail = |layer: String, problem: String| BnnError::Network { network: model.name().to_owned(), layer, problem };
-    let shape = model.input();
-    let input = Shape { channels: shape.channels, rows: shape.rows, columns: shape.columns };
+    let input = model.input();
     let mut layers = Vec::with_capacity(model.layers());
     for (index, layer) in model.iter().enumerate() {
         let spec = describe(model, index, &layer);

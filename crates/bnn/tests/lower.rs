@@ -6,7 +6,7 @@ mod toy;
 use qbnn_bnn::lower::{lower, simulate};
 use qbnn_bnn::machine;
 use qbnn_bnn::nn::{NetworkSpec, Shape};
-use qbnn_bnn::{BitWidths, Checkpoint, Images, QuantizeSettings, Rounding, TrainSettings};
+use qbnn_bnn::{BitWidths, Checkpoint, ImagesView, QuantizeSettings, Rounding, TrainSettings};
 use qbnn_core::model::{Kind, Model};
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ fn mean(probabilities: &[f64], images: usize) -> Vec<f64> {
 
 fn agree(name: &str, layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) {
     let (checkpoint, pixels) = trained(layers, shape, jq(bits, rounding));
-    let images = Images { shape, pixels: &pixels };
+    let images = ImagesView { shape, pixels: &pixels };
     let mut go_on = |_: usize, _: usize| ControlFlow::Continue(());
     let simulated = simulate(&checkpoint, images, 8, 5, &mut go_on).unwrap().unwrap();
     let found = machine::predict(&checkpoint, images, 8, 5, &mut go_on).unwrap().unwrap();
@@ -112,7 +112,7 @@ fn more_draws_than_are_held_at_once_are_the_same_draws() {
     let layers = json!([{ "type": "dense", "out": 6 }, { "type": "relu" }, { "type": "dense", "out": CLASSES }]);
     let shape = Shape { channels: 1, rows: 6, columns: 6 };
     let (checkpoint, pixels) = trained(layers, shape, jq(W4, Rounding::Nearest));
-    let images = Images { shape, pixels: &pixels[..36 * 50] };
+    let images = ImagesView { shape, pixels: &pixels[..36 * 50] };
     let run = |samples| {
         machine::predict(&checkpoint, images, samples, 9, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap()
     };
@@ -122,7 +122,7 @@ fn more_draws_than_are_held_at_once_are_the_same_draws() {
         if done == 32 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(stopped.unwrap().is_none());
-    let other = Images { shape: Shape { rows: 9, columns: 4, ..shape }, pixels: &pixels[..36] };
+    let other = ImagesView { shape: Shape { rows: 9, columns: 4, ..shape }, pixels: &pixels[..36] };
     let message = machine::predict(&checkpoint, other, 1, 9, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
     assert!(message.to_string().contains("1x9x4"), "{message}");
 }

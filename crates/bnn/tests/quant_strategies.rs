@@ -12,7 +12,7 @@ use qbnn_bnn::quant::settings::{Fit, Scale, SigmaGrid, Start, Widths};
 use qbnn_bnn::quant::spread::Spread;
 use qbnn_bnn::train::{Outcome, train};
 use qbnn_bnn::{
-    BitWidths, Estimator, Guide, Images, Network, NetworkSpec, Normalisation, ParameterBytes, Posterior,
+    BitWidths, Estimator, Guide, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes, Posterior,
     QuantizeSettings, Rounding, Shape, Strategy, TrainData, TrainSettings,
 };
 use qbnn_core::noise::{GAUSSIAN, Place};
@@ -238,7 +238,7 @@ fn pixels() -> Vec<u8> {
 
 fn with_data<R>(run: impl FnOnce(&TrainData<'_>) -> R) -> R {
     let pixels = pixels();
-    let images = Images { shape: SHAPE, pixels: &pixels };
+    let images = ImagesView { shape: SHAPE, pixels: &pixels };
     let pairs: Vec<(u32, u8)> = (0..64).map(|i| (i, (i % 2) as u8)).collect();
     let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
     run(&TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) })

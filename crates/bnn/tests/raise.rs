@@ -9,7 +9,7 @@ use qbnn_bnn::lower::{self, lower, settled};
 use qbnn_bnn::nn::Shape;
 use qbnn_bnn::raise::{Raised, predict, raise};
 use qbnn_bnn::stored::Stored;
-use qbnn_bnn::{BitWidths, Checkpoint, Images, QuantizeSettings, Rounding, Strategy, machine, pfp};
+use qbnn_bnn::{BitWidths, Checkpoint, ImagesView, QuantizeSettings, Rounding, Strategy, machine, pfp};
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{self, Activation, Function, Kind, Layer, Linear, Model, Op};
 use serde_json::json;
@@ -43,7 +43,7 @@ fn go(_: usize, _: usize) -> ControlFlow<()> {
 }
 
 /// What a checkpoint says, on the scales and pixels that its file holds.
-fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: Images<'_>) -> Vec<f64> {
+fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: ImagesView<'_>) -> Vec<f64> {
     let (net, guide) = (checkpoint.net(), settled(checkpoint.net(), checkpoint.guide()));
     let normalisation = raise(model).unwrap().normalisation;
     qbnn_bnn::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut go).unwrap().unwrap()
@@ -51,7 +51,7 @@ fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: Image
 
 fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
     let (checkpoint, pixels) = trained(layers(), SHAPE, settings);
-    let images = Images { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 70] };
+    let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 70] };
     let file = lower(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
     assert_eq!(model.kind(), kind);
@@ -65,7 +65,7 @@ fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
     let moved = own.iter().zip(&found).map(|(a, b)| (a - b).abs()).sum::<f64>() / own.len() as f64;
     assert!(moved < 0.01, "{kind:?}: probabilities moved by {moved}");
     // An image's answer does not depend on the others.
-    let one = Images { shape: SHAPE, pixels: images.get(41) };
+    let one = ImagesView { shape: SHAPE, pixels: images.get(41) };
     let alone = predict(model, one, SAMPLES, 7, &mut go).unwrap().unwrap();
     for (draw, row) in alone.chunks_exact(CLASSES).enumerate() {
         assert_eq!(row, &found[(draw * 70 + 41) * CLASSES..][..CLASSES]);
@@ -107,7 +107,7 @@ fn an_spq_file_predicts_what_its_checkpoint_does() {
 #[test]
 fn a_jq_file_runs_in_the_machine() {
     let (checkpoint, pixels) = trained(layers(), SHAPE, Some(strategy(Strategy::Jq)));
-    let images = Images { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 40] };
+    let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 40] };
     let file = lower(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
     let found = predict(model, images, SAMPLES, 7, &mut go).unwrap();
@@ -168,7 +168,7 @@ fn files_of_other_writers_run_or_are_refused_by_layer() {
         op: Op::Linear(Linear::new([1, 3], 1, 0, 1, 1)),
     };
     let pixels = [9u8; 16];
-    let images = Images { shape: Shape { channels: 1, rows: 4, columns: 4 }, pixels: &pixels };
+    let images = ImagesView { shape: Shape { channels: 1, rows: 4, columns: 4 }, pixels: &pixels };
     let file = foreign(&[wide, dense(1, [4, 2], 2, 3)]);
     let message = raise(&Model::new(&file).unwrap()).unwrap_err().to_string();
     assert!(message.contains("layer 1") && message.contains("1x3"), "{message}");

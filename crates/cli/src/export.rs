@@ -4,7 +4,7 @@ use crate::convert::Prepared;
 use crate::failure::usage;
 use crate::ui::Ui;
 use anyhow::{Context, Result};
-use qbnn_bnn::{BnnError, Checkpoint, Images, NetworkSpec, QuantizeSettings, TrainSettings, verify};
+use qbnn_bnn::{BnnError, Checkpoint, ImagesView, NetworkSpec, QuantizeSettings, TrainSettings, verify};
 
 /// Refuses, before anything is trained, a quantization that could have no model file.
 ///
@@ -37,7 +37,7 @@ pub fn warn_of_float(ui: Ui, network: &NetworkSpec, data: &Prepared<'_>, train: 
 ///
 /// # Errors
 /// Names the model and what its file does not hold, or how far it is from the checkpoint.
-pub fn file(ui: Ui, name: &str, checkpoint: &Checkpoint, images: Images<'_>) -> Result<Option<Vec<u8>>> {
+pub fn file(ui: Ui, name: &str, checkpoint: &Checkpoint, images: ImagesView<'_>) -> Result<Option<Vec<u8>>> {
     match verify::export(checkpoint, images) {
         Ok(file) => Ok(Some(file)),
         Err(e) if checkpoint.quantize.is_none() && !matches!(e, BnnError::Apart(_)) => {

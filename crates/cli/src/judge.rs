@@ -2,7 +2,7 @@
 
 use crate::backend;
 use crate::config::EvalConfig;
-use crate::convert::{Planes, Prepared};
+use crate::convert::Prepared;
 use crate::model_file;
 use crate::session::Session;
 use crate::stored::Stored;
@@ -14,6 +14,7 @@ use qbnn_bnn::machine;
 use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predict::predict;
+use qbnn_core::ImagesView;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
     AmbiguousGroup, Backend, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry,
@@ -135,9 +136,9 @@ fn groups(
         let reason = lower(checkpoint).err().map_or(String::new(), |e| format!(": {e}"));
         session.ui.warn(&format!("{name} is judged by its simulation in float, not by the integer machine{reason}"));
     }
-    let mut run = |what: &str, planes: &Planes<'_>| {
+    let mut run = |what: &str, images: ImagesView<'_>| {
         with_progress(session, &format!("{name}: {what}"), |progress| {
-            draws(checkpoint, planes, samples, seed, progress)
+            draws(checkpoint, images, samples, seed, progress)
         })
     };
     let all = group_probabilities(data, &mut run)?;
@@ -148,12 +149,11 @@ fn groups(
 /// has float's draws. `None` once `progress`, told (draws done, draws in all), said stop.
 pub fn draws(
     checkpoint: &Checkpoint,
-    planes: &Planes<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<f64>>> {
-    let images = planes.images();
     Ok(if machine::runs(checkpoint) {
         machine::predict(checkpoint, images, samples, seed, progress)?
     } else {
@@ -171,9 +171,9 @@ fn analytic(
     data: &Prepared<'_>,
 ) -> Result<Option<Groups>> {
     let model = model_file::model(file)?;
-    let mut run = |what: &str, planes: &Planes<'_>| {
+    let mut run = |what: &str, images: ImagesView<'_>| {
         with_progress(session, &format!("{name}: {what}"), |progress| {
-            Ok(pfp::probabilities(model, weights, planes.images(), progress)?)
+            Ok(pfp::probabilities(model, weights, images, progress)?)
         })
     };
     let all = group_probabilities(data, &mut run)?;
@@ -198,7 +198,7 @@ pub fn with_progress<T>(
 }
 
 /// Predicts one group, by its name and images; `None` once it was told to stop.
-pub type Predict<'a> = dyn FnMut(&str, &Planes<'_>) -> Result<Option<Vec<f64>>> + 'a;
+pub type Predict<'a> = dyn FnMut(&str, ImagesView<'_>) -> Result<Option<Vec<f64>>> + 'a;
 
 /// Class probabilities of every test group, `[draw][image][class]`.
 pub struct GroupProbabilities {
@@ -209,35 +209,35 @@ pub struct GroupProbabilities {
 
 /// Lets a model predict every test group; `None` once it was told to stop.
 pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result<Option<GroupProbabilities>> {
-    let Some(clean) = run("clean", &data.clean)? else { return Ok(None) };
-    let ambiguous = match &data.ambiguous {
-        Some(planes) => match run("ambiguous", planes)? {
+    let Some(clean) = run("clean", data.clean())? else { return Ok(None) };
+    let ambiguous = match data.ambiguous() {
+        Some(images) => match run("ambiguous", images)? {
             Some(ambiguous) => Some(ambiguous),
             None => return Ok(None),
         },
         None => None,
     };
-    let Some(ood) = run("ood", &data.ood)? else { return Ok(None) };
+    let Some(ood) = run("ood", data.ood())? else { return Ok(None) };
     Ok(Some(GroupProbabilities { clean, ambiguous, ood }))
 }
 
 impl GroupProbabilities {
     /// The groups as the evaluation reads them, with the first `samples` draws.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
-        let predictions = |what: &str, planes: &Planes<'_>, probs: &[f64]| {
-            let images = planes.images().len();
+        let predictions = |what: &str, images: ImagesView<'_>, probs: &[f64]| {
+            let images = images.len();
             let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
             Predictions::new(samples, images, classes, first).with_context(|| format!("predictions on {what}"))
         };
         let d = data.dataset;
         let labels = d.clean.labels.iter().map(|&l| l.into()).collect();
-        let clean = LabelledGroup { predictions: predictions("clean", &data.clean, &self.clean)?, labels };
+        let clean = LabelledGroup { predictions: predictions("clean", data.clean(), &self.clean)?, labels };
         let mut ambiguous = None;
-        if let (Some(planes), Some(group), Some(probs)) = (&data.ambiguous, &d.ambiguous, &self.ambiguous) {
-            let predictions = predictions("ambiguous", planes, probs)?;
+        if let (Some(images), Some(group), Some(probs)) = (data.ambiguous(), &d.ambiguous, &self.ambiguous) {
+            let predictions = predictions("ambiguous", images, probs)?;
             ambiguous = Some(AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
         }
-        let ood = Some(OodGroup { predictions: predictions("ood", &data.ood, &self.ood)? });
+        let ood = Some(OodGroup { predictions: predictions("ood", data.ood(), &self.ood)? });
         Ok(Groups { clean, ambiguous, ood })
     }
 }

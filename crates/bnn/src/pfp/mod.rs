@@ -18,16 +18,15 @@ pub mod linear;
 pub mod pool;
 
 use crate::error::BnnError;
-use crate::machine::turned;
 use crate::math::add;
 use crate::nn::buffer::Buffer;
 use crate::nn::limit;
-use crate::sets::Images;
 use crate::stored::{Stored, scale};
 use activation::Function;
 pub use answer::{Answer, POINTS, Points};
 use linear::{LANES, Linear};
 use pool::Pool;
+use qbnn_core::ImagesView;
 use qbnn_core::model::{self, Model, Op, Shape};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
@@ -261,7 +260,7 @@ const TOGETHER: usize = 1024;
 pub fn predict(
     model: Model<'_>,
     weights: Weights,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<Answer>>, BnnError> {
     each(model, weights, images, progress, |points, [mean, variance], memory| points.answer(mean, variance, memory))
@@ -275,7 +274,7 @@ pub fn predict(
 pub fn probabilities(
     model: Model<'_>,
     weights: Weights,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<f64>>, BnnError> {
     let length = limit::probabilities(POINTS, images.len(), model.classes())?;
@@ -297,19 +296,18 @@ pub fn probabilities(
 fn each<T: Send>(
     model: Model<'_>,
     weights: Weights,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     make: impl Fn(&Points, [&[f32]; 2], &mut answer::Memory) -> T + Sync,
 ) -> Result<Option<Vec<T>>, BnnError> {
     let wanted = model.input();
-    let found = Shape { channels: images.shape.channels, rows: images.shape.rows, columns: images.shape.columns };
+    let found = images.shape;
     if found != wanted {
         return Err(BnnError::Data(format!("images are {found}, the network reads {wanted}")));
     }
     let (pfp, points) = (Pfp::new(model, weights)?, Points::new(model.classes()));
-    let pixels = turned(images);
     let mut all = Vec::with_capacity(images.len());
-    for part in pixels.chunks(TOGETHER * wanted.len()) {
+    for part in images.pixels.chunks(TOGETHER * wanted.len()) {
         let made: Option<Vec<T>> = part
             .par_chunks_exact(wanted.len())
             .map_init(

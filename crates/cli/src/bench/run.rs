@@ -9,7 +9,7 @@ use super::subject::Subject;
 use super::train::Effort;
 use crate::model_file;
 use anyhow::{Context, Result, bail};
-use qbnn_bnn::Images;
+use qbnn_bnn::ImagesView;
 use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp::{self, Pfp};
 use qbnn_bnn::predict::predict;
@@ -371,7 +371,7 @@ impl Rig<'_> {
             (What::Float, n) => {
                 let Some(float) = &self.subject.float else { return Ok(()) };
                 let (net, guide) = (float.net(), float.guide());
-                let images = Images { shape: net.input, pixels: &self.pixels[..n * net.input.len()] };
+                let images = ImagesView { shape: net.input, pixels: &self.pixels[..n * net.input.len()] };
                 let go_on = &mut |_, _| ControlFlow::Continue(());
                 black_box(predict(net, guide, float.normalisation, images, DRAWS as usize, SEED, go_on)?);
                 Ok(())

@@ -8,7 +8,7 @@ use qbnn_bnn::nn::limit;
 use qbnn_bnn::predict::predict;
 use qbnn_bnn::profile::{Part, Profile};
 use qbnn_bnn::step::Steps;
-use qbnn_bnn::{Checkpoint, Estimator, Images, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
+use qbnn_bnn::{Checkpoint, Estimator, ImagesView, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -104,13 +104,13 @@ impl Material {
         Material { shape, pixels, pairs: (0..pairs as u32).map(|i| (i % IMAGES, (i % 10) as u8)).collect() }
     }
 
-    fn images(&self) -> Images<'_> {
-        Images { shape: self.shape, pixels: &self.pixels }
+    fn images(&self) -> ImagesView<'_> {
+        ImagesView { shape: self.shape, pixels: &self.pixels }
     }
 
     /// As training wants it.
     pub fn data(&self) -> TrainData<'_> {
-        let none = Images { shape: self.shape, pixels: &[] };
+        let none = ImagesView { shape: self.shape, pixels: &[] };
         TrainData { noise: 0.05, ..TrainData::of_pairs(self.images(), &self.pairs, none, &[]) }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::args::{BaseArgs, EvalArgs};
 use crate::commands::eval::{Selected, names};
-use crate::convert::{Planes, Prepared};
+use crate::convert::Prepared;
 use crate::judge::{self, group_probabilities, with_progress};
 use crate::layout::Sheet;
 use crate::session::{self, Session};
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::lower::{lower, simulate};
-use qbnn_bnn::{BnnError, Images, machine};
+use qbnn_bnn::{BnnError, ImagesView, machine};
 use qbnn_eval::{Agreement, Groups};
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -40,7 +40,7 @@ pub struct CheckCommand {
 /// Anything that predicts images with so many draws, as [`machine::predict`] does.
 type Program = fn(
     &Checkpoint,
-    Images<'_>,
+    ImagesView<'_>,
     usize,
     u64,
     &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -102,9 +102,9 @@ fn predicted(
     seed: u64,
     program: Program,
 ) -> Result<Groups> {
-    let mut run = |group: &str, planes: &Planes<'_>| {
+    let mut run = |group: &str, images: ImagesView<'_>| {
         with_progress(session, &format!("{what}: {group}"), |progress| {
-            Ok(program(checkpoint, planes.images(), samples, seed, progress)?)
+            Ok(program(checkpoint, images, samples, seed, progress)?)
         })
     };
     let Some(all) = group_probabilities(data, &mut run)? else { bail!("stopped; nothing was written") };

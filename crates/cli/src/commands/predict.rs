@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use qbnn_bnn::nn::Shape;
-use qbnn_bnn::{Images, machine, pfp, raise};
+use qbnn_bnn::{ImagesView, machine, pfp, raise};
 use qbnn_core::model::{Kind, Model};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -183,7 +183,7 @@ impl Work<'_> {
 
     /// Predicts images and writes their answers.
     fn predict(&mut self, pixels: &[u8], names: &[Name]) -> Result<()> {
-        let images = Images { shape: self.shape, pixels };
+        let images = ImagesView { shape: self.shape, pixels };
         let Some(answers) = self.answers(images)? else { bail!("stopped after {} images", self.done) };
         let ui = self.session.ui;
         if let Some(header) = self.writer.header(self.model.classes()).filter(|_| self.done == 0 && !names.is_empty()) {
@@ -200,7 +200,7 @@ impl Work<'_> {
 
     /// The one place where a model meets images: one pass, or draws in integers or in float. `None` if the user asked to
     /// stop.
-    fn answers(&mut self, images: Images<'_>) -> Result<Option<Vec<Answer>>> {
+    fn answers(&mut self, images: ImagesView<'_>) -> Result<Option<Vec<Answer>>> {
         let (model, args) = (self.model, self.args);
         let (samples, seed) = (args.samples as usize, args.seed);
         let (n, classes, before, session) = (images.len(), model.classes(), self.done, self.session);

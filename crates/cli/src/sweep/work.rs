@@ -5,7 +5,7 @@ use super::plan::{Float, Run};
 use super::spec::Model;
 use crate::backend;
 use crate::config::Config;
-use crate::convert::{Planes, Prepared};
+use crate::convert::Prepared;
 use crate::experiment::{self, Part};
 use crate::judge;
 use crate::lock::Lock;
@@ -16,6 +16,7 @@ use qbnn_bnn::identity::sha256;
 use qbnn_bnn::quant::settings::{QuantizeSettings, Start};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, verify};
+use qbnn_core::ImagesView;
 use qbnn_data::Dataset;
 use qbnn_eval::{Backend, ByHeadline, EvalOptions, MeanUncertainty, ModelDescription, evaluate};
 use std::collections::VecDeque;
@@ -160,10 +161,10 @@ impl<'a> Bench<'a> {
         let backend = backend_of(&models)?;
         let identity = identity(&models);
         let mut groups = 0;
-        let mut predictions = |_: &str, planes: &Planes<'_>| {
+        let mut predictions = |_: &str, images: ImagesView<'_>| {
             let from = 0.5 + groups as f64 / 6.0;
             groups += 1;
-            let probs = self.predictions(run, &models, planes, most, &|share| tell(from + share / 6.0))?;
+            let probs = self.predictions(run, &models, images, most, &|share| tell(from + share / 6.0))?;
             Ok(Some(probs))
         };
         let classes = dataset.classes;
@@ -230,7 +231,7 @@ impl<'a> Bench<'a> {
         &self,
         run: &Run,
         models: &[Checkpoint],
-        planes: &Planes<'_>,
+        images: ImagesView<'_>,
         samples: usize,
         tell: Tell<'_>,
     ) -> Result<Vec<f64>> {
@@ -241,13 +242,13 @@ impl<'a> Bench<'a> {
                 tell((i as f64 + done as f64 / of as f64) / models.len() as f64);
                 if self.session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let probs = judge::draws(model, planes, each, run.config.seed, &mut progress)?;
+            let probs = judge::draws(model, images, each, run.config.seed, &mut progress)?;
             all.push(probs.ok_or(Stopped)?);
         }
         if let [_] = all[..] {
             return Ok(all.swap_remove(0));
         }
-        let draw = planes.images().len() * models.first().map_or(0, |m| m.classes);
+        let draw = images.len() * models.first().map_or(0, |m| m.classes);
         let mut joined = Vec::with_capacity(samples * draw);
         for s in 0..samples {
             joined.extend_from_slice(&all[s % all.len()][s / all.len() * draw..][..draw]);
