@@ -24,6 +24,7 @@ pub mod optim;
 pub mod pfp;
 pub mod posterior;
 pub mod predict;
+pub mod predictor;
 pub mod prior;
 pub mod profile;
 pub mod quant;

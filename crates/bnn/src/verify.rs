@@ -19,13 +19,13 @@ use crate::machine;
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::noise::purpose;
+use crate::predictor::NoProgress;
 use crate::quant::settings::QuantizeSettings;
 use crate::raise::raise;
 use crate::sets::Normalisation;
 use crate::settings::TrainSettings;
 use qbnn_core::ImagesView;
 use qbnn_core::model::{Kind, Model};
-use std::ops::ControlFlow;
 
 /// Images that a file is checked on, and draws of each.
 const IMAGES: usize = BLOCK;
@@ -105,8 +105,8 @@ pub fn compare(checkpoint: &Checkpoint, file: &[u8], images: ImagesView<'_>) -> 
     };
     let (mut found, mut wanted) = (Vec::new(), Vec::new());
     if model.kind() == Kind::Jq {
-        let all = machine::logits(model, images, DRAWS as usize, seed, &mut |_, _| ControlFlow::Continue(()))?;
-        found.extend(all.unwrap_or_default().iter().map(|&x| x as f32 / 65_536.0));
+        let all = machine::logits(model, images, DRAWS as usize, seed, &mut NoProgress)?;
+        found.extend(all.iter().map(|&x| x as f32 / 65_536.0));
         for draw in 0..DRAWS {
             wanted.extend(of_draw(net, &guide, pixels, &drawn(&model, net, seed, draw)?));
         }

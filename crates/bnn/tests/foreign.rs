@@ -5,6 +5,7 @@
 mod toy;
 
 use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::train;
 use qbnn_bnn::{
     BnnError, Checkpoint, Estimator, Family, ImagesView, Labels, NetworkSpec, QuantizeSettings, Shape, TrainData,
@@ -80,9 +81,9 @@ fn trained(settings: TrainSettings, data: &TrainData<'_>) -> Checkpoint {
 }
 
 fn predictions(checkpoint: &Checkpoint, images: ImagesView<'_>) -> Vec<f64> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let go_on = &mut NoProgress;
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    predict(net, guide, checkpoint.normalisation, images, SAMPLES, 11, go_on).unwrap().unwrap()
+    predict(net, guide, checkpoint.normalisation, images, SAMPLES, 11, go_on).unwrap()
 }
 
 fn entropy(p: &[f64]) -> f64 {

@@ -4,6 +4,7 @@
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::guide::Drawn;
 use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::quant::settings::Widths;
 use qbnn_bnn::train::{Event, train};
 use qbnn_bnn::{
@@ -48,9 +49,9 @@ fn finish(checkpoint: &mut Checkpoint, data: &TrainData<'_>) -> f64 {
 }
 
 fn predictions(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let go_on = &mut NoProgress;
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    predict(net, guide, checkpoint.normalisation, data.images, 4, 11, go_on).unwrap().unwrap()
+    predict(net, guide, checkpoint.normalisation, data.images, 4, 11, go_on).unwrap()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::guide::{Drawn, GuideGradient};
 use qbnn_bnn::nn::pass::Gradient;
 use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::prior::{Prior, WeightedPrior};
 use qbnn_bnn::quant::Quantizers;
 use qbnn_bnn::quant::draw::{Draw, deviations};
@@ -256,9 +257,9 @@ fn finish(checkpoint: &mut Checkpoint, data: &TrainData<'_>) {
 }
 
 fn probabilities(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let go_on = &mut NoProgress;
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    predict(net, guide, checkpoint.normalisation, data.images, 3, 11, go_on).unwrap().unwrap()
+    predict(net, guide, checkpoint.normalisation, data.images, 3, 11, go_on).unwrap()
 }
 
 #[test]

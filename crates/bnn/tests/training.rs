@@ -3,6 +3,7 @@
 
 use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BitWidths, TrainSettings};
 use qbnn_bnn::{BnnError, Checkpoint, Estimator, ImagesView, Normalisation, QuantizeSettings, Rounding, TrainData};
@@ -189,8 +190,8 @@ fn a_resumed_training_ends_in_the_bytes_of_an_uninterrupted_one() {
 }
 
 fn predicted(checkpoint: &Checkpoint, images: ImagesView<'_>, samples: usize) -> Vec<f64> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
-    predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, 5, go_on).unwrap().unwrap()
+    let go_on = &mut NoProgress;
+    predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, 5, go_on).unwrap()
 }
 
 #[test]
@@ -254,7 +255,8 @@ fn a_prediction_can_be_stopped() {
         told.push((done, all));
         if done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    assert!(predict(c.net(), c.guide(), c.normalisation, toy.images(), 5, 1, stop).unwrap().is_none());
+    let stopped = predict(c.net(), c.guide(), c.normalisation, toy.images(), 5, 1, stop);
+    assert!(matches!(stopped, Err(BnnError::Stopped)));
     assert_eq!(told, [(1, 5), (2, 5)]);
 }
 
@@ -368,7 +370,7 @@ fn data_that_does_not_fit_is_refused() {
         assert!(matches!(&error, BnnError::Data(text) if text.contains(what)), "{what}: {error}");
     }
     let c = fresh();
-    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let go_on = &mut NoProgress;
     let error = predict(c.net(), c.guide(), c.normalisation, other, 1, 1, go_on).unwrap_err();
     assert!(matches!(error, BnnError::Data(_)), "{error}");
     let error = predict(c.net(), c.guide(), c.normalisation, toy.images(), 0, 1, go_on).unwrap_err();

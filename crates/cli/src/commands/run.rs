@@ -5,6 +5,7 @@ use crate::args::RunArgs;
 use crate::convert::Prepared;
 use crate::export;
 use crate::judge::{self, Closing, Judged};
+use crate::opened::Model;
 use crate::phase::Place;
 use crate::run_folder::{FLOAT, METRICS, model_name};
 use crate::session::{self, Session};
@@ -32,7 +33,9 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
         Some(float) => float,
         None => place.float(config, &spec)?,
     };
-    let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
+    let name = model_name(&quantized);
+    let models =
+        [(FLOAT.to_owned(), Model::Checkpoint(Box::new(float))), (name, Model::Checkpoint(Box::new(quantized)))];
     let shown = folder.path().display().to_string();
     let word = shell::path(folder.path());
     let go_on = format!("{} {word}", place.go_on);
