@@ -49,6 +49,9 @@ pub enum BnnError {
         .0.largest, .0.spread, .0.apart, .0.pairs
     )]
     Apart(Difference),
+    /// A prediction that was asked to stop before its end.
+    #[error("stopped")]
+    Stopped,
     /// A file that could not be read or written.
     #[error("{path}: {problem}")]
     File {

@@ -1,12 +1,13 @@
 //! From bytes to a block's input: images gathered, normalised, each training pair with its own noise, and turned so
-//! that the images lie innermost.
+//! that the images lie innermost and their channels outermost.
 
 use crate::nn::kernel::{RUN, runs_mut, turn};
 use crate::nn::pass::Input;
 use crate::noise::{self, purpose};
-use crate::sets::{Images, Normalisation, TrainData};
+use crate::sets::{Normalisation, TrainData};
 use crate::settings::Labels;
 use pulp::{Arch, Simd, WithSimd};
+use qbnn_core::ImagesView;
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
 
 /// Working memory of loading.
@@ -47,7 +48,9 @@ impl<'a> Loader<'a> {
         }
         let scale = self.data.noise / (1u32 << GAUSSIAN_FRACTION_BITS) as f32;
         let noise = (scale, &noise[..]);
-        Arch::new().dispatch(Fill { input, turned, images: &members, normalisation: self.normalisation, noise });
+        let channels = self.data.images.shape.channels;
+        let normalisation = self.normalisation;
+        Arch::new().dispatch(Fill { input, turned, images: &members, channels, normalisation, noise });
     }
 
     /// What at most 32 pairs shall be taken for: `[class][image]` probabilities, zeros past them. Their own labels, or
@@ -68,18 +71,18 @@ impl<'a> Loader<'a> {
     }
 
     /// Fills a block's input with foreign images (there must be some): the next 32 of them in step `step`, over and over.
-    pub fn load_foreign(&self, foreign: Images<'_>, step: u64, input: Input<'_>) {
+    pub fn load_foreign(&self, foreign: ImagesView<'_>, step: u64, input: Input<'_>) {
         let first = step as usize * RUN;
         let members: Vec<&[u8]> = (first..first + RUN).map(|at| foreign.get(at % foreign.len())).collect();
         let Input { input, turned } = input;
-        let (images, normalisation) = (&members[..], self.normalisation);
-        Arch::new().dispatch(Fill { input, turned, images, normalisation, noise: (0.0, &[]) });
+        let (images, channels, normalisation) = (&members[..], foreign.shape.channels, self.normalisation);
+        Arch::new().dispatch(Fill { input, turned, images, channels, normalisation, noise: (0.0, &[]) });
     }
 }
 
-/// Fills a block's input with images, zeros past them.
-pub(crate) fn fill(input: Input<'_>, images: &[&[u8]], normalisation: Normalisation) {
-    Arch::new().dispatch(Fill { input: input.input, turned: None, images, normalisation, noise: (0.0, &[]) });
+/// Fills a block's input with images of so many channels, zeros past them.
+pub(crate) fn fill(input: Input<'_>, images: &[&[u8]], channels: usize, normalisation: Normalisation) {
+    Arch::new().dispatch(Fill { input: input.input, turned: None, images, channels, normalisation, noise: (0.0, &[]) });
 }
 
 /// Each byte's entry of the Gaussian table. Not inlined: within a vectorized loop it would become gathers, which are
@@ -101,7 +104,9 @@ struct Fill<'a> {
     input: &'a mut [f32],
     /// The same with the pixels innermost, where somebody wants that too.
     turned: Option<&'a mut [f32]>,
+    /// Each `[row][column][channel]`.
     images: &'a [&'a [u8]],
+    channels: usize,
     normalisation: Normalisation,
     /// A factor and what it multiplies, `[image][pixel]`; nothing without noise.
     noise: (f32, &'a [i16]),
@@ -112,7 +117,7 @@ impl WithSimd for Fill<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Fill { input, mut turned, images, normalisation, noise: (scale, noise) } = self;
+        let Fill { input, mut turned, images, channels, normalisation, noise: (scale, noise) } = self;
         let pixels = input.len() / RUN;
         let mut own = [[0.0f32; RUN]; RUN];
         for (chunk, into) in runs_mut(input).chunks_mut(RUN).enumerate() {
@@ -122,7 +127,10 @@ impl WithSimd for Fill<'_> {
                 None => &mut own,
             };
             for (i, (values, image)) in tile.iter_mut().zip(images).enumerate() {
-                let pixels_at: [u8; RUN] = whole(&image[at.clone()]);
+                let pixels_at: [u8; RUN] = match channels {
+                    1 => whole(&image[at.clone()]),
+                    _ => plane_run(image, at.clone(), channels),
+                };
                 for (value, pixel) in values.iter_mut().zip(pixels_at) {
                     *value = normalisation.value(pixel);
                 }
@@ -141,6 +149,16 @@ impl WithSimd for Fill<'_> {
     }
 }
 
+/// A run's worth of an image's values counted channel by channel, zeros past its end.
+fn plane_run(image: &[u8], at: std::ops::Range<usize>, channels: usize) -> [u8; RUN] {
+    let area = image.len() / channels;
+    let mut run = [0; RUN];
+    for (value, at) in run.iter_mut().zip(at) {
+        *value = image[at % area * channels + at / area];
+    }
+    run
+}
+
 /// A run's worth of a slice, zeros past its end: an array, so that the loops over it have a length that the compiler
 /// knows.
 #[inline(always)]
@@ -152,5 +170,20 @@ fn whole<T: Copy + Default>(from: &[T]) -> [T; RUN] {
             run[..from.len()].copy_from_slice(from);
             run
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_become_planes() {
+        let image = [10, 20, 30, 40, 50, 60];
+        let mut input = [0.0; 6 * RUN];
+        let identity = Normalisation { mean: 0.0, std: 1.0 / 255.0 };
+        fill(Input { input: &mut input, turned: None }, &[&image], 3, identity);
+        let first: Vec<u32> = input.iter().step_by(RUN).map(|x| x.round() as u32).collect();
+        assert_eq!(first, [10, 40, 20, 50, 30, 60]);
     }
 }

@@ -11,23 +11,28 @@ use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
 use crate::guide::Guide;
 use crate::layout::{file_order, file_shape, is_flat};
-use crate::likelihood::softmax;
-use crate::load::fill;
+use crate::nn::Network;
 use crate::nn::activation::Activation;
 use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
-use crate::nn::pass::{BLOCK, Tape, Weights};
-use crate::nn::{Network, limit};
 use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Scale, SigmaGrid, Strategy};
-use crate::sets::{Images, Normalisation};
+use crate::sets::Normalisation;
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{self, Function, Kind, Layer, Model, ModelError, Shape};
 use qbnn_core::{Bits, UniformCode, noise, pack};
-use rayon::prelude::*;
+use std::cell::Cell;
 use std::f32::consts::LOG2_E;
-use std::ops::ControlFlow;
+
+thread_local! {
+    static EXPORTS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How often this thread has exported a checkpoint, so that tests can count.
+pub fn exports() -> usize {
+    EXPORTS.with(Cell::get)
+}
 
 /// The model file of a checkpoint: of kind float without quantizers, else of its strategy.
 ///
@@ -35,6 +40,7 @@ use std::ops::ControlFlow;
 /// [`BnnError::Network`] names the layer that has no integer twin where it stands, or whose numbers the format cannot
 /// hold; [`BnnError::Setting`] a grid that it does not know.
 pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
+    EXPORTS.with(|count| count.set(count.get() + 1));
     let (net, guide) = (checkpoint.net(), &settled(checkpoint.net(), checkpoint.guide()));
     let scales = Scales { net, guide };
     let quantize = checkpoint.quantize.as_ref().filter(|q| !q.is_float());
@@ -62,7 +68,7 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
             Some(Rounding::Stochastic) => draw::Rounding::Stochastic,
             Some(Rounding::Nearest) | None => draw::Rounding::Nearest,
         },
-        input: shape(net.input),
+        input: net.input,
         pixel_zero: zero,
         pixel_log2_step: log2_step,
         mu,
@@ -91,11 +97,11 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
                     Kind::Float | Kind::Spq => scales.float(weight, bias, &order, kind),
                     Kind::Vpq | Kind::Jq => scales.codes(weight, bias, &order, &header),
                 };
-                (model::Op::Linear(linear), shape(node.shape), parameters.map_err(fail)?)
+                (model::Op::Linear(linear), node.shape, parameters.map_err(fail)?)
             }
             Op::Pool(pool) => {
                 // Over a flat value a window is one number, wherever that lies in the file.
-                let (to, stride) = if is_flat(pool.input) { (from, 1) } else { (shape(node.shape), pool.stride) };
+                let (to, stride) = if is_flat(pool.input) { (from, 1) } else { (node.shape, pool.stride) };
                 let op = model::Pool { max: pool.max, size: pool.size, stride };
                 (model::Op::Pool(op), to, Parameters::default())
             }
@@ -105,7 +111,7 @@ pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
                 (model::Op::Activation(a), from, Parameters::default())
             }
             Op::Add { other } => {
-                let second = shape(file_shape(net, *other));
+                let second = file_shape(net, *other);
                 if second != from {
                     return Err(fail(format!(
                         "it adds what was {from} and what was {second} before they were flattened, which a model file \
@@ -138,7 +144,7 @@ fn linear(map: &Linear, from: Shape) -> Result<model::Linear, String> {
     let whole = model::Linear::new([from.rows, from.columns], 1, 0, 1, from.channels);
     match map {
         Linear::Dense { .. } => Ok(whole),
-        Linear::Conv(c) if shape(c.input) == from => {
+        Linear::Conv(c) if c.input == from => {
             Ok(model::Linear::new([c.kernel; 2], c.stride, c.padding, c.groups, c.input.channels / c.groups))
         }
         Linear::Conv(c) if (c.kernel, c.padding, c.groups) == (1, 0, 1) => Ok(whole),
@@ -197,10 +203,6 @@ fn widths(q: &QuantizeSettings, kind: Kind) -> Result<[Option<Bits>; 4], BnnErro
 
 fn fail(net: &Network, node: &Node, problem: String) -> BnnError {
     BnnError::Network { network: net.spec.name.clone(), layer: node.name.clone(), problem }
-}
-
-fn shape(shape: crate::nn::Shape) -> Shape {
-    Shape { channels: shape.channels, rows: shape.rows, columns: shape.columns }
 }
 
 /// How the machine reads a pixel: (pixel - zero) * 2^(log2_step / 2048).
@@ -446,42 +448,4 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
         bias as f32 * (accumulator as f32 / OCTAVE as f32).exp2()
     });
     Some((weights, biases.collect()))
-}
-
-/// Class probabilities `[draw][image][class]` of the float network on the machine's grids, with the weights that the
-/// machine draws: what training simulates, to be held against what the machine computes. `None` if `progress`, told
-/// (draws done, draws in all), said stop.
-///
-/// # Errors
-/// As [`lower`], [`drawn`], and [`predict`](crate::predict::predict).
-pub fn simulate(
-    checkpoint: &Checkpoint,
-    images: Images<'_>,
-    samples: usize,
-    seed: u64,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f64>>, BnnError> {
-    let net = checkpoint.net();
-    if images.shape != net.input {
-        return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
-    }
-    let file = lower(checkpoint)?;
-    let model = Model::new(&file).map_err(|e| BnnError::Data(e.to_string()))?;
-    let guide = settled(net, checkpoint.guide());
-    let normalisation = normalisation(&model);
-    let (sites, classes, n) = (guide.sites(normalisation), net.classes(), images.len());
-    let mut probabilities = vec![0.0; limit::probabilities(samples, n, classes)?];
-    for (draw, out) in probabilities.chunks_exact_mut((n * classes).max(1)).enumerate() {
-        let weights = drawn(&model, net, seed, draw as u32)?;
-        out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {
-            let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
-            fill(tape.input(net), &members, normalisation);
-            tape.forward(net, Weights::Drawn(&weights), &*sites);
-            softmax(tape.logits(net), BLOCK, out);
-        });
-        if progress(draw + 1, samples).is_break() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(probabilities))
 }

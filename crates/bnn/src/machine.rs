@@ -1,23 +1,16 @@
 //! Prediction by core's integer machine: what [`crate::predict`] simulates in float, computed as a device computes it.
 
-use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
-use crate::lower::lower;
-use crate::nn::{Shape, limit};
-use crate::sets::Images;
+use crate::nn::limit;
+use crate::predictor::{Progress, step};
+use qbnn_core::ImagesView;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::{Kind, Model};
 use qbnn_core::run::{Plan, Program, RunError, Scratch, Source, Step, Weights};
 use rayon::prelude::*;
-use std::ops::ControlFlow;
 
 /// Draws whose weights are held at a time.
 const DRAWS: u32 = 32;
-
-/// Whether the integer machine can run a checkpoint: a JQ network whose layers it knows all.
-pub fn runs(checkpoint: &Checkpoint) -> bool {
-    checkpoint.guide().quantizers.is_some() && lower(checkpoint).is_ok_and(|file| file[10] == Kind::Jq as u8)
-}
 
 /// The kernel that runs here.
 ///
@@ -30,59 +23,23 @@ pub fn kernel() -> Result<Kernel, BnnError> {
     })
 }
 
-/// [`run`] for the model file of a checkpoint.
-///
-/// # Errors
-/// As [`lower`] and [`run`].
-pub fn predict(
-    checkpoint: &Checkpoint,
-    images: Images<'_>,
-    samples: usize,
-    seed: u64,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f64>>, BnnError> {
-    let file = lower(checkpoint)?;
-    let model = Model::new(&file).map_err(|e| BnnError::Data(format!("the model file {e}")))?;
-    run(model, images, samples, seed, progress)
-}
-
-/// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `None` if `progress` said
-/// stop; it is told (draws done, draws in all).
+/// Logits of every image under `samples` draws, with 16 fraction bits: `[draw][image][class]`, flat. `progress` is told
+/// (draws done, draws in all).
 ///
 /// They depend on (model, seed, draw) alone: not on threads, processor or the other images.
 ///
 /// # Errors
 /// [`BnnError::Data`] if the images are not of the network's shape, or the model needs more memory than there can be;
-/// [`BnnError::Setting`] for a model that is not JQ, for
-/// zero samples or a `QBNN_KERNEL` that this processor does not have.
-pub fn run(
+/// [`BnnError::Setting`] for a model that is not JQ, for zero samples or a `QBNN_KERNEL` that this processor does not have;
+/// [`BnnError::Stopped`] once `progress` said stop.
+pub(crate) fn logits(
     model: Model<'_>,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f64>>, BnnError> {
-    let Some(logits) = logits(model, images, samples, seed, progress)? else { return Ok(None) };
-    let classes = model.classes();
-    let mut probabilities = vec![0.0; logits.len()];
-    let rows = probabilities.par_chunks_exact_mut(classes).zip(logits.par_chunks_exact(classes));
-    rows.for_each(|(p, logits)| softmax(logits, p));
-    Ok(Some(probabilities))
-}
-
-/// Logits of every image under `samples` draws, with 16 fraction bits: as [`run`] but for the softmax.
-///
-/// # Errors
-/// As [`run`].
-pub fn logits(
-    model: Model<'_>,
-    images: Images<'_>,
-    samples: usize,
-    seed: u64,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<i32>>, BnnError> {
+    progress: &mut dyn Progress,
+) -> Result<Vec<i32>, BnnError> {
     let wanted = model.input();
-    let wanted = Shape { channels: wanted.channels, rows: wanted.rows, columns: wanted.columns };
     if images.shape != wanted {
         return Err(BnnError::Data(format!("images are {}, the network reads {wanted}", images.shape)));
     }
@@ -99,10 +56,9 @@ pub fn logits(
     let mut constants = vec![0; plan.constants()];
     let program = plan.prepare(kernel, &mut constants).map_err(refused)?;
     let (n, classes) = (images.len(), model.classes());
-    let pixels = turned(images);
     let mut all = vec![0; limit::probabilities(samples as usize, n, classes)?];
     if n == 0 {
-        return Ok(Some(all));
+        return Ok(all);
     }
     for first in (0..samples).step_by(DRAWS as usize) {
         let draws = first..samples.min(first.saturating_add(DRAWS));
@@ -113,7 +69,8 @@ pub fn logits(
         let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch);
         let weights = weights.map_err(refused)?;
         let each = plan.images_together();
-        let parts: Result<Vec<Vec<i32>>, BnnError> = pixels
+        let parts: Result<Vec<Vec<i32>>, BnnError> = images
+            .pixels
             .par_chunks(each * images.shape.len())
             .map_init(
                 || Memory::new(&program),
@@ -132,11 +89,9 @@ pub fn logits(
                 all[at..at + run].copy_from_slice(logits);
             }
         }
-        if progress(draws.end as usize, samples as usize).is_break() {
-            return Ok(None);
-        }
+        step(progress, draws.end as usize, samples as usize)?;
     }
-    Ok(Some(all))
+    Ok(all)
 }
 
 /// What keeps the machine from running a model, as an error of this crate.
@@ -162,14 +117,12 @@ impl Memory {
     }
 }
 
-/// Images as the machine reads them: channels innermost.
-pub(crate) fn turned(images: Images<'_>) -> Vec<u8> {
-    let (channels, area) = (images.shape.channels, images.shape.rows * images.shape.columns);
-    if channels == 1 {
-        return images.pixels.to_vec();
-    }
-    let turn = |image: usize| (0..channels * area).map(move |i| images.get(image)[i % channels * area + i / channels]);
-    (0..images.len()).flat_map(turn).collect()
+/// Class probabilities of rows of logits.
+pub(crate) fn probabilities(logits: &[i32], classes: usize) -> Vec<f64> {
+    let mut probabilities = vec![0.0; logits.len()];
+    let rows = probabilities.par_chunks_exact_mut(classes).zip(logits.par_chunks_exact(classes));
+    rows.for_each(|(p, logits)| softmax(logits, p));
+    probabilities
 }
 
 /// Probabilities of logits with 16 fraction bits.

@@ -7,26 +7,28 @@ use crate::load::fill;
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::nn::{Network, limit};
 use crate::noise::purpose;
-use crate::sets::{Images, Normalisation};
+use crate::predictor::{Progress, step};
+use crate::sets::Normalisation;
+use qbnn_core::ImagesView;
 use rayon::prelude::*;
-use std::ops::ControlFlow;
 
-/// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `None` if `progress` said
-/// stop; it is told (draws done, draws in all).
+/// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `progress` is told
+/// (draws done, draws in all).
 ///
 /// Draw s is the same network for every image, and depends on (guide, seed, s) alone.
 ///
 /// # Errors
-/// [`BnnError::Data`] if the images are not of the network's shape, [`BnnError::Setting`] for zero samples.
+/// [`BnnError::Data`] if the images are not of the network's shape, [`BnnError::Setting`] for zero samples,
+/// [`BnnError::Stopped`] once `progress` said stop.
 pub fn predict(
     net: &Network,
     guide: &Guide,
     normalisation: Normalisation,
-    images: Images<'_>,
+    images: ImagesView<'_>,
     samples: usize,
     seed: u64,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f64>>, BnnError> {
+    progress: &mut dyn Progress,
+) -> Result<Vec<f64>, BnnError> {
     if images.shape != net.input {
         return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
     }
@@ -40,7 +42,7 @@ pub fn predict(
     guide.store(net, &mut drawn);
     let mut probabilities = vec![0.0; limit::probabilities(samples, images.len(), classes)?];
     if images.is_empty() {
-        return Ok(Some(probabilities));
+        return Ok(probabilities);
     }
     for (s, out) in probabilities.chunks_exact_mut(images.len() * classes).enumerate() {
         guide.draw(net, key, purpose::PREDICTION, s as u32, &mut drawn);
@@ -50,13 +52,11 @@ pub fn predict(
             let members: Vec<&[u8]> = (0..batch).map(|i| images.get(block * BLOCK + i)).collect();
             // Always a whole block: a narrower product sums in another order, and an image's last bits would depend on
             // how many others came with it. What the columns past `batch` hold is computed and dropped.
-            fill(tape.input(net), &members, normalisation);
+            fill(tape.input(net), &members, net.input.channels, normalisation);
             tape.forward(net, weights, &*sites);
             softmax(tape.logits(net), BLOCK, out);
         });
-        if progress(s + 1, samples).is_break() {
-            return Ok(None);
-        }
+        step(progress, s + 1, samples)?;
     }
-    Ok(Some(probabilities))
+    Ok(probabilities)
 }

@@ -10,19 +10,16 @@ use crate::error::BnnError;
 use crate::guide::Guide;
 use crate::layout::file_order;
 use crate::lower::{normalisation, unsettled};
-use crate::machine;
 use crate::math::exp;
 use crate::nn::network::{IMAGE, Op};
-use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec, Shape};
+use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec};
 use crate::posterior::Posterior;
-use crate::predict;
 use crate::quant::Quantizers;
 use crate::quant::settings::{BitWidths, FLOAT_BITS, QuantizeSettings, Rounding};
-use crate::sets::{Images, Normalisation};
+use crate::sets::Normalisation;
 use crate::stored::Stored;
 use qbnn_core::model::{self, Function, Kind, Layer, Model};
 use qbnn_core::{Bits, draw};
-use std::ops::ControlFlow;
 
 /// A network out of a file.
 #[derive(Clone, Debug)]
@@ -35,28 +32,6 @@ pub struct Raised {
     pub normalisation: Normalisation,
 }
 
-/// Class probabilities of every image under `samples` draws of a model file of any kind: `[draw][image][class]`, flat.
-/// `None` if `progress` said stop; it is told (draws done, draws in all).
-///
-/// JQ runs in the integer machine, the other kinds in float. Draw s is the same network for every image; probabilities
-/// depend on (model, seed, draw, image) alone.
-///
-/// # Errors
-/// As [`machine::run`] for JQ, else as [`raise`] and [`predict::predict`].
-pub fn predict(
-    model: Model<'_>,
-    images: Images<'_>,
-    samples: usize,
-    seed: u64,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f64>>, BnnError> {
-    if model.kind() == Kind::Jq {
-        return machine::run(model, images, samples, seed, progress);
-    }
-    let Raised { net, guide, normalisation } = raise(&model)?;
-    predict::predict(&net, &guide, normalisation, images, samples, seed, progress)
-}
-
 /// The network and the guide of a model file.
 ///
 /// # Errors
@@ -64,8 +39,7 @@ pub fn predict(
 /// stores something that is no number.
 pub fn raise(model: &Model<'_>) -> Result<Raised, BnnError> {
     let fail = |layer: String, problem: String| BnnError::Network { network: model.name().to_owned(), layer, problem };
-    let shape = model.input();
-    let input = Shape { channels: shape.channels, rows: shape.rows, columns: shape.columns };
+    let input = model.input();
     let mut layers = Vec::with_capacity(model.layers());
     for (index, layer) in model.iter().enumerate() {
         let spec = describe(model, index, &layer);

@@ -2,6 +2,7 @@
 
 use crate::error::BnnError;
 use crate::nn::Shape;
+use qbnn_core::ImagesView;
 use serde::{Deserialize, Serialize};
 
 /// How an 8-bit pixel becomes an input: (pixel / 255 - mean) / std.
@@ -21,49 +22,23 @@ impl Normalisation {
     }
 }
 
-/// Images, `[image][channel][row][column]`, 8 bits each.
-#[derive(Clone, Copy, Debug)]
-pub struct Images<'a> {
-    /// Shape of one.
-    pub shape: Shape,
-    /// All of them, one after the other.
-    pub pixels: &'a [u8],
-}
-
-impl<'a> Images<'a> {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.pixels.len().checked_div(self.shape.len()).unwrap_or(0)
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// One image.
-    pub fn get(&self, index: usize) -> &'a [u8] {
-        &self.pixels[index * self.shape.len()..(index + 1) * self.shape.len()]
-    }
-}
-
 /// What a network learns from.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainData<'a> {
     /// Training images.
-    pub images: Images<'a>,
+    pub images: ImagesView<'a>,
     /// (image, label) pairs: an ambiguous image appears once with each of its labels.
     pub pairs: &'a [(u32, u8)],
     /// Probabilities of every label of each image, `[image][class]`, where they are known; only read where the settings
     /// ask for them.
     pub soft_labels: Option<&'a [f32]>,
     /// Images of no class, on which draws shall disagree; only read where the settings ask for that.
-    pub foreign: Option<Images<'a>>,
+    pub foreign: Option<ImagesView<'a>>,
     /// Standard deviation of the Gaussian noise that each pair's input carries, the same in every epoch (in units of
     /// the normalised input).
     pub noise: f32,
     /// Validation images.
-    pub validation: Images<'a>,
+    pub validation: ImagesView<'a>,
     /// Their labels.
     pub validation_labels: &'a [u8],
 }
@@ -71,9 +46,9 @@ pub struct TrainData<'a> {
 impl<'a> TrainData<'a> {
     /// Pairs alone: no noise, no soft labels, no foreign images.
     pub fn of_pairs(
-        images: Images<'a>,
+        images: ImagesView<'a>,
         pairs: &'a [(u32, u8)],
-        validation: Images<'a>,
+        validation: ImagesView<'a>,
         validation_labels: &'a [u8],
     ) -> Self {
         TrainData { images, pairs, soft_labels: None, foreign: None, noise: 0.0, validation, validation_labels }

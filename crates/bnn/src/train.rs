@@ -13,6 +13,7 @@ use crate::nn::limit;
 use crate::nn::pass::{BLOCK, PassNoise, Tape};
 use crate::noise::{self, purpose};
 use crate::predict::predict;
+use crate::predictor::NoProgress;
 use crate::quant::activation::calibrate;
 use crate::quant::settings::{QuantizeSettings, Start};
 use crate::sets::TrainData;
@@ -215,9 +216,8 @@ pub fn train(
 fn validate(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Result<(f64, f64), BnnError> {
     let (images, classes) = (data.validation, checkpoint.classes);
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    let go_on = &mut |_, _| ControlFlow::Continue(());
-    let probs = predict(net, guide, checkpoint.normalisation, images, VALIDATION_SAMPLES, checkpoint.seed, go_on)?
-        .unwrap_or_default();
+    let seed = checkpoint.seed;
+    let probs = predict(net, guide, checkpoint.normalisation, images, VALIDATION_SAMPLES, seed, &mut NoProgress)?;
     let row = images.len() * classes;
     let (mut right, mut nll) = (0usize, 0.0);
     for (i, &label) in data.validation_labels.iter().enumerate() {

@@ -19,12 +19,13 @@ use crate::machine;
 use crate::nn::pass::{BLOCK, Tape, Weights};
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::noise::purpose;
+use crate::predictor::NoProgress;
 use crate::quant::settings::QuantizeSettings;
 use crate::raise::raise;
-use crate::sets::{Images, Normalisation};
+use crate::sets::Normalisation;
 use crate::settings::TrainSettings;
+use qbnn_core::ImagesView;
 use qbnn_core::model::{Kind, Model};
-use std::ops::ControlFlow;
 
 /// Images that a file is checked on, and draws of each.
 const IMAGES: usize = BLOCK;
@@ -80,7 +81,7 @@ impl Difference {
 ///
 /// # Errors
 /// As [`lower`]; [`BnnError::Apart`] if the file does not compute what the checkpoint does.
-pub fn export(checkpoint: &Checkpoint, images: Images<'_>) -> Result<Vec<u8>, BnnError> {
+pub fn export(checkpoint: &Checkpoint, images: ImagesView<'_>) -> Result<Vec<u8>, BnnError> {
     let file = lower(checkpoint)?;
     let difference = compare(checkpoint, &file, images)?;
     if difference.is_rounding() { Ok(file) } else { Err(BnnError::Apart(difference)) }
@@ -90,12 +91,12 @@ pub fn export(checkpoint: &Checkpoint, images: Images<'_>) -> Result<Vec<u8>, Bn
 ///
 /// # Errors
 /// A file that cannot be read or run, or images of another shape.
-pub fn compare(checkpoint: &Checkpoint, file: &[u8], images: Images<'_>) -> Result<Difference, BnnError> {
+pub fn compare(checkpoint: &Checkpoint, file: &[u8], images: ImagesView<'_>) -> Result<Difference, BnnError> {
     let net = checkpoint.net();
     if images.shape != net.input {
         return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
     }
-    let images = Images { pixels: &images.pixels[..images.len().min(IMAGES) * images.shape.len()], ..images };
+    let images = ImagesView { pixels: &images.pixels[..images.len().min(IMAGES) * images.shape.len()], ..images };
     let model = Model::new(file).map_err(|e| BnnError::Data(format!("the model file {e}")))?;
     let guide = settled(net, checkpoint.guide());
     let (seed, pixels, mut memory) = (checkpoint.seed, normalisation(&model), Tape::default());
@@ -104,8 +105,8 @@ pub fn compare(checkpoint: &Checkpoint, file: &[u8], images: Images<'_>) -> Resu
     };
     let (mut found, mut wanted) = (Vec::new(), Vec::new());
     if model.kind() == Kind::Jq {
-        let all = machine::logits(model, images, DRAWS as usize, seed, &mut |_, _| ControlFlow::Continue(()))?;
-        found.extend(all.unwrap_or_default().iter().map(|&x| x as f32 / 65_536.0));
+        let all = machine::logits(model, images, DRAWS as usize, seed, &mut NoProgress)?;
+        found.extend(all.iter().map(|&x| x as f32 / 65_536.0));
         for draw in 0..DRAWS {
             wanted.extend(of_draw(net, &guide, pixels, &drawn(&model, net, seed, draw)?));
         }
@@ -130,11 +131,11 @@ fn logits(
     guide: &Guide,
     pixels: Normalisation,
     weights: &[f32],
-    images: Images<'_>,
+    images: ImagesView<'_>,
     tape: &mut Tape,
 ) -> Vec<f32> {
     let members: Vec<&[u8]> = (0..images.len()).map(|i| images.get(i)).collect();
-    fill(tape.input(net), &members, pixels);
+    fill(tape.input(net), &members, net.input.channels, pixels);
     tape.forward(net, Weights::Drawn(weights), &*guide.sites(pixels));
     let logits = tape.logits(net);
     (0..images.len() * net.classes()).map(|i| logits[i % net.classes() * BLOCK + i / net.classes()]).collect()

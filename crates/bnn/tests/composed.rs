@@ -8,7 +8,7 @@ use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec, Shape};
 use qbnn_bnn::noise::{self, purpose};
 use qbnn_bnn::optim::cosine;
 use qbnn_bnn::step::Steps;
-use qbnn_bnn::{Checkpoint, Images, NetworkSpec, Normalisation, TrainData, TrainSettings};
+use qbnn_bnn::{Checkpoint, ImagesView, NetworkSpec, Normalisation, TrainData, TrainSettings};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place, key};
 use random::Random;
 
@@ -181,8 +181,8 @@ fn two_hundred_steps_are_those_of_the_composed_version() {
         .map(|base| base + random.range(0, 50) as u8)
         .collect();
     let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
-    let none = Images { shape, pixels: &[] };
-    let images = Images { shape, pixels: &pixels };
+    let none = ImagesView { shape, pixels: &[] };
+    let images = ImagesView { shape, pixels: &pixels };
     let data = TrainData { noise: 0.1, ..TrainData::of_pairs(images, &pairs, none, &[]) };
 
     for (ops, layers) in networks() {

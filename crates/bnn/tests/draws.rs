@@ -3,7 +3,7 @@
 
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::train::{Event, train};
-use qbnn_bnn::{Estimator, Images, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
+use qbnn_bnn::{Estimator, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
 use serde_json::json;
 use std::ops::ControlFlow;
 
@@ -11,7 +11,7 @@ const SHAPE: Shape = Shape { channels: 1, rows: 4, columns: 4 };
 
 fn with_data<R>(run: impl FnOnce(&TrainData<'_>) -> R) -> R {
     let pixels: Vec<u8> = (0..208 * 16).map(|i| (i * 37 % 97 + if i / 16 % 2 == 0 { 0 } else { 130 }) as u8).collect();
-    let images = Images { shape: SHAPE, pixels: &pixels };
+    let images = ImagesView { shape: SHAPE, pixels: &pixels };
     // The second batch of 128 has 80 pairs: three blocks for up to four draws.
     let pairs: Vec<(u32, u8)> = (0..208).map(|i| (i, (i % 2) as u8)).collect();
     let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();

@@ -5,9 +5,10 @@
 mod toy;
 
 use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::train;
 use qbnn_bnn::{
-    BnnError, Checkpoint, Estimator, Family, Images, Labels, NetworkSpec, QuantizeSettings, Shape, TrainData,
+    BnnError, Checkpoint, Estimator, Family, ImagesView, Labels, NetworkSpec, QuantizeSettings, Shape, TrainData,
     TrainSettings,
 };
 use serde_json::json;
@@ -39,12 +40,12 @@ impl Data {
         Data { pixels, labels, pairs, soft, foreign }
     }
 
-    fn images(&self) -> Images<'_> {
-        Images { shape: SHAPE, pixels: &self.pixels }
+    fn images(&self) -> ImagesView<'_> {
+        ImagesView { shape: SHAPE, pixels: &self.pixels }
     }
 
-    fn foreign(&self) -> Images<'_> {
-        Images { shape: SHAPE, pixels: &self.foreign }
+    fn foreign(&self) -> ImagesView<'_> {
+        ImagesView { shape: SHAPE, pixels: &self.foreign }
     }
 
     fn train(&self) -> TrainData<'_> {
@@ -79,10 +80,10 @@ fn trained(settings: TrainSettings, data: &TrainData<'_>) -> Checkpoint {
     finish(untrained(settings).unwrap(), data).unwrap()
 }
 
-fn predictions(checkpoint: &Checkpoint, images: Images<'_>) -> Vec<f64> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
+fn predictions(checkpoint: &Checkpoint, images: ImagesView<'_>) -> Vec<f64> {
+    let go_on = &mut NoProgress;
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    predict(net, guide, checkpoint.normalisation, images, SAMPLES, 11, go_on).unwrap().unwrap()
+    predict(net, guide, checkpoint.normalisation, images, SAMPLES, 11, go_on).unwrap()
 }
 
 fn entropy(p: &[f64]) -> f64 {
@@ -90,7 +91,7 @@ fn entropy(p: &[f64]) -> f64 {
 }
 
 /// Mean aleatoric and epistemic uncertainty, nats, and the mean probability of the likeliest class.
-fn measured(checkpoint: &Checkpoint, images: Images<'_>) -> (f64, f64, f64) {
+fn measured(checkpoint: &Checkpoint, images: ImagesView<'_>) -> (f64, f64, f64) {
     let all = predictions(checkpoint, images);
     let (n, share) = (images.len(), 1.0 / SAMPLES as f64);
     let (mut aleatoric, mut epistemic, mut top) = (0.0, 0.0, 0.0);
@@ -203,7 +204,7 @@ fn what_cannot_be_taught_is_refused_by_name() {
     let other = Shape { channels: 1, rows: 4, columns: 9 };
     for (what, train) in [
         ("719 soft labels", TrainData { soft_labels: Some(&data.soft[1..]), ..data.train() }),
-        ("are 1x4x9", TrainData { foreign: Some(Images { shape: other, ..data.foreign() }), ..data.train() }),
+        ("are 1x4x9", TrainData { foreign: Some(ImagesView { shape: other, ..data.foreign() }), ..data.train() }),
     ] {
         let error = finish(untrained(settings()).unwrap(), &train).unwrap_err();
         assert!(matches!(&error, BnnError::Data(text) if text.contains(what)), "{what}: {error}");

@@ -3,10 +3,10 @@
 
 mod toy;
 
-use qbnn_bnn::lower::{lower, simulate};
-use qbnn_bnn::machine;
+use qbnn_bnn::lower::lower;
 use qbnn_bnn::nn::{NetworkSpec, Shape};
-use qbnn_bnn::{BitWidths, Checkpoint, Images, QuantizeSettings, Rounding, TrainSettings};
+use qbnn_bnn::predictor::{Draws, Export, NoProgress, Predictor, of_checkpoint};
+use qbnn_bnn::{BitWidths, BnnError, Checkpoint, ImagesView, QuantizeSettings, Rounding, TrainSettings};
 use qbnn_core::model::{Kind, Model};
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -26,10 +26,11 @@ fn mean(probabilities: &[f64], images: usize) -> Vec<f64> {
 
 fn agree(name: &str, layers: serde_json::Value, shape: Shape, bits: BitWidths, rounding: Rounding) {
     let (checkpoint, pixels) = trained(layers, shape, jq(bits, rounding));
-    let images = Images { shape, pixels: &pixels };
-    let mut go_on = |_: usize, _: usize| ControlFlow::Continue(());
-    let simulated = simulate(&checkpoint, images, 8, 5, &mut go_on).unwrap().unwrap();
-    let found = machine::predict(&checkpoint, images, 8, 5, &mut go_on).unwrap().unwrap();
+    let images = ImagesView { shape, pixels: &pixels };
+    let draws = Draws { count: 8, seed: 5 };
+    let (mut integer, mut simulated) = Export::new(&checkpoint).both().unwrap().unwrap();
+    let simulated = simulated.predict(images, draws, &mut NoProgress).unwrap().values;
+    let found = integer.predict(images, draws, &mut NoProgress).unwrap().values;
     // A sum that float rounds to the other side of a code's edge moves one draw of one image by a code; it is rare.
     let off = simulated.iter().zip(&found).filter(|(a, b)| (*a - *b).abs() > 2e-3).count();
     assert!(off * 200 <= found.len(), "{name}: {off} of {} probabilities differ", found.len());
@@ -112,17 +113,16 @@ fn more_draws_than_are_held_at_once_are_the_same_draws() {
     let layers = json!([{ "type": "dense", "out": 6 }, { "type": "relu" }, { "type": "dense", "out": CLASSES }]);
     let shape = Shape { channels: 1, rows: 6, columns: 6 };
     let (checkpoint, pixels) = trained(layers, shape, jq(W4, Rounding::Nearest));
-    let images = Images { shape, pixels: &pixels[..36 * 50] };
-    let run = |samples| {
-        machine::predict(&checkpoint, images, samples, 9, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap()
-    };
+    let images = ImagesView { shape, pixels: &pixels[..36 * 50] };
+    let mut machine = of_checkpoint(&checkpoint).unwrap();
+    let mut run = |count| machine.predict(images, Draws { count, seed: 9 }, &mut NoProgress).unwrap().values;
     let (few, many) = (run(5), run(70));
     assert_eq!(few[..], many[..few.len()]);
-    let stopped = machine::predict(&checkpoint, images, 70, 9, &mut |done, _| {
+    let stopped = machine.predict(images, Draws { count: 70, seed: 9 }, &mut |done: usize, _: usize| {
         if done == 32 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert!(stopped.unwrap().is_none());
-    let other = Images { shape: Shape { rows: 9, columns: 4, ..shape }, pixels: &pixels[..36] };
-    let message = machine::predict(&checkpoint, other, 1, 9, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(stopped, Err(BnnError::Stopped)));
+    let other = ImagesView { shape: Shape { rows: 9, columns: 4, ..shape }, pixels: &pixels[..36] };
+    let message = machine.predict(other, Draws { count: 1, seed: 9 }, &mut NoProgress).unwrap_err();
     assert!(message.to_string().contains("1x9x4"), "{message}");
 }

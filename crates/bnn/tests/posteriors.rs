@@ -4,10 +4,11 @@
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::guide::Drawn;
 use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::quant::settings::Widths;
 use qbnn_bnn::train::{Event, train};
 use qbnn_bnn::{
-    Estimator, Family, Images, NetworkSpec, Normalisation, ParameterBytes, QuantizeSettings, Shape, Strategy,
+    Estimator, Family, ImagesView, NetworkSpec, Normalisation, ParameterBytes, QuantizeSettings, Shape, Strategy,
     TrainData, TrainSettings,
 };
 use serde_json::json;
@@ -28,7 +29,7 @@ fn checkpoint(posterior: Family, epochs: usize) -> Checkpoint {
 /// Images of two classes, dark and bright.
 fn with_data<R>(run: impl FnOnce(&TrainData<'_>) -> R) -> R {
     let pixels: Vec<u8> = (0..64 * 16).map(|i| (i * 37 % 97 + if i / 16 % 2 == 0 { 0 } else { 130 }) as u8).collect();
-    let images = Images { shape: SHAPE, pixels: &pixels };
+    let images = ImagesView { shape: SHAPE, pixels: &pixels };
     let pairs: Vec<(u32, u8)> = (0..64).map(|i| (i, (i % 2) as u8)).collect();
     let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
     run(&TrainData::of_pairs(images, &pairs, images, &labels))
@@ -48,9 +49,9 @@ fn finish(checkpoint: &mut Checkpoint, data: &TrainData<'_>) -> f64 {
 }
 
 fn predictions(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let go_on = &mut NoProgress;
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    predict(net, guide, checkpoint.normalisation, data.images, 4, 11, go_on).unwrap().unwrap()
+    predict(net, guide, checkpoint.normalisation, data.images, 4, 11, go_on).unwrap()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::guide::{Drawn, GuideGradient};
 use qbnn_bnn::nn::pass::Gradient;
 use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::prior::{Prior, WeightedPrior};
 use qbnn_bnn::quant::Quantizers;
 use qbnn_bnn::quant::draw::{Draw, deviations};
@@ -12,7 +13,7 @@ use qbnn_bnn::quant::settings::{Fit, Scale, SigmaGrid, Start, Widths};
 use qbnn_bnn::quant::spread::Spread;
 use qbnn_bnn::train::{Outcome, train};
 use qbnn_bnn::{
-    BitWidths, Estimator, Guide, Images, Network, NetworkSpec, Normalisation, ParameterBytes, Posterior,
+    BitWidths, Estimator, Guide, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes, Posterior,
     QuantizeSettings, Rounding, Shape, Strategy, TrainData, TrainSettings,
 };
 use qbnn_core::noise::{GAUSSIAN, Place};
@@ -238,7 +239,7 @@ fn pixels() -> Vec<u8> {
 
 fn with_data<R>(run: impl FnOnce(&TrainData<'_>) -> R) -> R {
     let pixels = pixels();
-    let images = Images { shape: SHAPE, pixels: &pixels };
+    let images = ImagesView { shape: SHAPE, pixels: &pixels };
     let pairs: Vec<(u32, u8)> = (0..64).map(|i| (i, (i % 2) as u8)).collect();
     let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
     run(&TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) })
@@ -256,9 +257,9 @@ fn finish(checkpoint: &mut Checkpoint, data: &TrainData<'_>) {
 }
 
 fn probabilities(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let go_on = &mut NoProgress;
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    predict(net, guide, checkpoint.normalisation, data.images, 3, 11, go_on).unwrap().unwrap()
+    predict(net, guide, checkpoint.normalisation, data.images, 3, 11, go_on).unwrap()
 }
 
 #[test]

@@ -7,13 +7,13 @@ use qbnn_bnn::guide::Drawn;
 use qbnn_bnn::layout::file_order;
 use qbnn_bnn::lower::{self, lower, settled};
 use qbnn_bnn::nn::Shape;
-use qbnn_bnn::raise::{Raised, predict, raise};
+use qbnn_bnn::predictor::{Backend, Draws, Integer, NoProgress, Predictor, of_file};
+use qbnn_bnn::raise::{Raised, raise};
 use qbnn_bnn::stored::Stored;
-use qbnn_bnn::{BitWidths, Checkpoint, Images, QuantizeSettings, Rounding, Strategy, machine, pfp};
+use qbnn_bnn::{BitWidths, Checkpoint, ImagesView, QuantizeSettings, Rounding, Strategy, pfp};
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{self, Activation, Function, Kind, Layer, Linear, Model, Op};
 use serde_json::json;
-use std::ops::ControlFlow;
 use toy::{CLASSES, trained};
 
 const SHAPE: Shape = Shape { channels: 2, rows: 8, columns: 8 };
@@ -38,40 +38,41 @@ fn layers() -> serde_json::Value {
     ])
 }
 
-fn go(_: usize, _: usize) -> ControlFlow<()> {
-    ControlFlow::Continue(())
+/// What a model file says.
+fn predict(file: &[u8], images: ImagesView<'_>, count: usize, seed: u64) -> Vec<f64> {
+    of_file(file).unwrap().predict(images, Draws { count, seed }, &mut NoProgress).unwrap().values
 }
 
 /// What a checkpoint says, on the scales and pixels that its file holds.
-fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: Images<'_>) -> Vec<f64> {
+fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: ImagesView<'_>) -> Vec<f64> {
     let (net, guide) = (checkpoint.net(), settled(checkpoint.net(), checkpoint.guide()));
     let normalisation = raise(model).unwrap().normalisation;
-    qbnn_bnn::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut go).unwrap().unwrap()
+    qbnn_bnn::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut NoProgress).unwrap()
 }
 
 fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
     let (checkpoint, pixels) = trained(layers(), SHAPE, settings);
-    let images = Images { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 70] };
+    let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 70] };
     let file = lower(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
     assert_eq!(model.kind(), kind);
-    let found = predict(model, images, SAMPLES, 7, &mut go).unwrap().unwrap();
+    let found = predict(&file, images, SAMPLES, 7);
     assert_eq!(found, on_the_files_scales(&checkpoint, &model, images), "{kind:?}");
     // Against the checkpoint's own scales and pixels: 0.02 % of a scale, 0.004 deviations of an input. Where activations
     // are rounded, one of them may fall on the other side now and then.
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    let own = qbnn_bnn::predict::predict(net, guide, checkpoint.normalisation, images, SAMPLES, 7, &mut go);
-    let own = own.unwrap().unwrap();
+    let own = qbnn_bnn::predict::predict(net, guide, checkpoint.normalisation, images, SAMPLES, 7, &mut NoProgress);
+    let own = own.unwrap();
     let moved = own.iter().zip(&found).map(|(a, b)| (a - b).abs()).sum::<f64>() / own.len() as f64;
     assert!(moved < 0.01, "{kind:?}: probabilities moved by {moved}");
     // An image's answer does not depend on the others.
-    let one = Images { shape: SHAPE, pixels: images.get(41) };
-    let alone = predict(model, one, SAMPLES, 7, &mut go).unwrap().unwrap();
+    let one = ImagesView { shape: SHAPE, pixels: images.get(41) };
+    let alone = predict(&file, one, SAMPLES, 7);
     for (draw, row) in alone.chunks_exact(CLASSES).enumerate() {
         assert_eq!(row, &found[(draw * 70 + 41) * CLASSES..][..CLASSES]);
     }
     // The analytic pass reads the same file, and agrees with so few draws about most images.
-    let answers = pfp::predict(model, pfp::Weights::default(), images, &mut go).unwrap().unwrap();
+    let answers = pfp::predict(model, pfp::Weights::default(), images, &mut NoProgress).unwrap();
     let class = |p: &dyn Fn(usize) -> f64| (0..CLASSES).max_by(|&a, &b| p(a).total_cmp(&p(b))).unwrap();
     let same = answers.iter().enumerate().filter(|(i, answer)| {
         let mean = |c: usize| (0..SAMPLES).map(|s| found[(s * 70 + i) * CLASSES + c]).sum::<f64>();
@@ -107,16 +108,26 @@ fn an_spq_file_predicts_what_its_checkpoint_does() {
 #[test]
 fn a_jq_file_runs_in_the_machine() {
     let (checkpoint, pixels) = trained(layers(), SHAPE, Some(strategy(Strategy::Jq)));
-    let images = Images { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 40] };
+    let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 40] };
     let file = lower(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
-    let found = predict(model, images, SAMPLES, 7, &mut go).unwrap();
-    assert_eq!(found, machine::run(model, images, SAMPLES, 7, &mut go).unwrap());
+    let found = predict(&file, images, SAMPLES, 7);
+    let mut machine = Integer::new(file.clone()).unwrap();
+    let draws = Draws { count: SAMPLES, seed: 7 };
+    assert_eq!(found, machine.predict(images, draws, &mut NoProgress).unwrap().values);
+    assert!(matches!(of_file(&file[..]).unwrap().backend(), Backend::Integer { .. }));
     // Raised, it is the simulation that training ran.
     let raised = raise(&model).unwrap();
-    let simulated =
-        qbnn_bnn::predict::predict(&raised.net, &raised.guide, raised.normalisation, images, SAMPLES, 7, &mut go);
-    assert_eq!(simulated.unwrap().unwrap(), on_the_files_scales(&checkpoint, &model, images));
+    let simulated = qbnn_bnn::predict::predict(
+        &raised.net,
+        &raised.guide,
+        raised.normalisation,
+        images,
+        SAMPLES,
+        7,
+        &mut NoProgress,
+    );
+    assert_eq!(simulated.unwrap(), on_the_files_scales(&checkpoint, &model, images));
 }
 
 #[test]
@@ -168,13 +179,13 @@ fn files_of_other_writers_run_or_are_refused_by_layer() {
         op: Op::Linear(Linear::new([1, 3], 1, 0, 1, 1)),
     };
     let pixels = [9u8; 16];
-    let images = Images { shape: Shape { channels: 1, rows: 4, columns: 4 }, pixels: &pixels };
+    let images = ImagesView { shape: Shape { channels: 1, rows: 4, columns: 4 }, pixels: &pixels };
     let file = foreign(&[wide, dense(1, [4, 2], 2, 3)]);
     let message = raise(&Model::new(&file).unwrap()).unwrap_err().to_string();
     assert!(message.contains("layer 1") && message.contains("1x3"), "{message}");
     // The analytic pass has no such limits.
     assert_eq!(
-        pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut go).unwrap().unwrap().len(),
+        pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut NoProgress).unwrap().len(),
         1
     );
     // Any layer may read the image.
@@ -192,15 +203,15 @@ fn files_of_other_writers_run_or_are_refused_by_layer() {
     let relu = Layer { input: 1, shape: flat(3), op: Op::Activation(relu) };
     let file = foreign(&[dense(0, [4, 4], 1, 3), relu]);
     assert!(raise(&Model::new(&file).unwrap()).is_err());
-    assert!(pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut go).is_err());
+    assert!(pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut NoProgress).is_err());
     // Nothing is drawn: the pools of an image are certain.
     let pool = model::Pool { max: false, size: 4, stride: 4 };
     let file = foreign(&[Layer { input: 0, shape: flat(1), op: Op::Pool(pool) }]);
-    let answer = pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut go).unwrap().unwrap();
+    let answer = pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut NoProgress).unwrap();
     assert_eq!((answer[0].probabilities[0], answer[0].total, answer[0].epistemic), (1.0, 0.0, 0.0));
     // Weights and deviations of zero: every class as likely as any.
     let file = foreign(&[dense(0, [4, 4], 1, 3)]);
-    let found = predict(Model::new(&file).unwrap(), images, 2, 1, &mut go).unwrap().unwrap();
+    let found = predict(&file, images, 2, 1);
     assert!(found.iter().all(|&p| (p - 1.0 / 3.0).abs() < 1e-6), "{found:?}");
 }
 

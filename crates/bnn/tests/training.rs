@@ -3,9 +3,10 @@
 
 use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BitWidths, TrainSettings};
-use qbnn_bnn::{BnnError, Checkpoint, Estimator, Images, Normalisation, QuantizeSettings, Rounding, TrainData};
+use qbnn_bnn::{BnnError, Checkpoint, Estimator, ImagesView, Normalisation, QuantizeSettings, Rounding, TrainData};
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -38,8 +39,8 @@ impl Toy {
         Toy { pixels, pairs, labels }
     }
 
-    fn images(&self) -> Images<'_> {
-        Images { shape: SHAPE, pixels: &self.pixels }
+    fn images(&self) -> ImagesView<'_> {
+        ImagesView { shape: SHAPE, pixels: &self.pixels }
     }
 
     fn data(&self) -> TrainData<'_> {
@@ -188,9 +189,9 @@ fn a_resumed_training_ends_in_the_bytes_of_an_uninterrupted_one() {
     }
 }
 
-fn predicted(checkpoint: &Checkpoint, images: Images<'_>, samples: usize) -> Vec<f64> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
-    predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, 5, go_on).unwrap().unwrap()
+fn predicted(checkpoint: &Checkpoint, images: ImagesView<'_>, samples: usize) -> Vec<f64> {
+    let go_on = &mut NoProgress;
+    predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, 5, go_on).unwrap()
 }
 
 #[test]
@@ -203,10 +204,10 @@ fn a_prediction_depends_on_its_image_alone() {
     const IMAGES: usize = 71;
     let pixels = &toy.pixels[..IMAGES * 36];
     for (what, checkpoint) in [("float", float), ("jq", quantized)] {
-        let all = with_threads(1, || predicted(&checkpoint, Images { shape: SHAPE, pixels }, SAMPLES));
-        assert!(all == with_threads(2, || predicted(&checkpoint, Images { shape: SHAPE, pixels }, SAMPLES)));
+        let all = with_threads(1, || predicted(&checkpoint, ImagesView { shape: SHAPE, pixels }, SAMPLES));
+        assert!(all == with_threads(2, || predicted(&checkpoint, ImagesView { shape: SHAPE, pixels }, SAMPLES)));
         for (i, image) in pixels.chunks_exact(36).enumerate() {
-            let alone = predicted(&checkpoint, Images { shape: SHAPE, pixels: image }, SAMPLES);
+            let alone = predicted(&checkpoint, ImagesView { shape: SHAPE, pixels: image }, SAMPLES);
             for s in 0..SAMPLES {
                 let at = (s * IMAGES + i) * CLASSES;
                 let (here, there) = (&all[at..at + CLASSES], &alone[s * CLASSES..(s + 1) * CLASSES]);
@@ -217,9 +218,9 @@ fn a_prediction_depends_on_its_image_alone() {
             assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-5 && row.iter().all(|p| (0.0..=1.0).contains(p)));
         }
         // One draw more leaves the draws before it as they were.
-        let images = Images { shape: SHAPE, pixels };
+        let images = ImagesView { shape: SHAPE, pixels };
         assert_eq!(predicted(&checkpoint, images, SAMPLES + 1)[..all.len()], all[..]);
-        let nothing = predicted(&checkpoint, Images { shape: SHAPE, pixels: &[] }, SAMPLES);
+        let nothing = predicted(&checkpoint, ImagesView { shape: SHAPE, pixels: &[] }, SAMPLES);
         assert!(nothing.is_empty());
     }
 }
@@ -238,9 +239,9 @@ fn a_prediction_of_the_house_networks_depends_on_its_image_alone() {
     for name in NetworkSpec::NAMES {
         let spec = NetworkSpec::named(name, 10).unwrap();
         let checkpoint = Checkpoint::new(&spec, shape, 10, NORMALISATION, 1, TrainSettings::default()).unwrap();
-        let all = predicted(&checkpoint, Images { shape, pixels: &pixels }, 1);
+        let all = predicted(&checkpoint, ImagesView { shape, pixels: &pixels }, 1);
         for (image, row) in pixels.chunks_exact(shape.len()).zip(all.chunks_exact(10)) {
-            assert_eq!(predicted(&checkpoint, Images { shape, pixels: image }, 1), row, "{name}");
+            assert_eq!(predicted(&checkpoint, ImagesView { shape, pixels: image }, 1), row, "{name}");
         }
     }
 }
@@ -254,7 +255,8 @@ fn a_prediction_can_be_stopped() {
         told.push((done, all));
         if done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    assert!(predict(c.net(), c.guide(), c.normalisation, toy.images(), 5, 1, stop).unwrap().is_none());
+    let stopped = predict(c.net(), c.guide(), c.normalisation, toy.images(), 5, 1, stop);
+    assert!(matches!(stopped, Err(BnnError::Stopped)));
     assert_eq!(told, [(1, 5), (2, 5)]);
 }
 
@@ -351,7 +353,7 @@ fn data_that_does_not_fit_is_refused() {
     assert!(matches!(&error, BnnError::Setting { key: "batch", found, .. } if found == "31"), "{error}");
 
     let wide = Shape { channels: 1, rows: 4, columns: 9 };
-    let other = Images { shape: wide, pixels: &toy.pixels };
+    let other = ImagesView { shape: wide, pixels: &toy.pixels };
     let wrong = [
         ("label 3", TrainData { pairs: &[(0, 3)], ..good }),
         ("label 3", TrainData { validation_labels: &[3; 30], ..good }),
@@ -368,7 +370,7 @@ fn data_that_does_not_fit_is_refused() {
         assert!(matches!(&error, BnnError::Data(text) if text.contains(what)), "{what}: {error}");
     }
     let c = fresh();
-    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let go_on = &mut NoProgress;
     let error = predict(c.net(), c.guide(), c.normalisation, other, 1, 1, go_on).unwrap_err();
     assert!(matches!(error, BnnError::Data(_)), "{error}");
     let error = predict(c.net(), c.guide(), c.normalisation, toy.images(), 0, 1, go_on).unwrap_err();

@@ -16,6 +16,7 @@ mod pictures;
 mod png;
 mod session;
 mod settings;
+mod source;
 mod summary;
 mod sweep;
 mod table;

@@ -5,9 +5,7 @@
 use crate::answer::Name;
 use anyhow::{Context, Error, Result, bail};
 use clap::Args;
-use qbnn::preprocess::Planes;
 use qbnn_bnn::nn::Shape;
-use qbnn_data::Images;
 use qbnn_data::files::{self, Content, FileKind, bytes, folder, parts};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -175,12 +173,7 @@ impl Read {
                 let picture = if args.grey { picture.grey() } else { picture };
                 self.bright += usize::from(picture.has_bright_edge());
                 self.blank += usize::from(picture.is_blank());
-                let pixels = picture.fit(shape.rows, shape.columns, channels);
-                let images = Images { height: shape.rows, width: shape.columns, channels, pixels };
-                self.pixels.extend(match channels {
-                    1 => images.pixels,
-                    _ => Planes::new(&images).images().pixels.to_vec(),
-                });
+                self.pixels.extend(picture.fit(shape.rows, shape.columns, channels));
                 Ok((1, false))
             }
         }

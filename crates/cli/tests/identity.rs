@@ -6,7 +6,7 @@ mod common;
 
 use common::{command, fail, json, qbnn, succeed, tiny};
 use qbnn_bnn::quant::settings::SigmaGrid;
-use qbnn_bnn::{Checkpoint, Images, QuantizeSettings, TrainData};
+use qbnn_bnn::{Checkpoint, ImagesView, QuantizeSettings, TrainData};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -311,7 +311,7 @@ fn every_figure_says_what_computed_it() {
     let settings = QuantizeSettings { sigma_grid: SigmaGrid::Uniform, epochs: 0, ..QuantizeSettings::default() };
     let name = settings.name();
     let pixels = vec![7; float.input.len()];
-    let images = Images { shape: float.input, pixels: &pixels };
+    let images = ImagesView { shape: float.input, pixels: &pixels };
     let data = TrainData::of_pairs(images, &[(0, 0)], images, &[0]);
     let simulated = Checkpoint::quantized(float, settings, &data).unwrap();
     simulated.save(&dir.path().join(format!("a/{name}.safetensors"))).unwrap();

@@ -13,6 +13,7 @@ extern crate std;
 pub mod code;
 pub mod draw;
 pub mod fixed;
+mod images;
 #[allow(unsafe_code, reason = "vector instructions; each block has its proof")]
 pub mod kernel;
 pub mod model;
@@ -22,3 +23,5 @@ pub mod run;
 pub mod uncertainty;
 
 pub use code::{Bits, BitsError, LogCode, UniformCode};
+pub use images::ImagesView;
+pub use model::Shape;

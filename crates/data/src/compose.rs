@@ -10,6 +10,7 @@ use crate::set::{self, CLASSES, DRAWN, Half, Locations, Set};
 use crate::strokes;
 
 use crate::random::Random;
+use qbnn_core::{ImagesView, Shape};
 
 /// The last this many training images of MNIST (or Fashion-MNIST) are the validation group and are never trained on.
 pub const VALIDATION: usize = 5_000;
@@ -38,6 +39,18 @@ impl Images {
     #[must_use]
     pub fn size(&self) -> usize {
         self.height.saturating_mul(self.width).saturating_mul(self.channels)
+    }
+
+    /// Shape of one image.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        Shape { channels: self.channels, rows: self.height, columns: self.width }
+    }
+
+    /// All images, borrowed.
+    #[must_use]
+    pub fn view(&self) -> ImagesView<'_> {
+        ImagesView { shape: self.shape(), pixels: &self.pixels }
     }
 
     /// Number of whole images.

@@ -1,21 +1,16 @@
-//! What computes the predictions of a model here.
+//! What computes predictions here, as results store it.
 
-use anyhow::Result;
-use qbnn_bnn::lower::lower;
-use qbnn_bnn::{Checkpoint, Strategy, machine};
+use qbnn_bnn::predictor;
 use qbnn_eval::Backend;
 
-/// What [`crate::evaluate::draws`] takes for a checkpoint.
-pub fn of(checkpoint: &Checkpoint) -> Result<Backend> {
-    if machine::runs(checkpoint) {
-        return Ok(Backend::Integer { kernel: Some(machine::kernel()?.name().to_owned()) });
-    }
-    match &checkpoint.quantize {
-        Some(q) if q.strategy == Strategy::Jq && !q.is_float() => {
-            let why = lower(checkpoint).err().map_or("the machine does not run it".to_owned(), |e| e.to_string());
-            Ok(Backend::Simulated { why })
-        }
+/// The backend of a predictor.
+pub fn of(backend: &predictor::Backend) -> Backend {
+    match backend {
+        predictor::Backend::Integer { kernel } => Backend::Integer { kernel: Some((*kernel).to_owned()) },
+        predictor::Backend::Simulated { why } => Backend::Simulated { why: why.clone() },
         // Their draws are floats on a device too.
-        _ => Ok(Backend::Float),
+        predictor::Backend::Float => Backend::Float,
+        predictor::Backend::Analytic { weights } => Backend::Analytic { weights: weights.name().to_owned() },
+        predictor::Backend::Ensemble { members } => Backend::Ensemble { members: members.iter().map(of).collect() },
     }
 }

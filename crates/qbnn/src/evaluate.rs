@@ -1,21 +1,22 @@
 //! Evaluation: models predict the groups of a dataset, and the predictions are measured.
 
+use crate::backend;
 use crate::config::EvalConfig;
 use crate::observer::{Event, Observer};
+use crate::opened::{Model, Opened};
 use crate::predictions_file::Stored;
-use crate::preprocess::{Planes, Prepared};
-use crate::{backend, model_file};
+use crate::preprocess::Prepared;
 use anyhow::{Context, Result, anyhow};
+use qbnn_bnn::BnnError;
 use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::lower::lower;
-use qbnn_bnn::machine;
 use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp;
-use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::{self, Draws, Predictor, Progress};
+use qbnn_core::ImagesView;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    AmbiguousGroup, Backend, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry,
-    OodGroup, ParameterBytes, Predictions, Strategy, by_samples, compare, evaluate,
+    AmbiguousGroup, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
+    ParameterBytes, Predictions, Strategy, by_samples, compare, evaluate,
 };
 use std::ops::ControlFlow;
 
@@ -34,7 +35,7 @@ pub struct Judged {
 /// twin, judged by one analytic pass and compared with the model's own draws.
 pub fn judge(
     observer: &dyn Observer,
-    models: &[(String, Checkpoint)],
+    models: &[(String, Model)],
     data: &Prepared<'_>,
     settings: EvalConfig,
     pfp: Option<pfp::Weights>,
@@ -46,33 +47,33 @@ pub fn judge(
     let (mut evaluations, mut twins) = (Vec::new(), Vec::new());
     let stopped =
         |name: &str| anyhow!("stopped while {name} was evaluated; all checkpoints are whole, go on with `{go_on}`");
-    for (i, (name, checkpoint)) in models.iter().enumerate() {
-        match pfp.map(|weights| (weights, lower(checkpoint))) {
-            Some((weights, Ok(file))) => {
-                let twin = format!("{name}-{}", if weights == pfp::Weights::Stored { "pfp" } else { "pfp-drawn" });
-                let groups = analytic(observer, &twin, &file, weights, data)?.ok_or_else(|| stopped(&twin))?;
+    let draws = Draws { count: settings.samples, seed };
+    for (i, (name, model)) in models.iter().enumerate() {
+        let Opened { mut predictor, analytic, description, identity } = model.open(name, pfp)?;
+        match analytic {
+            Some(Ok(mut pass)) => {
+                let twin = format!("{name}-{}", if pfp == Some(pfp::Weights::Stored) { "pfp" } else { "pfp-drawn" });
+                let groups = groups(observer, &twin, &mut *pass, data, draws)?.ok_or_else(|| stopped(&twin))?;
                 let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {twin}"))?;
-                let mut entry = ModelEntry::new(describe(&twin, checkpoint), &evaluation);
-                let of = if weights == pfp::Weights::Stored { "stored" } else { "drawn" };
-                entry.backend = Some(Backend::Analytic { weights: of.to_owned() });
-                entry.identity = Some(checkpoint.identity());
+                let description = ModelDescription { name: twin, ..description.clone() };
+                let mut entry = ModelEntry::new(description, &evaluation);
+                entry.backend = Some(backend::of(&pass.backend()));
+                entry.identity = Some(identity.clone());
                 twins.push((i, entry, evaluation));
             }
-            Some((_, Err(e))) => {
-                observer.warn(&format!("{name} has no analytic pass, which runs on a model file: {e}"))
-            }
+            Some(Err(e)) => observer.warn(&format!("{name} has no analytic pass, which runs on a model file: {e}")),
             None => {}
         }
-        let groups = groups(observer, name, checkpoint, data, settings.samples, seed)?.ok_or_else(|| stopped(name))?;
+        let groups = groups(observer, name, &mut *predictor, data, draws)?.ok_or_else(|| stopped(name))?;
         let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
-        let mut entry = ModelEntry::new(describe(name, checkpoint), &evaluation);
+        let mut entry = ModelEntry::new(description, &evaluation);
         entry.by_samples = by_samples(&groups)?;
-        entry.backend = Some(backend::of(checkpoint)?);
-        entry.identity = Some(checkpoint.identity());
+        entry.backend = Some(backend::of(&predictor.backend()));
+        entry.identity = Some(identity);
         metrics.models.push(entry);
         evaluations.push(evaluation);
     }
-    if let Some(float) = models.iter().position(|(_, c)| c.quantize.is_none()) {
+    if let Some(float) = models.iter().position(|(_, m)| m.is_float()) {
         for (i, (name, _)) in models.iter().enumerate().filter(|&(i, _)| i != float) {
             let difference = compare(name.as_str(), &evaluations[i], models[float].0.as_str(), &evaluations[float])?;
             metrics.differences.push(difference);
@@ -120,69 +121,38 @@ fn image(dataset: &qbnn_data::Dataset, chosen: Chosen) -> Option<GalleryImage> {
     Some(GalleryImage { chosen, height, width, channels, pixels })
 }
 
+/// The groups as a predictor sees them; `None` once it was told to stop. Of an analytic pass the draws are the fixed
+/// points over which it reads its logits out.
 fn groups(
     observer: &dyn Observer,
     name: &str,
-    checkpoint: &Checkpoint,
+    predictor: &mut dyn Predictor,
     data: &Prepared<'_>,
-    samples: usize,
-    seed: u64,
+    draws: Draws,
 ) -> Result<Option<Groups>> {
-    if !machine::runs(checkpoint) && checkpoint.quantize.as_ref().is_some_and(|q| q.strategy == qbnn_bnn::Strategy::Jq)
-    {
-        let reason = lower(checkpoint).err().map_or(String::new(), |e| format!(": {e}"));
-        observer.warn(&format!("{name} is judged by its simulation in float, not by the integer machine{reason}"));
+    if let predictor::Backend::Simulated { why } = predictor.backend() {
+        observer.warn(&format!("{name} is judged by its simulation in float, not by the integer machine: {why}"));
     }
-    let mut run = |what: &str, planes: &Planes<'_>| {
+    let mut count = draws.count;
+    let mut run = |what: &str, images: ImagesView<'_>| {
         with_progress(observer, &format!("{name}: {what}"), |progress| {
-            draws(checkpoint, planes, samples, seed, progress)
+            let found = predictor.predict(images, draws, progress)?;
+            count = found.draws;
+            Ok(found.values)
         })
     };
-    let all = group_probabilities(data, &mut run)?;
-    all.map(|all| all.groups(data, samples, checkpoint.classes)).transpose().with_context(|| format!("model {name}"))
-}
-
-/// Class probabilities `[draw][image][class]` of a model. What a device will run is judged as a device runs it; the rest
-/// has float's draws. `None` once `progress`, told (draws done, draws in all), said stop.
-pub fn draws(
-    checkpoint: &Checkpoint,
-    planes: &Planes<'_>,
-    samples: usize,
-    seed: u64,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f64>>> {
-    let images = planes.images();
-    Ok(if machine::runs(checkpoint) {
-        machine::predict(checkpoint, images, samples, seed, progress)?
-    } else {
-        predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, seed, progress)?
-    })
-}
-
-/// The groups as one analytic pass sees them. Metrics are made for draws: what they get here are the fixed points over
-/// which the pass reads its logits out.
-fn analytic(
-    observer: &dyn Observer,
-    name: &str,
-    file: &[u8],
-    weights: pfp::Weights,
-    data: &Prepared<'_>,
-) -> Result<Option<Groups>> {
-    let model = model_file::model(file)?;
-    let mut run = |what: &str, planes: &Planes<'_>| {
-        with_progress(observer, &format!("{name}: {what}"), |progress| {
-            Ok(pfp::probabilities(model, weights, planes.images(), progress)?)
-        })
+    let all = match group_probabilities(data, &mut run) {
+        Err(e) if matches!(e.downcast_ref(), Some(BnnError::Stopped)) => return Ok(None),
+        all => all?,
     };
-    let all = group_probabilities(data, &mut run)?;
-    all.map(|all| all.groups(data, pfp::POINTS, model.classes())).transpose()
+    all.groups(data, count, predictor.classes()).map(Some).with_context(|| format!("model {name}"))
 }
 
 /// Runs a prediction, and tells how far it is.
 pub fn with_progress<T>(
     observer: &dyn Observer,
     what: &str,
-    run: impl FnOnce(&mut dyn FnMut(usize, usize) -> ControlFlow<()>) -> Result<T>,
+    run: impl FnOnce(&mut dyn Progress) -> Result<T>,
 ) -> Result<T> {
     let mut progress = |done: usize, of: usize| {
         observer.event(Event::Predicting { what, done, of });
@@ -193,8 +163,8 @@ pub fn with_progress<T>(
     result
 }
 
-/// Predicts one group, by its name and images; `None` once it was told to stop.
-pub type Predict<'a> = dyn FnMut(&str, &Planes<'_>) -> Result<Option<Vec<f64>>> + 'a;
+/// Predicts one group, by its name and images.
+pub type Predict<'a> = dyn FnMut(&str, ImagesView<'_>) -> Result<Vec<f64>> + 'a;
 
 /// Class probabilities of every test group, `[draw][image][class]`.
 pub struct GroupProbabilities {
@@ -203,43 +173,36 @@ pub struct GroupProbabilities {
     ood: Vec<f64>,
 }
 
-/// Lets a model predict every test group; `None` once it was told to stop.
-pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result<Option<GroupProbabilities>> {
-    let Some(clean) = run("clean", &data.clean)? else { return Ok(None) };
-    let ambiguous = match &data.ambiguous {
-        Some(planes) => match run("ambiguous", planes)? {
-            Some(ambiguous) => Some(ambiguous),
-            None => return Ok(None),
-        },
-        None => None,
-    };
-    let Some(ood) = run("ood", &data.ood)? else { return Ok(None) };
-    Ok(Some(GroupProbabilities { clean, ambiguous, ood }))
+/// Lets a model predict every test group.
+pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result<GroupProbabilities> {
+    let clean = run("clean", data.clean())?;
+    let ambiguous = data.ambiguous().map(|images| run("ambiguous", images)).transpose()?;
+    Ok(GroupProbabilities { clean, ambiguous, ood: run("ood", data.ood())? })
 }
 
 impl GroupProbabilities {
     /// The groups as the evaluation reads them, with the first `samples` draws.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
-        let predictions = |what: &str, planes: &Planes<'_>, probs: &[f64]| {
-            let images = planes.images().len();
+        let predictions = |what: &str, images: ImagesView<'_>, probs: &[f64]| {
+            let images = images.len();
             let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
             Predictions::new(samples, images, classes, first).with_context(|| format!("predictions on {what}"))
         };
         let d = data.dataset;
         let labels = d.clean.labels.iter().map(|&l| l.into()).collect();
-        let clean = LabelledGroup { predictions: predictions("clean", &data.clean, &self.clean)?, labels };
+        let clean = LabelledGroup { predictions: predictions("clean", data.clean(), &self.clean)?, labels };
         let mut ambiguous = None;
-        if let (Some(planes), Some(group), Some(probs)) = (&data.ambiguous, &d.ambiguous, &self.ambiguous) {
-            let predictions = predictions("ambiguous", planes, probs)?;
+        if let (Some(images), Some(group), Some(probs)) = (data.ambiguous(), &d.ambiguous, &self.ambiguous) {
+            let predictions = predictions("ambiguous", images, probs)?;
             ambiguous = Some(AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
         }
-        let ood = Some(OodGroup { predictions: predictions("ood", &data.ood, &self.ood)? });
+        let ood = Some(OodGroup { predictions: predictions("ood", data.ood(), &self.ood)? });
         Ok(Groups { clean, ambiguous, ood })
     }
 }
 
-/// What the evaluation cannot know of a model.
-pub fn describe(name: &str, checkpoint: &Checkpoint) -> ModelDescription {
+/// What the evaluation cannot know of a model; a model file has so many bytes.
+pub fn describe(name: &str, checkpoint: &Checkpoint, file_bytes: Option<u64>) -> ModelDescription {
     let bytes = checkpoint.guide().bytes(checkpoint.net());
     // Widths are checked to be at most 32 wherever settings come in.
     let width = |bits: u32| bits.try_into().unwrap_or(u8::MAX);
@@ -269,8 +232,7 @@ pub fn describe(name: &str, checkpoint: &Checkpoint) -> ModelDescription {
             biases_bytes: bytes.biases as u64,
             scales_bytes: bytes.scales as u64,
         }),
-        // Whether or not it lies beside the checkpoint: what does not fit the format has none.
-        file_bytes: lower(checkpoint).ok().map(|file| file.len() as u64),
+        file_bytes,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::failure::usage;
 use crate::observer::Observer;
 use crate::preprocess::Prepared;
 use anyhow::{Context, Result};
-use qbnn_bnn::{BnnError, Checkpoint, Images, NetworkSpec, QuantizeSettings, TrainSettings, verify};
+use qbnn_bnn::{BnnError, Checkpoint, ImagesView, NetworkSpec, QuantizeSettings, TrainSettings, verify};
 
 /// Refuses, before anything is trained, a quantization that could have no model file.
 ///
@@ -41,7 +41,7 @@ pub fn file(
     observer: &dyn Observer,
     name: &str,
     checkpoint: &Checkpoint,
-    images: Images<'_>,
+    images: ImagesView<'_>,
 ) -> Result<Option<Vec<u8>>> {
     match verify::export(checkpoint, images) {
         Ok(file) => Ok(Some(file)),

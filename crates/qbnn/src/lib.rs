@@ -56,6 +56,7 @@
 pub mod backend;
 pub mod config;
 pub mod consistency;
+pub mod ensemble;
 pub mod evaluate;
 pub mod experiment;
 pub mod export;
@@ -68,6 +69,7 @@ pub mod lock;
 pub mod model_file;
 mod npy;
 pub mod observer;
+pub mod opened;
 pub mod output;
 pub mod predictions_file;
 pub mod preprocess;

@@ -9,7 +9,7 @@ use crate::{export, input, shell};
 use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::identity::sha256;
 use qbnn_bnn::nn::limit::MAX_VALUES;
-use qbnn_bnn::{Checkpoint, Images, files};
+use qbnn_bnn::{Checkpoint, ImagesView, files};
 use qbnn_core::model::Model;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub fn settle(
     folder: &RunFolder,
     name: &str,
     checkpoint: &mut Checkpoint,
-    images: Images<'_>,
+    images: ImagesView<'_>,
 ) -> Result<Option<PathBuf>> {
     let file = export::file(observer, name, checkpoint, images);
     let Ok(Some(file)) = file else {

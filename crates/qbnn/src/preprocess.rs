@@ -1,15 +1,11 @@
-//! From the data room's images to what networks read, and to what the evaluation reads.
-//!
-//! Data stores an image pixel by pixel, a network reads it channel by channel: with one channel the bytes are the same
-//! and are borrowed.
+//! A dataset as training and evaluation read it.
 
 use anyhow::Result;
 use qbnn_bnn::TrainSettings;
-use qbnn_bnn::nn::Shape;
-use qbnn_bnn::sets::{Images, Normalisation, TrainData};
-use qbnn_data::Dataset;
+use qbnn_bnn::sets::{Normalisation, TrainData};
+use qbnn_core::{ImagesView, Shape};
+use qbnn_data::{Dataset, Images};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
@@ -20,69 +16,39 @@ const FOREIGN: usize = 20_000;
 pub struct Prepared<'a> {
     /// Where it comes from.
     pub dataset: &'a Dataset,
-    train: Planes<'a>,
-    foreign: OnceCell<Vec<u8>>,
+    foreign: OnceCell<Images>,
     fingerprints: OnceCell<BTreeMap<String, String>>,
-    validation: Planes<'a>,
-    /// Test images of each kind.
-    pub clean: Planes<'a>,
-    /// Where the dataset has them.
-    pub ambiguous: Option<Planes<'a>>,
-    /// Foreign images.
-    pub ood: Planes<'a>,
-}
-
-/// Images, channel by channel.
-pub struct Planes<'a> {
-    shape: Shape,
-    pixels: Cow<'a, [u8]>,
-}
-
-impl<'a> Planes<'a> {
-    /// Of images as data stores them.
-    pub fn new(images: &'a qbnn_data::Images) -> Self {
-        let &qbnn_data::Images { height, width, channels, ref pixels } = images;
-        let shape = Shape { channels, rows: height, columns: width };
-        let pixels = if channels == 1 {
-            Cow::Borrowed(pixels.as_slice())
-        } else {
-            let plane = height * width;
-            let value = |image: &'a [u8], i: usize| image[(i % plane) * channels + i / plane];
-            let images = pixels.chunks_exact(images.size());
-            Cow::Owned(images.flat_map(|image| (0..image.len()).map(move |i| value(image, i))).collect())
-        };
-        Planes { shape, pixels }
-    }
-
-    /// Borrowed, for the network.
-    pub fn images(&self) -> Images<'_> {
-        Images { shape: self.shape, pixels: &self.pixels }
-    }
 }
 
 impl<'a> Prepared<'a> {
-    /// Prepares every group.
+    /// Prepares a dataset.
     pub fn new(dataset: &'a Dataset) -> Self {
-        Prepared {
-            dataset,
-            train: Planes::new(&dataset.train.images),
-            foreign: OnceCell::new(),
-            fingerprints: OnceCell::new(),
-            validation: Planes::new(&dataset.validation.images),
-            clean: Planes::new(&dataset.clean.images),
-            ambiguous: dataset.ambiguous.as_ref().map(|g| Planes::new(&g.images)),
-            ood: Planes::new(&dataset.ood.images),
-        }
+        Prepared { dataset, foreign: OnceCell::new(), fingerprints: OnceCell::new() }
     }
 
     /// Shape of one image.
     pub fn shape(&self) -> Shape {
-        self.train.shape
+        self.dataset.train.images.shape()
     }
 
     /// The images that are learned from.
-    pub fn train_images(&self) -> Images<'_> {
-        self.train.images()
+    pub fn train_images(&self) -> ImagesView<'_> {
+        self.dataset.train.images.view()
+    }
+
+    /// Clean test images.
+    pub fn clean(&self) -> ImagesView<'_> {
+        self.dataset.clean.images.view()
+    }
+
+    /// Ambiguous test images, where the dataset has them.
+    pub fn ambiguous(&self) -> Option<ImagesView<'_>> {
+        self.dataset.ambiguous.as_ref().map(|g| g.images.view())
+    }
+
+    /// Test images of no class.
+    pub fn ood(&self) -> ImagesView<'_> {
+        self.dataset.ood.images.view()
     }
 
     /// How pixels become inputs.
@@ -93,18 +59,15 @@ impl<'a> Prepared<'a> {
     /// What is learned from. Foreign images are made up where the settings want some, by the network's seed;
     /// they are made once, since what is trained on one preparation has one seed.
     pub fn train_data(&self, settings: &TrainSettings, seed: u64) -> TrainData<'_> {
-        let make = || {
-            let made = qbnn_data::foreign::made_of(&self.dataset.train.images, FOREIGN, seed);
-            Planes::new(&made).pixels.into_owned()
-        };
+        let make = || qbnn_data::foreign::made_of(&self.dataset.train.images, FOREIGN, seed);
         let wanted = settings.foreign_weight > 0.0;
         TrainData {
-            images: self.train.images(),
+            images: self.train_images(),
             pairs: &self.dataset.train.pairs,
             soft_labels: self.dataset.train.soft_labels.as_deref(),
-            foreign: wanted.then(|| Images { shape: self.train.shape, pixels: self.foreign.get_or_init(make) }),
+            foreign: wanted.then(|| self.foreign.get_or_init(make).view()),
             noise: self.dataset.train_noise,
-            validation: self.validation.images(),
+            validation: self.dataset.validation.images.view(),
             validation_labels: &self.dataset.validation.labels,
         }
     }
@@ -117,21 +80,21 @@ impl<'a> Prepared<'a> {
             let pairs = d.train.pairs.iter().flat_map(|(image, label)| [&image.to_le_bytes()[..], &[*label]].concat());
             let noise = d.train_noise.to_le_bytes().to_vec();
             let training = [pairs.collect(), noise];
-            let of = |planes: &Planes<'_>, more: &[Vec<u8>]| {
+            let of = |images: ImagesView<'_>, more: &[Vec<u8>]| {
                 let mut sha = Sha256::new();
-                sha.update(planes.shape.to_string());
-                sha.update(&planes.pixels);
+                sha.update(images.shape.to_string());
+                sha.update(images.pixels);
                 more.iter().for_each(|bytes| sha.update(bytes));
                 sha.finalize().iter().map(|b| format!("{b:02x}")).collect::<String>()
             };
             let mut all = BTreeMap::from([
-                ("training".to_owned(), of(&self.train, &training)),
-                ("validation".to_owned(), of(&self.validation, std::slice::from_ref(&d.validation.labels))),
-                ("clean".to_owned(), of(&self.clean, std::slice::from_ref(&d.clean.labels))),
-                ("ood".to_owned(), of(&self.ood, &[])),
+                ("training".to_owned(), of(self.train_images(), &training)),
+                ("validation".to_owned(), of(d.validation.images.view(), std::slice::from_ref(&d.validation.labels))),
+                ("clean".to_owned(), of(self.clean(), std::slice::from_ref(&d.clean.labels))),
+                ("ood".to_owned(), of(self.ood(), &[])),
             ]);
-            if let Some(planes) = &self.ambiguous {
-                all.insert("ambiguous".to_owned(), of(planes, &[]));
+            if let Some(images) = self.ambiguous() {
+                all.insert("ambiguous".to_owned(), of(images, &[]));
             }
             all
         })
@@ -150,17 +113,5 @@ impl<'a> Prepared<'a> {
             self.dataset.name,
             self.dataset.classes
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pixels_become_planes() {
-        let images = qbnn_data::Images { height: 1, width: 2, channels: 3, pixels: vec![1, 2, 3, 4, 5, 6] };
-        let planes = Planes::new(&images);
-        assert_eq!(planes.images().pixels, [1, 4, 2, 5, 3, 6]);
     }
 }

@@ -6,8 +6,8 @@
 use super::linear::Linear;
 use super::network::{Network, Op};
 use super::pass::BLOCK;
-use super::shape::Shape;
 use crate::error::BnnError;
+use qbnn_core::Shape;
 
 /// Layers of a network.
 pub const MAX_LAYERS: usize = 1000;

@@ -8,8 +8,8 @@ use super::buffer::Buffer;
 use super::kernel::{
     self, Axis, Plane, RUN, Run, Start, Sum, Window, correlate, gather, outer, runs, runs_mut, slide, widths,
 };
-use super::shape::Shape;
 use pulp::{Arch, Simd, WithSimd};
+use qbnn_core::Shape;
 use std::ops::Range;
 
 /// A dense layer or a convolution, with its sizes.

@@ -13,10 +13,9 @@ pub mod linear;
 pub mod network;
 pub mod pass;
 pub mod pool;
-pub mod shape;
 pub mod spec;
 
 pub use activation::Activation;
 pub use network::Network;
-pub use shape::Shape;
+pub use qbnn_core::Shape;
 pub use spec::{LayerSpec, NetworkSpec, OpSpec};

@@ -4,9 +4,9 @@ use super::activation::Activation;
 use super::limit::{MAX_LAYERS, MAX_PARAMETERS, MAX_VALUES, at_most, len, padded_len, product};
 use super::linear::{Conv, Linear};
 use super::pool::Pool;
-use super::shape::Shape;
 use super::spec::{NetworkSpec, OpSpec};
 use crate::error::BnnError;
+use qbnn_core::Shape;
 use std::ops::Range;
 
 /// What layers call the image, unless one of them has that name.

@@ -1,7 +1,7 @@
 //! Max- and average-pool over square windows, batch innermost.
 
-use super::shape::Shape;
 use crate::math::vectorized;
+use qbnn_core::Shape;
 
 /// A pooling layer with its sizes; windows that would pass the edge are left out.
 #[derive(Clone, Debug, PartialEq)]

@@ -18,19 +18,18 @@ pub mod linear;
 pub mod pool;
 
 use crate::error::BnnError;
-use crate::machine::turned;
 use crate::math::add;
 use crate::nn::buffer::Buffer;
 use crate::nn::limit;
-use crate::sets::Images;
+use crate::predictor::{Progress, step};
 use crate::stored::{Stored, scale};
 use activation::Function;
 pub use answer::{Answer, POINTS, Points};
 use linear::{LANES, Linear};
 use pool::Pool;
+use qbnn_core::ImagesView;
 use qbnn_core::model::{self, Model, Op, Shape};
 use rayon::prelude::*;
-use std::ops::ControlFlow;
 
 /// Which means and variances a pass gives to the weights. They differ where drawn weights lie on a grid (SPQ, JQ).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +41,16 @@ pub enum Weights {
     /// Those that draws have on their grid, its ends and its rounding included: the pass is then near to what many draws
     /// of the same file say.
     Drawn,
+}
+
+impl Weights {
+    /// In a word: `stored` or `drawn`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Weights::Stored => "stored",
+            Weights::Drawn => "drawn",
+        }
+    }
 }
 
 /// A network made ready for passes.
@@ -251,38 +260,38 @@ fn function(model: &Model<'_>, index: usize, a: model::Activation) -> Result<Fun
 /// Images that are worked off between two looks at whether to stop.
 const TOGETHER: usize = 1024;
 
-/// What one analytic pass says of every image. `None` if `progress` said stop; it is told (images done, images in all).
+/// What one analytic pass says of every image. `progress` is told (images done, images in
+/// all).
 ///
 /// An answer depends on (model, image) alone.
 ///
 /// # Errors
 /// As [`Pfp::new`]; [`BnnError::Data`] if the images are not of the network's shape, or if its numbers grow beyond what a
-/// float holds.
+/// float holds; [`BnnError::Stopped`] once `progress` said stop.
 pub fn predict(
     model: Model<'_>,
     weights: Weights,
-    images: Images<'_>,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<Answer>>, BnnError> {
+    images: ImagesView<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Answer>, BnnError> {
     each(model, weights, images, progress, |points, [mean, variance], memory| points.answer(mean, variance, memory))
 }
 
 /// Class probabilities `[point][image][class]` of every image at the [`POINTS`] points over which an [`Answer`] is taken:
-/// what a metric reads that was made for draws. `None` if `progress` said stop.
+/// what a metric reads that was made for draws.
 ///
 /// # Errors
 /// As [`predict`].
-pub fn probabilities(
+pub(crate) fn probabilities(
     model: Model<'_>,
     weights: Weights,
-    images: Images<'_>,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f64>>, BnnError> {
+    images: ImagesView<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<f64>, BnnError> {
     let length = limit::probabilities(POINTS, images.len(), model.classes())?;
     let all = each(model, weights, images, progress, |points, [mean, variance], memory| {
         points.probabilities(mean, variance, memory)
     })?;
-    let Some(all) = all else { return Ok(None) };
     let (n, classes) = (images.len(), model.classes());
     let mut turned = vec![0.0; length];
     turned.par_chunks_exact_mut((n * classes).max(1)).enumerate().for_each(|(point, rows)| {
@@ -290,26 +299,25 @@ pub fn probabilities(
             row.copy_from_slice(&image[point * classes..(point + 1) * classes]);
         }
     });
-    Ok(Some(turned))
+    Ok(turned)
 }
 
 /// What `make` makes of every image's logits.
 fn each<T: Send>(
     model: Model<'_>,
     weights: Weights,
-    images: Images<'_>,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    images: ImagesView<'_>,
+    progress: &mut dyn Progress,
     make: impl Fn(&Points, [&[f32]; 2], &mut answer::Memory) -> T + Sync,
-) -> Result<Option<Vec<T>>, BnnError> {
+) -> Result<Vec<T>, BnnError> {
     let wanted = model.input();
-    let found = Shape { channels: images.shape.channels, rows: images.shape.rows, columns: images.shape.columns };
+    let found = images.shape;
     if found != wanted {
         return Err(BnnError::Data(format!("images are {found}, the network reads {wanted}")));
     }
     let (pfp, points) = (Pfp::new(model, weights)?, Points::new(model.classes()));
-    let pixels = turned(images);
     let mut all = Vec::with_capacity(images.len());
-    for part in pixels.chunks(TOGETHER * wanted.len()) {
+    for part in images.pixels.chunks(TOGETHER * wanted.len()) {
         let made: Option<Vec<T>> = part
             .par_chunks_exact(wanted.len())
             .map_init(
@@ -326,9 +334,7 @@ fn each<T: Send>(
             return Err(BnnError::Data(format!("the logits of `{name}` leave the range of floats; train it again")));
         };
         all.extend(made);
-        if progress(all.len(), images.len()).is_break() {
-            return Ok(None);
-        }
+        step(progress, all.len(), images.len())?;
     }
-    Ok(Some(all))
+    Ok(all)
 }

@@ -80,10 +80,11 @@ mod tests {
     use crate::checkpoint::Checkpoint;
     use crate::nn::{NetworkSpec, Shape};
     use crate::quant::settings::{BitWidths, Fit, QuantizeSettings, Rounding, Strategy};
-    use crate::sets::{Images, Normalisation, TrainData};
+    use crate::sets::{Normalisation, TrainData};
     use crate::settings::TrainSettings;
     use crate::verify;
     use proptest::prelude::*;
+    use qbnn_core::ImagesView;
 
     const SHAPE: Shape = Shape { channels: 2, rows: 5, columns: 5 };
     const IMAGES: usize = 32;
@@ -127,7 +128,7 @@ mod tests {
 
     fn exported(float: Checkpoint, settings: QuantizeSettings) -> Result<Vec<u8>, crate::BnnError> {
         let pixels: Vec<u8> = (0..SHAPE.len() * IMAGES).map(|i| (i * i * 31 + i * 7) as u8).collect();
-        let images = Images { shape: SHAPE, pixels: &pixels };
+        let images = ImagesView { shape: SHAPE, pixels: &pixels };
         let labels: Vec<u8> = (0..IMAGES).map(|i| (i % 3) as u8).collect();
         let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
         let data = TrainData::of_pairs(images, &pairs, images, &labels);

@@ -19,7 +19,7 @@ use qbnn_bnn::quant::settings::SigmaGrid;
 use qbnn_bnn::raise::raise;
 use qbnn_bnn::train::train;
 use qbnn_bnn::verify::{self, Difference};
-use qbnn_bnn::{BnnError, Checkpoint, Images, Normalisation, QuantizeSettings, TrainData, TrainSettings};
+use qbnn_bnn::{BnnError, Checkpoint, ImagesView, Normalisation, QuantizeSettings, TrainData, TrainSettings};
 use qbnn_core::model::Model;
 use random::Random;
 use serde_json::json;
@@ -51,7 +51,7 @@ fn trained(
 }
 
 /// By how much the analytic pass of a file with float activations, every weight at its mean, is off the same network.
-fn analytic_agrees(checkpoint: &Checkpoint, model: Model<'_>, images: Images<'_>) -> f32 {
+fn analytic_agrees(checkpoint: &Checkpoint, model: Model<'_>, images: ImagesView<'_>) -> f32 {
     let net = checkpoint.net();
     let raised = raise(&model).unwrap();
     let mut drawn = Drawn::default();
@@ -104,7 +104,7 @@ fn holds(case: &Case, name: &str, random: &mut Random, seen: &mut Seen) {
     seen.networks += 1;
     let n = case.shape.len() * IMAGES;
     let pixels: Vec<u8> = (0..n).map(|_| random.word() as u8).collect();
-    let images = Images { shape: case.shape, pixels: &pixels };
+    let images = ImagesView { shape: case.shape, pixels: &pixels };
     let labels: Vec<u8> = (0..IMAGES).map(|_| random.range(0, case.classes - 1) as u8).collect();
     let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let data = TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) };
@@ -258,7 +258,7 @@ fn a_file_of_another_network_is_found() {
         1,
     );
     let pixels: Vec<u8> = (0..case.shape.len() * IMAGES).map(|i| (i * 73 % 251) as u8).collect();
-    let images = Images { shape: case.shape, pixels: &pixels };
+    let images = ImagesView { shape: case.shape, pixels: &pixels };
     let labels: Vec<u8> = (0..IMAGES).map(|i| (i % 4) as u8).collect();
     let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let data = TrainData::of_pairs(images, &pairs, images, &labels);

@@ -5,8 +5,9 @@ use super::{DRAWS, ERRORS};
 use qbnn_bnn::lower::lower;
 use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::pfp::{self, Memory, Pfp, Points, Weights};
+use qbnn_bnn::predictor::{Analytic, Draws, NoProgress, Predictor};
 use qbnn_bnn::stored::Stored;
-use qbnn_bnn::{BnnError, Checkpoint, Images, Normalisation, TrainSettings};
+use qbnn_bnn::{BnnError, Checkpoint, ImagesView, Normalisation, TrainSettings};
 use qbnn_core::model::{self, Model};
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -61,11 +62,8 @@ fn with_one_hidden_layer_every_moment_is_exact() {
                 assert!(off.iter().all(|&o| o < ERRORS), "{function}, layer {layer}, {i}: {off:?} standard errors");
             }
         }
-        let images = Images { shape: Shape { channels: 1, rows: 3, columns: 3 }, pixels: &image };
-        let answer = pfp::predict(model, Weights::default(), images, &mut |_, _| ControlFlow::Continue(()))
-            .unwrap()
-            .unwrap()
-            .remove(0);
+        let images = ImagesView { shape: Shape { channels: 1, rows: 3, columns: 3 }, pixels: &image };
+        let answer = pfp::predict(model, Weights::default(), images, &mut NoProgress).unwrap().remove(0);
         // Logits of one image share the hidden layer: their correlation is what an analytic pass leaves out.
         for (sample, &p) in probabilities.iter().zip(&answer.probabilities) {
             let [(mean, _), _] = sample.moments();
@@ -130,21 +128,13 @@ fn a_network_of_every_layer_stays_near_its_draws() {
         let least = if layer == 6 || layer == 7 { 0.2 } else { 0.6 };
         assert!(off < 0.3 && (least..1.1).contains(&ratio), "layer {layer}: {off} deviations, variances {ratio}");
     }
-    let images = Images { shape: SHAPE, pixels: &planar(&image) };
-    let answer = pfp::predict(model, Weights::default(), images, &mut |_, _| ControlFlow::Continue(()))
-        .unwrap()
-        .unwrap()
-        .remove(0);
+    let images = ImagesView { shape: SHAPE, pixels: &image };
+    let answer = pfp::predict(model, Weights::default(), images, &mut NoProgress).unwrap().remove(0);
     for (sample, &p) in probabilities.iter().zip(&answer.probabilities) {
         let [(mean, _), _] = sample.moments();
         assert!((mean - p).abs() < 0.03, "{p} for {mean}");
     }
     assert!((aleatoric - answer.aleatoric).abs() < 0.05, "{answer:?} for {aleatoric}");
-}
-
-/// An image of [`SHAPE`] with its channels apart, as data has it.
-fn planar(image: &[u8]) -> Vec<u8> {
-    (0..SHAPE.channels).flat_map(|c| image.iter().skip(c).step_by(SHAPE.channels).copied()).collect()
 }
 
 #[test]
@@ -216,25 +206,28 @@ fn an_answer_is_that_of_the_image_alone() {
     let mut random = Random(12);
     let pixels: Vec<u8> = (0..SHAPE.len() * 9).map(|_| random.word() as u8).collect();
     let predict = |pixels: &[u8]| {
-        pfp::predict(model, Weights::default(), Images { shape: SHAPE, pixels }, &mut |_, _| ControlFlow::Continue(()))
-            .unwrap()
-            .unwrap()
+        pfp::predict(model, Weights::default(), ImagesView { shape: SHAPE, pixels }, &mut NoProgress).unwrap()
     };
     let all = predict(&pixels);
     let single: Vec<_> = pixels.chunks(SHAPE.len()).flat_map(predict).collect();
     assert_eq!(all, single);
-    let images = Images { shape: SHAPE, pixels: &pixels };
-    let points =
-        pfp::probabilities(model, Weights::default(), images, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap();
+    let images = ImagesView { shape: SHAPE, pixels: &pixels };
+    let draws = Draws { count: 1, seed: 0 };
+    let points = Analytic::new(file.clone(), Weights::default())
+        .unwrap()
+        .predict(images, draws, &mut NoProgress)
+        .unwrap()
+        .values;
     for (i, answer) in all.iter().enumerate() {
         for (c, &p) in answer.probabilities.iter().enumerate() {
             let mean = points[i * 3 + c..].iter().step_by(27).sum::<f64>() / pfp::POINTS as f64;
             assert!((mean - p).abs() < 1e-5);
         }
     }
-    assert!(pfp::predict(model, Weights::default(), images, &mut |_, _| ControlFlow::Break(())).unwrap().is_none());
-    let turned = Images { shape: Shape { rows: 10, columns: 8, ..SHAPE }, pixels: &pixels };
-    let error = pfp::predict(model, Weights::default(), turned, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    let stop = &mut |_: usize, _: usize| ControlFlow::Break(());
+    assert!(matches!(pfp::predict(model, Weights::default(), images, stop), Err(BnnError::Stopped)));
+    let turned = ImagesView { shape: Shape { rows: 10, columns: 8, ..SHAPE }, pixels: &pixels };
+    let error = pfp::predict(model, Weights::default(), turned, &mut NoProgress).unwrap_err();
     assert!(matches!(&error, BnnError::Data(m) if m.contains("2x10x8") && m.contains("2x8x10")), "{error}");
 }
 
@@ -253,7 +246,7 @@ fn a_file_that_stores_no_number_is_refused() {
     let crc = model::crc32(&file[16..]);
     file[12..16].copy_from_slice(&crc.to_le_bytes());
     let (pixels, model) = (vec![9; SHAPE.len()], Model::new(&file).unwrap());
-    let images = Images { shape: SHAPE, pixels: &pixels };
-    let error = pfp::predict(model, Weights::Stored, images, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    let images = ImagesView { shape: SHAPE, pixels: &pixels };
+    let error = pfp::predict(model, Weights::Stored, images, &mut NoProgress).unwrap_err();
     assert!(error.to_string().contains("range of floats"), "{error}");
 }

@@ -3,7 +3,7 @@
 
 use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::train::train;
-use qbnn_bnn::{Checkpoint, Images, Normalisation, QuantizeSettings, TrainData, TrainSettings};
+use qbnn_bnn::{Checkpoint, ImagesView, Normalisation, QuantizeSettings, TrainData, TrainSettings};
 use serde_json::json;
 use std::ops::ControlFlow;
 
@@ -21,10 +21,10 @@ pub fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u8>) {
     let mut pixels = Vec::new();
     let band = shape.columns * shape.rows / CLASSES;
     for &label in &labels {
-        for p in 0..shape.len() {
-            let bright = p % (shape.rows * shape.columns) / band == label as usize;
-            pixels.push(random() / 2 + if bright { 60 } else { 0 });
-        }
+        let area = shape.rows * shape.columns;
+        let mut value = |p: usize| random() / 2 + if p % area / band == label as usize { 60 } else { 0 };
+        let planes: Vec<u8> = (0..shape.len()).map(&mut value).collect();
+        pixels.extend((0..shape.len()).map(|i| planes[i % shape.channels * area + i / shape.channels]));
     }
     (pixels, labels)
 }
@@ -33,7 +33,7 @@ pub fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u8>) {
 pub fn trained(layers: serde_json::Value, shape: Shape, settings: Option<QuantizeSettings>) -> (Checkpoint, Vec<u8>) {
     let (pixels, labels) = toy(shape, 240);
     let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
-    let images = Images { shape, pixels: &pixels };
+    let images = ImagesView { shape, pixels: &pixels };
     let data = TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) };
     let spec: NetworkSpec = serde_json::from_value(json!({ "name": "toy", "layer": layers })).unwrap();
     let train_settings = TrainSettings { epochs: 4, batch: 40, learning_rate: 1e-2, ..TrainSettings::default() };

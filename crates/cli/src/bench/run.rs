@@ -9,10 +9,10 @@ use super::subject::Subject;
 use super::train::Effort;
 use anyhow::{Context, Result, bail};
 use qbnn::model_file;
-use qbnn_bnn::Images;
+use qbnn_bnn::ImagesView;
 use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp::{self, Pfp};
-use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::{Draws, NoProgress, Predictor, of_checkpoint};
 use qbnn_core::kernel::Kernel;
 use qbnn_core::kernel::limit::multiply_adds;
 use qbnn_core::model::Kind;
@@ -189,7 +189,7 @@ pub fn measure(
     let Memory { signed, words, .. } = &mut drawn;
     let weights = Weights::draw(&program, SEED, 0..DRAWS, signed, words, &mut first.scratch())?;
     let rig = Rig {
-        subject,
+        float: subject.float.as_ref().map(of_checkpoint).transpose()?.map(Mutex::new),
         kernel,
         program,
         weights,
@@ -289,7 +289,7 @@ impl Memory {
 
 /// All that measuring needs, made once.
 struct Rig<'a> {
-    subject: &'a Subject,
+    float: Option<Mutex<Box<dyn Predictor>>>,
     kernel: Kernel,
     program: Program<'a>,
     weights: Weights<'a>,
@@ -369,11 +369,12 @@ impl Rig<'_> {
                 Ok(())
             }
             (What::Float, n) => {
-                let Some(float) = &self.subject.float else { return Ok(()) };
-                let (net, guide) = (float.net(), float.guide());
-                let images = Images { shape: net.input, pixels: &self.pixels[..n * net.input.len()] };
-                let go_on = &mut |_, _| ControlFlow::Continue(());
-                black_box(predict(net, guide, float.normalisation, images, DRAWS as usize, SEED, go_on)?);
+                let Some(float) = &self.float else { return Ok(()) };
+                let mut float = float.lock().ok().context("a thread that measured has failed")?;
+                let shape = float.input();
+                let images = ImagesView { shape, pixels: &self.pixels[..n * shape.len()] };
+                let draws = Draws { count: DRAWS as usize, seed: SEED };
+                black_box(float.predict(images, draws, &mut NoProgress)?);
                 Ok(())
             }
         }

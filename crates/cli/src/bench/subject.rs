@@ -2,8 +2,8 @@
 
 use super::train::Material;
 use crate::named;
-use anyhow::{Context, Result};
-use qbnn::model_file;
+use anyhow::{Context, Result, bail};
+use qbnn::{ensemble, model_file};
 use qbnn_bnn::lower::lower;
 use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
 use qbnn_bnn::{Checkpoint, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainSettings};
@@ -28,6 +28,9 @@ impl Subject {
     /// Of a model file.
     pub fn read(path: &Path) -> Result<Self> {
         let path = &named::model(path)?;
+        if ensemble::is_one(path) {
+            bail!("{} names several models; name one of them, since each runs for itself", path.display());
+        }
         let file = model_file::read(path)?;
         let float = float(model_file::model(&file)?);
         Ok(Subject { path: Some(path.display().to_string()), file, float })
@@ -60,9 +63,7 @@ fn float(model: Model<'_>) -> Option<Checkpoint> {
         let op = op(&model, &layer, &name)?;
         layers.push(LayerSpec { name: name(i + 1), input: name(layer.input), op });
     }
-    let input = model.input();
-    let shape = Shape { channels: input.channels, rows: input.rows, columns: input.columns };
-    untrained(&NetworkSpec { name: model.name().to_owned(), layers }, shape, model.classes()).ok()
+    untrained(&NetworkSpec { name: model.name().to_owned(), layers }, model.input(), model.classes()).ok()
 }
 
 fn op(model: &Model<'_>, layer: &Layer, name: &impl Fn(usize) -> Option<String>) -> Option<OpSpec> {

@@ -5,13 +5,12 @@ use super::machine::{peak_bytes, reset_peak};
 use super::{median, networks};
 use anyhow::Result;
 use qbnn_bnn::nn::limit;
-use qbnn_bnn::predict::predict;
+use qbnn_bnn::predictor::{Draws, NoProgress, of_checkpoint};
 use qbnn_bnn::profile::{Part, Profile};
 use qbnn_bnn::step::Steps;
-use qbnn_bnn::{Checkpoint, Estimator, Images, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
+use qbnn_bnn::{Checkpoint, Estimator, ImagesView, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// What is trained.
@@ -104,13 +103,13 @@ impl Material {
         Material { shape, pixels, pairs: (0..pairs as u32).map(|i| (i % IMAGES, (i % 10) as u8)).collect() }
     }
 
-    fn images(&self) -> Images<'_> {
-        Images { shape: self.shape, pixels: &self.pixels }
+    fn images(&self) -> ImagesView<'_> {
+        ImagesView { shape: self.shape, pixels: &self.pixels }
     }
 
     /// As training wants it.
     pub fn data(&self) -> TrainData<'_> {
-        let none = Images { shape: self.shape, pixels: &[] };
+        let none = ImagesView { shape: self.shape, pixels: &[] };
         TrainData { noise: 0.05, ..TrainData::of_pairs(self.images(), &self.pairs, none, &[]) }
     }
 }
@@ -260,15 +259,13 @@ pub fn evaluation(threads: usize, effort: Effort) -> Result<Evaluation> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     pool.install(|| {
         let start = checkpoint("lenet5", Kind::Float, BATCH, &material)?;
+        let mut predictor = of_checkpoint(&start)?;
         let count = (effort.seconds * 200.0) as usize + 10;
         let (mut trained, mut drawn) = (Vec::new(), Vec::new());
         for _ in 0..effort.rounds {
             trained.push(median(steps(&start, material.data(), count, &mut Profile::default())));
             let begin = Instant::now();
-            let (net, guide) = (start.net(), start.guide());
-            predict(net, guide, start.normalisation, material.images(), DRAWS, 1, &mut |_, _| {
-                ControlFlow::Continue(())
-            })?;
+            predictor.predict(material.images(), Draws { count: DRAWS, seed: 1 }, &mut NoProgress)?;
             drawn.push(begin.elapsed().as_secs_f64());
         }
         let draws_per_second = (IMAGES as usize * DRAWS) as f64 / median(drawn);

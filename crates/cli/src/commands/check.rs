@@ -11,14 +11,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use qbnn::evaluate::{self, group_probabilities, with_progress};
 use qbnn::experiment;
-use qbnn::preprocess::{Planes, Prepared};
+use qbnn::preprocess::Prepared;
 use qbnn::wording::thousands;
-use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::lower::{lower, simulate};
-use qbnn_bnn::{BnnError, Images, machine};
+use qbnn_bnn::BnnError;
+use qbnn_bnn::predictor::{Draws, Export, Predictor};
+use qbnn_core::ImagesView;
 use qbnn_eval::{Agreement, Groups};
 use serde_json::json;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// Most that a metric may differ.
@@ -38,15 +37,6 @@ pub struct CheckCommand {
     pub eval: EvalArgs,
 }
 
-/// Anything that predicts images with so many draws, as [`machine::predict`] does.
-type Program = fn(
-    &Checkpoint,
-    Images<'_>,
-    usize,
-    u64,
-    &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<f64>>, BnnError>;
-
 /// Checks.
 pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
     let selected = Selected::new("check", &args.models, &args.base, &args.eval)?;
@@ -59,23 +49,17 @@ pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
     let names = names(all);
     let mut found = Vec::new();
     for (name, entry) in names.into_iter().zip(all) {
-        if machine::runs(&entry.checkpoint) {
-            let groups = |what: &str, program: Program| {
-                predicted(
-                    session,
-                    &format!("{name}, {what}"),
-                    &entry.checkpoint,
-                    &data,
-                    config.eval.samples,
-                    config.seed,
-                    program,
-                )
+        let export = Export::new(&entry.checkpoint);
+        if let Some((mut integer, mut simulated)) = export.both()? {
+            let draws = Draws { count: config.eval.samples, seed: config.seed };
+            let groups = |what: &str, predictor: &mut dyn Predictor| {
+                predicted(session, &format!("{name}, {what}"), predictor, &data, draws)
             };
-            let agreement = Agreement::of(&groups("simulated", simulate)?, &groups("machine", machine::predict)?)
+            let agreement = Agreement::of(&groups("simulated", &mut simulated)?, &groups("machine", &mut integer)?)
                 .with_context(|| format!("cannot compare {name}"))?;
             found.push((name, agreement));
         } else if entry.checkpoint.quantize.is_some() {
-            let reason = lower(&entry.checkpoint).err().map_or("it is not JQ".to_owned(), |e| e.to_string());
+            let reason = export.file().err().map_or("it is not JQ".to_owned(), |e| e.to_string());
             session.ui.warn(&format!("{name} is left out: {reason}"));
         }
     }
@@ -97,19 +81,19 @@ fn agrees(agreement: &Agreement) -> bool {
 fn predicted(
     session: &Session,
     what: &str,
-    checkpoint: &Checkpoint,
+    predictor: &mut dyn Predictor,
     data: &Prepared<'_>,
-    samples: usize,
-    seed: u64,
-    program: Program,
+    draws: Draws,
 ) -> Result<Groups> {
-    let mut run = |group: &str, planes: &Planes<'_>| {
+    let mut run = |group: &str, images: ImagesView<'_>| {
         with_progress(session, &format!("{what}: {group}"), |progress| {
-            Ok(program(checkpoint, planes.images(), samples, seed, progress)?)
+            Ok(predictor.predict(images, draws, progress)?.values)
         })
     };
-    let Some(all) = group_probabilities(data, &mut run)? else { bail!("stopped; nothing was written") };
-    all.groups(data, samples, checkpoint.classes)
+    match group_probabilities(data, &mut run) {
+        Err(e) if matches!(e.downcast_ref(), Some(BnnError::Stopped)) => bail!("stopped; nothing was written"),
+        all => all?.groups(data, draws.count, predictor.classes()),
+    }
 }
 
 fn show(session: &Session, found: &[(String, Agreement)]) -> Result<()> {

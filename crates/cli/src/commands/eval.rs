@@ -9,8 +9,10 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use qbnn::config::{Config, Layers};
 use qbnn::consistency::{self, Part};
+use qbnn::ensemble::{self, Ensemble};
 use qbnn::evaluate::{self, Judged};
 use qbnn::lock::check_writable;
+use qbnn::opened::Model;
 use qbnn::output::{self, write_whole};
 use qbnn::preprocess::Prepared;
 use qbnn::run_folder::{METRICS, PREDICTIONS, RunFolder, model_name};
@@ -21,8 +23,9 @@ use std::path::PathBuf;
 /// `eval`.
 #[derive(Debug, Args)]
 pub struct EvalCommand {
-    /// Run folders (all their models) or checkpoints; the first float model is what the others are compared with.
-    #[arg(value_name = "RUN|CHECKPOINT", required = true)]
+    /// Run folders (all their models), checkpoints, or ensembles of model files (NAME.ensemble.toml); the first float
+    /// model is what the others are compared with.
+    #[arg(value_name = "RUN|CHECKPOINT|ENSEMBLE", required = true)]
     pub models: Vec<PathBuf>,
     /// Judge one analytic pass (PFP) of each model too, beside its draws; the run's own metrics stay as they are. The pass
     /// is near draws in means over a group, not image by image.
@@ -69,23 +72,33 @@ pub struct Entry {
 pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     let selected = Selected::new("eval", &args.models, &args.base, &args.eval)?;
     let config = selected.config.clone();
-    let one_folder = selected.entries.iter().all(|e| e.folder.path() == selected.entries[0].folder.path());
-    let folder = one_folder.then(|| selected.entries[0].folder.clone());
+    // An ensemble is no model of a run.
+    let first = selected.entries.first().filter(|_| selected.ensembles.is_empty());
+    let folder = first.filter(|f| selected.entries.iter().all(|e| e.folder.path() == f.folder.path()));
+    let folder = folder.map(|f| f.folder.clone());
     // A run's own metrics are of its draws.
     let own = folder.clone().filter(|_| args.out.is_none() && args.pfp.is_none());
     let held = own.map(RunFolder::hold).transpose()?;
     if let Some(out) = &args.out {
         let read = selected.entries.iter().flat_map(|e| [Some(e.path.clone()), e.folder.config()]).flatten();
-        output::refuse_inputs("--out", out, read.chain(args.base.config.clone()))?;
+        let members =
+            selected.ensembles.iter().flat_map(|e| e.members.iter().map(|m| &m.path).chain([&e.path]).cloned());
+        output::refuse_inputs("--out", out, read.chain(args.base.config.clone()).chain(members))?;
         check_writable(out)?;
     }
     let dataset = experiment::load(&config)?;
     let data = Prepared::new(&dataset);
     evaluate::check_draws(&data, config.eval.samples)?;
     selected.fit(session, &data)?;
-    let entries = selected.entries;
+    let Selected { entries, ensembles, .. } = selected;
     let names = names(&entries);
-    let models: Vec<_> = names.into_iter().zip(entries).map(|(n, e)| (n, e.checkpoint)).collect();
+    let single = names.into_iter().zip(entries).map(|(n, e)| (n, Model::Checkpoint(Box::new(e.checkpoint))));
+    let mut models: Vec<_> = single.collect();
+    for ensemble in ensembles {
+        let taken = models.iter().any(|(name, _)| *name == ensemble.name);
+        let name = if taken { ensemble.path.display().to_string() } else { ensemble.name.clone() };
+        models.push((name, Model::Ensemble(ensemble)));
+    }
     let Judged { metrics, stored } =
         evaluate::judge(session, &models, &data, config.eval, args.pfp.map(Into::into), config.seed, "qbnn eval")?;
     let own = held.as_deref();
@@ -113,8 +126,12 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
 /// The checkpoints that were named, and the settings to judge them with: those of the first one's run, and what was
 /// typed.
 pub struct Selected {
-    /// The checkpoints, at least one.
+    /// The checkpoints.
     pub entries: Vec<Entry>,
+    /// The ensembles; with the checkpoints at least one model.
+    ensembles: Vec<Ensemble>,
+    /// Checkpoints that lie beside members of the ensembles.
+    beside: Vec<Entry>,
     /// The settings.
     pub config: Config,
     /// Keys that were typed, or that stand in a config that was.
@@ -124,21 +141,39 @@ pub struct Selected {
 impl Selected {
     /// Reads them, for a command.
     pub fn new(command: &str, models: &[PathBuf], base: &BaseArgs, eval: &EvalArgs) -> Result<Self> {
-        let mut entries = Vec::new();
+        let (mut entries, mut ensembles, mut beside) = (Vec::new(), Vec::new(), Vec::new());
         for from in models {
+            if ensemble::is_one(from) {
+                if command != "eval" {
+                    return Err(usage(format!(
+                        "{} is an ensemble; `qbnn {command}` takes checkpoints",
+                        from.display()
+                    )));
+                }
+                ensembles.push(Ensemble::read(from)?);
+                continue;
+            }
             entries.extend(if from.is_dir() { of_run(from)? } else { vec![of_file(from)?] });
         }
-        let Some(first) = entries.first() else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
-        let layers = base.layers(first.folder.config().as_deref(), &[eval])?;
+        for member in ensembles.iter().flat_map(|e| &e.members) {
+            let path = member.path.with_extension("safetensors");
+            if path.is_file() && Checkpoint::is_one(&path)? {
+                beside.push(of_file(&path)?);
+            }
+        }
+        let first = entries.first().map(|e| (e.folder.config(), &e.path));
+        let first = first.or_else(|| ensembles.first().map(|e| (RunFolder::of_checkpoint(&e.path).config(), &e.path)));
+        let Some((settings, path)) = first else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
+        let layers = base.layers(settings.as_deref(), &[eval])?;
         used_keys::check_used(command, &layers.flags)?;
-        if first.folder.config().is_none() && !layers.names_data() {
+        if settings.is_none() && !layers.names_data() {
             return Err(usage(format!(
                 "no config.toml lies beside {}; name the data to evaluate on with --data",
-                first.path.display()
+                path.display()
             )));
         }
         let asked = layers.asked.clone();
-        Ok(Selected { entries, config: layers.finish()?, asked })
+        Ok(Selected { entries, ensembles, beside, config: layers.finish()?, asked })
     }
 
     /// Whether all of them read such images, and belong to the settings and the model files beside them; warns of
@@ -146,7 +181,10 @@ impl Selected {
     pub fn fit(&self, session: &Session, data: &Prepared<'_>) -> Result<()> {
         let asked = |key: &str| self.asked.iter().any(|a| a == key);
         let other_data = ["seed", "data.name", "data.group_limit"].into_iter().any(asked);
-        for entry in &self.entries {
+        for ensemble in &self.ensembles {
+            data.check(&ensemble.path, ensemble.input, ensemble.classes)?;
+        }
+        for entry in self.entries.iter().chain(&self.beside) {
             let c = &entry.checkpoint;
             data.check(&entry.path, c.input, c.classes)?;
             model_file::check_beside(&entry.path, c)?;

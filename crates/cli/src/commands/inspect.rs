@@ -5,6 +5,7 @@ use crate::named;
 use crate::session::Session;
 use anyhow::{Context, Result};
 use clap::Args;
+use qbnn::ensemble::{self, Ensemble};
 use qbnn::wording::thousands;
 use qbnn::{model_file, shell};
 use qbnn_core::draw::Rounding;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectCommand {
-    /// The model file (.qbnn), or a folder of some.
+    /// The model file (.qbnn), an ensemble of some (NAME.ensemble.toml), or a folder of some.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 }
@@ -33,7 +34,11 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
             _ => return list(session, &args.model, &files),
         }
     }
-    let bytes = model_file::read(&named::model(&args.model)?)?;
+    let path = named::model(&args.model)?;
+    if ensemble::is_one(&path) {
+        return together(session, &Ensemble::read(&path)?);
+    }
+    let bytes = model_file::read(&path)?;
     let model = model_file::model(&bytes)?;
     let kernel = Kernel::chosen()?;
     let kernels: Vec<_> = Kernel::available().map(|k| k.name()).collect();
@@ -197,6 +202,47 @@ fn as_row(model: &Model<'_>, place: usize, layer: &Layer) -> Vec<String> {
     }
     row.resize(HEADER.len(), String::new());
     row
+}
+
+/// The model files of an ensemble, a row each, and what they are together.
+fn together(session: &Session, ensemble: &Ensemble) -> Result<()> {
+    let (mut cells, mut objects) =
+        (vec![["model", "kind", "parameters", "bytes"].map(str::to_owned).to_vec()], Vec::new());
+    for member in &ensemble.members {
+        let model = model_file::model(&member.bytes)?;
+        objects.push(json!({
+            "file": member.path.display().to_string(),
+            "name": model.name(),
+            "kind": model.kind().name(),
+            "parameters": model.parameters(),
+            "bytes": member.bytes.len(),
+        }));
+        cells.push(vec![
+            member.path.display().to_string(),
+            model.kind().name().to_owned(),
+            thousands(model.parameters()),
+            thousands(member.bytes.len() as u64),
+        ]);
+    }
+    let (ui, classes) = (session.ui, ensemble.classes);
+    if ui.json {
+        return ui.json_line(&json!({
+            "name": ensemble.name,
+            "kind": "ensemble",
+            "bytes": ensemble.bytes(),
+            "input": ensemble.input.to_string(),
+            "classes": classes,
+            "members": objects,
+        }));
+    }
+    ui.text(&format!(
+        "{} (ensemble of {}), {} bytes in all: images {}, {classes} classes",
+        ensemble.name,
+        ensemble.members.len(),
+        thousands(ensemble.bytes()),
+        ensemble.input,
+    ))?;
+    ui.table(&Sheet::framed(1, &cells))
 }
 
 /// The model files of a folder, a row each.

@@ -7,13 +7,13 @@ use crate::layout::Medium;
 use crate::named;
 use crate::pictures::{Read, ReadArgs, Sources, read, shown};
 use crate::session::Session;
+use crate::source::Source;
 use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
-use qbnn::model_file;
-use qbnn_bnn::nn::Shape;
-use qbnn_bnn::{Images, machine, pfp, raise};
-use qbnn_core::model::{Kind, Model};
+use qbnn_bnn::BnnError;
+use qbnn_bnn::predictor::Draws;
+use qbnn_core::{ImagesView, Shape};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// `predict`.
 #[derive(Debug, Args)]
 pub struct PredictCommand {
-    /// The model file (.qbnn), or a folder that holds one.
+    /// The model file (.qbnn), an ensemble of some (NAME.ensemble.toml), or a folder that holds one model file.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// PNG or IDX files, folders of them, or - for stdin.
@@ -67,10 +67,8 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     if path != args.model {
         session.ui.say(&format!("model file: {}", path.display()));
     }
-    let bytes = model_file::read(&path)?;
-    let model = model_file::model(&bytes)?;
-    let input = model.input();
-    let shape = Shape { channels: input.channels, rows: input.rows, columns: input.columns };
+    let mut source = Source::open(&path, args.pfp.map(Into::into))?;
+    let shape = source.input();
     let format = if session.ui.json { AnswerFormat::Json } else { args.format };
     let sources = Sources::new(&args.images)?;
     if sources.others > 0 {
@@ -82,8 +80,8 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         Medium::Lines => None,
     };
     let writer = Writer { format, abstain_above: args.abstain_above, columns };
-    let mut work = Work { session, args, model, shape, writer, bar: None, images, done: 0 };
-    let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
+    let mut work = Work { session, args, shape, writer, bar: None, images, done: 0 };
+    let together = (LOGITS / (args.samples as usize * source.classes()).max(1)).clamp(1, TOGETHER);
     let together = together.min(PIXELS / shape.len().max(1)).max(1);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
     // Pictures or files of images; a file may hold several one behind the other.
@@ -119,12 +117,12 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         names.extend(read.names);
         while names.len() >= together {
             let later = names.split_off(together);
-            work.predict(&pixels[..together * shape.len()], &names)?;
+            work.predict(&mut source, &pixels[..together * shape.len()], &names)?;
             pixels.drain(..together * shape.len());
             names = later;
         }
     }
-    work.predict(&pixels, &names)?;
+    work.predict(&mut source, &pixels, &names)?;
     work.aside(|| ());
     if bright > 0 && !args.read.invert {
         session.ui.say(&format!(
@@ -149,7 +147,6 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
 struct Work<'a> {
     session: &'a Session,
     args: &'a PredictCommand,
-    model: Model<'a>,
     shape: Shape,
     writer: Writer,
     bar: Option<ProgressBar>,
@@ -182,11 +179,16 @@ impl Work<'_> {
     }
 
     /// Predicts images and writes their answers.
-    fn predict(&mut self, pixels: &[u8], names: &[Name]) -> Result<()> {
-        let images = Images { shape: self.shape, pixels };
-        let Some(answers) = self.answers(images)? else { bail!("stopped after {} images", self.done) };
+    fn predict(&mut self, source: &mut Source, pixels: &[u8], names: &[Name]) -> Result<()> {
+        let images = ImagesView { shape: self.shape, pixels };
+        let answers = match self.answers(source, images) {
+            Err(e) if matches!(e.downcast_ref(), Some(BnnError::Stopped)) => {
+                bail!("stopped after {} images", self.done)
+            }
+            answers => answers?,
+        };
         let ui = self.session.ui;
-        if let Some(header) = self.writer.header(self.model.classes()).filter(|_| self.done == 0 && !names.is_empty()) {
+        if let Some(header) = self.writer.header(source.classes()).filter(|_| self.done == 0 && !names.is_empty()) {
             self.aside(|| ui.result(&header))?;
         }
         for (answer, name) in answers.iter().zip(names) {
@@ -198,27 +200,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The one place where a model meets images: one pass, or draws in integers or in float. `None` if the user asked to
-    /// stop.
-    fn answers(&mut self, images: Images<'_>) -> Result<Option<Vec<Answer>>> {
-        let (model, args) = (self.model, self.args);
-        let (samples, seed) = (args.samples as usize, args.seed);
-        let (n, classes, before, session) = (images.len(), model.classes(), self.done, self.session);
+    /// The one place where a model meets images.
+    fn answers(&mut self, source: &mut Source, images: ImagesView<'_>) -> Result<Vec<Answer>> {
+        let draws = Draws { count: self.args.samples as usize, seed: self.args.seed };
+        let (n, before, session) = (images.len(), self.done, self.session);
         let mut progress = |done: usize, of: usize| {
             self.progress(before + (n as u128 * done as u128 / of.max(1) as u128) as u64);
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        if let Some(weights) = args.pfp {
-            let answers = pfp::predict(model, weights.into(), images, &mut progress)?;
-            return Ok(answers.map(|all| all.into_iter().map(Answer::of_pass).collect()));
-        }
-        if model.kind() != Kind::Jq {
-            let probabilities = raise::predict(model, images, samples, seed, &mut progress)?;
-            return probabilities.map(|p| Answer::of_probabilities(samples, n, classes, p)).transpose();
-        }
-        let Some(logits) = machine::logits(model, images, samples, seed, &mut progress)? else { return Ok(None) };
-        let of = |image: usize| (0..samples).map(move |s| (s * n + image) * classes);
-        let answer = |image: usize| Answer::of_draws(of(image).map(|at| &logits[at..at + classes]), classes);
-        (0..n).map(answer).collect::<Result<_>>().map(Some)
+        source.answers(images, draws, &mut progress)
     }
 }

@@ -7,6 +7,7 @@ use crate::settings::RunArgs;
 use crate::summary;
 use anyhow::Result;
 use qbnn::evaluate::{self, Judged};
+use qbnn::opened::Model;
 use qbnn::preprocess::Prepared;
 use qbnn::run_folder::{FLOAT, METRICS, PREDICTIONS, model_name};
 use qbnn::training::Place;
@@ -32,7 +33,9 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
         Some(float) => float,
         None => place.float(config, &spec)?,
     };
-    let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
+    let name = model_name(&quantized);
+    let models =
+        [(FLOAT.to_owned(), Model::Checkpoint(Box::new(float))), (name, Model::Checkpoint(Box::new(quantized)))];
     let shown = folder.path().display().to_string();
     let word = shell::path(folder.path());
     let go_on = format!("{} {word}", place.go_on);

@@ -16,6 +16,11 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// `channels` features of one number each.
+    pub const fn flat(channels: usize) -> Self {
+        Shape { channels, rows: 1, columns: 1 }
+    }
+
     /// Numbers in all.
     pub const fn len(self) -> usize {
         self.channels * self.rows * self.columns

@@ -7,16 +7,18 @@ use crate::config::Config;
 use crate::consistency::{self, Part};
 use crate::lock::Lock;
 use crate::observer::Observer;
-use crate::preprocess::{Planes, Prepared};
+use crate::preprocess::Prepared;
 use crate::{backend, evaluate, experiment};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::identity::sha256;
+use qbnn_bnn::predictor::{Draws, Ensemble, Predictor, of_checkpoint};
 use qbnn_bnn::quant::settings::{QuantizeSettings, Start};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, verify};
+use qbnn_core::ImagesView;
 use qbnn_data::Dataset;
-use qbnn_eval::{Backend, ByHeadline, EvalOptions, MeanUncertainty, ModelDescription};
+use qbnn_eval::{ByHeadline, EvalOptions, MeanUncertainty, ModelDescription};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -156,17 +158,17 @@ impl<'a> Bench<'a> {
         let train_seconds = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let described = describe(run, &models);
-        let backend = backend_of(&models)?;
+        let mut predictor = predictor(&models)?;
+        let backend = backend::of(&predictor.backend());
         let identity = identity(&models);
         let mut groups = 0;
-        let mut predictions = |_: &str, planes: &Planes<'_>| {
+        let mut predictions = |_: &str, images: ImagesView<'_>| {
             let from = 0.5 + groups as f64 / 6.0;
             groups += 1;
-            let probs = self.predictions(run, &models, planes, most, &|share| tell(from + share / 6.0))?;
-            Ok(Some(probs))
+            self.predictions(run, &mut *predictor, images, most, &|share| tell(from + share / 6.0))
         };
         let classes = dataset.classes;
-        let all = evaluate::group_probabilities(&data, &mut predictions)?.context("no predictions")?;
+        let all = evaluate::group_probabilities(&data, &mut predictions)?;
         let mut done = Vec::new();
         for &samples in samples {
             // Draws do not depend on how many follow: fewer are the first of them.
@@ -223,42 +225,33 @@ impl<'a> Bench<'a> {
         Ok(vec![checkpoint])
     }
 
-    /// Probabilities `[draw][image][class]`; an ensemble's members share the draws, the first of each before the
-    /// second of any.
+    /// Probabilities `[draw][image][class]`.
     fn predictions(
         &self,
         run: &Run,
-        models: &[Checkpoint],
-        planes: &Planes<'_>,
+        predictor: &mut dyn Predictor,
+        images: ImagesView<'_>,
         samples: usize,
         tell: Tell<'_>,
     ) -> Result<Vec<f64>> {
-        let each = samples.div_ceil(models.len().max(1));
-        let mut all = Vec::new();
-        for (i, model) in models.iter().enumerate() {
-            let mut progress = |done: usize, of: usize| {
-                tell((i as f64 + done as f64 / of as f64) / models.len() as f64);
-                if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            let probs = evaluate::draws(model, planes, each, run.config.seed, &mut progress)?;
-            all.push(probs.ok_or(Stopped)?);
+        let mut progress = |done: usize, of: usize| {
+            tell(done as f64 / of as f64);
+            if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        match predictor.predict(images, Draws { count: samples, seed: run.config.seed }, &mut progress) {
+            Err(BnnError::Stopped) => Err(Stopped.into()),
+            found => Ok(found?.values),
         }
-        if let [_] = all[..] {
-            return Ok(all.swap_remove(0));
-        }
-        let draw = planes.images().len() * models.first().map_or(0, |m| m.classes);
-        let mut joined = Vec::with_capacity(samples * draw);
-        for s in 0..samples {
-            joined.extend_from_slice(&all[s % all.len()][s / all.len() * draw..][..draw]);
-        }
-        Ok(joined)
     }
 }
 
-/// What computes the predictions of one model, or of several together.
-fn backend_of(models: &[Checkpoint]) -> Result<Backend> {
-    let mut all = models.iter().map(backend::of).collect::<Result<Vec<_>>>()?;
-    if all.len() == 1 { Ok(all.swap_remove(0)) } else { Ok(Backend::Ensemble { members: all }) }
+/// What predicts with one model, or with several that share the draws.
+fn predictor(models: &[Checkpoint]) -> Result<Box<dyn Predictor>> {
+    if let [one] = models {
+        return Ok(of_checkpoint(one)?);
+    }
+    let members = models.iter().map(of_checkpoint).collect::<Result<_, _>>()?;
+    Ok(Box::new(Ensemble::new(members)?))
 }
 
 /// What tells one model, or several together, from any other.
@@ -268,7 +261,7 @@ fn identity(models: &[Checkpoint]) -> String {
 }
 
 fn describe(run: &Run, models: &[Checkpoint]) -> ModelDescription {
-    let mut all = models.iter().map(|m| evaluate::describe(&run.model_name(), m));
+    let mut all = models.iter().map(|m| evaluate::describe(&run.model_name(), m, None));
     let empty = || ModelDescription {
         name: run.model_name(),
         strategy: qbnn_eval::Strategy::Float,

@@ -1,0 +1,78 @@
+//! The simulation of a JQ model file as a predictor.
+
+use super::{Backend, Draws, Predictor, Probabilities, Progress, checked, step};
+use crate::checkpoint::Checkpoint;
+use crate::error::BnnError;
+use crate::guide::Guide;
+use crate::likelihood::softmax;
+use crate::load::fill;
+use crate::lower::{drawn, normalisation, settled};
+use crate::nn::pass::{BLOCK, Tape, Weights};
+use crate::nn::{Network, limit};
+use crate::sets::Normalisation;
+use qbnn_core::{ImagesView, Shape};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// The float network on the grids of its JQ model file, with the weights that the integer runtime draws: what training
+/// simulates, to be held against what [`Integer`](super::Integer) computes.
+pub struct Simulated {
+    net: Network,
+    guide: Guide,
+    normalisation: Normalisation,
+    file: Arc<[u8]>,
+}
+
+impl Simulated {
+    /// Of a checkpoint and its model file.
+    ///
+    /// # Errors
+    /// [`BnnError::Data`] for bytes that are no model file.
+    pub fn new(checkpoint: &Checkpoint, file: impl Into<Arc<[u8]>>) -> Result<Self, BnnError> {
+        let (file, net) = (file.into(), checkpoint.net().clone());
+        let guide = settled(&net, checkpoint.guide());
+        Ok(Simulated { net, guide, normalisation: normalisation(&checked(&file)?), file })
+    }
+}
+
+impl Predictor for Simulated {
+    fn input(&self) -> Shape {
+        self.net.input
+    }
+
+    fn classes(&self) -> usize {
+        self.net.classes()
+    }
+
+    fn backend(&self) -> Backend {
+        Backend::Simulated { why: "to be compared with the integer runtime".into() }
+    }
+
+    fn predict(
+        &mut self,
+        images: ImagesView<'_>,
+        draws: Draws,
+        progress: &mut dyn Progress,
+    ) -> Result<Probabilities, BnnError> {
+        let (net, model) = (&self.net, checked(&self.file)?);
+        if images.shape != net.input {
+            return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
+        }
+        if draws.count == 0 {
+            return Err(BnnError::setting("samples", 0, "it must be at least 1"));
+        }
+        let (sites, classes, n) = (self.guide.sites(self.normalisation), net.classes(), images.len());
+        let mut values = vec![0.0; limit::probabilities(draws.count, n, classes)?];
+        for (draw, out) in values.chunks_exact_mut((n * classes).max(1)).enumerate() {
+            let weights = drawn(&model, net, draws.seed, draw as u32)?;
+            out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {
+                let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
+                fill(tape.input(net), &members, net.input.channels, self.normalisation);
+                tape.forward(net, Weights::Drawn(&weights), &*sites);
+                softmax(tape.logits(net), BLOCK, out);
+            });
+            step(progress, draw + 1, draws.count)?;
+        }
+        Ok(Probabilities { draws: draws.count, images: n, classes, values })
+    }
+}

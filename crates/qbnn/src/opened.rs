@@ -1,0 +1,110 @@
+//! Models to evaluate, each opened once: exported, described, made ready to predict.
+
+use crate::ensemble::Ensemble;
+use crate::evaluate::describe;
+use anyhow::Result;
+use qbnn_bnn::Checkpoint;
+use qbnn_bnn::pfp;
+use qbnn_bnn::predictor::{Export, Predictor};
+use qbnn_eval::ModelDescription;
+
+/// A model to evaluate.
+pub enum Model {
+    /// One network.
+    Checkpoint(Box<Checkpoint>),
+    /// Several model files together.
+    Ensemble(Ensemble),
+}
+
+/// A model ready to predict.
+pub struct Opened {
+    /// What predicts by draws.
+    pub predictor: Box<dyn Predictor>,
+    /// What predicts by one analytic pass, or why there is none; `None` if it was not asked for.
+    pub analytic: Option<Result<Box<dyn Predictor>, String>>,
+    /// What the evaluation cannot know of it.
+    pub description: ModelDescription,
+    /// What tells it from any other.
+    pub identity: String,
+}
+
+impl Model {
+    /// Whether it is one float network, with which others can be compared.
+    pub fn is_float(&self) -> bool {
+        matches!(self, Model::Checkpoint(c) if c.quantize.is_none())
+    }
+
+    /// Opens it, and its analytic pass with such weights.
+    ///
+    /// # Errors
+    /// A model that cannot run.
+    pub fn open(&self, name: &str, pfp: Option<pfp::Weights>) -> Result<Opened> {
+        match self {
+            Model::Checkpoint(checkpoint) => {
+                let export = Export::new(checkpoint);
+                let analytic: Option<Result<Box<dyn Predictor>, String>> = match (pfp, export.file()) {
+                    (None, _) => None,
+                    (Some(_), Err(e)) => Some(Err(e.to_string())),
+                    (Some(weights), Ok(_)) => export.analytic(weights)?.map(|pass| Ok(Box::new(pass) as _)),
+                };
+                Ok(Opened {
+                    predictor: export.predictor()?,
+                    analytic,
+                    // Whether or not it lies beside the checkpoint: what does not fit the format has none.
+                    description: describe(name, checkpoint, export.file().ok().map(|file| file.len() as u64)),
+                    identity: checkpoint.identity(),
+                })
+            }
+            Model::Ensemble(ensemble) => Ok(Opened {
+                predictor: ensemble.predictor()?,
+                analytic: pfp.map(|weights| ensemble.analytic(weights)).transpose()?.map(Ok),
+                description: ensemble.describe(name)?,
+                identity: ensemble.identity(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::Silent;
+    use crate::config::EvalConfig;
+    use crate::evaluate::judge;
+    use crate::preprocess::Prepared;
+    use qbnn_bnn::lower::exports;
+    use qbnn_bnn::{NetworkSpec, QuantizeSettings, TrainSettings};
+    use qbnn_data::{Dataset, Limits, Locations, load};
+
+    fn data() -> Dataset {
+        let limits = Limits { train_limit: Some(100), group_limit: Some(20) };
+        load("strokes", &Locations::default(), 1, limits).unwrap()
+    }
+
+    /// A JQ network that reads strokes, untrained.
+    pub fn network(seed: u64) -> Checkpoint {
+        let dataset = data();
+        let (data, classes) = (Prepared::new(&dataset), dataset.classes);
+        let spec = NetworkSpec::named("mlp", classes).unwrap();
+        let train = TrainSettings::default();
+        let train_data = data.train_data(&train, seed);
+        let float = Checkpoint::new(&spec, data.shape(), classes, data.normalisation(), seed, train.clone()).unwrap();
+        let settings = QuantizeSettings { epochs: 0, calibration: 64, ..QuantizeSettings::default() };
+        Checkpoint::quantized(float, settings, &train_data).unwrap()
+    }
+
+    #[test]
+    fn an_evaluation_exports_a_model_once() {
+        let (dataset, jq) = (data(), network(1));
+        let models = [("jq".to_owned(), Model::Checkpoint(Box::new(jq)))];
+        let settings = EvalConfig { samples: 2, bootstrap: 0 };
+        for pfp in [None, Some(pfp::Weights::Stored)] {
+            let before = exports();
+            let judged = judge(&Silent, &models, &Prepared::new(&dataset), settings, pfp, 1, "").unwrap();
+            assert_eq!(exports() - before, 1, "{pfp:?}");
+            let entry = &judged.metrics.models[0];
+            assert!(matches!(entry.backend, Some(qbnn_eval::Backend::Integer { .. })), "{:?}", entry.backend);
+            assert_eq!(judged.metrics.models.len(), 1 + usize::from(pfp.is_some()));
+        }
+    }
+}
