@@ -1,0 +1,41 @@
+//! The programs in `examples/` run, each as a user would run it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs an example that `cargo test` has built; what it printed.
+fn run(name: &str) -> String {
+    let folder = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples");
+    let output = Command::new(folder.join(name)).output().unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_example_runs() {
+    for (name, said) in [
+        ("own_arrays", "halves.qbnn"),
+        ("predict", "integer"),
+        ("no_std", "class"),
+        ("external_probabilities", "accuracy"),
+        ("training_loop", "epochs"),
+    ] {
+        let text = run(name);
+        assert!(text.contains(said), "{name} printed:\n{text}");
+    }
+}
+
+#[test]
+fn every_example_is_short_and_listed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "rs") {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(manifest.contains(&format!("../../examples/{name}")), "{name} is not in Cargo.toml");
+            assert!(std::fs::read_to_string(&path).unwrap().lines().count() < 80, "{name} is long");
+        }
+    }
+}
