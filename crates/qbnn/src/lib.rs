@@ -11,6 +11,7 @@
 //!
 //! ```
 //! use qbnn::config::Layers;
+//! use qbnn::opened::Model;
 //! use qbnn::preprocess::Prepared;
 //! use qbnn::run_folder::{FLOAT, RunFolder, model_name};
 //! use qbnn::training::Place;
@@ -41,13 +42,15 @@
 //! let float = place.float(&config, &network)?;
 //! let quantized = place.quantized(float.clone(), &config)?;
 //!
-//! let models = [(FLOAT.to_owned(), float), (model_name(&quantized), quantized)];
+//! let name = model_name(&quantized);
+//! let models = [(FLOAT.to_owned(), float), (name.clone(), quantized)];
+//! let models = models.map(|(name, checkpoint)| (name, Model::Checkpoint(Box::new(checkpoint))));
 //! let result = evaluate::judge(&Silent, &models, &data, config.eval, None, config.seed, "qbnn eval")?;
 //! for model in &result.metrics.models {
 //!     let accuracy = model.value(qbnn_eval::Headline::Accuracy);
 //!     println!("{}: accuracy {accuracy:?}, {} bytes", model.name, model.bytes());
 //! }
-//! # assert!(folder.model_file(&models[1].0).is_file());
+//! # assert!(folder.model_file(&name).is_file());
 //! # Ok(())
 //! # }
 //! ```
