@@ -4,7 +4,7 @@
 
 use qbnn_bnn::train::train;
 use qbnn_bnn::{
-    Checkpoint, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings, lower,
+    Checkpoint, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings, export,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut quantized = Checkpoint::quantized(float, settings, &data)?;
     train(&mut quantized, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(()))?;
 
-    let file = lower::lower(&quantized)?;
+    let file = export::export(&quantized)?;
     let path = std::env::temp_dir().join("halves.qbnn");
     std::fs::write(&path, &file)?;
     println!("{}: {} bytes", path.display(), file.len());

@@ -15,7 +15,7 @@ use crate::posterior::Posterior;
 use crate::quant::Quantizers;
 use crate::quant::settings::QuantizeSettings;
 use crate::sets::Normalisation;
-use crate::settings::{Family, TrainSettings};
+use crate::settings::{PosteriorKind, TrainSettings};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -107,10 +107,10 @@ impl Checkpoint {
         train.check()?;
         let net = Network::new(network, input, classes)?;
         let mut posterior = Posterior::initial(&net, qbnn_core::noise::key(seed), train.initial_sigma);
-        if train.posterior != Family::Gaussian {
+        if train.posterior != PosteriorKind::Gaussian {
             posterior.log_sigma.clear();
         }
-        let dropout = if train.posterior == Family::Dropout { train.dropout } else { 0.0 };
+        let dropout = if train.posterior == PosteriorKind::Dropout { train.dropout } else { 0.0 };
         let n = net.parameters();
         Ok(Checkpoint {
             network: network.clone(),

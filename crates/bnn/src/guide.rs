@@ -139,7 +139,7 @@ impl Guide {
             self.store(net, into);
         }
         match estimator {
-            Estimator::WeightDraw => self.draw(net, key, 0, step, into),
+            Estimator::Reparameterization => self.draw(net, key, 0, step, into),
             Estimator::LocalReparameterization => {
                 into.variance.clear();
                 into.variance.extend(into.sigma.iter().map(|s| s * s));
@@ -155,7 +155,7 @@ impl Guide {
 
     /// Whether a step of training goes through [`fused::update`].
     pub fn is_fused(&self, estimator: Estimator) -> bool {
-        self.quantizers.is_none() && !self.posterior.is_point() && estimator == Estimator::WeightDraw
+        self.quantizers.is_none() && !self.posterior.is_point() && estimator == Estimator::Reparameterization
     }
 
     /// The activations' sites, in a network whose inputs become numbers by `pixels`.
@@ -193,7 +193,7 @@ impl Guide {
             (None, _) if self.posterior.is_point() => {
                 d_mu.iter_mut().zip(&batch.first).zip(noise).for_each(|((d, g), kept)| *d = g * kept);
             }
-            (None, Estimator::WeightDraw) => {
+            (None, Estimator::Reparameterization) => {
                 d_mu.copy_from_slice(&batch.first);
                 d_sigma.iter_mut().zip(&batch.first).zip(noise).for_each(|((d, g), e)| *d = g * e);
             }
@@ -226,7 +226,7 @@ impl Guide {
     /// Local reparameterization and flipout assume a Gaussian weight; a weight on a grid is none.
     pub fn check(&self, estimator: Estimator) -> Result<(), BnnError> {
         match (&self.quantizers, estimator) {
-            (None, _) | (Some(_), Estimator::WeightDraw) => Ok(()),
+            (None, _) | (Some(_), Estimator::Reparameterization) => Ok(()),
             (Some(_), other) => Err(BnnError::Setting {
                 key: "estimator",
                 found: format!("{other:?}"),
@@ -276,7 +276,7 @@ impl Drawn {
     /// The weights of one block's pass.
     pub fn for_pass(&self, estimator: Estimator, noise: PassNoise) -> Weights<'_> {
         match estimator {
-            Estimator::WeightDraw => Weights::Drawn(&self.draw.weights),
+            Estimator::Reparameterization => Weights::Drawn(&self.draw.weights),
             Estimator::LocalReparameterization => Weights::Local { mean: &self.mu, variance: &self.variance, noise },
             Estimator::Flipout => Weights::Flipout { mean: &self.mu, deviation: &self.draw.weights, noise },
         }

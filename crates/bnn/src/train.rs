@@ -10,7 +10,7 @@ use crate::error::BnnError;
 use crate::guide::Drawn;
 use crate::load::{LoadMemory, Loader};
 use crate::nn::limit;
-use crate::nn::pass::{BLOCK, PassNoise, Tape};
+use crate::nn::pass::{BLOCK, PassNoise, Workspace};
 use crate::noise::{self, purpose};
 use crate::predict::predict;
 use crate::predictor::NoProgress;
@@ -125,17 +125,17 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
     let order = noise::permutation(key, Place { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
     let mut values = vec![Vec::new(); net.activations.len()];
     let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
-    let (mut tape, mut drawn) = (Tape::default(), Drawn::default());
+    let (mut workspace, mut drawn) = (Workspace::default(), Drawn::default());
     let mut loading = LoadMemory::default();
     let sites = float.guide().sites(float.normalisation);
     for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
-        loader.load(pairs, tape.input(net), &mut loading);
-        let weights = drawn.for_pass(Estimator::WeightDraw, PassNoise { key, step: 0, block: 0 });
-        tape.forward(net, weights, &*sites);
+        loader.load(pairs, workspace.input(net), &mut loading);
+        let weights = drawn.for_pass(Estimator::Reparameterization, PassNoise { key, step: 0, block: 0 });
+        workspace.forward(net, weights, &*sites);
         for (at, node) in net.nodes.iter().enumerate() {
             if let Op::Activation { site, .. } = node.op {
-                let all = tape.value(net, at);
+                let all = workspace.value(net, at);
                 let images = all.chunks_exact(BLOCK).flat_map(|run| &run[..pairs.len()]);
                 values[site].extend(images.step_by(all.len().div_ceil(KEPT)).copied());
             }

@@ -72,7 +72,7 @@ pub(crate) mod tests {
     use crate::config::EvalConfig;
     use crate::evaluate::judge;
     use crate::preprocess::Prepared;
-    use qbnn_bnn::lower::exports;
+    use qbnn_bnn::export::exports;
     use qbnn_bnn::{NetworkSpec, QuantizeSettings, TrainSettings};
     use qbnn_data::{Dataset, Limits, Locations, load};
 

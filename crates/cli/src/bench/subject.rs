@@ -4,7 +4,7 @@ use super::train::Material;
 use crate::named;
 use anyhow::{Context, Result, bail};
 use qbnn::{ensemble, model_file};
-use qbnn_bnn::lower::lower;
+use qbnn_bnn::export::export;
 use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
 use qbnn_bnn::{Checkpoint, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainSettings};
 use qbnn_core::model::{Function, Layer, Model, Op};
@@ -42,7 +42,7 @@ impl Subject {
         let float = untrained(&spec, Shape { channels: 1, rows: 28, columns: 28 }, 10)?;
         let material = Material::new(float.net().input, 128);
         let settings = QuantizeSettings { epochs: 0, calibration: 128, ..QuantizeSettings::default() };
-        let file = lower(&Checkpoint::quantized(float.clone(), settings, &material.data())?)?;
+        let file = export(&Checkpoint::quantized(float.clone(), settings, &material.data())?)?;
         Ok(Subject { path: None, file, float: Some(float) })
     }
 }
