@@ -424,7 +424,7 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
     let level = |step| (0..sigma_code.0.levels()).map(|k| sigma_level(k as u8, step)).collect::<Vec<_>>();
     let levels = level(codes.sigma_step());
     let mut random = vec![0; channels * row * each];
-    noise::fill(key, draw::place(tensor, draw), 0, &mut random);
+    noise::fill(key, draw::counter(tensor, draw), 0, &mut random);
     let mut weights = Vec::with_capacity(channels * row);
     for c in 0..channels {
         let own = RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits)?;
@@ -438,7 +438,7 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
         }
     }
     let mut random = vec![0; channels * each];
-    noise::fill(key, draw::place(tensor + 1, draw), 0, &mut random);
+    noise::fill(key, draw::counter(tensor + 1, draw), 0, &mut random);
     let levels = level(codes.bias_sigma_step());
     let biases = (0..channels).map(|c| {
         let accumulator = codes.weight_scales.get(c) as i32 + input.log2_step;

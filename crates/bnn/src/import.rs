@@ -1,7 +1,7 @@
 //! From a model file back to a network and its guide: the way by which files of the kinds that run in float are run.
 //!
 //! It undoes [`export`](crate::export): layers become a description from which the network is built anew, weights return
-//! to the order of training, grids get their stored scales. What is raised draws with the trainer's noise and runs by the
+//! to the order of training, grids get their stored scales. What is imported draws with the trainer's noise and runs by the
 //! trainer's pass, so that a file predicts what its checkpoint predicts on the file's scales, to the last bit.
 //!
 //! One thing that files of other writers may hold is refused: a window that is neither square nor its whole input.

@@ -8,7 +8,7 @@ use crate::sets::{Normalisation, TrainData};
 use crate::settings::Labels;
 use pulp::{Arch, Simd, WithSimd};
 use qbnn_core::ImagesView;
-use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
+use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 
 /// Working memory of loading.
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl<'a> Loader<'a> {
             bytes.resize(pixels, 0);
             noise.resize(pairs.len() * pixels, 0);
             for (noise, &draw) in noise.chunks_exact_mut(pixels).zip(pairs) {
-                noise::loose_bytes(self.key, Place { purpose: purpose::PIXELS, tensor: 0, draw }, bytes);
+                noise::loose_bytes(self.key, NoiseCounter { purpose: purpose::PIXELS, tensor: 0, draw }, bytes);
                 look_up(bytes, noise);
             }
         }
@@ -70,7 +70,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Fills a block's input with foreign images (there must be some): the next 32 of them in step `step`, over and over.
+    /// Fills a block's input with OOD images (there must be some): the next 32 of them in step `step`, over and over.
     pub fn load_foreign(&self, foreign: ImagesView<'_>, step: u64, input: Input<'_>) {
         let first = step as usize * RUN;
         let members: Vec<&[u8]> = (first..first + RUN).map(|at| foreign.get(at % foreign.len())).collect();

@@ -54,7 +54,7 @@ pub struct Steps<'a> {
     blocks: Vec<Block>,
     /// The draws of a step; block i meets draw i modulo their number.
     states: Vec<DrawState>,
-    /// Where each of the draws meets foreign images; none where nobody asks for that.
+    /// Where each of the draws meets OOD images; none where nobody asks for that.
     foreign: Vec<Block>,
     gradient: GuideGradient,
     /// Where the time of the steps so far went.
@@ -150,7 +150,7 @@ impl<'a> Steps<'a> {
         self.blocks[..count].iter().map(|block| block.nll).sum::<f64>() / pairs.len() as f64
     }
 
-    /// Lets every draw of the step meet the same foreign images, and works out the gradient of their disagreement, where
+    /// Lets every draw of the step meet the same OOD images, and works out the gradient of their disagreement, where
     /// the settings ask for that. (That there are such images then is checked when a training begins.)
     fn pass_foreign(&mut self, checkpoint: &Checkpoint, step: u64) {
         let weight = checkpoint.train.foreign_weight;

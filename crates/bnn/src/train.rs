@@ -19,7 +19,7 @@ use crate::quant::settings::{QuantizeSettings, Start};
 use crate::sets::TrainData;
 use crate::settings::Estimator;
 use crate::step::Steps;
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -122,7 +122,8 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
     const KEPT: usize = 2048;
     let net = float.net();
     let key = qbnn_core::noise::key(float.seed);
-    let order = noise::permutation(key, Place { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
+    let order =
+        noise::permutation(key, NoiseCounter { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
     let mut values = vec![Vec::new(); net.activations.len()];
     let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
     let (mut workspace, mut drawn) = (Workspace::default(), Drawn::default());
@@ -172,7 +173,7 @@ pub fn train(
     while !checkpoint.finished() {
         let epoch = checkpoint.epoch;
         let phase = u32::from(checkpoint.quantize.is_some());
-        let place = Place { purpose: purpose::SHUFFLE, tensor: 2 + phase, draw: epoch as u32 };
+        let place = NoiseCounter { purpose: purpose::SHUFFLE, tensor: 2 + phase, draw: epoch as u32 };
         let order = noise::permutation(key, place, data.pairs.len());
         let (started, mut nll_sum, mut kl) = (Instant::now(), 0.0, 0.0);
         for (i, pairs) in order.chunks(batch).enumerate() {

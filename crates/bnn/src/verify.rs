@@ -2,7 +2,7 @@
 //! found before anything is trained.
 //!
 //! A JQ file runs in the integer runtime, its checkpoint in float with the weights that the machine draws. Files of the
-//! other kinds are raised, and both run in float. Where activations are rounded, the two may fall on different sides of a
+//! other kinds are imported, and both run in float. Where activations are rounded, the two may fall on different sides of a
 //! code's edge now and then: a sum that float and integers round apart moves by a step, and where padding alone is read,
 //! it does so for every image of a draw. The other pairs of a draw and an image differ by the last bits of what the machine
 //! holds (2^-17), whereas a file of another network is wrong about nearly all of them. So the median decides.
@@ -111,8 +111,8 @@ pub fn compare(checkpoint: &Checkpoint, file: &[u8], images: ImagesView<'_>) -> 
             wanted.extend(of_draw(net, &guide, pixels, &drawn(&model, net, seed, draw)?));
         }
     } else {
-        let raised = import(&model)?;
-        let both = [(&raised.net, &raised.guide, &mut found), (net, &guide, &mut wanted)];
+        let imported = import(&model)?;
+        let both = [(&imported.net, &imported.guide, &mut found), (net, &guide, &mut wanted)];
         for (net, guide, into) in both {
             let (key, mut drawn) = (qbnn_core::noise::key(seed), Drawn::default());
             guide.store(net, &mut drawn);

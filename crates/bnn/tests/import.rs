@@ -1,4 +1,4 @@
-//! A checkpoint, its model file, and what is raised from the file: the same network, whatever the kind.
+//! A checkpoint, its model file, and what is imported from the file: the same network, whatever the kind.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should fail loudly where it stands")]
 
 mod toy;
@@ -117,11 +117,11 @@ fn a_jq_file_runs_in_the_machine() {
     assert_eq!(found, machine.predict(images, draws, &mut NoProgress).unwrap().values);
     assert!(matches!(of_file(&file[..]).unwrap().backend(), Backend::Integer { .. }));
     // Raised, it is the simulation that training ran.
-    let raised = import(&model).unwrap();
+    let imported = import(&model).unwrap();
     let simulated = qbnn_bnn::predict::predict(
-        &raised.net,
-        &raised.guide,
-        raised.normalisation,
+        &imported.net,
+        &imported.guide,
+        imported.normalisation,
         images,
         SAMPLES,
         7,

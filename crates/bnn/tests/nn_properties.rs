@@ -11,12 +11,12 @@ use qbnn_bnn::BnnError;
 use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
 use qbnn_bnn::nn::{Network, NetworkSpec, Shape};
 use qbnn_bnn::noise::normal;
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use serde_json::json;
 
 fn gaussian(seed: u32, use_: u32, n: usize) -> Vec<f32> {
     let mut values = vec![0.0; n];
-    normal([seed, 99], Place { purpose: 1000, tensor: use_, draw: 0 }, &mut values);
+    normal([seed, 99], NoiseCounter { purpose: 1000, tensor: use_, draw: 0 }, &mut values);
     values
 }
 

@@ -15,7 +15,7 @@ use qbnn_bnn::quant::settings::Calibration;
 use qbnn_bnn::quant::uniform::{Uniform, least_error, min_max};
 use qbnn_bnn::{BitWidths, BnnError, Guide, Network, NetworkSpec, ParameterBytes, Posterior, QuantizeSettings};
 use qbnn_bnn::{Normalisation, Rounding, Shape};
-use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
+use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 use qbnn_core::{Bits, LogCode, UniformCode};
 use serde_json::json;
 use std::f32::consts::LN_2;
@@ -62,8 +62,8 @@ fn stored(grids: &Quantizers, net: &Network, posterior: &Posterior) -> (Vec<f32>
     (mu, sigma)
 }
 
-fn place(draw: u32) -> Place {
-    Place { purpose: 66, tensor: 0, draw }
+fn place(draw: u32) -> NoiseCounter {
+    NoiseCounter { purpose: 66, tensor: 0, draw }
 }
 
 fn near(a: f32, b: f32, tolerance: f32) -> bool {

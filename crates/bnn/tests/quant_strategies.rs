@@ -16,7 +16,7 @@ use qbnn_bnn::{
     BitWidths, Estimator, Guide, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes, Posterior,
     QuantizeSettings, Rounding, Shape, Strategy, TrainData, TrainSettings,
 };
-use qbnn_core::noise::{GAUSSIAN, Place};
+use qbnn_core::noise::{GAUSSIAN, NoiseCounter};
 use qbnn_core::{Bits, UniformCode};
 use serde_json::json;
 use std::f32::consts::LN_2;
@@ -57,7 +57,7 @@ fn drawn(net: &Network, posterior: &Posterior, settings: &QuantizeSettings) -> (
     grids.calibrate(net, posterior, None);
     let (mut mu, mut sigma, mut draw) = (Vec::new(), Vec::new(), Draw::default());
     grids.stored(net, posterior, &mut mu, &mut sigma);
-    grids.draw(net, &mu, &sigma, [1, 2], Place { purpose: 66, tensor: 0, draw: 3 }, &mut draw);
+    grids.draw(net, &mu, &sigma, [1, 2], NoiseCounter { purpose: 66, tensor: 0, draw: 3 }, &mut draw);
     (grids, mu, sigma, draw)
 }
 
@@ -102,10 +102,10 @@ fn contradictory_widths_name_key_and_mend() {
         (Strategy::Jq, [4, 4, 32, 4], "bits.weight = 32", "vpq"),
         (Strategy::Jq, [4, 4, 4, 32], "bits.activation = 32", "vpq"),
     ];
-    for (strategy, [mu, sigma, weight, activation], found, mend) in cases {
+    for (strategy, [mu, sigma, weight, activation], found, fix) in cases {
         let bits = BitWidths { mu, sigma, weight, activation };
         let error = QuantizeSettings { strategy, bits, ..QuantizeSettings::default() }.check().unwrap_err().to_string();
-        assert!(error.starts_with(found) && error.contains(mend) && !error.contains('\n'), "{error}");
+        assert!(error.starts_with(found) && error.contains(fix) && !error.contains('\n'), "{error}");
     }
     for strategy in Strategy::ALL {
         for bits in (2..=8).map(|b| strategy.widths(b)).chain([BitWidths::FLOAT]) {

@@ -10,7 +10,7 @@ use super::linear::{Linear, transpose};
 use super::network::{Codes, Network, Op};
 use crate::math::{add, vectorized};
 use crate::noise::{self, purpose};
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 
 /// Images that one pass carries: fixed, so that sums are taken in one order whatever the number of threads. Where there
 /// are fewer, the columns past them are computed and ignored.
@@ -350,8 +350,8 @@ fn weight_gradient(map: &Linear, dy: &[f32], x: &[f32], input: &mut Buffer, dw: 
     }
 }
 
-fn place(net: &Network, node: usize, purpose: u32, noise: PassNoise) -> Place {
-    Place { purpose, tensor: noise.block * net.nodes.len() as u32 + node as u32, draw: noise.step }
+fn place(net: &Network, node: usize, purpose: u32, noise: PassNoise) -> NoiseCounter {
+    NoiseCounter { purpose, tensor: noise.block * net.nodes.len() as u32 + node as u32, draw: noise.step }
 }
 
 /// Sums each channel's gradient; partial sums, so that the additions do not wait for each other.

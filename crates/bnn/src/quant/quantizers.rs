@@ -17,7 +17,7 @@ use crate::nn::Network;
 use crate::nn::network::Tensor;
 use crate::noise;
 use crate::posterior::Posterior;
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use qbnn_core::{Bits, UniformCode};
 use std::ops::Range;
 
@@ -264,7 +264,7 @@ impl Quantizers {
     }
 
     /// Draws every weight and bias from the stored posterior (`mu`, `sigma` of [`Quantizers::stored`]).
-    pub fn draw(&self, net: &Network, mu: &[f32], sigma: &[f32], key: [u32; 2], place: Place, draw: &mut Draw) {
+    pub fn draw(&self, net: &Network, mu: &[f32], sigma: &[f32], key: [u32; 2], place: NoiseCounter, draw: &mut Draw) {
         let n = mu.len();
         for buffer in [&mut draw.weights, &mut draw.noise, &mut draw.raw] {
             buffer.resize(n, 0.0);
@@ -272,7 +272,7 @@ impl Quantizers {
         for (index, (tensor, places)) in net.tensors.iter().zip(&self.places).enumerate() {
             let r = tensor.range.clone();
             draw.bytes.resize(2 * r.len(), 0);
-            noise::bytes(key, Place { tensor: index as u32, ..place }, &mut draw.bytes);
+            noise::bytes(key, NoiseCounter { tensor: index as u32, ..place }, &mut draw.bytes);
             for (eps, pair) in draw.noise[r.clone()].iter_mut().zip(draw.bytes.chunks_exact(2)) {
                 *eps = self.deviations[pair[0] as usize];
             }

@@ -53,14 +53,14 @@ fn trained(
 /// By how much the analytic pass of a file with float activations, every weight at its mean, is off the same network.
 fn analytic_agrees(checkpoint: &Checkpoint, model: Model<'_>, images: ImagesView<'_>) -> f32 {
     let net = checkpoint.net();
-    let raised = import(&model).unwrap();
+    let imported = import(&model).unwrap();
     let mut drawn = Drawn::default();
     snap_scales(net, checkpoint.guide()).store(net, &mut drawn);
     let pfp = Pfp::new(model, pfp::Weights::Stored).unwrap();
     let (mut workspace, mut memory) = (Workspace::default(), Memory::default());
     let input = workspace.input(net).input;
     for (i, value) in input.iter_mut().enumerate() {
-        *value = raised.normalisation.value(images.get(i % BLOCK)[i / BLOCK]);
+        *value = imported.normalisation.value(images.get(i % BLOCK)[i / BLOCK]);
     }
     workspace.forward(net, Weights::Drawn(&drawn.mu), &FloatSites);
     let logits = workspace.logits(net);

@@ -19,7 +19,7 @@ use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
 use qbnn_bnn::nn::pool::Pool;
 use qbnn_bnn::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use qbnn_bnn::noise::{self, purpose};
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use random::Random;
 use std::ops::Range;
 
@@ -107,7 +107,7 @@ impl<'a> Reference<'a> {
             // A dense layer reads features, whatever their shape was.
             let channels = if matches!(layer.op, OpSpec::Dense { .. }) { from.len() } else { from.channels };
             // Noise belongs to (key, step, block, node), and nothing else.
-            let place = |purpose| Place {
+            let place = |purpose| NoiseCounter {
                 purpose,
                 tensor: source.block * spec.layers.len() as u32 + i as u32,
                 draw: source.step,

@@ -1,4 +1,4 @@
-//! Running a model: latency, throughput and drawing by the integer machine, beside float and beside this core's limit.
+//! Running a model: latency, throughput and drawing by the integer runtime, beside float and beside this core's limit.
 //!
 //! Everything that is compared is measured in turn, round after round, and the fastest time of each counts: what else the
 //! machine does can only make a time longer. Where one thread works, the time in which it was ready and had no core is
@@ -156,7 +156,7 @@ pub fn cases(batches: &[usize], threads: &[usize], float: bool) -> Vec<Case> {
 /// Measures the cases of one network; `tick` is told after each of them in each round, and says whether to go on.
 ///
 /// # Errors
-/// The model is not one that the integer machine runs; `tick` said stop.
+/// The model is not one that the integer runtime runs; `tick` said stop.
 pub fn measure(
     subject: &Subject,
     cases: &[Case],
@@ -167,7 +167,7 @@ pub fn measure(
     if model.kind() != Kind::Jq {
         let path = subject.path.as_deref().unwrap_or("");
         bail!(
-            "{path}: holds a {} model, the integer machine runs jq; quantize with --strategy jq",
+            "{path}: holds a {} model, the integer runtime runs jq; quantize with --strategy jq",
             model.kind().name()
         );
     }
