@@ -149,3 +149,15 @@ fn posteriors_survive_a_file_and_settings_are_checked() {
     assert!(wrong.check().unwrap_err().to_string().contains("weight-draw"));
     assert!(TrainSettings { dropout: 1.0, ..base }.check().is_err());
 }
+
+/// Names in the code may change; those in configs, checkpoints and ledgers do not.
+#[test]
+fn settings_keep_the_words_of_stored_files() {
+    let settings = TrainSettings::default();
+    let written = serde_json::to_value(&settings).unwrap();
+    let word = |key: &str| written[key].as_str().unwrap().to_owned();
+    assert_eq!(["estimator", "labels", "posterior"].map(word), ["weight-draw", "drawn", "gaussian"]);
+    assert_eq!(serde_json::from_value::<TrainSettings>(written.clone()).unwrap(), settings);
+    let written = serde_json::to_value(QuantizeSettings::default()).unwrap();
+    assert_eq!(written["fit"], "weighted-error");
+}

@@ -1,7 +1,7 @@
 //! Datasets: sets put together to what a trainer and an evaluator need, as plain data.
 //!
 //! A [`Dataset`] has training pairs, a validation group, and up to three groups for tests: clean (one right label),
-//! ambiguous (several) and foreign (none, "ood"). The compositions are those of the literature: Dirty-MNIST is MNIST
+//! ambiguous (several) and out of distribution (none, "ood"). The compositions are those of the literature: Dirty-MNIST is MNIST
 //! and Ambiguous-MNIST in equal parts, every ambiguous image ten times with its ten drawn labels, and Fashion-MNIST as
 //! the OOD group. Pixels stay 8-bit: normalisation and noise are numbers here, applied by the trainer.
 

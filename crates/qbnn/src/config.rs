@@ -66,7 +66,7 @@ pub struct DataConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
-    /// A network of the house, or the name of the one described by `layer`.
+    /// A built-in network, or the name of the one described by `layer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// A TOML file that describes a network.

@@ -34,7 +34,7 @@ use rayon::prelude::*;
 /// Which means and variances a pass gives to the weights. They differ where drawn weights lie on a grid (SPQ, JQ).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weights {
-    /// Those of the stored posterior. No grid clips a weight that sits at the prior: what says that an image is foreign
+    /// Those of the stored posterior. No grid clips a weight that sits at the prior: what says that an image is OOD
     /// stays whole.
     #[default]
     Stored,

@@ -158,7 +158,7 @@ pub enum Rounding {
 pub enum SigmaGrid {
     /// Equal ratios between neighbours.
     Log,
-    /// Equal differences, from zero on: what peers do.
+    /// Equal differences, from zero on, as in related work.
     Uniform,
 }
 

@@ -1,4 +1,4 @@
-//! Standard deviations on their grid, one range for each row of a tensor: logarithmic, or uniform as peers have it.
+//! Standard deviations on their grid, one range for each row of a tensor: logarithmic, or uniform as in related work.
 //!
 //! The posterior learns ln(sigma). The logarithmic grid is straight-through in that domain, the uniform one in sigma
 //! itself.

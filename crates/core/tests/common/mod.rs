@@ -175,7 +175,7 @@ fn linear([rows, columns]: [usize; 2], stride: usize, padding: usize, groups: us
     Linear::new([rows, columns], stride, padding, groups, group_inputs)
 }
 
-/// The two networks of the house, with random posteriors.
+/// The two built-in networks, with random posteriors.
 pub fn lenet5(seed: u64, bits: [u32; 4], rounding: Rounding) -> Vec<u8> {
     let mut b = Builder::new(seed, [1, 28, 28], bits, rounding);
     let step = 2048 * (2 - bits[3] as i16);
