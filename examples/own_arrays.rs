@@ -1,10 +1,11 @@
 //! Train on arrays of your own, quantize to 4 bits, and write the file that a device runs.
 //!
 //! `cargo run --release --example own_arrays`
+#![allow(clippy::print_stdout, reason = "an example shows its result")]
 
 use qbnn_bnn::train::train;
 use qbnn_bnn::{
-    Checkpoint, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings, lower,
+    Checkpoint, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings, export,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -37,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut quantized = Checkpoint::quantized(float, settings, &data)?;
     train(&mut quantized, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(()))?;
 
-    let file = lower::lower(&quantized)?;
+    let file = export::export(&quantized)?;
     let path = std::env::temp_dir().join("halves.qbnn");
     std::fs::write(&path, &file)?;
     println!("{}: {} bytes", path.display(), file.len());

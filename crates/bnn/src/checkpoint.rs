@@ -15,7 +15,7 @@ use crate::posterior::Posterior;
 use crate::quant::Quantizers;
 use crate::quant::settings::QuantizeSettings;
 use crate::sets::Normalisation;
-use crate::settings::{Family, TrainSettings};
+use crate::settings::{PosteriorKind, TrainSettings};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -107,10 +107,10 @@ impl Checkpoint {
         train.check()?;
         let net = Network::new(network, input, classes)?;
         let mut posterior = Posterior::initial(&net, qbnn_core::noise::key(seed), train.initial_sigma);
-        if train.posterior != Family::Gaussian {
+        if train.posterior != PosteriorKind::Gaussian {
             posterior.log_sigma.clear();
         }
-        let dropout = if train.posterior == Family::Dropout { train.dropout } else { 0.0 };
+        let dropout = if train.posterior == PosteriorKind::Dropout { train.dropout } else { 0.0 };
         let n = net.parameters();
         Ok(Checkpoint {
             network: network.clone(),
@@ -320,15 +320,15 @@ impl Checkpoint {
 
     /// Compares the checksum at the end of the header with header and tensors.
     fn check_sum(&self, json: &str) -> Result<(), String> {
-        let mend = "use another, or train again";
+        let fix = "use another, or train again";
         let Some((header, stored)) = json.rsplit_once(CHECKSUM) else {
-            return Err(format!("has no checksum, which version {VERSION} ends its header with; {mend}"));
+            return Err(format!("has no checksum, which version {VERSION} ends its header with; {fix}"));
         };
         let (stored, found) = (stored.strip_suffix("\"}").unwrap_or(stored), self.digest(&format!("{header}}}")));
         if stored == found {
             return Ok(());
         }
-        Err(format!("was changed after it was written (its checksum is {stored}, its contents give {found}); {mend}"))
+        Err(format!("was changed after it was written (its checksum is {stored}, its contents give {found}); {fix}"))
     }
 
     /// Takes every tensor's values from the file: each of the name and shape that the network gives it, and no other.

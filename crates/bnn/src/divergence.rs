@@ -81,7 +81,7 @@ impl Watch {
             None => ("train", train.learning_rate, train.kl_weight),
             Some(q) => ("quantize", q.learning_rate, q.kl_weight.unwrap_or(train.kl_weight)),
         };
-        let setting = |name: &str, value: f32, mend: &str| format!("most likely {name} = {value}: {mend}");
+        let setting = |name: &str, value: f32, fix: &str| format!("most likely {name} = {value}: {fix}");
         let sigma = || setting("train.initial_sigma", train.initial_sigma, "lower it (0.02 is usual)");
         let of_kl = |learned: bool| {
             if train.prior_sigma < 0.01 {

@@ -1,4 +1,4 @@
-//! Everything that can go wrong in this room, each with its mend.
+//! The errors of this crate, each with its fix.
 
 use crate::verify::Difference;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ pub enum BnnError {
     File {
         /// The file.
         path: PathBuf,
-        /// What happened, and the mend.
+        /// What happened, and the fix.
         problem: String,
     },
 }

@@ -15,7 +15,7 @@ use crate::noise;
 use crate::optim::{Adam, Rates};
 use crate::posterior::Posterior;
 use crate::prior::WeightedPrior;
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use rayon::prelude::*;
 
 /// Parameters of a stretch; a multiple of [`noise::STRETCH`].
@@ -26,7 +26,7 @@ pub fn draw(
     net: &Network,
     posterior: &Posterior,
     key: [u32; 2],
-    place: Place,
+    place: NoiseCounter,
     weights: &mut Vec<f32>,
     noise: &mut Vec<f32>,
 ) {
@@ -40,7 +40,7 @@ pub fn draw(
         let (e, rest_e) = noise.split_at_mut(tensor.range.len());
         (weights, noise) = (rest_w, rest_e);
         for (i, part) in w.chunks_mut(STRETCH).zip(e.chunks_mut(STRETCH)).enumerate() {
-            jobs.push((Place { tensor: index, ..place }, tensor.range.start, i * STRETCH, part));
+            jobs.push((NoiseCounter { tensor: index, ..place }, tensor.range.start, i * STRETCH, part));
         }
     }
     jobs.into_par_iter().for_each(|(place, start, first, (weights, noise))| {

@@ -15,7 +15,7 @@ use crate::quant::settings::FLOAT_BITS;
 use crate::sets::Normalisation;
 use crate::settings::Estimator;
 use qbnn_core::Bits;
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use qbnn_core::pack::packed_len;
 
 /// Posterior and quantizers of a network.
@@ -116,18 +116,18 @@ impl Guide {
         let Drawn { mu, sigma, draw: memory, .. } = into;
         match &self.quantizers {
             Some(quantizers) => {
-                let place = Place { purpose: purpose + noise::purpose::CODES, tensor: 0, draw };
+                let place = NoiseCounter { purpose: purpose + noise::purpose::CODES, tensor: 0, draw };
                 quantizers.draw(net, mu, sigma, key, place, memory);
             }
             None if self.posterior.is_point() => {
-                let place = Place { purpose: purpose + noise::purpose::WEIGHTS, tensor: 0, draw };
+                let place = NoiseCounter { purpose: purpose + noise::purpose::WEIGHTS, tensor: 0, draw };
                 keep(net, self.dropout, key, place, memory);
                 memory.weights.clear();
                 let kept = self.posterior.mu.iter().zip(&memory.noise);
                 memory.weights.extend(kept.map(|(m, kept)| m * kept));
             }
             None => {
-                let place = Place { purpose: purpose + noise::purpose::WEIGHTS, tensor: 0, draw };
+                let place = NoiseCounter { purpose: purpose + noise::purpose::WEIGHTS, tensor: 0, draw };
                 fused::draw(net, &self.posterior, key, place, &mut memory.weights, &mut memory.noise);
             }
         }
@@ -139,7 +139,7 @@ impl Guide {
             self.store(net, into);
         }
         match estimator {
-            Estimator::WeightDraw => self.draw(net, key, 0, step, into),
+            Estimator::Reparameterization => self.draw(net, key, 0, step, into),
             Estimator::LocalReparameterization => {
                 into.variance.clear();
                 into.variance.extend(into.sigma.iter().map(|s| s * s));
@@ -155,7 +155,7 @@ impl Guide {
 
     /// Whether a step of training goes through [`fused::update`].
     pub fn is_fused(&self, estimator: Estimator) -> bool {
-        self.quantizers.is_none() && !self.posterior.is_point() && estimator == Estimator::WeightDraw
+        self.quantizers.is_none() && !self.posterior.is_point() && estimator == Estimator::Reparameterization
     }
 
     /// The activations' sites, in a network whose inputs become numbers by `pixels`.
@@ -193,7 +193,7 @@ impl Guide {
             (None, _) if self.posterior.is_point() => {
                 d_mu.iter_mut().zip(&batch.first).zip(noise).for_each(|((d, g), kept)| *d = g * kept);
             }
-            (None, Estimator::WeightDraw) => {
+            (None, Estimator::Reparameterization) => {
                 d_mu.copy_from_slice(&batch.first);
                 d_sigma.iter_mut().zip(&batch.first).zip(noise).for_each(|((d, g), e)| *d = g * e);
             }
@@ -226,7 +226,7 @@ impl Guide {
     /// Local reparameterization and flipout assume a Gaussian weight; a weight on a grid is none.
     pub fn check(&self, estimator: Estimator) -> Result<(), BnnError> {
         match (&self.quantizers, estimator) {
-            (None, _) | (Some(_), Estimator::WeightDraw) => Ok(()),
+            (None, _) | (Some(_), Estimator::Reparameterization) => Ok(()),
             (Some(_), other) => Err(BnnError::Setting {
                 key: "estimator",
                 found: format!("{other:?}"),
@@ -241,7 +241,7 @@ impl Guide {
 ///
 /// Dropping a unit is drawing the weights that read it: w = mu diag(z) (Gal, Ghahramani 2016, section 3), so that a draw
 /// is one network for all images, as with every other posterior.
-fn keep(net: &Network, share: f32, key: [u32; 2], place: Place, memory: &mut Draw) {
+fn keep(net: &Network, share: f32, key: [u32; 2], place: NoiseCounter, memory: &mut Draw) {
     memory.noise.clear();
     memory.noise.resize(net.parameters(), 1.0);
     let dropped = (share * 256.0).round().clamp(0.0, 255.0);
@@ -253,7 +253,7 @@ fn keep(net: &Network, share: f32, key: [u32; 2], place: Place, memory: &mut Dra
         let units = tensor.dims.get(1).copied().unwrap_or(1);
         let taps = tensor.fan_in / units.max(1);
         memory.bytes.resize(units, 0);
-        noise::bytes(key, Place { tensor: index as u32, ..place }, &mut memory.bytes);
+        noise::bytes(key, NoiseCounter { tensor: index as u32, ..place }, &mut memory.bytes);
         for row in memory.noise[tensor.range.clone()].chunks_exact_mut(tensor.fan_in) {
             for (unit, &byte) in row.chunks_exact_mut(taps).zip(&memory.bytes) {
                 unit.fill(if f32::from(byte) < dropped { 0.0 } else { kept });
@@ -276,7 +276,7 @@ impl Drawn {
     /// The weights of one block's pass.
     pub fn for_pass(&self, estimator: Estimator, noise: PassNoise) -> Weights<'_> {
         match estimator {
-            Estimator::WeightDraw => Weights::Drawn(&self.draw.weights),
+            Estimator::Reparameterization => Weights::Drawn(&self.draw.weights),
             Estimator::LocalReparameterization => Weights::Local { mean: &self.mu, variance: &self.variance, noise },
             Estimator::Flipout => Weights::Flipout { mean: &self.mu, deviation: &self.draw.weights, noise },
         }

@@ -4,7 +4,7 @@
 //! is finished, the SHA-256 of the model file that was made of it.
 
 use crate::checkpoint::Checkpoint;
-use crate::lower::lower;
+use crate::export::export;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -65,7 +65,7 @@ impl Checkpoint {
                 None => Err("was not made of its checkpoint, which has no model file yet".into()),
             };
         }
-        match lower(self) {
+        match export(self) {
             Ok(made) if made == file => Ok(()),
             Ok(_) => Err("is not what its checkpoint (of an earlier version) gives when it is exported".into()),
             Err(e) => Err(format!("cannot be of its checkpoint, which has no model file ({e})")),

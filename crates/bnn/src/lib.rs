@@ -5,19 +5,20 @@
 #![deny(unsafe_code)]
 
 pub mod checkpoint;
-pub mod disagreement;
 mod divergence;
 pub mod error;
+pub mod export;
 pub mod files;
 pub mod fused;
 pub mod guide;
 pub mod identity;
+pub mod import;
+pub mod integer;
 pub mod layout;
 pub mod likelihood;
 pub mod load;
-pub mod lower;
-pub mod machine;
 pub mod math;
+pub mod mutual_information;
 pub mod nn;
 pub mod noise;
 pub mod optim;
@@ -28,7 +29,6 @@ pub mod predictor;
 pub mod prior;
 pub mod profile;
 pub mod quant;
-pub mod raise;
 pub mod sets;
 pub mod settings;
 pub mod step;
@@ -44,4 +44,4 @@ pub use posterior::Posterior;
 pub use qbnn_core::{ImagesView, Shape};
 pub use quant::settings::{BitWidths, QuantizeSettings, Rounding, Strategy};
 pub use sets::{Normalisation, TrainData};
-pub use settings::{Estimator, Family, Labels, TrainSettings};
+pub use settings::{Estimator, Labels, PosteriorKind, TrainSettings};

@@ -1,14 +1,14 @@
-//! From bytes to a block's input: images gathered, normalised, each training pair with its own noise, and turned so
+//! From bytes to a block's input: images gathered, normalised, each training pair with its own noise, and transposed so
 //! that the images lie innermost and their channels outermost.
 
-use crate::nn::kernel::{RUN, runs_mut, turn};
+use crate::nn::kernel::{RUN, runs_mut, transpose};
 use crate::nn::pass::Input;
 use crate::noise::{self, purpose};
 use crate::sets::{Normalisation, TrainData};
 use crate::settings::Labels;
 use pulp::{Arch, Simd, WithSimd};
 use qbnn_core::ImagesView;
-use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
+use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 
 /// Working memory of loading.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl<'a> Loader<'a> {
 
     /// Fills a block's input with at most 32 pairs, zeros past them.
     pub fn load(&self, pairs: &[u32], input: Input<'_>, memory: &mut LoadMemory) {
-        let Input { input, turned } = input;
+        let Input { input, transposed } = input;
         let pixels = input.len() / RUN;
         let image = |pair: u32| self.data.images.get(self.data.pairs[pair as usize].0 as usize);
         let members: Vec<&[u8]> = pairs.iter().map(|&pair| image(pair)).collect();
@@ -42,7 +42,7 @@ impl<'a> Loader<'a> {
             bytes.resize(pixels, 0);
             noise.resize(pairs.len() * pixels, 0);
             for (noise, &draw) in noise.chunks_exact_mut(pixels).zip(pairs) {
-                noise::loose_bytes(self.key, Place { purpose: purpose::PIXELS, tensor: 0, draw }, bytes);
+                noise::loose_bytes(self.key, NoiseCounter { purpose: purpose::PIXELS, tensor: 0, draw }, bytes);
                 look_up(bytes, noise);
             }
         }
@@ -50,7 +50,7 @@ impl<'a> Loader<'a> {
         let noise = (scale, &noise[..]);
         let channels = self.data.images.shape.channels;
         let normalisation = self.normalisation;
-        Arch::new().dispatch(Fill { input, turned, images: &members, channels, normalisation, noise });
+        Arch::new().dispatch(Fill { input, transposed, images: &members, channels, normalisation, noise });
     }
 
     /// What at most 32 pairs shall be taken for: `[class][image]` probabilities, zeros past them. Their own labels, or
@@ -70,19 +70,26 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Fills a block's input with foreign images (there must be some): the next 32 of them in step `step`, over and over.
+    /// Fills a block's input with OOD images (there must be some): the next 32 of them in step `step`, over and over.
     pub fn load_foreign(&self, foreign: ImagesView<'_>, step: u64, input: Input<'_>) {
         let first = step as usize * RUN;
         let members: Vec<&[u8]> = (first..first + RUN).map(|at| foreign.get(at % foreign.len())).collect();
-        let Input { input, turned } = input;
+        let Input { input, transposed } = input;
         let (images, channels, normalisation) = (&members[..], foreign.shape.channels, self.normalisation);
-        Arch::new().dispatch(Fill { input, turned, images, channels, normalisation, noise: (0.0, &[]) });
+        Arch::new().dispatch(Fill { input, transposed, images, channels, normalisation, noise: (0.0, &[]) });
     }
 }
 
 /// Fills a block's input with images of so many channels, zeros past them.
 pub(crate) fn fill(input: Input<'_>, images: &[&[u8]], channels: usize, normalisation: Normalisation) {
-    Arch::new().dispatch(Fill { input: input.input, turned: None, images, channels, normalisation, noise: (0.0, &[]) });
+    Arch::new().dispatch(Fill {
+        input: input.input,
+        transposed: None,
+        images,
+        channels,
+        normalisation,
+        noise: (0.0, &[]),
+    });
 }
 
 /// Each byte's entry of the Gaussian table. Not inlined: within a vectorized loop it would become gathers, which are
@@ -103,7 +110,7 @@ fn look_up(bytes: &[u8], noise: &mut [i16]) {
 struct Fill<'a> {
     input: &'a mut [f32],
     /// The same with the pixels innermost, where somebody wants that too.
-    turned: Option<&'a mut [f32]>,
+    transposed: Option<&'a mut [f32]>,
     /// Each `[row][column][channel]`.
     images: &'a [&'a [u8]],
     channels: usize,
@@ -117,13 +124,13 @@ impl WithSimd for Fill<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Fill { input, mut turned, images, channels, normalisation, noise: (scale, noise) } = self;
+        let Fill { input, mut transposed, images, channels, normalisation, noise: (scale, noise) } = self;
         let pixels = input.len() / RUN;
         let mut own = [[0.0f32; RUN]; RUN];
         for (chunk, into) in runs_mut(input).chunks_mut(RUN).enumerate() {
             let at = chunk * RUN..chunk * RUN + into.len();
-            let tile = match &mut turned {
-                Some(turned) => runs_mut(turned)[chunk * RUN..].first_chunk_mut().unwrap_or(&mut own),
+            let tile = match &mut transposed {
+                Some(transposed) => runs_mut(transposed)[chunk * RUN..].first_chunk_mut().unwrap_or(&mut own),
                 None => &mut own,
             };
             for (i, (values, image)) in tile.iter_mut().zip(images).enumerate() {
@@ -144,7 +151,7 @@ impl WithSimd for Fill<'_> {
             for row in &mut tile[images.len()..] {
                 *row = [0.0; RUN];
             }
-            turn(simd, tile, into);
+            transpose(simd, tile, into);
         }
     }
 }
@@ -182,7 +189,7 @@ mod tests {
         let image = [10, 20, 30, 40, 50, 60];
         let mut input = [0.0; 6 * RUN];
         let identity = Normalisation { mean: 0.0, std: 1.0 / 255.0 };
-        fill(Input { input: &mut input, turned: None }, &[&image], 3, identity);
+        fill(Input { input: &mut input, transposed: None }, &[&image], 3, identity);
         let first: Vec<u32> = input.iter().step_by(RUN).map(|x| x.round() as u32).collect();
         assert_eq!(first, [10, 40, 20, 50, 30, 60]);
     }

@@ -26,7 +26,12 @@ pub fn add(into: &mut [f32], from: &[f32]) {
 /// on its way through a quantizer, and what the quantizer learns. Sums are taken in lanes; `f` must be
 /// `#[inline(always)]`.
 #[inline(always)]
-pub fn through(a: &[f32], b: &[f32], into: &mut [f32], f: impl Fn(f32, f32, f32) -> (f32, [f32; 2])) -> [f32; 2] {
+pub fn straight_through(
+    a: &[f32],
+    b: &[f32],
+    into: &mut [f32],
+    f: impl Fn(f32, f32, f32) -> (f32, [f32; 2]),
+) -> [f32; 2] {
     const LANES: usize = 32;
     vectorized(
         #[inline(always)]

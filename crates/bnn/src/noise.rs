@@ -4,9 +4,9 @@
 //! so that results do not depend on threads and a resumed run needs no generator state.
 
 use crate::math::{cos_sin_turn, ln, vectorized};
-use qbnn_core::noise::{Place, block_lanes};
+use qbnn_core::noise::{NoiseCounter, block_lanes};
 
-/// What noise is for: the `purpose` of a [`Place`].
+/// What noise is for: the `purpose` of a [`NoiseCounter`].
 pub mod purpose {
     /// Gaussian noise of weight draws, float.
     pub const WEIGHTS: u32 = 1;
@@ -34,7 +34,7 @@ const LANES: usize = 16;
 #[inline(always)]
 fn fill<T: Copy, const N: usize>(
     key: [u32; 2],
-    place: Place,
+    place: NoiseCounter,
     first: u32,
     out: &mut [T],
     make: impl Fn([[u32; LANES]; 4]) -> [T; N],
@@ -61,12 +61,12 @@ pub const STRETCH: usize = 8 * LANES;
 /// Fills `out` with standard normal numbers: Box and Muller's transform, two numbers of each 32-bit word. Its halves
 /// give radius and angle in 65,536 steps each: fine enough for every moment that training could notice, with a largest
 /// number of 4.9, at half the price of the generator.
-pub fn normal(key: [u32; 2], place: Place, out: &mut [f32]) {
+pub fn normal(key: [u32; 2], place: NoiseCounter, out: &mut [f32]) {
     normal_from(key, place, 0, out);
 }
 
 /// As [`normal`], from number `first` (a multiple of [`STRETCH`]) on.
-pub fn normal_from(key: [u32; 2], place: Place, first: usize, out: &mut [f32]) {
+pub fn normal_from(key: [u32; 2], place: NoiseCounter, first: usize, out: &mut [f32]) {
     const STEP: f32 = 1.0 / 65_536.0;
     debug_assert!(first.is_multiple_of(STRETCH), "a stretch begins in the middle");
     let first = (first / 8) as u32;
@@ -100,7 +100,12 @@ pub fn normal_from(key: [u32; 2], place: Place, first: usize, out: &mut [f32]) {
 
 /// Fills `out` with random bytes, as `make` lays the generator's words out.
 #[inline(always)]
-fn byte_stream(key: [u32; 2], place: Place, out: &mut [u8], make: impl Fn([[u32; LANES]; 4]) -> [u8; 16 * LANES]) {
+fn byte_stream(
+    key: [u32; 2],
+    place: NoiseCounter,
+    out: &mut [u8],
+    make: impl Fn([[u32; LANES]; 4]) -> [u8; 16 * LANES],
+) {
     vectorized(
         #[inline(always)]
         || fill(key, place, 0, out, make),
@@ -108,7 +113,7 @@ fn byte_stream(key: [u32; 2], place: Place, out: &mut [u8], make: impl Fn([[u32;
 }
 
 /// Fills `out` with random bytes, 16 a block: byte `i` is byte `i % 16` of block `i / 16`, words little-endian.
-pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
+pub fn bytes(key: [u32; 2], place: NoiseCounter, out: &mut [u8]) {
     byte_stream(
         key,
         place,
@@ -128,7 +133,7 @@ pub fn bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
 
 /// Fills `out` with random bytes in the order in which the generator's lanes give them: cheaper than [`bytes`], for noise
 /// that no file format describes.
-pub fn loose_bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
+pub fn loose_bytes(key: [u32; 2], place: NoiseCounter, out: &mut [u8]) {
     byte_stream(
         key,
         place,
@@ -145,7 +150,7 @@ pub fn loose_bytes(key: [u32; 2], place: Place, out: &mut [u8]) {
 }
 
 /// Fills `out` with random signs, +1 or -1.
-pub fn signs(key: [u32; 2], place: Place, out: &mut [f32]) {
+pub fn signs(key: [u32; 2], place: NoiseCounter, out: &mut [f32]) {
     let mut random = vec![0u8; out.len()];
     bytes(key, place, &mut random);
     for (sign, byte) in out.iter_mut().zip(random) {
@@ -154,7 +159,7 @@ pub fn signs(key: [u32; 2], place: Place, out: &mut [f32]) {
 }
 
 /// A permutation of `0..n`: Fisher and Yates' shuffle driven by 32-bit words of `place`.
-pub fn permutation(key: [u32; 2], place: Place, n: usize) -> Vec<u32> {
+pub fn permutation(key: [u32; 2], place: NoiseCounter, n: usize) -> Vec<u32> {
     let mut random = vec![0u8; 4 * n];
     bytes(key, place, &mut random);
     let mut order: Vec<u32> = (0..n as u32).collect();
@@ -170,7 +175,7 @@ pub fn permutation(key: [u32; 2], place: Place, n: usize) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    const PLACE: Place = Place { purpose: purpose::WEIGHTS, tensor: 2, draw: 7 };
+    const PLACE: NoiseCounter = NoiseCounter { purpose: purpose::WEIGHTS, tensor: 2, draw: 7 };
 
     #[test]
     fn normal_numbers_have_the_moments_and_the_tail() {
@@ -191,7 +196,7 @@ mod tests {
         let (mut long, mut short, mut other) = (vec![0.0; 1000], vec![0.0; 77], vec![0.0; 77]);
         normal([1, 2], PLACE, &mut long);
         normal([1, 2], PLACE, &mut short);
-        normal([1, 2], Place { draw: 8, ..PLACE }, &mut other);
+        normal([1, 2], NoiseCounter { draw: 8, ..PLACE }, &mut other);
         assert_eq!(long[..77], short[..]);
         assert_ne!(short, other);
     }

@@ -6,7 +6,7 @@
 use crate::math::{exp, vectorized};
 use crate::nn::Network;
 use crate::noise::{self, purpose};
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 
 /// Mean and log standard deviation of every parameter, flat over all tensors of a network.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ impl Posterior {
         let mut mu = vec![0.0; net.parameters()];
         for (i, tensor) in net.tensors.iter().enumerate().filter(|(_, t)| !t.bias) {
             let part = &mut mu[tensor.range.clone()];
-            noise::normal(key, Place { purpose: purpose::INITIAL, tensor: i as u32, draw: 0 }, part);
+            noise::normal(key, NoiseCounter { purpose: purpose::INITIAL, tensor: i as u32, draw: 0 }, part);
             let scale = 1.0 / (tensor.fan_in as f32).sqrt();
             part.iter_mut().for_each(|m| *m *= scale);
         }

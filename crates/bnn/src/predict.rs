@@ -4,7 +4,7 @@ use crate::error::BnnError;
 use crate::guide::{Drawn, Guide};
 use crate::likelihood::softmax;
 use crate::load::fill;
-use crate::nn::pass::{BLOCK, Tape, Weights};
+use crate::nn::pass::{BLOCK, Weights, Workspace};
 use crate::nn::{Network, limit};
 use crate::noise::purpose;
 use crate::predictor::{Progress, step};
@@ -47,14 +47,14 @@ pub fn predict(
     for (s, out) in probabilities.chunks_exact_mut(images.len() * classes).enumerate() {
         guide.draw(net, key, purpose::PREDICTION, s as u32, &mut drawn);
         let weights = Weights::Drawn(drawn.weights());
-        out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {
+        out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Workspace::default, |workspace, (block, out)| {
             let batch = out.len() / classes;
             let members: Vec<&[u8]> = (0..batch).map(|i| images.get(block * BLOCK + i)).collect();
             // Always a whole block: a narrower product sums in another order, and an image's last bits would depend on
             // how many others came with it. What the columns past `batch` hold is computed and dropped.
-            fill(tape.input(net), &members, net.input.channels, normalisation);
-            tape.forward(net, weights, &*sites);
-            softmax(tape.logits(net), BLOCK, out);
+            fill(workspace.input(net), &members, net.input.channels, normalisation);
+            workspace.forward(net, weights, &*sites);
+            softmax(workspace.logits(net), BLOCK, out);
         });
         step(progress, s + 1, samples)?;
     }

@@ -44,7 +44,7 @@ pub struct TrainData<'a> {
 }
 
 impl<'a> TrainData<'a> {
-    /// Pairs alone: no noise, no soft labels, no foreign images.
+    /// Pairs alone: no noise, no soft labels, no OOD images.
     pub fn of_pairs(
         images: ImagesView<'a>,
         pairs: &'a [(u32, u8)],
@@ -84,7 +84,7 @@ impl<'a> TrainData<'a> {
         if let Some(foreign) = self.foreign
             && foreign.shape != shape
         {
-            return fail(format!("made-up foreign images are {}, the network reads {shape}", foreign.shape));
+            return fail(format!("synthetic OOD images are {}, the network reads {shape}", foreign.shape));
         }
         if self.validation.len() != self.validation_labels.len() {
             let (images, labels) = (self.validation.len(), self.validation_labels.len());

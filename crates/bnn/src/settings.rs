@@ -6,7 +6,7 @@ use crate::nn::pass::BLOCK;
 use crate::sets::TrainData;
 use serde::{Deserialize, Serialize};
 
-/// How training is done. Defaults are the house recipe.
+/// How training is done. Defaults are the project's own recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainSettings {
@@ -29,14 +29,15 @@ pub struct TrainSettings {
     /// Networks drawn for a step, each for its share of the batch: more of them, less noise of the gradient.
     pub draws: usize,
     /// What is learned of every weight.
-    pub posterior: Family,
+    pub posterior: PosteriorKind,
     /// Share of the units that a dropout posterior drops.
     pub dropout: f32,
     /// What an image is taken for.
     pub labels: Labels,
     /// Share of every label that is spread over all classes; above 0 it makes for underconfidence by as much.
     pub label_smoothing: f32,
-    /// Weight of the draws' disagreement on made-up foreign images (see [`crate::disagreement`]); 0 for no such images.
+    /// Weight of the draws' mutual information on synthetic OOD images (see [`crate::mutual_information`]); 0 for no such
+    /// images.
     pub foreign_weight: f32,
 }
 
@@ -50,11 +51,11 @@ impl Default for TrainSettings {
             kl_warmup: 0.3,
             prior_sigma: 1.0,
             initial_sigma: 0.02,
-            estimator: Estimator::WeightDraw,
+            estimator: Estimator::Reparameterization,
             draws: 1,
-            posterior: Family::Gaussian,
+            posterior: PosteriorKind::Gaussian,
             dropout: 0.1,
-            labels: Labels::Drawn,
+            labels: Labels::Hard,
             label_smoothing: 0.0,
             foreign_weight: 0.0,
         }
@@ -64,10 +65,10 @@ impl Default for TrainSettings {
 /// What is learned of every weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Family {
+pub enum PosteriorKind {
     /// A mean and a standard deviation.
     Gaussian,
-    /// A value: the deterministic network that peers compare with. The KL's weight is that of its prior (MAP).
+    /// A value: the deterministic network that related work compares with. The KL's weight is that of its prior (MAP).
     Point,
     /// A value, each draw with some units dropped: MC dropout (Gal, Ghahramani 2016).
     Dropout,
@@ -78,7 +79,8 @@ pub enum Family {
 #[serde(rename_all = "kebab-case")]
 pub enum Labels {
     /// Each pair's own label: an ambiguous image is met with one drawn label after the other.
-    Drawn,
+    #[serde(rename = "drawn")]
+    Hard,
     /// The probabilities of all labels, where the data knows them.
     Soft,
 }
@@ -88,7 +90,8 @@ pub enum Labels {
 #[serde(rename_all = "kebab-case")]
 pub enum Estimator {
     /// One drawn network per step (Blundell et al. 2015).
-    WeightDraw,
+    #[serde(rename = "weight-draw")]
+    Reparameterization,
     /// Drawn activations (Kingma, Salimans, Welling 2015).
     LocalReparameterization,
     /// One drawn deviation, its sign flipped per image (Wen et al. 2018).
@@ -145,7 +148,7 @@ impl TrainSettings {
             return Err(BnnError::setting("label_smoothing", self.label_smoothing, wanted));
         }
         self.check_foreign()?;
-        if self.posterior != Family::Gaussian && self.estimator != Estimator::WeightDraw {
+        if self.posterior != PosteriorKind::Gaussian && self.estimator != Estimator::Reparameterization {
             let found = format!("{:?}", self.estimator);
             return Err(BnnError::setting("estimator", found, "a posterior without sigma needs weight-draw"));
         }
@@ -176,7 +179,7 @@ impl TrainSettings {
         if weight > 0.0 && self.draws < 2 {
             return refuse("draws disagree where there are at least two: set train.draws to 2 or more (4 is usual)");
         }
-        if weight > 0.0 && (self.estimator != Estimator::WeightDraw || self.posterior == Family::Point) {
+        if weight > 0.0 && (self.estimator != Estimator::Reparameterization || self.posterior == PosteriorKind::Point) {
             return refuse("it needs whole networks that are drawn: a gaussian or dropout posterior and weight-draw");
         }
         Ok(())

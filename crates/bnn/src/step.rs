@@ -1,13 +1,13 @@
 //! One step of training: a draw, a batch forward and backward in blocks, and what is learned from it.
 
 use crate::checkpoint::Checkpoint;
-use crate::disagreement::mutual_information;
 use crate::fused;
 use crate::guide::{Drawn, GuideGradient};
 use crate::likelihood::{negative_log_likelihood, smooth};
 use crate::load::{LoadMemory, Loader};
+use crate::mutual_information::mutual_information;
 use crate::nn::batch::batch_gradient;
-use crate::nn::pass::{BLOCK, Gradient, PassNoise, Tape};
+use crate::nn::pass::{BLOCK, Gradient, PassNoise, Workspace};
 use crate::optim::{Rates, cosine};
 use crate::prior::{Prior, WeightedPrior};
 use crate::profile::{Part, Profile};
@@ -19,7 +19,7 @@ use rayon::prelude::*;
 /// Memory of one block of a step.
 #[derive(Default)]
 struct Block {
-    tape: Tape,
+    workspace: Workspace,
     gradient: Gradient,
     /// Logits, then the gradient of the loss with respect to them.
     logits: Vec<f32>,
@@ -31,7 +31,7 @@ struct Block {
 
 /// One of a step's draws, and the gradient of the blocks that met it.
 #[derive(Default)]
-struct Met {
+struct DrawState {
     drawn: Drawn,
     batch: Gradient,
 }
@@ -53,8 +53,8 @@ pub struct Steps<'a> {
     loader: Loader<'a>,
     blocks: Vec<Block>,
     /// The draws of a step; block i meets draw i modulo their number.
-    met: Vec<Met>,
-    /// Where each of the draws meets foreign images; none where nobody asks for that.
+    states: Vec<DrawState>,
+    /// Where each of the draws meets OOD images; none where nobody asks for that.
     foreign: Vec<Block>,
     gradient: GuideGradient,
     /// Where the time of the steps so far went.
@@ -68,7 +68,7 @@ impl<'a> Steps<'a> {
             loader: Loader::new(data, checkpoint.train.labels, checkpoint.normalisation, checkpoint.seed),
             data,
             blocks: Vec::new(),
-            met: Vec::new(),
+            states: Vec::new(),
             foreign: Vec::new(),
             gradient: GuideGradient::default(),
             profile: Profile::default(),
@@ -95,53 +95,53 @@ impl<'a> Steps<'a> {
         let count = pairs.len().div_ceil(BLOCK);
         let draws = checkpoint.train.draws;
         // The last batch of an epoch may have fewer blocks than draws.
-        self.met.resize_with(draws.min(count), Met::default);
-        for (i, met) in self.met.iter_mut().enumerate() {
+        self.states.resize_with(draws.min(count), DrawState::default);
+        for (i, state) in self.states.iter_mut().enumerate() {
             // The fused path needs no stored posterior, but it serves one draw only.
             if draws > 1 && guide.is_fused(estimator) {
-                guide.store(net, &mut met.drawn);
+                guide.store(net, &mut state.drawn);
             }
             let draw = (step as u32).wrapping_mul(draws as u32).wrapping_add(i as u32);
-            guide.draw_for(net, estimator, key, draw, &mut met.drawn);
+            guide.draw_for(net, estimator, key, draw, &mut state.drawn);
         }
         clock.stop(Part::Draw);
         let sites = guide.sites(checkpoint.normalisation);
-        let (met, loader) = (&self.met, &self.loader);
-        let second = estimator != Estimator::WeightDraw;
+        let (states, loader) = (&self.states, &self.loader);
+        let second = estimator != Estimator::Reparameterization;
         if self.blocks.len() < count {
             self.blocks.resize_with(count, Block::default);
         }
         let (scale, smoothing) = (1.0 / pairs.len() as f32, checkpoint.train.label_smoothing);
         let blocks = &mut self.blocks[..count];
         blocks.par_iter_mut().zip(pairs.par_chunks(BLOCK)).enumerate().for_each(|(i, (block, pairs))| {
-            let Block { tape, gradient, logits, targets, loading, nll, profile } = block;
+            let Block { workspace, gradient, logits, targets, loading, nll, profile } = block;
             let mut clock = profile.clock();
-            loader.load(pairs, tape.input(net), loading);
+            loader.load(pairs, workspace.input(net), loading);
             targets.resize(BLOCK * net.classes(), 0.0);
             loader.targets(pairs, targets);
             if smoothing > 0.0 {
                 smooth(smoothing, pairs.len(), BLOCK, targets);
             }
             clock.stop(Part::Data);
-            let drawn = &met[i % met.len()].drawn;
+            let drawn = &states[i % states.len()].drawn;
             let weights = drawn.for_pass(estimator, PassNoise { key, step: step as u32, block: i as u32 });
-            tape.forward(net, weights, &*sites);
+            workspace.forward(net, weights, &*sites);
             clock.stop(Part::Forward);
-            let out = tape.logits(net);
+            let out = workspace.logits(net);
             logits.resize(out.len(), 0.0);
             *nll = negative_log_likelihood(out, BLOCK, (&*targets, pairs.len()), scale, logits);
             gradient.reset(net.parameters(), second, sites.parameters());
-            tape.backward(net, weights, &*sites, logits, gradient);
+            workspace.backward(net, weights, &*sites, logits, gradient);
             clock.stop(Part::Backward);
         });
-        let draws = self.met.len();
+        let draws = self.states.len();
         self.pass_foreign(checkpoint, step);
         let mut clock = self.profile.clock();
-        for (i, met) in self.met.iter_mut().enumerate() {
-            met.batch.reset(net.parameters(), second, sites.parameters());
+        for (i, state) in self.states.iter_mut().enumerate() {
+            state.batch.reset(net.parameters(), second, sites.parameters());
             let blocks = self.blocks[..count].iter().skip(i).step_by(draws).chain(self.foreign.get(i));
-            let done: Vec<_> = blocks.map(|block| (&block.tape, &block.gradient)).collect();
-            batch_gradient(net, &done, &mut met.batch);
+            let done: Vec<_> = blocks.map(|block| (&block.workspace, &block.gradient)).collect();
+            batch_gradient(net, &done, &mut state.batch);
         }
         clock.stop(Part::Weights);
         for block in self.blocks[..count].iter_mut().chain(&mut self.foreign) {
@@ -150,33 +150,33 @@ impl<'a> Steps<'a> {
         self.blocks[..count].iter().map(|block| block.nll).sum::<f64>() / pairs.len() as f64
     }
 
-    /// Lets every draw of the step meet the same foreign images, and works out the gradient of their disagreement, where
+    /// Lets every draw of the step meet the same OOD images, and works out the gradient of their disagreement, where
     /// the settings ask for that. (That there are such images then is checked when a training begins.)
     fn pass_foreign(&mut self, checkpoint: &Checkpoint, step: u64) {
         let weight = checkpoint.train.foreign_weight;
         let Some(images) = self.data.foreign.filter(|images| weight > 0.0 && !images.is_empty()) else { return };
-        self.foreign.resize_with(self.met.len(), Block::default);
+        self.foreign.resize_with(self.states.len(), Block::default);
         let (net, sites) = (checkpoint.net(), checkpoint.guide().sites(checkpoint.normalisation));
-        let (met, loader, estimator) = (&self.met, &self.loader, checkpoint.estimator());
+        let (states, loader, estimator) = (&self.states, &self.loader, checkpoint.estimator());
         let noise = PassNoise { key: qbnn_core::noise::key(checkpoint.seed), step: step as u32, block: 0 };
-        self.foreign.par_iter_mut().zip(met).for_each(|(block, met)| {
-            let Block { tape, logits, profile, .. } = block;
+        self.foreign.par_iter_mut().zip(states).for_each(|(block, state)| {
+            let Block { workspace, logits, profile, .. } = block;
             let mut clock = profile.clock();
-            loader.load_foreign(images, step, tape.input(net));
+            loader.load_foreign(images, step, workspace.input(net));
             clock.stop(Part::Data);
-            tape.forward(net, met.drawn.for_pass(estimator, noise), &*sites);
+            workspace.forward(net, state.drawn.for_pass(estimator, noise), &*sites);
             logits.clear();
-            logits.extend_from_slice(tape.logits(net));
+            logits.extend_from_slice(workspace.logits(net));
             clock.stop(Part::Forward);
         });
         let mut gradients: Vec<_> = self.foreign.iter_mut().map(|block| std::mem::take(&mut block.logits)).collect();
         mutual_information(&mut gradients, BLOCK, -weight / BLOCK as f32);
-        self.foreign.par_iter_mut().zip(met).zip(gradients).for_each(|((block, met), gradient_of_logits)| {
-            let Block { tape, gradient, logits, profile, .. } = block;
+        self.foreign.par_iter_mut().zip(states).zip(gradients).for_each(|((block, state), gradient_of_logits)| {
+            let Block { workspace, gradient, logits, profile, .. } = block;
             let mut clock = profile.clock();
             *logits = gradient_of_logits;
             gradient.reset(net.parameters(), false, sites.parameters());
-            tape.backward(net, met.drawn.for_pass(estimator, noise), &*sites, logits, gradient);
+            workspace.backward(net, state.drawn.for_pass(estimator, noise), &*sites, logits, gradient);
             clock.stop(Part::Backward);
         });
     }
@@ -189,7 +189,7 @@ impl<'a> Steps<'a> {
         let prior = Prior { sigma: checkpoint.train.prior_sigma };
         let kl = WeightedPrior { prior, scale: kl_weight / self.data.pairs.len() as f32 };
         let mut clock = self.profile.clock();
-        if let [Met { drawn, batch }] = &self.met[..]
+        if let [DrawState { drawn, batch }] = &self.states[..]
             && checkpoint.guide().is_fused(estimator)
             && checkpoint.train.draws == 1
         {
@@ -203,9 +203,9 @@ impl<'a> Steps<'a> {
         let (net, guide) = (checkpoint.net(), checkpoint.guide());
         let gradient = &mut self.gradient;
         // Every draw takes its share of the divergence; their gradients add up.
-        let share = WeightedPrior { scale: kl.scale / self.met.len() as f32, ..kl };
+        let share = WeightedPrior { scale: kl.scale / self.states.len() as f32, ..kl };
         let mut kl = 0.0;
-        for (i, Met { drawn, batch }) in self.met.iter_mut().enumerate() {
+        for (i, DrawState { drawn, batch }) in self.states.iter_mut().enumerate() {
             let mut one = GuideGradient::default();
             let into = if i == 0 { &mut *gradient } else { &mut one };
             kl = guide.backward(net, estimator, drawn, batch, share, into);
@@ -229,7 +229,7 @@ impl<'a> Steps<'a> {
 impl Checkpoint {
     /// The estimator of this phase: a quantized draw is not Gaussian and has only one.
     pub(crate) fn estimator(&self) -> Estimator {
-        if self.quantize.is_some() { Estimator::WeightDraw } else { self.train.estimator }
+        if self.quantize.is_some() { Estimator::Reparameterization } else { self.train.estimator }
     }
 
     /// Step size at the start of this phase.

@@ -11,7 +11,7 @@ use qbnn_core::pack;
 /// Means and standard deviations of a linear layer, weights in the file's order
 /// (`[output channel][window row][window column][input channel of the group]`).
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
+pub struct DecodedPosterior {
     /// Means of the weights.
     pub mu: Vec<f32>,
     /// Standard deviations of the weights.
@@ -27,7 +27,7 @@ pub(crate) fn scale(log2: Log2) -> f32 {
     (log2 as f32 / OCTAVE as f32).exp2()
 }
 
-impl Stored {
+impl DecodedPosterior {
     /// Of a linear layer; empty for any other.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Stored {
         let stored = match (model.codes(&layer), model.floats(&layer)) {
             (Some(codes), _) => Self::decode(model, &layer, &codes),
             (None, Some(floats)) => Self::floats(&floats),
-            (None, None) => Stored::default(),
+            (None, None) => DecodedPosterior::default(),
         };
         let means = stored.mu.iter().chain(&stored.bias_mu);
         let sigmas = stored.sigma.iter().chain(&stored.bias_sigma);
@@ -57,7 +57,7 @@ impl Stored {
     /// deviations of the Gaussian table, each on the grid, ends included.
     ///
     /// # Errors
-    /// As [`Stored::read`].
+    /// As [`DecodedPosterior::read`].
     pub fn drawn(model: &Model<'_>, index: usize) -> Result<Self, BnnError> {
         let mut stored = Self::read(model, index)?;
         let layer = model.layer(index);
@@ -81,7 +81,7 @@ impl Stored {
 
     fn floats(stored: &Floats<'_>) -> Self {
         let of = |bytes: &[u8]| bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
-        Stored {
+        DecodedPosterior {
             mu: of(stored.mu),
             sigma: of(stored.sigma),
             bias_mu: of(stored.bias_mu),
@@ -90,7 +90,9 @@ impl Stored {
     }
 
     fn decode(model: &Model<'_>, layer: &Layer, codes: &Codes<'_>) -> Self {
-        let (Some(mu_bits), Some(sigma_code)) = (model.mu_bits(), model.sigma_code()) else { return Stored::default() };
+        let (Some(mu_bits), Some(sigma_code)) = (model.mu_bits(), model.sigma_code()) else {
+            return DecodedPosterior::default();
+        };
         let channels = layer.shape.channels;
         let row = match layer.op {
             Op::Linear(l) => l.fan_in(),
@@ -102,7 +104,7 @@ impl Stored {
             (0..n).map(|i| value(pack::get(packed, i, sigma_code.0).unwrap_or(0))).collect()
         };
         let mean = |i: usize| pack::get_signed(codes.mu, i, mu_bits).unwrap_or(0) as f32;
-        Stored {
+        DecodedPosterior {
             mu: (0..channels * row).map(|i| mean(i) * scale(codes.mu_scales.get(i / row))).collect(),
             sigma: sigmas(codes.sigma, codes.sigma_top(), codes.sigma_step(), channels * row),
             bias_mu: codes.bias_mu.iter().map(|&m| m as i8 as f32 * scale(codes.bias_mu_scale())).collect(),

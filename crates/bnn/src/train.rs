@@ -10,7 +10,7 @@ use crate::error::BnnError;
 use crate::guide::Drawn;
 use crate::load::{LoadMemory, Loader};
 use crate::nn::limit;
-use crate::nn::pass::{BLOCK, PassNoise, Tape};
+use crate::nn::pass::{BLOCK, PassNoise, Workspace};
 use crate::noise::{self, purpose};
 use crate::predict::predict;
 use crate::predictor::NoProgress;
@@ -19,7 +19,7 @@ use crate::quant::settings::{QuantizeSettings, Start};
 use crate::sets::TrainData;
 use crate::settings::Estimator;
 use crate::step::Steps;
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -122,20 +122,21 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
     const KEPT: usize = 2048;
     let net = float.net();
     let key = qbnn_core::noise::key(float.seed);
-    let order = noise::permutation(key, Place { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
+    let order =
+        noise::permutation(key, NoiseCounter { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
     let mut values = vec![Vec::new(); net.activations.len()];
     let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
-    let (mut tape, mut drawn) = (Tape::default(), Drawn::default());
+    let (mut workspace, mut drawn) = (Workspace::default(), Drawn::default());
     let mut loading = LoadMemory::default();
     let sites = float.guide().sites(float.normalisation);
     for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
-        loader.load(pairs, tape.input(net), &mut loading);
-        let weights = drawn.for_pass(Estimator::WeightDraw, PassNoise { key, step: 0, block: 0 });
-        tape.forward(net, weights, &*sites);
+        loader.load(pairs, workspace.input(net), &mut loading);
+        let weights = drawn.for_pass(Estimator::Reparameterization, PassNoise { key, step: 0, block: 0 });
+        workspace.forward(net, weights, &*sites);
         for (at, node) in net.nodes.iter().enumerate() {
             if let Op::Activation { site, .. } = node.op {
-                let all = tape.value(net, at);
+                let all = workspace.value(net, at);
                 let images = all.chunks_exact(BLOCK).flat_map(|run| &run[..pairs.len()]);
                 values[site].extend(images.step_by(all.len().div_ceil(KEPT)).copied());
             }
@@ -172,7 +173,7 @@ pub fn train(
     while !checkpoint.finished() {
         let epoch = checkpoint.epoch;
         let phase = u32::from(checkpoint.quantize.is_some());
-        let place = Place { purpose: purpose::SHUFFLE, tensor: 2 + phase, draw: epoch as u32 };
+        let place = NoiseCounter { purpose: purpose::SHUFFLE, tensor: 2 + phase, draw: epoch as u32 };
         let order = noise::permutation(key, place, data.pairs.len());
         let (started, mut nll_sum, mut kl) = (Instant::now(), 0.0, 0.0);
         for (i, pairs) in order.chunks(batch).enumerate() {

@@ -1,8 +1,8 @@
 //! A model file held against the checkpoint that it was made of, before anybody relies on it; and what has no model file,
 //! found before anything is trained.
 //!
-//! A JQ file runs in the integer machine, its checkpoint in float with the weights that the machine draws. Files of the
-//! other kinds are raised, and both run in float. Where activations are rounded, the two may fall on different sides of a
+//! A JQ file runs in the integer runtime, its checkpoint in float with the weights that the machine draws. Files of the
+//! other kinds are imported, and both run in float. Where activations are rounded, the two may fall on different sides of a
 //! code's edge now and then: a sum that float and integers round apart moves by a step, and where padding alone is read,
 //! it does so for every image of a draw. The other pairs of a draw and an image differ by the last bits of what the machine
 //! holds (2^-17), whereas a file of another network is wrong about nearly all of them. So the median decides.
@@ -12,16 +12,16 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
+use crate::export::{self, drawn, normalisation, snap_scales};
 use crate::guide::{Drawn, Guide};
+use crate::import::import;
+use crate::integer;
 use crate::load::fill;
-use crate::lower::{drawn, lower, normalisation, settled};
-use crate::machine;
-use crate::nn::pass::{BLOCK, Tape, Weights};
+use crate::nn::pass::{BLOCK, Weights, Workspace};
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::noise::purpose;
 use crate::predictor::NoProgress;
 use crate::quant::settings::QuantizeSettings;
-use crate::raise::raise;
 use crate::sets::Normalisation;
 use crate::settings::TrainSettings;
 use qbnn_core::ImagesView;
@@ -80,9 +80,9 @@ impl Difference {
 /// The model file of a checkpoint, checked on a few of the images that it was trained on.
 ///
 /// # Errors
-/// As [`lower`]; [`BnnError::Apart`] if the file does not compute what the checkpoint does.
+/// As [`export`]; [`BnnError::Apart`] if the file does not compute what the checkpoint does.
 pub fn export(checkpoint: &Checkpoint, images: ImagesView<'_>) -> Result<Vec<u8>, BnnError> {
-    let file = lower(checkpoint)?;
+    let file = export::export(checkpoint)?;
     let difference = compare(checkpoint, &file, images)?;
     if difference.is_rounding() { Ok(file) } else { Err(BnnError::Apart(difference)) }
 }
@@ -98,21 +98,21 @@ pub fn compare(checkpoint: &Checkpoint, file: &[u8], images: ImagesView<'_>) -> 
     }
     let images = ImagesView { pixels: &images.pixels[..images.len().min(IMAGES) * images.shape.len()], ..images };
     let model = Model::new(file).map_err(|e| BnnError::Data(format!("the model file {e}")))?;
-    let guide = settled(net, checkpoint.guide());
-    let (seed, pixels, mut memory) = (checkpoint.seed, normalisation(&model), Tape::default());
+    let guide = snap_scales(net, checkpoint.guide());
+    let (seed, pixels, mut memory) = (checkpoint.seed, normalisation(&model), Workspace::default());
     let mut of_draw = |net: &Network, guide: &Guide, pixels: Normalisation, weights: &[f32]| {
         logits(net, guide, pixels, weights, images, &mut memory)
     };
     let (mut found, mut wanted) = (Vec::new(), Vec::new());
     if model.kind() == Kind::Jq {
-        let all = machine::logits(model, images, DRAWS as usize, seed, &mut NoProgress)?;
+        let all = integer::logits(model, images, DRAWS as usize, seed, &mut NoProgress)?;
         found.extend(all.iter().map(|&x| x as f32 / 65_536.0));
         for draw in 0..DRAWS {
             wanted.extend(of_draw(net, &guide, pixels, &drawn(&model, net, seed, draw)?));
         }
     } else {
-        let raised = raise(&model)?;
-        let both = [(&raised.net, &raised.guide, &mut found), (net, &guide, &mut wanted)];
+        let imported = import(&model)?;
+        let both = [(&imported.net, &imported.guide, &mut found), (net, &guide, &mut wanted)];
         for (net, guide, into) in both {
             let (key, mut drawn) = (qbnn_core::noise::key(seed), Drawn::default());
             guide.store(net, &mut drawn);
@@ -132,12 +132,12 @@ fn logits(
     pixels: Normalisation,
     weights: &[f32],
     images: ImagesView<'_>,
-    tape: &mut Tape,
+    workspace: &mut Workspace,
 ) -> Vec<f32> {
     let members: Vec<&[u8]> = (0..images.len()).map(|i| images.get(i)).collect();
-    fill(tape.input(net), &members, net.input.channels, pixels);
-    tape.forward(net, Weights::Drawn(weights), &*guide.sites(pixels));
-    let logits = tape.logits(net);
+    fill(workspace.input(net), &members, net.input.channels, pixels);
+    workspace.forward(net, Weights::Drawn(weights), &*guide.sites(pixels));
+    let logits = workspace.logits(net);
     (0..images.len() * net.classes()).map(|i| logits[i % net.classes() * BLOCK + i / net.classes()]).collect()
 }
 
@@ -164,5 +164,5 @@ pub fn check(
         }
         checkpoint = Checkpoint::with_quantizers(checkpoint, settings.clone(), quantizers);
     }
-    lower(&checkpoint).map(|_| ())
+    export::export(&checkpoint).map(|_| ())
 }

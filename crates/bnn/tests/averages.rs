@@ -1,9 +1,9 @@
-//! Averages of codes: what the integer machine makes of a pool, and the gradient that passes it.
+//! Averages of codes: what the integer runtime makes of a pool, and the gradient that passes it.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
 use qbnn_bnn::Normalisation;
 use qbnn_bnn::nn::network::Codes;
-use qbnn_bnn::nn::pass::{BLOCK, Gradient, Sites, Tape, Weights};
+use qbnn_bnn::nn::pass::{BLOCK, Gradient, Sites, Weights, Workspace};
 use qbnn_bnn::nn::{Activation, Network, NetworkSpec, Shape};
 use qbnn_bnn::quant::activation::QuantizedSites;
 use qbnn_core::Bits;
@@ -76,15 +76,15 @@ fn the_gradient_goes_straight_through() {
     let net = Network::new(&spec, Shape { channels: 1, rows: 6, columns: 6 }, 3).unwrap();
     let weights: Vec<f32> = (0..net.parameters()).map(|i| ((i * 37) % 23) as f32 / 23.0 - 0.4).collect();
     let of = |sites: &dyn Sites| {
-        let mut tape = Tape::default();
-        let input = tape.input(&net).input;
+        let mut workspace = Workspace::default();
+        let input = workspace.input(&net).input;
         input.iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 61) % 97) as f32 / 97.0 - 0.3);
-        tape.forward(&net, Weights::Drawn(&weights), sites);
-        let logits = tape.logits(&net).to_vec();
+        workspace.forward(&net, Weights::Drawn(&weights), sites);
+        let logits = workspace.logits(&net).to_vec();
         let upstream: Vec<f32> = (0..3 * BLOCK).map(|i| (i % 7) as f32 - 3.0).collect();
         let mut gradient = Gradient::default();
         gradient.reset(net.parameters(), false, sites.parameters());
-        tape.backward(&net, Weights::Drawn(&weights), sites, &upstream, &mut gradient);
+        workspace.backward(&net, Weights::Drawn(&weights), sites, &upstream, &mut gradient);
         (logits, gradient)
     };
     let sites = || QuantizedSites { bits: Bits::new(4).unwrap(), log2_steps: &[-2.6], pixels: PIXELS };

@@ -9,7 +9,7 @@ use qbnn_bnn::noise::{self, purpose};
 use qbnn_bnn::optim::cosine;
 use qbnn_bnn::step::Steps;
 use qbnn_bnn::{Checkpoint, ImagesView, NetworkSpec, Normalisation, TrainData, TrainSettings};
-use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place, key};
+use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter, key};
 use random::Random;
 
 const CLASSES: usize = 5;
@@ -205,7 +205,7 @@ fn two_hundred_steps_are_those_of_the_composed_version() {
 
             let mut eps = vec![0.0f32; n];
             for (i, tensor) in tensors.iter().enumerate() {
-                let place = Place { purpose: purpose::WEIGHTS, tensor: i as u32, draw: step as u32 };
+                let place = NoiseCounter { purpose: purpose::WEIGHTS, tensor: i as u32, draw: step as u32 };
                 noise::normal(key(SEED), place, &mut eps[tensor.range.clone()]);
             }
             let sigma: Vec<f64> = log_sigma.iter().map(|l| l.exp()).collect();
@@ -213,7 +213,11 @@ fn two_hundred_steps_are_those_of_the_composed_version() {
             let (mut dw, mut nll) = (vec![0.0; n], 0.0);
             for &pair in &chosen {
                 let mut bytes = vec![0; 64];
-                noise::loose_bytes(key(SEED), Place { purpose: purpose::PIXELS, tensor: 0, draw: pair }, &mut bytes);
+                noise::loose_bytes(
+                    key(SEED),
+                    NoiseCounter { purpose: purpose::PIXELS, tensor: 0, draw: pair },
+                    &mut bytes,
+                );
                 let unit = (1u32 << GAUSSIAN_FRACTION_BITS) as f64;
                 let pixel = |p: usize| {
                     let value = pixels[pair as usize * 64 + p] as f64 / 255.0;

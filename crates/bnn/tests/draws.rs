@@ -42,7 +42,7 @@ fn finish(checkpoint: &mut Checkpoint, data: &TrainData<'_>) -> (f64, f64) {
 #[test]
 fn without_spread_their_number_does_not_matter() {
     with_data(|data| {
-        for estimator in [Estimator::WeightDraw, Estimator::LocalReparameterization, Estimator::Flipout] {
+        for estimator in [Estimator::Reparameterization, Estimator::LocalReparameterization, Estimator::Flipout] {
             let mut all = Vec::new();
             for draws in [1, 2, 3, 4] {
                 let mut checkpoint = start(draws, estimator, 1e-7, 2);
@@ -61,9 +61,9 @@ fn without_spread_their_number_does_not_matter() {
 #[test]
 fn several_draws_learn_in_float_and_through_quantizers() {
     with_data(|data| {
-        let mut four = start(4, Estimator::WeightDraw, 0.02, 40);
+        let mut four = start(4, Estimator::Reparameterization, 0.02, 40);
         assert!(finish(&mut four, data).0 > 0.95);
-        let mut one = start(1, Estimator::WeightDraw, 0.02, 40);
+        let mut one = start(1, Estimator::Reparameterization, 0.02, 40);
         finish(&mut one, data);
         assert_ne!(one.guide().posterior, four.guide().posterior);
         let settings = QuantizeSettings { epochs: 4, ..QuantizeSettings::default() };

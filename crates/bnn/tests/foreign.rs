@@ -8,8 +8,8 @@ use qbnn_bnn::predict::predict;
 use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::train;
 use qbnn_bnn::{
-    BnnError, Checkpoint, Estimator, Family, ImagesView, Labels, NetworkSpec, QuantizeSettings, Shape, TrainData,
-    TrainSettings,
+    BnnError, Checkpoint, Estimator, ImagesView, Labels, NetworkSpec, PosteriorKind, QuantizeSettings, Shape,
+    TrainData, TrainSettings,
 };
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -190,7 +190,7 @@ fn what_cannot_be_taught_is_refused_by_name() {
         ("foreign_weight", TrainSettings { foreign_weight: f32::NAN, ..foreign.clone() }),
         ("foreign_weight", TrainSettings { draws: 1, ..foreign.clone() }),
         ("foreign_weight", TrainSettings { estimator: Estimator::Flipout, ..foreign.clone() }),
-        ("foreign_weight", TrainSettings { posterior: Family::Point, ..foreign.clone() }),
+        ("foreign_weight", TrainSettings { posterior: PosteriorKind::Point, ..foreign.clone() }),
     ] {
         let error = untrained(wrong).unwrap_err();
         assert!(matches!(error, BnnError::Setting { key: found, .. } if found == key), "{key}: {error}");

@@ -4,7 +4,7 @@
 mod block;
 
 use qbnn_bnn::nn::network::Op;
-use qbnn_bnn::nn::pass::{BLOCK, Tape, Weights};
+use qbnn_bnn::nn::pass::{BLOCK, Weights, Workspace};
 use qbnn_bnn::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use serde_json::Value;
 
@@ -70,8 +70,8 @@ fn check(case: &Value) {
 
     let weights = Weights::Drawn(&parameters);
     let x = batch_innermost(&floats(&case["input"]), batch);
-    let mut tape = Tape::default();
-    let logits = block::logits(&mut tape, &net, weights, &x, batch);
+    let mut workspace = Workspace::default();
+    let logits = block::logits(&mut workspace, &net, weights, &x, batch);
     close(&format!("{name}: output"), &logits, &want);
 
     let upstream = if case["labels"].is_null() {
@@ -83,7 +83,7 @@ fn check(case: &Value) {
         assert!((loss - wanted).abs() < TOLERANCE * wanted, "{name}: loss {loss}, PyTorch has {wanted}");
         gradient
     };
-    let gradient = block::gradient(&mut tape, &net, weights, &upstream, batch);
+    let gradient = block::gradient(&mut workspace, &net, weights, &upstream, batch);
     for tensor in &net.tensors {
         let want = floats(&case["gradients"][&tensor.name]);
         close(&format!("{name}: gradient of {}", tensor.name), &gradient.first[tensor.range.clone()], &want);
@@ -99,7 +99,7 @@ fn check(case: &Value) {
                 let w = &parameters[net.tensors[*weight].range.clone()];
                 map.backward_input(w, &upstream, &mut dx, false);
             }
-            Op::Pool(pool) => pool.backward(&wide_x, tape.value(&net, 0), &upstream, &mut dx, BLOCK),
+            Op::Pool(pool) => pool.backward(&wide_x, workspace.value(&net, 0), &upstream, &mut dx, BLOCK),
             Op::Activation { function, .. } => function.backward(&wide_x, &upstream, &mut dx),
             Op::Flatten | Op::Add { .. } => panic!("{name}: not a case of one layer"),
         }

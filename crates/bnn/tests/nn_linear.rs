@@ -6,7 +6,7 @@ mod random;
 use qbnn_bnn::nn::Shape;
 use qbnn_bnn::nn::buffer::Buffer;
 use qbnn_bnn::nn::kernel::RUN;
-use qbnn_bnn::nn::linear::{Conv, Linear, dense_weights, turn};
+use qbnn_bnn::nn::linear::{Conv, Linear, dense_weights, transpose};
 use random::Random;
 
 /// A sum in f64 beside the sum of its terms' sizes, which bounds what f32 may lose.
@@ -145,15 +145,15 @@ fn dense_weights_of_a_batch_equal_the_loops() {
         for (dy, x) in &blocks {
             products(&map, RUN, |at_w, at_x, at_y| want[at_w].add(dy[at_y], x[at_x]));
         }
-        let turned: Vec<Buffer> = blocks
+        let transposed: Vec<Buffer> = blocks
             .iter()
             .map(|(_, x)| {
-                let mut turned = Buffer::default();
-                turn(x, &mut turned);
-                turned
+                let mut transposed = Buffer::default();
+                transpose(x, &mut transposed);
+                transposed
             })
             .collect();
-        let pairs: Vec<(&[f32], &[f32])> = blocks.iter().zip(&turned).map(|((dy, _), x)| (&dy[..], &**x)).collect();
+        let pairs: Vec<(&[f32], &[f32])> = blocks.iter().zip(&transposed).map(|((dy, _), x)| (&dy[..], &**x)).collect();
         let mut whole = vec![f32::NAN; want.len()];
         dense_weights(inputs, 0..outputs, &pairs, &mut whole);
         close("dw", &format!("seed {seed}"), &whole, &want);

@@ -8,15 +8,15 @@ use block::{gradient, logits};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use qbnn_bnn::BnnError;
-use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Tape, Weights};
+use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
 use qbnn_bnn::nn::{Network, NetworkSpec, Shape};
 use qbnn_bnn::noise::normal;
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use serde_json::json;
 
 fn gaussian(seed: u32, use_: u32, n: usize) -> Vec<f32> {
     let mut values = vec![0.0; n];
-    normal([seed, 99], Place { purpose: 1000, tensor: use_, draw: 0 }, &mut values);
+    normal([seed, 99], NoiseCounter { purpose: 1000, tensor: use_, draw: 0 }, &mut values);
     values
 }
 
@@ -77,15 +77,15 @@ proptest! {
     fn images_do_not_see_each_other(seed: u32, batch in 2..=BLOCK, at in 0..BLOCK, which in 0usize..3) {
         let (net, at) = (&networks()[which], at % batch);
         let w = parameters(net, seed);
-        let mut tape = Tape::default();
+        let mut workspace = Workspace::default();
         let x = gaussian(seed, 2, net.input.len() * batch);
         let mut other = gaussian(seed, 3, x.len());
         other.iter_mut().for_each(|v| *v *= 50.0);
         for (o, x) in other.iter_mut().skip(at).step_by(batch).zip(x.iter().skip(at).step_by(batch)) {
             *o = *x;
         }
-        let a = logits(&mut tape, net, Weights::Drawn(&w), &x, batch);
-        let b = logits(&mut tape, net, Weights::Drawn(&w), &other, batch);
+        let a = logits(&mut workspace, net, Weights::Drawn(&w), &x, batch);
+        let b = logits(&mut workspace, net, Weights::Drawn(&w), &other, batch);
         prop_assert_eq!(column(&a, batch, at), column(&b, batch, at));
         prop_assert_ne!(a, b);
     }
@@ -95,11 +95,11 @@ proptest! {
     fn a_block_is_its_images(seed: u32, batch in 2..=BLOCK, which in 0usize..3) {
         let net = &networks()[which];
         let w = parameters(net, seed);
-        let mut tape = Tape::default();
+        let mut workspace = Workspace::default();
         let x = gaussian(seed, 2, net.input.len() * batch);
-        let all = logits(&mut tape, net, Weights::Drawn(&w), &x, batch);
+        let all = logits(&mut workspace, net, Weights::Drawn(&w), &x, batch);
         for n in 0..batch {
-            let one = logits(&mut tape, net, Weights::Drawn(&w), &column(&x, batch, n), 1);
+            let one = logits(&mut workspace, net, Weights::Drawn(&w), &column(&x, batch, n), 1);
             assert_near("logits", &column(&all, batch, n), &one, 1e-5);
         }
     }
@@ -119,15 +119,15 @@ proptest! {
         let net = &Network::new(&spec(layers), Shape { channels: 1, rows: 9, columns: 11 }, 10).unwrap();
         let w = parameters(net, seed);
         let weights = Weights::Drawn(&w);
-        let mut tape = Tape::default();
+        let mut workspace = Workspace::default();
         let x = gaussian(seed, 2, net.input.len() * batch);
         let upstream = gaussian(seed, 4, net.classes() * batch);
-        logits(&mut tape, net, weights, &x, batch);
-        let whole = gradient(&mut tape, net, weights, &upstream, batch);
+        logits(&mut workspace, net, weights, &x, batch);
+        let whole = gradient(&mut workspace, net, weights, &upstream, batch);
         let mut summed = vec![0.0; net.parameters()];
         for n in 0..batch {
-            logits(&mut tape, net, weights, &column(&x, batch, n), 1);
-            let one = gradient(&mut tape, net, weights, &column(&upstream, batch, n), 1);
+            logits(&mut workspace, net, weights, &column(&x, batch, n), 1);
+            let one = gradient(&mut workspace, net, weights, &column(&upstream, batch, n), 1);
             summed.iter_mut().zip(&one.first).for_each(|(s, g)| *s += g);
         }
         for tensor in &net.tensors {
@@ -145,9 +145,9 @@ proptest! {
         let x = gaussian(seed, 2, net.input.len() * batch);
         let upstream = gaussian(seed, 4, net.classes() * batch);
         let run = |weights: Weights| {
-            let mut tape = Tape::default();
-            let y = logits(&mut tape, net, weights, &x, batch);
-            (y, gradient(&mut tape, net, weights, &upstream, batch).first)
+            let mut workspace = Workspace::default();
+            let y = logits(&mut workspace, net, weights, &x, batch);
+            (y, gradient(&mut workspace, net, weights, &upstream, batch).first)
         };
         let (y, g) = run(Weights::Drawn(&w));
         // The local one has a floor of 1e-8 under its standard deviations.
@@ -172,7 +172,7 @@ fn noise_depends_on_key_step_and_block() {
         PassNoise { step: 9, ..here },
         PassNoise { block: 9, ..here },
     ];
-    let tape = &mut Tape::default();
+    let workspace = &mut Workspace::default();
     for local in [true, false] {
         let mut with = |noise| {
             let (mean, second) = (&w[..], &spread[..]);
@@ -181,7 +181,7 @@ fn noise_depends_on_key_step_and_block() {
             } else {
                 Weights::Flipout { mean, deviation: second, noise }
             };
-            logits(tape, net, weights, &x, batch)
+            logits(workspace, net, weights, &x, batch)
         };
         let first = with(here);
         for other in others {

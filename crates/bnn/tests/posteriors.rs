@@ -8,15 +8,15 @@ use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::quant::settings::Widths;
 use qbnn_bnn::train::{Event, train};
 use qbnn_bnn::{
-    Estimator, Family, ImagesView, NetworkSpec, Normalisation, ParameterBytes, QuantizeSettings, Shape, Strategy,
-    TrainData, TrainSettings,
+    Estimator, ImagesView, NetworkSpec, Normalisation, ParameterBytes, PosteriorKind, QuantizeSettings, Shape,
+    Strategy, TrainData, TrainSettings,
 };
 use serde_json::json;
 use std::ops::ControlFlow;
 
 const SHAPE: Shape = Shape { channels: 1, rows: 4, columns: 4 };
 
-fn checkpoint(posterior: Family, epochs: usize) -> Checkpoint {
+fn checkpoint(posterior: PosteriorKind, epochs: usize) -> Checkpoint {
     let layers = json!([
         { "type": "conv", "out": 4, "kernel": 3, "padding": 1 }, { "type": "relu" }, { "type": "max-pool", "size": 2 },
         { "type": "conv", "out": 6, "kernel": 2 }, { "type": "relu" }, { "type": "dense", "out": 2 }
@@ -57,7 +57,7 @@ fn predictions(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
 #[test]
 fn a_point_mass_learns_and_draws_its_mean() {
     with_data(|data| {
-        let mut point = checkpoint(Family::Point, 30);
+        let mut point = checkpoint(PosteriorKind::Point, 30);
         assert!(finish(&mut point, data) > 0.9);
         let (mut drawn, guide) = (Drawn::default(), point.guide());
         guide.store(point.net(), &mut drawn);
@@ -86,7 +86,7 @@ fn a_point_mass_learns_and_draws_its_mean() {
 
 #[test]
 fn dropout_drops_whole_units_at_its_rate_and_keeps_the_mean() {
-    let dropout = checkpoint(Family::Dropout, 1);
+    let dropout = checkpoint(PosteriorKind::Dropout, 1);
     let (net, guide) = (dropout.net(), dropout.guide());
     let mut drawn = Drawn::default();
     guide.store(net, &mut drawn);
@@ -120,7 +120,7 @@ fn dropout_drops_whole_units_at_its_rate_and_keeps_the_mean() {
 #[test]
 fn mc_dropout_learns_and_disagrees_with_itself() {
     with_data(|data| {
-        let mut dropout = checkpoint(Family::Dropout, 60);
+        let mut dropout = checkpoint(PosteriorKind::Dropout, 60);
         assert!(finish(&mut dropout, data) > 0.9);
         let all = predictions(&dropout, data);
         assert!(all[..all.len() / 4] != all[all.len() / 4..all.len() / 2]);
@@ -133,7 +133,7 @@ fn mc_dropout_learns_and_disagrees_with_itself() {
 fn posteriors_survive_a_file_and_settings_are_checked() {
     let path = std::env::temp_dir().join(format!("qbnn-posteriors-{}.safetensors", std::process::id()));
     with_data(|data| {
-        for family in [Family::Point, Family::Dropout] {
+        for family in [PosteriorKind::Point, PosteriorKind::Dropout] {
             let mut first = checkpoint(family, 2);
             finish(&mut first, data);
             first.save(&path).unwrap();
@@ -143,9 +143,21 @@ fn posteriors_survive_a_file_and_settings_are_checked() {
         }
     });
     std::fs::remove_file(&path).unwrap();
-    let base = TrainSettings { posterior: Family::Point, ..TrainSettings::default() };
+    let base = TrainSettings { posterior: PosteriorKind::Point, ..TrainSettings::default() };
     base.check().unwrap();
     let wrong = TrainSettings { estimator: Estimator::Flipout, ..base.clone() };
     assert!(wrong.check().unwrap_err().to_string().contains("weight-draw"));
     assert!(TrainSettings { dropout: 1.0, ..base }.check().is_err());
+}
+
+/// Names in the code may change; those in configs, checkpoints and ledgers do not.
+#[test]
+fn settings_keep_the_words_of_stored_files() {
+    let settings = TrainSettings::default();
+    let written = serde_json::to_value(&settings).unwrap();
+    let word = |key: &str| written[key].as_str().unwrap().to_owned();
+    assert_eq!(["estimator", "labels", "posterior"].map(word), ["weight-draw", "drawn", "gaussian"]);
+    assert_eq!(serde_json::from_value::<TrainSettings>(written.clone()).unwrap(), settings);
+    let written = serde_json::to_value(QuantizeSettings::default()).unwrap();
+    assert_eq!(written["fit"], "weighted-error");
 }

@@ -11,11 +11,11 @@ use qbnn_bnn::quant::Quantizers;
 use qbnn_bnn::quant::activation::{QuantizedSites, calibrate};
 use qbnn_bnn::quant::draw::Draw;
 use qbnn_bnn::quant::log::{LogGrid, fit};
-use qbnn_bnn::quant::settings::Fit;
-use qbnn_bnn::quant::uniform::{Uniform, covering, search};
+use qbnn_bnn::quant::settings::Calibration;
+use qbnn_bnn::quant::uniform::{Uniform, least_error, min_max};
 use qbnn_bnn::{BitWidths, BnnError, Guide, Network, NetworkSpec, ParameterBytes, Posterior, QuantizeSettings};
 use qbnn_bnn::{Normalisation, Rounding, Shape};
-use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
+use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 use qbnn_core::{Bits, LogCode, UniformCode};
 use serde_json::json;
 use std::f32::consts::LN_2;
@@ -62,8 +62,8 @@ fn stored(grids: &Quantizers, net: &Network, posterior: &Posterior) -> (Vec<f32>
     (mu, sigma)
 }
 
-fn place(draw: u32) -> Place {
-    Place { purpose: 66, tensor: 0, draw }
+fn place(draw: u32) -> NoiseCounter {
+    NoiseCounter { purpose: 66, tensor: 0, draw }
 }
 
 fn near(a: f32, b: f32, tolerance: f32) -> bool {
@@ -185,9 +185,9 @@ fn clipped_values_have_the_slope_of_finite_differences() {
                 let value = |l: f32| Uniform::new(code, l).value(x);
                 let slope = (value(log2_scale + h) - value(log2_scale - h)) / (2.0 * h);
                 let grid = Uniform::new(code, log2_scale);
-                let through = grid.backward(x, grid.code(x), 3.0);
-                assert_eq!(through.value, 0.0);
-                assert!(near(through.log2_scale, 3.0 * slope, 1e-3), "{code:?} {x}: {through:?} {slope}");
+                let ste = grid.backward(x, grid.code(x), 3.0);
+                assert_eq!(ste.value, 0.0);
+                assert!(near(ste.log2_scale, 3.0 * slope, 1e-3), "{code:?} {x}: {ste:?} {slope}");
             }
         }
         for (top, log2_step, x) in [(-2.0, -1.5, 5.0), (-2.0, -1.5, -400.0), (1.0, 0.5, -1000.0)] {
@@ -197,10 +197,10 @@ fn clipped_values_have_the_slope_of_finite_differences() {
             };
             let of_top = (value(top + h, log2_step) - value(top - h, log2_step)) / (2.0 * h);
             let of_step = (value(top, log2_step + h) - value(top, log2_step - h)) / (2.0 * h);
-            let through = LogGrid::new(LogCode(bits(b)), top, log2_step).backward(x, 3.0);
-            assert_eq!(through.value, 0.0);
-            assert!(near(through.top, 3.0 * of_top, 1e-3), "{through:?} {of_top}");
-            assert!(near(through.log2_step, 3.0 * of_step, 2e-3), "{through:?} {of_step}");
+            let ste = LogGrid::new(LogCode(bits(b)), top, log2_step).backward(x, 3.0);
+            assert_eq!(ste.value, 0.0);
+            assert!(near(ste.top, 3.0 * of_top, 1e-3), "{ste:?} {of_top}");
+            assert!(near(ste.log2_step, 3.0 * of_step, 2e-3), "{ste:?} {of_step}");
         }
     }
 }
@@ -209,21 +209,21 @@ fn clipped_values_have_the_slope_of_finite_differences() {
 fn inside_the_range_the_gradient_goes_straight_through() {
     // 1.2 steps of 1/2 become 1: the value's gradient passes, the scale's is the rounding's error (-0.2) * scale * ln 2.
     let grid = Uniform::new(UniformCode::Signed(bits(3)), -1.0);
-    let through = grid.backward(0.6, grid.code(0.6), 10.0);
-    assert_eq!(through.value, 10.0);
-    assert!(near(through.log2_scale, 10.0 * -0.2 * 0.5 * LN_2, 1e-5), "{through:?}");
+    let ste = grid.backward(0.6, grid.code(0.6), 10.0);
+    assert_eq!(ste.value, 10.0);
+    assert!(near(ste.log2_scale, 10.0 * -0.2 * 0.5 * LN_2, 1e-5), "{ste:?}");
     // Up to half a step beyond the ends a value still counts as inside: rounding, not the range, moved it.
-    let through = grid.backward(1.7, grid.code(1.7), 1.0);
-    assert_eq!(through.value, 1.0);
-    assert!(near(through.log2_scale, (3.0 - 3.4) * 0.5 * LN_2, 1e-5), "{through:?}");
+    let ste = grid.backward(1.7, grid.code(1.7), 1.0);
+    assert_eq!(ste.value, 1.0);
+    assert!(near(ste.log2_scale, (3.0 - 3.4) * 0.5 * LN_2, 1e-5), "{ste:?}");
     assert_eq!(grid.backward(1.8, grid.code(1.8), 1.0).value, 0.0);
     assert_eq!(grid.backward(-2.2, grid.code(-2.2), 1.0).value, 1.0);
     assert_eq!(grid.backward(-2.3, grid.code(-2.3), 1.0).value, 0.0);
     // Log grid, top 1, step 1/2: 0.4 lies at 1.2 steps, becomes 1; the value moves against the step.
     let grid = LogGrid::new(LogCode(bits(2)), 1.0, -1.0);
-    let through = grid.backward(0.4, 10.0);
-    assert_eq!((through.value, through.top), (10.0, 0.0));
-    assert!(near(through.log2_step, 10.0 * 0.2 * 0.5 * LN_2, 1e-5), "{through:?}");
+    let ste = grid.backward(0.4, 10.0);
+    assert_eq!((ste.value, ste.top), (10.0, 0.0));
+    assert!(near(ste.log2_step, 10.0 * 0.2 * 0.5 * LN_2, 1e-5), "{ste:?}");
 }
 
 #[test]
@@ -235,27 +235,27 @@ fn search_finds_the_scale_of_values_that_lie_on_a_grid() {
                 // All codes, and those that have a mirror image alone: two's complement has one more below zero.
                 for low in [code.min(), if code.min() < 0 { -code.max() } else { 0 }] {
                     let values: Vec<f32> = (low..=code.max()).map(|c| c as f32 * scale).collect();
-                    let found = search(code, || values.iter().map(|&v| (v, 1.0)));
+                    let found = least_error(code, || values.iter().map(|&v| (v, 1.0)));
                     assert!((found - log2_scale).abs() < 1e-5, "{code:?} {log2_scale}: {found}");
-                    let found = covering(code, values.iter().copied());
+                    let found = min_max(code, values.iter().copied());
                     assert!((found - log2_scale).abs() < 1e-5, "{code:?} {log2_scale}: {found}");
                 }
             }
         }
     }
     let code = UniformCode::Signed(bits(4));
-    assert_eq!(search(code, || [(0.0, 1.0)].into_iter()), -8.0);
-    assert_eq!(search(code, std::iter::empty), -8.0);
+    assert_eq!(least_error(code, || [(0.0, 1.0)].into_iter()), -8.0);
+    assert_eq!(least_error(code, std::iter::empty), -8.0);
     // An outlier of no weight is clipped: 99 values on a grid decide, not the one beyond it.
     let values: Vec<(f32, f32)> = (0..99).map(|i| ((i % 15 - 7) as f32 * 0.1, 1.0)).chain([(1.4, 1e-9)]).collect();
-    let found = search(code, || values.iter().copied());
+    let found = least_error(code, || values.iter().copied());
     assert!((found - 0.1f32.log2()).abs() < 1e-3, "{found}");
 }
 
 #[test]
 fn activations_lie_on_their_grid_and_clipped_ones_move_its_step() {
     let values: Vec<f32> = (0..=15).map(|c| c as f32 * 0.25).collect();
-    let step = calibrate(Activation::Relu, bits(4), Fit::WeightedError, &values);
+    let step = calibrate(Activation::Relu, bits(4), Calibration::WeightedError, &values);
     assert!((step + 2.0).abs() < 1e-5, "{step}");
     let sites = QuantizedSites { bits: bits(4), log2_steps: &[-2.0], pixels: PIXELS };
     let x = [-1.0, 0.3, 3.6, 80.0];

@@ -9,14 +9,14 @@ use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::prior::{Prior, WeightedPrior};
 use qbnn_bnn::quant::Quantizers;
 use qbnn_bnn::quant::draw::{Draw, deviations};
-use qbnn_bnn::quant::settings::{Fit, Scale, SigmaGrid, Start, Widths};
-use qbnn_bnn::quant::spread::Spread;
+use qbnn_bnn::quant::settings::{Calibration, Scale, SigmaGrid, Start, Widths};
+use qbnn_bnn::quant::sigma::SigmaQuantizer;
 use qbnn_bnn::train::{Outcome, train};
 use qbnn_bnn::{
     BitWidths, Estimator, Guide, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes, Posterior,
     QuantizeSettings, Rounding, Shape, Strategy, TrainData, TrainSettings,
 };
-use qbnn_core::noise::{GAUSSIAN, Place};
+use qbnn_core::noise::{GAUSSIAN, NoiseCounter};
 use qbnn_core::{Bits, UniformCode};
 use serde_json::json;
 use std::f32::consts::LN_2;
@@ -57,7 +57,7 @@ fn drawn(net: &Network, posterior: &Posterior, settings: &QuantizeSettings) -> (
     grids.calibrate(net, posterior, None);
     let (mut mu, mut sigma, mut draw) = (Vec::new(), Vec::new(), Draw::default());
     grids.stored(net, posterior, &mut mu, &mut sigma);
-    grids.draw(net, &mu, &sigma, [1, 2], Place { purpose: 66, tensor: 0, draw: 3 }, &mut draw);
+    grids.draw(net, &mu, &sigma, [1, 2], NoiseCounter { purpose: 66, tensor: 0, draw: 3 }, &mut draw);
     (grids, mu, sigma, draw)
 }
 
@@ -102,10 +102,10 @@ fn contradictory_widths_name_key_and_mend() {
         (Strategy::Jq, [4, 4, 32, 4], "bits.weight = 32", "vpq"),
         (Strategy::Jq, [4, 4, 4, 32], "bits.activation = 32", "vpq"),
     ];
-    for (strategy, [mu, sigma, weight, activation], found, mend) in cases {
+    for (strategy, [mu, sigma, weight, activation], found, fix) in cases {
         let bits = BitWidths { mu, sigma, weight, activation };
         let error = QuantizeSettings { strategy, bits, ..QuantizeSettings::default() }.check().unwrap_err().to_string();
-        assert!(error.starts_with(found) && error.contains(mend) && !error.contains('\n'), "{error}");
+        assert!(error.starts_with(found) && error.contains(fix) && !error.contains('\n'), "{error}");
     }
     for strategy in Strategy::ALL {
         for bits in (2..=8).map(|b| strategy.widths(b)).chain([BitWidths::FLOAT]) {
@@ -192,7 +192,7 @@ fn a_coarser_noise_table_keeps_mean_and_variance() {
 #[test]
 fn uniform_sigma_worked_by_hand() {
     // 2 bits, scale 1/4: 0, 1/4, 1/2, 3/4.
-    let spread = Spread::new(SigmaGrid::Uniform, Bits::new(2).unwrap());
+    let spread = SigmaQuantizer::new(SigmaGrid::Uniform, Bits::new(2).unwrap());
     let log_sigma = [0.05f32, 0.3, 0.7, 5.0].map(f32::ln);
     let mut stored = [0.0; 4];
     spread.store(&[-2.0], &log_sigma, &mut stored);
@@ -219,7 +219,8 @@ fn uniform_sigma_worked_by_hand() {
     // A weight that lost its noise does not put the divergence at infinity.
     let net = net();
     let posterior = posterior(&net);
-    let uniform = QuantizeSettings { sigma_grid: SigmaGrid::Uniform, fit: Fit::Range, ..settings(Strategy::Jq, "2") };
+    let uniform =
+        QuantizeSettings { sigma_grid: SigmaGrid::Uniform, fit: Calibration::Range, ..settings(Strategy::Jq, "2") };
     let (grids, mu, sigma, _) = drawn(&net, &posterior, &uniform);
     assert!(sigma.contains(&0.0), "the test's own premise");
     let guide = Guide { posterior, quantizers: Some(grids), dropout: 0.0 };
@@ -228,7 +229,7 @@ fn uniform_sigma_worked_by_hand() {
     guide.draw(&net, [1, 2], 0, 0, &mut drawn);
     let batch = Gradient { first: vec![0.1; mu.len()], second: Vec::new(), sites: vec![0.0; 2] };
     let kl = WeightedPrior { prior: Prior { sigma: 1.0 }, scale: 1.0 };
-    let kl = guide.backward(&net, Estimator::WeightDraw, &mut drawn, &batch, kl, &mut into);
+    let kl = guide.backward(&net, Estimator::Reparameterization, &mut drawn, &batch, kl, &mut into);
     assert!(kl.is_finite() && into.mu.iter().chain(&into.log_sigma).chain(&into.learned).all(|d| d.is_finite()));
 }
 
@@ -292,7 +293,7 @@ fn the_finer_the_grids_the_nearer_to_float() {
     let posterior = posterior(&net);
     for sigma_grid in [SigmaGrid::Log, SigmaGrid::Uniform] {
         for (scale, sigma_scale) in [(Scale::Channel, Scale::Tensor), (Scale::Tensor, Scale::Channel)] {
-            for fit in [Fit::WeightedError, Fit::Error, Fit::Range] {
+            for fit in [Calibration::WeightedError, Calibration::Error, Calibration::Range] {
                 let error = |widths: &str| {
                     let base = settings(Strategy::Vpq, widths);
                     let settings = QuantizeSettings { sigma_grid, scale, sigma_scale, fit, ..base };
@@ -372,7 +373,7 @@ fn every_kind_of_grid_survives_a_file() {
 #[test]
 fn codes_of_signed_grids_have_one_more_below_zero() {
     let code = UniformCode::Signed(Bits::new(2).unwrap());
-    let settings = QuantizeSettings { fit: Fit::Range, scale: Scale::Tensor, ..settings(Strategy::Spq, "2") };
+    let settings = QuantizeSettings { fit: Calibration::Range, scale: Scale::Tensor, ..settings(Strategy::Spq, "2") };
     let net = net();
     let mut posterior = posterior(&net);
     // All draws far below zero: the lowest code is used, and nothing clips.

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 const SHAPE: Shape = Shape { channels: 1, rows: 6, columns: 6 };
 const CLASSES: usize = 3;
 const NORMALISATION: Normalisation = Normalisation { mean: 0.3, std: 0.3 };
-const ESTIMATORS: [Estimator; 3] = [Estimator::WeightDraw, Estimator::LocalReparameterization, Estimator::Flipout];
+const ESTIMATORS: [Estimator; 3] =
+    [Estimator::Reparameterization, Estimator::LocalReparameterization, Estimator::Flipout];
 
 /// Images whose class is the bright pair of rows, under noise.
 struct Toy {
@@ -182,7 +183,7 @@ fn a_resumed_training_ends_in_the_bytes_of_an_uninterrupted_one() {
         interrupted(&untrained(settings(estimator, 4), 3), &toy.data(), &format!("resume-{estimator:?}"));
     }
     for rounding in [Rounding::Nearest, Rounding::Stochastic] {
-        let mut float = untrained(settings(Estimator::WeightDraw, 1), 3);
+        let mut float = untrained(settings(Estimator::Reparameterization, 1), 3);
         run(&mut float, &toy.data());
         let start = Checkpoint::quantized(float, jq(4, rounding), &toy.data()).unwrap();
         interrupted(&start, &toy.data(), &format!("resume-{rounding:?}"));
@@ -197,7 +198,7 @@ fn predicted(checkpoint: &Checkpoint, images: ImagesView<'_>, samples: usize) ->
 #[test]
 fn a_prediction_depends_on_its_image_alone() {
     let toy = Toy::new(150);
-    let mut float = untrained(settings(Estimator::WeightDraw, 1), 3);
+    let mut float = untrained(settings(Estimator::Reparameterization, 1), 3);
     run(&mut float, &toy.data());
     let quantized = Checkpoint::quantized(float.clone(), jq(0, Rounding::Stochastic), &toy.data()).unwrap();
     const SAMPLES: usize = 3;
@@ -249,7 +250,7 @@ fn a_prediction_of_the_house_networks_depends_on_its_image_alone() {
 #[test]
 fn a_prediction_can_be_stopped() {
     let toy = Toy::new(9);
-    let c = untrained(settings(Estimator::WeightDraw, 1), 3);
+    let c = untrained(settings(Estimator::Reparameterization, 1), 3);
     let mut told = Vec::new();
     let stop = &mut |done, all| {
         told.push((done, all));
@@ -288,7 +289,7 @@ fn a_loss_that_is_no_number_is_an_error() {
         let error = quiet(&mut untrained(train, 1), &toy.data()).unwrap_err();
         assert!(matches!(error, BnnError::Diverged { .. }), "{estimator:?}: {error}");
     }
-    let float = untrained(settings(Estimator::WeightDraw, 1), 1);
+    let float = untrained(settings(Estimator::Reparameterization, 1), 1);
     let wild = QuantizeSettings { learning_rate: 1e30, ..jq(3, Rounding::Stochastic) };
     let error = quiet(&mut Checkpoint::quantized(float, wild, &toy.data()).unwrap(), &toy.data()).unwrap_err();
     assert!(matches!(error, BnnError::Diverged { epoch: 1, step: 2, .. }), "{error}");
@@ -297,7 +298,7 @@ fn a_loss_that_is_no_number_is_an_error() {
 #[test]
 fn broken_files_are_refused() {
     let toy = Toy::new(150);
-    let float = untrained(settings(Estimator::WeightDraw, 1), 1);
+    let float = untrained(settings(Estimator::Reparameterization, 1), 1);
     let quantized = Checkpoint::quantized(float.clone(), jq(1, Rounding::Nearest), &toy.data()).unwrap();
     let file = File::new("broken");
     let load = |bytes: &[u8]| {
@@ -347,7 +348,7 @@ fn broken_files_are_refused() {
 fn data_that_does_not_fit_is_refused() {
     let toy = Toy::new(30);
     let good = toy.data();
-    let fresh = || untrained(TrainSettings { batch: 30, ..settings(Estimator::WeightDraw, 1) }, 1);
+    let fresh = || untrained(TrainSettings { batch: 30, ..settings(Estimator::Reparameterization, 1) }, 1);
     assert_eq!(quiet(&mut fresh(), &good).unwrap(), Outcome::Finished);
     let error = quiet(&mut untrained(TrainSettings { batch: 31, ..fresh().train }, 1), &good).unwrap_err();
     assert!(matches!(&error, BnnError::Setting { key: "batch", found, .. } if found == "31"), "{error}");
@@ -379,7 +380,7 @@ fn data_that_does_not_fit_is_refused() {
     let quantized = Checkpoint::quantized(c, jq(1, Rounding::Nearest), &good).unwrap();
     for estimator in ESTIMATORS {
         let ok = quantized.guide().check(estimator).is_ok();
-        assert_eq!(ok, estimator == Estimator::WeightDraw);
+        assert_eq!(ok, estimator == Estimator::Reparameterization);
     }
 }
 

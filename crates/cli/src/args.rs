@@ -57,7 +57,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
         qbnn eval runs/a/float.safetensors runs/b/jq-w4a4.safetensors --out both.json")]
     Eval(EvalCommand),
-    /// Check that the integer machine computes what training simulated: classes, probabilities, metrics.
+    /// Check that the integer runtime computes what training simulated: classes, probabilities, metrics.
     #[command(after_help = "Example:\n  qbnn check runs/first")]
     Check(CheckCommand),
     /// Turn a run, several runs, or anyone's predictions into one HTML page.

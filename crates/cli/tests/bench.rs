@@ -40,7 +40,7 @@ fn models_are_measured_and_recorded() {
     let shown = succeed(at, &[&["bench", model][..], &sizes].concat());
     assert!(shown.contains("G multiply-adds/s") && shown.contains("images/s"), "{shown}");
 
-    // The networks of the house, and of the bars those whose batches were measured.
+    // The built-in networks, and of the bars those whose batches were measured.
     let text = succeed(at, &["bench", "--json", "--quick", "--batch", "1", "--bench-threads", "1"]);
     let report: Value = serde_json::from_str(&text).unwrap();
     let names: Vec<_> = report["networks"].as_array().unwrap().iter().map(|n| n["name"].as_str().unwrap()).collect();

@@ -243,7 +243,7 @@ fn a_run_given_twice_or_copied_counts_once() {
         succeed(dir.path(), &tiny(&["run", "--out", name, "--seed", seed, "--quiet"]));
     }
     copy_run(dir.path(), "a", "copy");
-    // The copy is judged again, with other draws: its networks are the same.
+    // The copy is evaluated again, with other draws: its networks are the same.
     succeed(dir.path(), &["eval", "copy", "--samples", "3", "--seed", "9", "--quiet"]);
     copy_run(dir.path(), "b", "old");
     edit(&dir.path().join("old/metrics.json"), |t| {

@@ -1,4 +1,4 @@
-//! Bad input: each case one line that names the file or key and the mend, and the right exit code.
+//! Bad input: each case one line that names the file or key and the fix, and the right exit code.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 

@@ -1,6 +1,6 @@
 //! How fast the machine is, as fractions of what this core can do in the same run: `cargo bench -p qbnn-core`.
 //!
-//! Random models of the two house networks (what is in the weights does not change the time), 32 draws. The limit is a
+//! Random models of the two built-in networks (what is in the weights does not change the time), 32 draws. The limit is a
 //! loop of nothing but dot-product instructions, and a copy of memory. Each row is the best of several repetitions.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and stops where something is wrong")]

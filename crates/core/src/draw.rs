@@ -17,11 +17,11 @@
 //!
 //! Noise: parameter i of a tensor takes byte i of the tensor's noise when draws are rounded to the nearest code, and bytes
 //! 2i (table entry) and 2i + 1 (rounding) when they are rounded stochastically. Byte n of a tensor's noise is byte n % 16
-//! of Philox block n / 16 at the [`Place`] (purpose [`PURPOSE`], tensor, draw).
+//! of Philox block n / 16 at the [`NoiseCounter`] (purpose [`PURPOSE`], tensor, draw).
 
 use crate::code::{Bits, UniformCode};
 use crate::fixed::{Log2, exp2, q15};
-use crate::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
+use crate::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 
 /// The `purpose` of the noise that draws weights for prediction.
 pub const PURPOSE: u32 = 66;
@@ -46,8 +46,8 @@ impl Rounding {
 }
 
 /// Where the noise of a tensor under a draw sits.
-pub const fn place(tensor: u32, draw: u32) -> Place {
-    Place { purpose: PURPOSE, tensor, draw }
+pub const fn counter(tensor: u32, draw: u32) -> NoiseCounter {
+    NoiseCounter { purpose: PURPOSE, tensor, draw }
 }
 
 /// The ratios of one output channel (one row of a weight tensor): A, R and f of the module's rule.

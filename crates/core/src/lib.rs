@@ -1,8 +1,8 @@
-//! The number formats of a quantized Bayesian network and the machine that runs it: what a code means, how codes are
+//! The number formats of a quantized Bayesian network and the integer runtime that runs it: what a code means, how codes are
 //! packed, where noise comes from, how a weight is drawn, how a file holds a network, and how it runs.
 //!
 //! Nothing here allocates and, without the feature `std`, there is not a float: the same definitions serve the trainer
-//! on a server and the machine on a microcontroller, and a format that is defined once cannot drift between the two.
+//! on a server and the runtime on a microcontroller, and a format that is defined once cannot drift between the two.
 #![no_std]
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::float_arithmetic))]

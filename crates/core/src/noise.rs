@@ -13,7 +13,7 @@ const ROUNDS: usize = 10;
 
 /// Where a block of noise sits: everything that it depends on besides the seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct NoiseCounter {
     /// What the noise is for (weights, pixels, shuffling …), so that two uses never share words.
     pub purpose: u32,
     /// The tensor, layer or epoch.
@@ -73,7 +73,7 @@ pub fn philox_lanes<const L: usize>(counter: [[u32; L]; 4], mut key: [u32; 2]) -
 
 /// Words of `L` consecutive blocks at a place: block `first + lane` in each lane.
 #[inline(always)]
-pub fn block_lanes<const L: usize>(key: [u32; 2], place: Place, first: u32) -> [[u32; L]; 4] {
+pub fn block_lanes<const L: usize>(key: [u32; 2], place: NoiseCounter, first: u32) -> [[u32; L]; 4] {
     let mut index = [0u32; L];
     for (lane, slot) in index.iter_mut().enumerate() {
         *slot = first.wrapping_add(lane as u32);
@@ -83,12 +83,12 @@ pub fn block_lanes<const L: usize>(key: [u32; 2], place: Place, first: u32) -> [
 
 /// Words of one block at a place.
 #[inline]
-pub fn block(key: [u32; 2], place: Place, index: u32) -> [u32; 4] {
+pub fn block(key: [u32; 2], place: NoiseCounter, index: u32) -> [u32; 4] {
     philox4x32_10([index, place.tensor, place.draw, place.purpose], key)
 }
 
 /// Fills `out` with a place's noise from block `first` on, 16 bytes a block: words little-endian, one after the other.
-pub fn fill(key: [u32; 2], place: Place, first: u32, out: &mut [u8]) {
+pub fn fill(key: [u32; 2], place: NoiseCounter, first: u32, out: &mut [u8]) {
     for (i, chunk) in out.chunks_mut(16).enumerate() {
         let words = block(key, place, first.wrapping_add(i as u32));
         for (byte, slot) in words.iter().flat_map(|w| w.to_le_bytes()).zip(chunk) {
@@ -149,7 +149,7 @@ mod tests {
     proptest! {
         #[test]
         fn lanes_are_blocks(seed: u64, first: u32, tensor: u32, draw: u32) {
-            let place = Place { purpose: 3, tensor, draw };
+            let place = NoiseCounter { purpose: 3, tensor, draw };
             let lanes = block_lanes::<16>(key(seed), place, first);
             for lane in 0..16u32 {
                 let one = block(key(seed), place, first.wrapping_add(lane));

@@ -79,7 +79,7 @@ pub fn uncertainty<'l>(draws: impl Iterator<Item = &'l [i32]>, mean: &mut [u64])
             // At most 2^63 + 2^61: the largest power, 2^32, is one term of the sum.
             let p = ((power(top, logit) << 31) + (sum >> 2)) / (sum >> 1);
             *slot += p;
-            entropy += surprise(p);
+            entropy += entropy_term(p);
         }
         entropies += entropy as u128;
         count += 1;
@@ -88,7 +88,7 @@ pub fn uncertainty<'l>(draws: impl Iterator<Item = &'l [i32]>, mean: &mut [u64])
         return Ok(Uncertainty::default());
     }
     mean.iter_mut().for_each(|p| *p /= count);
-    let total = nats(mean.iter().map(|&p| surprise(p)).sum());
+    let total = nats(mean.iter().map(|&p| entropy_term(p)).sum());
     let aleatoric = nats((entropies / count as u128) as u64).min(total);
     Ok(Uncertainty { total, aleatoric, epistemic: total - aleatoric })
 }
@@ -114,7 +114,7 @@ fn nats(bits: u64) -> u32 {
 }
 
 /// -p log2 p with 48 fraction bits, p with 32. Over all classes their sum is below 2^54.
-fn surprise(p: u64) -> u64 {
+fn entropy_term(p: u64) -> u64 {
     if p == 0 { 0 } else { p * (-log2(p)).max(0) as u64 }
 }
 

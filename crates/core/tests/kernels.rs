@@ -5,7 +5,7 @@ use qbnn_core::draw::{self, Rounding, RowScale, sigma_level};
 use qbnn_core::kernel::{
     Codes, Draw, Kernel, LANES, Lanes, Output, Product, Requantize, Runs, VECTOR, noise_words, scalar,
 };
-use qbnn_core::noise::{self, Place};
+use qbnn_core::noise::{self, NoiseCounter};
 use qbnn_core::{Bits, UniformCode, pack};
 
 fn fast() -> Vec<Kernel> {
@@ -15,7 +15,7 @@ fn fast() -> Vec<Kernel> {
 /// Bytes that look random, from a seed.
 fn bytes(seed: u64, n: usize) -> Vec<u8> {
     let mut out = vec![0; n];
-    noise::fill(noise::key(seed), Place { purpose: 99, tensor: 0, draw: 0 }, 0, &mut out);
+    noise::fill(noise::key(seed), NoiseCounter { purpose: 99, tensor: 0, draw: 0 }, 0, &mut out);
     out
 }
 
@@ -90,7 +90,7 @@ proptest! {
         let (mut want, mut sums) = (vec![0i8; strip], [7; LANES]);
         for lane in 0..present {
             let mut noise = vec![0; runs * run_len * each + 16];
-            noise::fill(key, draw::place(tensor, lanes.draw[lane]), lanes.block[lane], &mut noise);
+            noise::fill(key, draw::counter(tensor, lanes.draw[lane]), lanes.block[lane], &mut noise);
             let noise = &noise[lanes.byte[lane] as usize..];
             for i in 0..runs * run_len {
                 let (run, input) = (i / run_len, i % run_len);

@@ -1,9 +1,9 @@
 //! Datasets: sets put together to what a trainer and an evaluator need, as plain data.
 //!
 //! A [`Dataset`] has training pairs, a validation group, and up to three groups for tests: clean (one right label),
-//! ambiguous (several) and foreign (none, "ood"). The compositions are those of the literature: Dirty-MNIST is MNIST
+//! ambiguous (several) and out of distribution (none, "ood"). The compositions are those of the literature: Dirty-MNIST is MNIST
 //! and Ambiguous-MNIST in equal parts, every ambiguous image ten times with its ten drawn labels, and Fashion-MNIST as
-//! the foreign group. Pixels stay 8-bit: normalisation and noise are numbers here, applied by the trainer.
+//! the OOD group. Pixels stay 8-bit: normalisation and noise are numbers here, applied by the trainer.
 
 use crate::error::DataError;
 use crate::set::{self, CLASSES, DRAWN, Half, Locations, Set};
@@ -116,7 +116,7 @@ pub struct Group {
     /// N images.
     pub images: Images,
     /// One label per image, where there is one: of an ambiguous image the first of its drawn labels. `None` for
-    /// foreign images, to which none of the dataset's classes belongs.
+    /// OOD images, to which none of the dataset's classes belongs.
     pub labels: Option<Vec<u8>>,
     /// N x classes probabilities, row-major, where known; each row sums to 1.
     pub soft_labels: Option<Vec<f32>>,

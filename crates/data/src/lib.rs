@@ -11,7 +11,7 @@
 //! use qbnn_data::{Limits, Locations, load};
 //! # fn main() -> Result<(), qbnn_data::DataError> {
 //! let dataset = load("dirty-mnist", &Locations::from_environment(None, None), 1, Limits::default())?;
-//! println!("{} pairs, {} foreign images", dataset.train.pairs.len(), dataset.ood.images.len());
+//! println!("{} pairs, {} OOD images", dataset.train.pairs.len(), dataset.ood.images.len());
 //! # Ok(())
 //! # }
 //! ```
@@ -21,18 +21,18 @@ mod compose;
 mod error;
 mod fetch;
 pub mod files;
-pub mod foreign;
 pub mod idx;
 pub mod picture;
 pub mod pt;
 mod random;
 mod set;
 pub mod strokes;
+pub mod synthetic_ood;
 
 pub use compose::{DATASETS, Dataset, Group, Images, Labelled, Limits, TRAIN_NOISE, TrainSet, VALIDATION, load};
 pub use error::DataError;
 pub use fetch::{FetchEvent, Mirrors, OnEvent, fetch};
 pub use set::{
-    Ambiguous, CLASSES, DRAWN, FileReport, Half, Locations, Origin, Place, ROOT_VARIABLE, SUM_TOLERANCE, Set,
+    Ambiguous, CLASSES, DRAWN, FileReport, Half, Locations, Origin, ROOT_VARIABLE, SUM_TOLERANCE, Set, SetLocation,
     SetReport, list, load_ambiguous, load_images, load_labelled,
 };

@@ -146,7 +146,7 @@ impl Picture {
         self
     }
 
-    /// Whether most of the outermost pixels are bright, as where somebody drew on white; the networks of this house see
+    /// Whether most of the outermost pixels are bright, as where somebody drew on white; the built-in networks see
     /// figures on a dark ground.
     #[must_use]
     pub fn has_bright_edge(&self) -> bool {

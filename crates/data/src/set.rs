@@ -176,16 +176,16 @@ impl Locations {
         if let Some(place) = places.iter().find(|p| p.is_complete()) {
             return Ok(place.files.iter().filter_map(|f| f.path.clone()).collect());
         }
-        let looked: Vec<_> = places.iter().map(Place::describe).collect();
+        let looked: Vec<_> = places.iter().map(SetLocation::describe).collect();
         let looked = if looked.is_empty() { "no folder was given".into() } else { looked.join("; ") };
         Err(DataError::MissingSet { set: set.name(), looked })
     }
 
-    fn places(&self, set: Set) -> Vec<Place> {
+    fn places(&self, set: Set) -> Vec<SetLocation> {
         let place = |(origin, root): &(Origin, PathBuf)| {
             let folder = root.join(set.name());
             let files = set.files().iter().map(|name| FileReport::look(&folder, name)).collect();
-            Place { origin: *origin, folder, files }
+            SetLocation { origin: *origin, folder, files }
         };
         self.roots.iter().map(place).collect()
     }
@@ -227,7 +227,7 @@ impl FileReport {
 
 /// A set in one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SetLocation {
     /// Where the root comes from.
     pub origin: Origin,
     /// The folder of the set.
@@ -236,7 +236,7 @@ pub struct Place {
     pub files: Vec<FileReport>,
 }
 
-impl Place {
+impl SetLocation {
     /// Whether every file is there.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -266,13 +266,13 @@ pub struct SetReport {
     /// The set.
     pub set: Set,
     /// Every place searched, in order.
-    pub places: Vec<Place>,
+    pub places: Vec<SetLocation>,
 }
 
 impl SetReport {
     /// The place the set is read from: the first complete one.
     #[must_use]
-    pub fn used(&self) -> Option<&Place> {
+    pub fn used(&self) -> Option<&SetLocation> {
         self.places.iter().find(|p| p.is_complete())
     }
 }

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Backend {
-    /// The integer machine, as a device computes.
+    /// The integer runtime, as a device computes.
     Integer {
         /// Its kernel, where that is known. Results do not depend on it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kernel: Option<String>,
     },
-    /// A simulation in float of what the integer machine would compute.
+    /// A simulation in float of what the integer runtime would compute.
     Simulated {
         /// Why the machine does not run the model.
         why: String,

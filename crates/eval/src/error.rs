@@ -1,4 +1,4 @@
-//! Everything that can be wrong with what a caller hands in, one line each: what was found, what was wanted, the mend.
+//! Everything that can be wrong with what a caller hands in, one line each: what was found, what was wanted, the fix.
 
 use thiserror::Error;
 

@@ -1,7 +1,7 @@
 //! The three groups of every evaluation: clean, ambiguous and out-of-distribution inputs.
 //!
 //! Uncertainty can only be judged against inputs whose kind is known: clean inputs deserve little of either kind,
-//! ambiguous ones (several labels are right) aleatoric, foreign ones epistemic.
+//! ambiguous ones (several labels are right) aleatoric, OOD ones epistemic.
 
 use crate::predictions::check_row;
 use crate::uncertainty::normalise;

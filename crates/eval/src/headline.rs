@@ -259,7 +259,7 @@ impl Headline {
     /// Does aleatoric uncertainty find ambiguous images?
     pub const AMBIGUOUS: Headline = Headline::Auroc(Score::Aleatoric, Contrast::AmbiguousVsClean);
 
-    /// Does a score find foreign images? Among all of the training distribution where `defined` says that this is
+    /// Does a score find OOD images? Among all of the training distribution where `defined` says that this is
     /// known, else (the data has no ambiguous images) among the clean ones. The metric's own name says which.
     pub fn ood(score: Score, defined: impl Fn(Headline) -> bool) -> Headline {
         let all = Headline::Auroc(score, Contrast::OodVsCleanAmbiguous);

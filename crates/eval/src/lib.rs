@@ -14,11 +14,11 @@
 //! # fn main() -> Result<(), qbnn_eval::EvalError> {
 //! // Two draws, two inputs, two classes.
 //! let clean = Predictions::new(2, 2, 2, vec![0.9, 0.1, 0.2, 0.8, 0.9, 0.1, 0.1, 0.9])?;
-//! let foreign = Predictions::new(2, 1, 2, vec![0.9, 0.1, 0.1, 0.9])?;
+//! let ood = Predictions::new(2, 1, 2, vec![0.9, 0.1, 0.1, 0.9])?;
 //! let groups = Groups {
 //!     clean: LabelledGroup { predictions: clean, labels: vec![0, 1] },
 //!     ambiguous: None,
-//!     ood: Some(OodGroup { predictions: foreign }),
+//!     ood: Some(OodGroup { predictions: ood }),
 //! };
 //! let evaluation = evaluate(&groups, &EvalOptions::default())?;
 //! assert_eq!(evaluation.value(Headline::Accuracy), Some(1.0));

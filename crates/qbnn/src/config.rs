@@ -66,7 +66,7 @@ pub struct DataConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
-    /// A network of the house, or the name of the one described by `layer`.
+    /// A built-in network, or the name of the one described by `layer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// A TOML file that describes a network.
@@ -80,7 +80,7 @@ pub struct NetworkConfig {
     pub layer: Option<Vec<LayerSpec>>,
 }
 
-/// How models are judged.
+/// How models are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
@@ -187,7 +187,7 @@ impl Layers {
     /// Puts one value of any kind on top, checked.
     ///
     /// # Errors
-    /// What is wrong with key or value, and the mend.
+    /// What is wrong with key or value, and the fix.
     pub fn put(&mut self, key: &str, value: Value) -> Result<(), String> {
         keys::check_key(key, &Config::keys())?;
         Config::deserialize(keys::nested(key, value.clone())).map_err(|e| e.message().trim().to_owned())?;

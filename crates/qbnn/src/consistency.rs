@@ -87,7 +87,7 @@ fn shown(value: &Value) -> String {
     if value.is_null() { "none".to_owned() } else { value.to_string() }
 }
 
-/// Refuses a checkpoint whose settings are not those of the config.toml beside it. `mend` is what can be done then,
+/// Refuses a checkpoint whose settings are not those of the config.toml beside it. `fix` is what can be done then,
 /// besides restoring it.
 ///
 /// # Errors
@@ -97,14 +97,14 @@ pub fn same_settings(
     checkpoint: &Checkpoint,
     config: &Config,
     passed: impl Fn(&str) -> bool,
-    mend: impl Fn(&str) -> String,
+    fix: impl Fn(&str) -> String,
 ) -> Result<()> {
     match first_difference(checkpoint, config, passed)? {
         None => Ok(()),
         Some((key, found, wanted)) => bail!(
             "{}: {key} is {found} by config.toml, but the checkpoint was trained with {wanted}; restore config.toml, or {}",
             path.display(),
-            mend(&key)
+            fix(&key)
         ),
     }
 }

@@ -10,8 +10,8 @@
 use crate::{input, keys, model_file};
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::identity::sha256;
+use qbnn_bnn::import::import;
 use qbnn_bnn::predictor::{self, Analytic, Predictor};
-use qbnn_bnn::raise::raise;
 use qbnn_bnn::{BnnError, Shape, files, pfp};
 use qbnn_core::Bits;
 use qbnn_core::model::Kind;
@@ -174,7 +174,7 @@ impl Ensemble {
         let mut all: Option<ModelDescription> = None;
         for member in &self.members {
             let model = model_file::model(&member.bytes)?;
-            let network = raise(&model).with_context(|| member.path.display().to_string())?;
+            let network = import(&model).with_context(|| member.path.display().to_string())?;
             let bytes = network.guide.bytes(&network.net);
             let one = ModelDescription {
                 name: name.to_owned(),
@@ -235,14 +235,14 @@ fn relative(path: &Path, folder: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::opened::tests::network;
-    use qbnn_bnn::lower::lower;
+    use qbnn_bnn::export::export;
 
     #[test]
     fn what_is_saved_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::create_dir(at("sub")).unwrap();
-        let [a, b] = [1, 2].map(|seed| lower(&network(seed)).unwrap());
+        let [a, b] = [1, 2].map(|seed| export(&network(seed)).unwrap());
         std::fs::write(at("a.qbnn"), &a).unwrap();
         std::fs::write(at("sub/b.qbnn"), &b).unwrap();
         let (path, models) = (at("sub/pair.ensemble.toml"), [at("a.qbnn"), at("sub/b.qbnn")]);

@@ -4,7 +4,7 @@ use crate::backend;
 use crate::config::EvalConfig;
 use crate::observer::{Event, Observer};
 use crate::opened::{Model, Opened};
-use crate::predictions_file::Stored;
+use crate::predictions_file::StoredPredictions;
 use crate::preprocess::Prepared;
 use anyhow::{Context, Result, anyhow};
 use qbnn_bnn::BnnError;
@@ -21,19 +21,19 @@ use qbnn_eval::{
 use std::ops::ControlFlow;
 
 /// What an evaluation leaves: its numbers, and what its page is drawn from.
-pub struct Judged {
+pub struct Evaluated {
     /// The numbers.
     pub metrics: Metrics,
     /// Mean predictions, uncertainties and images.
-    pub stored: Stored,
+    pub stored: StoredPredictions,
 }
 
 /// Measures models by name on one dataset, and every other one against the first that is float. `go_on` is the command
 /// that does it again after a stop.
 ///
 /// All models draw with the same seed and meet the same resamples, so that differences are paired. With `pfp` each has a
-/// twin, judged by one analytic pass and compared with the model's own draws.
-pub fn judge(
+/// twin, evaluated by one analytic pass and compared with the model's own draws.
+pub fn evaluate_models(
     observer: &dyn Observer,
     models: &[(String, Model)],
     data: &Prepared<'_>,
@@ -41,7 +41,7 @@ pub fn judge(
     pfp: Option<pfp::Weights>,
     seed: u64,
     go_on: &str,
-) -> Result<Judged> {
+) -> Result<Evaluated> {
     let options = EvalOptions { resamples: settings.bootstrap, ..EvalOptions::default() };
     let mut metrics = Metrics::new(data.dataset.name.clone(), seed);
     let (mut evaluations, mut twins) = (Vec::new(), Vec::new());
@@ -88,7 +88,7 @@ pub fn judge(
         metrics.models.push(entry);
     }
     metrics.check()?;
-    let mut stored = Stored::new(&metrics, data.dataset.classes, data.dataset.note.clone());
+    let mut stored = StoredPredictions::new(&metrics, data.dataset.classes, data.dataset.note.clone());
     stored.predictions = drawn;
     stored.labels = evaluations.first().map_or(Vec::new(), |e| e.labels().to_vec());
     if let Some(last) = stored.predictions.get(models.len().saturating_sub(1)) {
@@ -96,7 +96,7 @@ pub fn judge(
         let chosen = choose(last, &stored.labels);
         stored.gallery = chosen.into_iter().filter_map(|c| image(data.dataset, c)).collect();
     }
-    Ok(Judged { metrics, stored })
+    Ok(Evaluated { metrics, stored })
 }
 
 /// Whether the probabilities of all test images fit into memory: to be known before hours of training.
@@ -131,7 +131,7 @@ fn groups(
     draws: Draws,
 ) -> Result<Option<Groups>> {
     if let predictor::Backend::Simulated { why } = predictor.backend() {
-        observer.warn(&format!("{name} is judged by its simulation in float, not by the integer machine: {why}"));
+        observer.warn(&format!("{name} is evaluated by its simulation in float, not by the integer runtime: {why}"));
     }
     let mut count = draws.count;
     let mut run = |what: &str, images: ImagesView<'_>| {

@@ -1,4 +1,4 @@
-//! Anyone's predictions: arrays of any program, in an `.npz` or `.safetensors` file, judged and drawn like a run.
+//! Anyone's predictions: arrays of any program, in an `.npz` or `.safetensors` file, evaluated and drawn like a run.
 //!
 //! `probs` `[S][N][C]` (or `[N][C]` for a single draw); `labels` `[N]`, of which only those of clean inputs count;
 //! `groups` `[N]` as names (clean, ambiguous, ood) or numbers (0, 1, 2), without which all inputs count as clean;

@@ -7,7 +7,7 @@ use qbnn_bnn::BnnError;
 use qbnn_data::DataError;
 use std::fmt;
 
-/// A mistake in what was asked for, in words that name the flag or key and the mend.
+/// A mistake in what was asked for, in words that name the flag or key and the fix.
 #[derive(Debug)]
 pub struct Usage(String);
 

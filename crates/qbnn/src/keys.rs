@@ -48,8 +48,8 @@ pub fn check_key(path: &str, known: &[String]) -> Result<(), String> {
         return Ok(());
     }
     let near = nearest(path, known.iter().map(String::as_str));
-    let mend = near.map_or("see `qbnn config` for all keys".into(), |n| format!("did you mean `{n}`?"));
-    Err(format!("unknown key `{path}`; {mend}"))
+    let fix = near.map_or("see `qbnn config` for all keys".into(), |n| format!("did you mean `{n}`?"));
+    Err(format!("unknown key `{path}`; {fix}"))
 }
 
 /// Checks every key of a config file.

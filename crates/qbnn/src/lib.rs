@@ -14,7 +14,7 @@
 //! use qbnn::opened::Model;
 //! use qbnn::preprocess::Prepared;
 //! use qbnn::run_folder::{FLOAT, RunFolder, model_name};
-//! use qbnn::training::Place;
+//! use qbnn::training::TrainingContext;
 //! use qbnn::{Silent, evaluate, experiment};
 //!
 //! # fn main() -> anyhow::Result<()> {
@@ -38,14 +38,14 @@
 //! let (network, _) = experiment::network(&config, &data)?;
 //!
 //! let folder = RunFolder::make(Some(&out), &config.name, false, &config.to_toml()?)?;
-//! let place = Place { observer: &Silent, folder: &folder, data: &data, go_on: "qbnn run --resume" };
-//! let float = place.float(&config, &network)?;
-//! let quantized = place.quantized(float.clone(), &config)?;
+//! let context = TrainingContext { observer: &Silent, folder: &folder, data: &data, go_on: "qbnn run --resume" };
+//! let float = context.float(&config, &network)?;
+//! let quantized = context.quantized(float.clone(), &config)?;
 //!
 //! let name = model_name(&quantized);
 //! let models = [(FLOAT.to_owned(), float), (name.clone(), quantized)];
 //! let models = models.map(|(name, checkpoint)| (name, Model::Checkpoint(Box::new(checkpoint))));
-//! let result = evaluate::judge(&Silent, &models, &data, config.eval, None, config.seed, "qbnn eval")?;
+//! let result = evaluate::evaluate_models(&Silent, &models, &data, config.eval, None, config.seed, "qbnn eval")?;
 //! for model in &result.metrics.models {
 //!     let accuracy = model.value(qbnn_eval::Headline::Accuracy);
 //!     println!("{}: accuracy {accuracy:?}, {} bytes", model.name, model.bytes());

@@ -142,10 +142,10 @@ fn owner(path: &Path) -> String {
 /// # Errors
 /// One line that names the file and what the system says.
 pub fn check_writable(path: &Path) -> Result<()> {
-    let mend = "name another file with --out";
-    let fail = |e: io::Error| anyhow!("cannot write {}: {e}; {mend}", path.display());
+    let fix = "name another file with --out";
+    let fail = |e: io::Error| anyhow!("cannot write {}: {e}; {fix}", path.display());
     match std::fs::metadata(path) {
-        Ok(there) if there.is_dir() => bail!("cannot write {}: it is a folder; {mend}", path.display()),
+        Ok(there) if there.is_dir() => bail!("cannot write {}: it is a folder; {fix}", path.display()),
         // Something else than a file is written through; it may be a pipe, which opening would disturb.
         Ok(there) if !there.is_file() => Ok(()),
         // So is a file that whoever started the command opened.

@@ -55,7 +55,7 @@ pub fn remove(folder: &RunFolder, name: &str) -> Result<()> {
 /// Refuses a checkpoint beside whose file lies a model file that is not of it.
 ///
 /// # Errors
-/// One line that names the model file, what is wrong with it, and the mend.
+/// One line that names the model file, what is wrong with it, and the fix.
 pub fn check_beside(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
     let beside = path.with_extension("qbnn");
     if !beside.is_file() {

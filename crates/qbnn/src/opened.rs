@@ -70,9 +70,9 @@ pub(crate) mod tests {
     use super::*;
     use crate::Silent;
     use crate::config::EvalConfig;
-    use crate::evaluate::judge;
+    use crate::evaluate::evaluate_models;
     use crate::preprocess::Prepared;
-    use qbnn_bnn::lower::exports;
+    use qbnn_bnn::export::exports;
     use qbnn_bnn::{NetworkSpec, QuantizeSettings, TrainSettings};
     use qbnn_data::{Dataset, Limits, Locations, load};
 
@@ -100,11 +100,11 @@ pub(crate) mod tests {
         let settings = EvalConfig { samples: 2, bootstrap: 0 };
         for pfp in [None, Some(pfp::Weights::Stored)] {
             let before = exports();
-            let judged = judge(&Silent, &models, &Prepared::new(&dataset), settings, pfp, 1, "").unwrap();
+            let evaluated = evaluate_models(&Silent, &models, &Prepared::new(&dataset), settings, pfp, 1, "").unwrap();
             assert_eq!(exports() - before, 1, "{pfp:?}");
-            let entry = &judged.metrics.models[0];
+            let entry = &evaluated.metrics.models[0];
             assert!(matches!(entry.backend, Some(qbnn_eval::Backend::Integer { .. })), "{:?}", entry.backend);
-            assert_eq!(judged.metrics.models.len(), 1 + usize::from(pfp.is_some()));
+            assert_eq!(evaluated.metrics.models.len(), 1 + usize::from(pfp.is_some()));
         }
     }
 }

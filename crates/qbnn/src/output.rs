@@ -44,15 +44,15 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes).map_err(|e| write_error("write", path, &e))
 }
 
-/// The error of what could not be written, with the mend.
+/// The error of what could not be written, with the fix.
 pub(crate) fn write_error(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
-    let mend = match error.kind() {
+    let fix = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "free some space and resume; what was written before is intact"
         }
         _ => "choose a folder that can be written with --out",
     };
-    anyhow!("cannot {action} {}: {error}; {mend}", path.display())
+    anyhow!("cannot {action} {}: {error}; {fix}", path.display())
 }
 
 /// Whether a path leads to this command's own stdout: its messages go elsewhere then.

@@ -33,7 +33,7 @@ struct Header {
 
 /// The contents of the file.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredPredictions {
     header: Header,
     /// Of each model.
     pub predictions: Vec<ModelPredictions>,
@@ -46,13 +46,13 @@ pub struct Stored {
 /// A tensor about to be written: name, type, shape, bytes.
 type Raw = (String, Dtype, Vec<usize>, Vec<u8>);
 
-impl Stored {
+impl StoredPredictions {
     /// Predictions of one evaluation.
     pub fn new(metrics: &Metrics, classes: usize, note: Option<String>) -> Self {
         let models = metrics.models.iter().map(|m| (m.name.clone(), m.samples)).collect();
         let header =
             Header { version: VERSION, dataset: metrics.dataset.clone(), seed: metrics.seed, classes, models, note };
-        Stored { header, predictions: Vec::new(), labels: Vec::new(), gallery: Vec::new() }
+        StoredPredictions { header, predictions: Vec::new(), labels: Vec::new(), gallery: Vec::new() }
     }
 
     /// A note on the data.
@@ -62,7 +62,7 @@ impl Stored {
 
     /// Whether they were made by the evaluation of these metrics.
     pub fn belongs_to(&self, metrics: &Metrics) -> bool {
-        let mut wanted = Stored::new(metrics, self.header.classes, self.header.note.clone()).header;
+        let mut wanted = StoredPredictions::new(metrics, self.header.classes, self.header.note.clone()).header;
         wanted.version = self.header.version;
         wanted == self.header
     }
@@ -197,7 +197,7 @@ impl Stored {
                 gallery.push(GalleryImage { chosen, height, width, channels: channels.max(1), pixels });
             }
         }
-        Ok(Stored { header, predictions, labels, gallery })
+        Ok(StoredPredictions { header, predictions, labels, gallery })
     }
 }
 
@@ -212,14 +212,14 @@ mod tests {
         let groups = Groups { clean: LabelledGroup { predictions, labels: vec![0, 1] }, ambiguous: None, ood: None };
         let evaluation = evaluate(&groups, &EvalOptions { resamples: 0, seed: 0 }).unwrap();
         let metrics = Metrics::new("x", 1);
-        let mut stored = Stored::new(&metrics, 2, Some("note".into()));
+        let mut stored = StoredPredictions::new(&metrics, 2, Some("note".into()));
         stored.header.models = vec![("float".into(), 2)];
         stored.predictions = vec![ModelPredictions::of("float", &evaluation)];
         stored.labels = vec![0, 1];
         let chosen = Chosen { shelf: Shelf::Foreign, group: Group::Clean, input: 1 };
         stored.gallery = vec![GalleryImage { chosen, height: 1, width: 2, channels: 1, pixels: vec![7, 9] }];
         let bytes = stored.to_bytes().unwrap();
-        let read = Stored::parse(&bytes).unwrap();
+        let read = StoredPredictions::parse(&bytes).unwrap();
         assert_eq!(
             (&read.predictions, &read.labels, &read.gallery),
             (&stored.predictions, &stored.labels, &stored.gallery)
@@ -231,11 +231,11 @@ mod tests {
         for other in [b"4,1", b"1,4"] {
             let mut turned = bytes.clone();
             turned[at..at + 3].copy_from_slice(other);
-            let error = format!("{:#}", Stored::parse(&turned).unwrap_err());
+            let error = format!("{:#}", StoredPredictions::parse(&turned).unwrap_err());
             assert!(error.contains("mean_probs") && error.contains("wanted"), "{error}");
         }
         for damaged in [&bytes[..bytes.len() - 3], &bytes[..9], &[]] {
-            assert!(Stored::parse(damaged).is_err());
+            assert!(StoredPredictions::parse(damaged).is_err());
         }
     }
 
@@ -252,7 +252,7 @@ mod tests {
             ("labels", view(Dtype::U32, &[1], &label)),
         ];
         let file = safetensors::serialize(tensors, Some(HashMap::from([(KEY.to_owned(), header.to_owned())]))).unwrap();
-        let read = Stored::parse(&file).unwrap();
+        let read = StoredPredictions::parse(&file).unwrap();
         let clean = read.predictions[0].group(Group::Clean).unwrap();
         assert_eq!((&clean.mean_probs[..], &clean.total[..]), (&[0.25, 0.75][..], &[0.5][..]));
         assert_eq!(clean.precision, Precision::Single);

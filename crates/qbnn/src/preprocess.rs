@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-/// Made-up foreign images that a training goes through again and again.
+/// Synthetic OOD images that a training goes through again and again.
 const FOREIGN: usize = 20_000;
 
 /// A dataset as networks read it.
@@ -56,10 +56,10 @@ impl<'a> Prepared<'a> {
         Normalisation { mean: self.dataset.pixel_mean, std: self.dataset.pixel_std }
     }
 
-    /// What is learned from. Foreign images are made up where the settings want some, by the network's seed;
+    /// What is learned from. OOD images are made up where the settings want some, by the network's seed;
     /// they are made once, since what is trained on one preparation has one seed.
     pub fn train_data(&self, settings: &TrainSettings, seed: u64) -> TrainData<'_> {
-        let make = || qbnn_data::foreign::made_of(&self.dataset.train.images, FOREIGN, seed);
+        let make = || qbnn_data::synthetic_ood::from_images(&self.dataset.train.images, FOREIGN, seed);
         let wanted = settings.foreign_weight > 0.0;
         TrainData {
             images: self.train_images(),

@@ -2,7 +2,7 @@
 
 use crate::config::Layers;
 use crate::failure::usage;
-use crate::predictions_file::Stored;
+use crate::predictions_file::StoredPredictions;
 use crate::run_folder::{CARD, CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, PREDICTIONS, REPORT, RunFolder};
 use crate::{input, model_file, provenance, shell};
 use anyhow::{Context, Result, bail};
@@ -69,7 +69,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
     let mut report = RunReport::new(title, metrics);
     let path = folder.path().join(PREDICTIONS);
     if path.is_file() {
-        match Stored::read(&path) {
+        match StoredPredictions::read(&path) {
             Ok(stored) if stored.belongs_to(&report.metrics) => {
                 report.note = stored.note().map(str::to_owned);
                 report.predictions = stored.predictions;

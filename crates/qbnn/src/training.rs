@@ -14,8 +14,8 @@ use qbnn_bnn::{BnnError, NetworkSpec};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-/// Where a phase takes place.
-pub struct Place<'a> {
+/// What a training phase needs: observer, run folder, data.
+pub struct TrainingContext<'a> {
     /// Hears what happens, and says whether to stop.
     pub observer: &'a dyn Observer,
     /// The run folder.
@@ -26,7 +26,7 @@ pub struct Place<'a> {
     pub go_on: &'static str,
 }
 
-impl Place<'_> {
+impl TrainingContext<'_> {
     /// The float network, trained to the end: from the start, or from where its checkpoint is.
     pub fn float(&self, config: &Config, spec: &NetworkSpec) -> Result<Checkpoint> {
         let checkpoint = match self.folder.load(FLOAT)? {
@@ -166,8 +166,8 @@ impl Place<'_> {
     /// A checkpoint goes on only with the settings and the data that it began with.
     fn same_experiment(&self, path: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<()> {
         self.data.check(path, checkpoint.input, checkpoint.classes)?;
-        let mend = |_: &str| "start a new run with --out".to_owned();
-        consistency::same_settings(path, checkpoint, config, |_| false, mend)?;
+        let fix = |_: &str| "start a new run with --out".to_owned();
+        consistency::same_settings(path, checkpoint, config, |_| false, fix)?;
         if checkpoint.normalisation != self.data.normalisation() {
             bail!(
                 "{}: it reads pixels by {:?}, {} now wants {:?}; start a new run with --out",

@@ -7,7 +7,7 @@
 
 use super::linear::{Linear, dense_weights};
 use super::network::{Network, Op};
-use super::pass::{Gradient, Tape};
+use super::pass::{Gradient, Workspace};
 use crate::math::add;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -22,7 +22,7 @@ enum Job<'a> {
 
 /// The gradient of a batch: `blocks` have run backward, and written their gradients. Overwrites `batch`, whose lengths
 /// must be right.
-pub fn batch_gradient(net: &Network, blocks: &[(&Tape, &Gradient)], batch: &mut Gradient) {
+pub fn batch_gradient(net: &Network, blocks: &[(&Workspace, &Gradient)], batch: &mut Gradient) {
     batch.sites.fill(0.0);
     for (_, block) in blocks {
         add(&mut batch.sites, &block.sites);
@@ -40,7 +40,7 @@ pub fn batch_gradient(net: &Network, blocks: &[(&Tape, &Gradient)], batch: &mut 
             }
         }
         Job::Dense { node, inputs, rows, second, into } => {
-            let products: Vec<_> = blocks.iter().map(|(tape, _)| tape.product(node, second)).collect();
+            let products: Vec<_> = blocks.iter().map(|(workspace, _)| workspace.product(node, second)).collect();
             dense_weights(inputs, rows, &products, into);
         }
     });

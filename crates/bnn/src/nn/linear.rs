@@ -94,9 +94,9 @@ impl Linear {
     pub fn backward_weights(&self, dy: &[f32], x: &[f32], padded: &Buffer, dw: &mut [f32]) {
         match self {
             Linear::Dense { inputs, outputs } => {
-                let mut turned = Buffer::default();
-                turn(x, &mut turned);
-                dense_weights(*inputs, 0..*outputs, &[(dy, &turned)], dw);
+                let mut transposed = Buffer::default();
+                transpose(x, &mut transposed);
+                dense_weights(*inputs, 0..*outputs, &[(dy, &transposed)], dw);
             }
             Linear::Conv(conv) => {
                 let x = runs(self.source(x, padded));
@@ -341,35 +341,35 @@ impl WithSimd for ConvWeights<'_> {
 }
 
 /// A dense layer's input with features innermost, `[feature / 32][image][feature % 32]`, as [`dense_weights`] reads it.
-pub fn turn(x: &[f32], turned: &mut Buffer) {
+pub fn transpose(x: &[f32], transposed: &mut Buffer) {
     let features = x.len() / RUN;
-    turned.resize(features.next_multiple_of(RUN) * RUN);
-    Arch::new().dispatch(Turn { x: runs(x), turned: runs_mut(turned) });
+    transposed.resize(features.next_multiple_of(RUN) * RUN);
+    Arch::new().dispatch(Transpose { x: runs(x), transposed: runs_mut(transposed) });
 }
 
-struct Turn<'a> {
+struct Transpose<'a> {
     x: &'a [Run],
-    turned: &'a mut [Run],
+    transposed: &'a mut [Run],
 }
 
-impl WithSimd for Turn<'_> {
+impl WithSimd for Transpose<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let mut last = [[0.0; RUN]; RUN];
-        for (from, into) in self.x.chunks(RUN).zip(self.turned.chunks_exact_mut(RUN)) {
+        for (from, into) in self.x.chunks(RUN).zip(self.transposed.chunks_exact_mut(RUN)) {
             let tile = from.first_chunk().unwrap_or_else(|| {
                 last[..from.len()].copy_from_slice(from);
                 &last
             });
-            kernel::turn(simd, tile, into);
+            kernel::transpose(simd, tile, into);
         }
     }
 }
 
-/// Rows `rows` of a dense layer's weight gradient, summed over `blocks` of (dy, turned input), in their order; `dw` holds
-/// these rows and is overwritten.
+/// Rows `rows` of a dense layer's weight gradient, summed over `blocks` of (dy, transposed input), in their order; `dw`
+/// holds these rows and is overwritten.
 ///
 /// Over the whole batch at once and split by rows, it needs neither a gradient per block nor their sum.
 pub fn dense_weights(inputs: usize, rows: Range<usize>, blocks: &[(&[f32], &[f32])], dw: &mut [f32]) {
@@ -389,7 +389,8 @@ impl WithSimd for DenseWeights<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let DenseWeights { inputs, rows, blocks, dw } = self;
-        let blocks: Vec<(&[Run], &[Run])> = blocks.iter().map(|(dy, turned)| (runs(dy), runs(turned))).collect();
+        let blocks: Vec<(&[Run], &[Run])> =
+            blocks.iter().map(|(dy, transposed)| (runs(dy), runs(transposed))).collect();
         // The inputs of a chunk stay in the first cache while the rows go by.
         for chunk in 0..inputs.div_ceil(RUN) {
             let mut done = 0;

@@ -6,11 +6,11 @@
 use super::activation::Activation;
 use super::buffer::Buffer;
 use super::kernel::{RUN, runs, runs_mut};
-use super::linear::{Linear, turn};
+use super::linear::{Linear, transpose};
 use super::network::{Codes, Network, Op};
 use crate::math::{add, vectorized};
 use crate::noise::{self, purpose};
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 
 /// Images that one pass carries: fixed, so that sums are taken in one order whatever the number of threads. Where there
 /// are fewer, the columns past them are computed and ignored.
@@ -112,9 +112,10 @@ impl Gradient {
 pub struct Input<'a> {
     /// `[pixel][image]` of [`BLOCK`] images.
     pub input: &'a mut [f32],
-    /// Where the network begins with a dense layer: the same as its weight gradient wants it, as [`turn`] would make it.
+    /// Where the network begins with a dense layer: the same as its weight gradient wants it, as [`transpose`] would make
+    /// it.
     /// To be filled before a backward pass.
-    pub turned: Option<&'a mut [f32]>,
+    pub transposed: Option<&'a mut [f32]>,
 }
 
 /// The dense layer that reads the image, where the network begins with one.
@@ -124,7 +125,7 @@ fn first_dense(net: &Network) -> Option<usize> {
 
 /// Memory of a pass: every value and every gradient of a block, and the noise that the estimator used.
 #[derive(Default)]
-pub struct Tape {
+pub struct Workspace {
     values: Vec<Buffer>,
     grads: Vec<Buffer>,
     nodes: Vec<Memory>,
@@ -135,7 +136,7 @@ pub struct Tape {
 /// What a linear node keeps from its forward pass for its backward one.
 #[derive(Default)]
 struct Memory {
-    /// Inputs as the weight gradients read them: padded (convolution) or turned (dense), of the first and the second
+    /// Inputs as the weight gradients read them: padded (convolution) or transposed (dense), of the first and the second
     /// product.
     inputs: [Buffer; 2],
     /// Gradient of the second product (flipout), or noise and then that (local).
@@ -146,7 +147,7 @@ struct Memory {
     twin: Buffer,
 }
 
-impl Tape {
+impl Workspace {
     /// Makes room and returns the input, to be filled.
     pub fn input(&mut self, net: &Network) -> Input<'_> {
         let count = net.nodes.len() + 1;
@@ -156,12 +157,12 @@ impl Tape {
         for (i, value) in self.values.iter_mut().enumerate() {
             value.resize(if net.is_alias(i) { 0 } else { net.shape_of(i).len() * BLOCK });
         }
-        let turned = first_dense(net).map(|node| {
-            let turned = &mut self.nodes[node].inputs[0];
-            turned.resize(net.input.len().next_multiple_of(RUN) * RUN);
-            &mut turned[..]
+        let transposed = first_dense(net).map(|node| {
+            let transposed = &mut self.nodes[node].inputs[0];
+            transposed.resize(net.input.len().next_multiple_of(RUN) * RUN);
+            &mut transposed[..]
         });
-        Input { input: &mut self.values[0], turned }
+        Input { input: &mut self.values[0], transposed }
     }
 
     /// Logits of the last forward pass, `[class][image]`.
@@ -227,7 +228,8 @@ impl Tape {
         }
     }
 
-    /// Of a dense node after [`Tape::backward`]: the gradient of its (`second`) product, and that product's input, turned.
+    /// Of a dense node after [`Workspace::backward`]: the gradient of its (`second`) product, and that product's input,
+    /// transposed.
     pub(super) fn product(&self, node: usize, second: bool) -> (&[f32], &[f32]) {
         let memory = &self.nodes[node];
         let dy = if second { &memory.second } else { &self.grads[node + 1] };
@@ -343,13 +345,13 @@ fn give(into: &mut [f32], gradient: &[f32], again: bool) {
 /// The weight gradient of a convolution; of a dense layer, its input as [`batch_gradient`](super::batch::batch_gradient) will want it.
 fn weight_gradient(map: &Linear, dy: &[f32], x: &[f32], input: &mut Buffer, dw: &mut [f32]) {
     match map {
-        Linear::Dense { .. } => turn(x, input),
+        Linear::Dense { .. } => transpose(x, input),
         Linear::Conv(_) => map.backward_weights(dy, x, input, dw),
     }
 }
 
-fn place(net: &Network, node: usize, purpose: u32, noise: PassNoise) -> Place {
-    Place { purpose, tensor: noise.block * net.nodes.len() as u32 + node as u32, draw: noise.step }
+fn place(net: &Network, node: usize, purpose: u32, noise: PassNoise) -> NoiseCounter {
+    NoiseCounter { purpose, tensor: noise.block * net.nodes.len() as u32 + node as u32, draw: noise.step }
 }
 
 /// Sums each channel's gradient; partial sums, so that the additions do not wait for each other.

@@ -172,7 +172,7 @@ impl NetworkSpec {
     /// Names that [`NetworkSpec::named`] knows.
     pub const NAMES: [&'static str; 2] = ["mlp", "lenet5"];
 
-    /// A network of the house: `mlp` (two hidden layers of 100) or `lenet5` (conv 6@5x5 padded, conv 16@5x5, 120, 84),
+    /// A built-in network: `mlp` (two hidden layers of 100) or `lenet5` (conv 6@5x5 padded, conv 16@5x5, 120, 84),
     /// with `classes` outputs. `None` for another name.
     pub fn named(name: &str, classes: usize) -> Option<Self> {
         let dense = |out| OpSpec::Dense { out };

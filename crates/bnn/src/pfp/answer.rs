@@ -7,7 +7,7 @@
 //! every image, so that an answer depends on (model, image) alone.
 
 use crate::noise;
-use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, Place};
+use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 
 /// Points over which probabilities and entropies are taken.
 pub const POINTS: usize = 256;
@@ -46,7 +46,7 @@ impl Points {
     pub fn new(classes: usize) -> Self {
         let one = (1u32 << GAUSSIAN_FRACTION_BITS) as f32;
         let column = |class: usize| {
-            let place = Place { purpose: noise::purpose::POINTS, tensor: class as u32, draw: 0 };
+            let place = NoiseCounter { purpose: noise::purpose::POINTS, tensor: class as u32, draw: 0 };
             let order = noise::permutation(KEY, place, POINTS);
             std::array::from_fn(|i| GAUSSIAN[order[i] as usize] as f32 / one)
         };
@@ -90,8 +90,8 @@ impl Points {
         let aleatoric = self.fill(mean, variance, memory);
         let share = |p: &[f64; POINTS]| p.iter().sum::<f64>() / POINTS as f64;
         let probabilities: Vec<f64> = memory.powers.iter().map(share).collect();
-        let surprise = |&p: &f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
-        let total = probabilities.iter().map(surprise).sum::<f64>().max(0.0);
+        let entropy_term = |&p: &f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+        let total = probabilities.iter().map(entropy_term).sum::<f64>().max(0.0);
         let aleatoric = aleatoric.clamp(0.0, total);
         Answer { probabilities, total, aleatoric, epistemic: total - aleatoric }
     }

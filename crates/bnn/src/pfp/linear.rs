@@ -11,7 +11,7 @@
 use crate::math::vectorized;
 use crate::nn::buffer::Buffer;
 use crate::nn::kernel::{lanes, widths};
-use crate::stored::Stored;
+use crate::stored::DecodedPosterior;
 use pulp::{Arch, Simd, WithSimd};
 use qbnn_core::model::{self, Shape};
 
@@ -52,7 +52,7 @@ pub struct Linear {
 
 impl Linear {
     /// A layer from `from` to `to` with these means and standard deviations.
-    pub fn new(from: Shape, to: Shape, map: model::Linear, stored: &Stored) -> Self {
+    pub fn new(from: Shape, to: Shape, map: model::Linear, stored: &DecodedPosterior) -> Self {
         let (group, taps) = (to.channels / map.groups, map.fan_in());
         let tiles = group.div_ceil(LANES);
         let lay = |taps: usize, value: &dyn Fn(usize, usize) -> f32| {

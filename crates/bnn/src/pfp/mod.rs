@@ -22,7 +22,7 @@ use crate::math::add;
 use crate::nn::buffer::Buffer;
 use crate::nn::limit;
 use crate::predictor::{Progress, step};
-use crate::stored::{Stored, scale};
+use crate::stored::{DecodedPosterior, scale};
 use activation::Function;
 pub use answer::{Answer, POINTS, Points};
 use linear::{LANES, Linear};
@@ -34,7 +34,7 @@ use rayon::prelude::*;
 /// Which means and variances a pass gives to the weights. They differ where drawn weights lie on a grid (SPQ, JQ).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weights {
-    /// Those of the stored posterior. No grid clips a weight that sits at the prior: what says that an image is foreign
+    /// Those of the stored posterior. No grid clips a weight that sits at the prior: what says that an image is OOD
     /// stays whole.
     #[default]
     Stored,
@@ -106,8 +106,8 @@ impl Pfp {
             let (known, step) = match layer.op {
                 Op::Linear(map) => {
                     let stored = match weights {
-                        Weights::Stored => Stored::read(&model, index)?,
-                        Weights::Drawn => Stored::drawn(&model, index)?,
+                        Weights::Stored => DecodedPosterior::read(&model, index)?,
+                        Weights::Drawn => DecodedPosterior::drawn(&model, index)?,
                     };
                     let linear = Linear::new(from, layer.shape, map, &stored);
                     (false, Step::Linear(Box::new(linear)))
@@ -128,7 +128,7 @@ impl Pfp {
         self.nodes.last().map_or(0, |n| n.shape.len())
     }
 
-    /// Means and variances of the logits of an image, `[row][column][channel]` as the integer machine reads it.
+    /// Means and variances of the logits of an image, `[row][column][channel]` as the integer runtime reads it.
     pub fn logits<'m>(&self, image: &[u8], memory: &'m mut Memory) -> [&'m [f32]; 2] {
         self.pass::<true>(image, memory);
         self.value(self.nodes.len().saturating_sub(1), memory)

@@ -2,7 +2,7 @@
 
 use super::{Backend, Draws, Predictor, Probabilities, Progress, checked};
 use crate::error::BnnError;
-use crate::machine;
+use crate::integer;
 use qbnn_core::model::Kind;
 use qbnn_core::{ImagesView, Shape};
 use std::sync::Arc;
@@ -26,10 +26,10 @@ impl Integer {
         let model = checked(&file)?;
         if model.kind() != Kind::Jq {
             let kind = model.kind().name();
-            return Err(BnnError::setting("strategy", kind, "the integer machine runs JQ networks; quantize it first"));
+            return Err(BnnError::setting("strategy", kind, "the integer runtime runs JQ networks; quantize it first"));
         }
         let (input, classes) = (model.input(), model.classes());
-        Ok(Integer { kernel: machine::kernel()?.name(), file, input, classes })
+        Ok(Integer { kernel: integer::kernel()?.name(), file, input, classes })
     }
 
     /// Logits of every image under every draw, `[draw][image][class]`, with 16 fraction bits: what a device computes.
@@ -42,7 +42,7 @@ impl Integer {
         draws: Draws,
         progress: &mut dyn Progress,
     ) -> Result<Vec<i32>, BnnError> {
-        machine::logits(checked(&self.file)?, images, draws.count, draws.seed, progress)
+        integer::logits(checked(&self.file)?, images, draws.count, draws.seed, progress)
     }
 }
 
@@ -66,7 +66,7 @@ impl Predictor for Integer {
         progress: &mut dyn Progress,
     ) -> Result<Probabilities, BnnError> {
         let logits = self.logits(images, draws, progress)?;
-        let values = machine::probabilities(&logits, self.classes);
+        let values = integer::probabilities(&logits, self.classes);
         Ok(Probabilities { draws: draws.count, images: images.len(), classes: self.classes, values })
     }
 }

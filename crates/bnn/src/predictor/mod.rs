@@ -20,10 +20,10 @@ pub use simulated::Simulated;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
-use crate::lower::lower;
+use crate::export::export;
+use crate::import::{Imported, import};
 use crate::pfp;
 use crate::quant::settings::Strategy;
-use crate::raise::{Raised, raise};
 use qbnn_core::model::{Kind, Model};
 use qbnn_core::{ImagesView, Shape};
 use std::fmt;
@@ -167,13 +167,13 @@ pub struct Export<'a> {
 impl<'a> Export<'a> {
     /// Exports a checkpoint. What has no model file is no error here: it can still be drawn from in float.
     pub fn new(checkpoint: &'a Checkpoint) -> Self {
-        Export { checkpoint, file: lower(checkpoint).map(Into::into) }
+        Export { checkpoint, file: export(checkpoint).map(Into::into) }
     }
 
     /// The model file.
     ///
     /// # Errors
-    /// Why there is none, as [`lower`] says it.
+    /// Why there is none, as [`export`] says it.
     pub fn file(&self) -> Result<&[u8], &BnnError> {
         self.file.as_deref()
     }
@@ -229,14 +229,14 @@ pub fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Box<dyn Predictor>, BnnE
 /// The predictor of a model file, by draws: the integer runtime for JQ, float draws for every other kind.
 ///
 /// # Errors
-/// [`BnnError::Data`] for bytes that are no model file; as [`Integer::new`] and [`raise`].
+/// [`BnnError::Data`] for bytes that are no model file; as [`Integer::new`] and [`import`].
 pub fn of_file(file: impl Into<Arc<[u8]>>) -> Result<Box<dyn Predictor>, BnnError> {
     let file = file.into();
     let model = checked(&file)?;
     if model.kind() == Kind::Jq {
         return Ok(Box::new(Integer::new(file)?));
     }
-    let Raised { net, guide, normalisation } = raise(&model)?;
+    let Imported { net, guide, normalisation } = import(&model)?;
     Ok(Box::new(Float::new(net, guide, normalisation)))
 }
 

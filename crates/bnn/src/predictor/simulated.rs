@@ -3,11 +3,11 @@
 use super::{Backend, Draws, Predictor, Probabilities, Progress, checked, step};
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
+use crate::export::{drawn, normalisation, snap_scales};
 use crate::guide::Guide;
 use crate::likelihood::softmax;
 use crate::load::fill;
-use crate::lower::{drawn, normalisation, settled};
-use crate::nn::pass::{BLOCK, Tape, Weights};
+use crate::nn::pass::{BLOCK, Weights, Workspace};
 use crate::nn::{Network, limit};
 use crate::sets::Normalisation;
 use qbnn_core::{ImagesView, Shape};
@@ -30,7 +30,7 @@ impl Simulated {
     /// [`BnnError::Data`] for bytes that are no model file.
     pub fn new(checkpoint: &Checkpoint, file: impl Into<Arc<[u8]>>) -> Result<Self, BnnError> {
         let (file, net) = (file.into(), checkpoint.net().clone());
-        let guide = settled(&net, checkpoint.guide());
+        let guide = snap_scales(&net, checkpoint.guide());
         Ok(Simulated { net, guide, normalisation: normalisation(&checked(&file)?), file })
     }
 }
@@ -65,12 +65,15 @@ impl Predictor for Simulated {
         let mut values = vec![0.0; limit::probabilities(draws.count, n, classes)?];
         for (draw, out) in values.chunks_exact_mut((n * classes).max(1)).enumerate() {
             let weights = drawn(&model, net, draws.seed, draw as u32)?;
-            out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Tape::default, |tape, (block, out)| {
-                let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
-                fill(tape.input(net), &members, net.input.channels, self.normalisation);
-                tape.forward(net, Weights::Drawn(&weights), &*sites);
-                softmax(tape.logits(net), BLOCK, out);
-            });
+            out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(
+                Workspace::default,
+                |workspace, (block, out)| {
+                    let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
+                    fill(workspace.input(net), &members, net.input.channels, self.normalisation);
+                    workspace.forward(net, Weights::Drawn(&weights), &*sites);
+                    softmax(workspace.logits(net), BLOCK, out);
+                },
+            );
             step(progress, draw + 1, draws.count)?;
         }
         Ok(Probabilities { draws: draws.count, images: n, classes, values })

@@ -2,12 +2,12 @@
 //! and with it the clip, is learned (PACT, Choi et al. 2018, in LSQ's parametrisation).
 //!
 //! The mean of several codes is a code of 8 bits again, on a grid finer by 2^(8 - bits), halves rounded up: what the
-//! integer machine makes of an average-pool (`docs/file-format.md`). Pixels are codes of 8 bits already.
+//! integer runtime makes of an average-pool (`docs/file-format.md`). Pixels are codes of 8 bits already.
 
 use super::fit;
-use super::settings::Fit;
+use super::settings::Calibration;
 use super::uniform::Uniform;
-use crate::math::{through, vectorized};
+use crate::math::{straight_through, vectorized};
 use crate::nn::activation::Activation;
 use crate::nn::network::Codes;
 use crate::nn::pass::Sites;
@@ -64,15 +64,15 @@ impl Sites for QuantizedSites<'_> {
         let [sum, _] = function.specialised(
             #[inline(always)]
             |function| {
-                through(
+                straight_through(
                     x,
                     dy,
                     dx,
                     #[inline(always)]
                     |x, dy, _| {
                         let value = function.value(x);
-                        let through = grid.backward(value, grid.code(value), dy);
-                        (through.value * function.slope(x), [through.log2_scale, 0.0])
+                        let ste = grid.backward(value, grid.code(value), dy);
+                        (ste.value * function.slope(x), [ste.log2_scale, 0.0])
                     },
                 )
             },
@@ -82,6 +82,6 @@ impl Sites for QuantizedSites<'_> {
 }
 
 /// log2 of the first step of a site, from its float values: that of the least squared error, or of their range.
-pub fn calibrate(function: Activation, bits: Bits, rule: Fit, values: &[f32]) -> f32 {
+pub fn calibrate(function: Activation, bits: Bits, rule: Calibration, values: &[f32]) -> f32 {
     fit::scale(code(function, bits), rule, || values.iter().map(|&v| (v, 1.0)))
 }

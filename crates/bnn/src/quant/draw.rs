@@ -4,9 +4,9 @@
 //! 256 at the middle of its cell, decides the rounding where that is stochastic.
 
 use super::fit;
-use super::settings::{Fit, Rounding};
+use super::settings::{Calibration, Rounding};
 use super::uniform::Uniform;
-use crate::math::{through, vectorized};
+use crate::math::{straight_through, vectorized};
 use qbnn_core::UniformCode;
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS};
 
@@ -41,11 +41,11 @@ pub fn deviations(bits: u32) -> [f32; 256] {
 }
 
 /// log2 of the scale of a row of drawn weights.
-pub fn calibrate(code: UniformCode, rule: Fit, mu: &[f32], sigma: &[f32]) -> f32 {
+pub fn calibrate(code: UniformCode, rule: Calibration, mu: &[f32], sigma: &[f32]) -> f32 {
     let table = deviations(8);
     // Nine points of each Gaussian stand for its draws; of the range, its ends.
     let points: Vec<f32> = match rule {
-        Fit::Range => vec![table[0], table[255]],
+        Calibration::Range => vec![table[0], table[255]],
         _ => (0..9).map(|i| table[14 + i * 28 + i / 2]).collect(),
     };
     let points = &points;
@@ -75,14 +75,14 @@ pub fn round(code: UniformCode, log2_scale: f32, rounding: Rounding, raw: &[f32]
 pub fn backward(code: UniformCode, log2_scale: f32, raw: &[f32], weights: &[f32], gradient: &mut [f32]) -> f32 {
     let grid = Uniform::new(code, log2_scale);
     let inverse = 1.0 / grid.scale();
-    let [sum, _] = through(
+    let [sum, _] = straight_through(
         raw,
         weights,
         gradient,
         #[inline(always)]
         |x, w, d| {
-            let through = grid.backward(x, w * inverse, d);
-            (through.value, [through.log2_scale, 0.0])
+            let ste = grid.backward(x, w * inverse, d);
+            (ste.value, [ste.log2_scale, 0.0])
         },
     );
     sum

@@ -1,11 +1,11 @@
 //! What a model file can hold of the learned numbers. Training stays within it, so that the network that is trained is
-//! the network that is stored; [`crate::lower`] finds nothing left to clamp.
+//! the network that is stored; [`crate::export`] finds nothing left to clamp.
 //!
 //! What a limit costs is bounded, and stated where it stands. Large scales have no limit here: a file that cannot hold one
 //! says which.
 
 use super::quantizers::Quantizers;
-use super::spread::Spread;
+use super::sigma::SigmaQuantizer;
 use qbnn_core::UniformCode;
 use qbnn_core::fixed::OCTAVE;
 
@@ -46,7 +46,7 @@ impl Quantizers {
                 at_least(LEAST, &mut learned[at]);
             }
             let mut top = f32::NEG_INFINITY;
-            if let Some(Spread::Log(_)) = self.sigma {
+            if let Some(SigmaQuantizer::Log(_)) = self.sigma {
                 for row in learned[places.sigma.clone()].chunks_exact_mut(2) {
                     at_least(LEAST, &mut row[0]);
                     at_least(SIGMA_STEP.0.log2(), &mut row[1]);
@@ -79,7 +79,7 @@ mod tests {
 
     use crate::checkpoint::Checkpoint;
     use crate::nn::{NetworkSpec, Shape};
-    use crate::quant::settings::{BitWidths, Fit, QuantizeSettings, Rounding, Strategy};
+    use crate::quant::settings::{BitWidths, Calibration, QuantizeSettings, Rounding, Strategy};
     use crate::sets::{Normalisation, TrainData};
     use crate::settings::TrainSettings;
     use crate::verify;
@@ -135,7 +135,7 @@ mod tests {
         verify::export(&Checkpoint::quantized(float, settings, &data)?, images)
     }
 
-    fn settings(strategy: Strategy, bits: [u32; 4], fit: Fit) -> QuantizeSettings {
+    fn settings(strategy: Strategy, bits: [u32; 4], fit: Calibration) -> QuantizeSettings {
         let [mu, sigma, weight, activation] = bits;
         let rounding = if mu % 2 == 0 { Rounding::Nearest } else { Rounding::Stochastic };
         let all = BitWidths { mu, sigma, weight, activation };
@@ -154,7 +154,7 @@ mod tests {
             octaves in prop::collection::vec((0usize..16, [-60i32..6, -60i32..6, -60i32..4]), 1..6),
             bits in [2u32..9, 2u32..9, 2u32..9, 2u32..9],
             which in 0usize..3,
-            fit in prop_oneof![Just(Fit::WeightedError), Just(Fit::Error), Just(Fit::Range)],
+            fit in prop_oneof![Just(Calibration::WeightedError), Just(Calibration::Error), Just(Calibration::Range)],
         ) {
             let found = exported(scaled(&octaves), settings(Strategy::ALL[which], bits, fit));
             prop_assert!(found.is_ok(), "{}", found.unwrap_err());
@@ -164,14 +164,15 @@ mod tests {
     #[test]
     fn one_wide_channel_does_not_keep_the_others_out() {
         for wide in [3, 6, 10] {
-            let settings = settings(Strategy::Jq, [8; 4], Fit::WeightedError);
+            let settings = settings(Strategy::Jq, [8; 4], Calibration::WeightedError);
             exported(scaled(&[(0, [wide - 2, wide, 0]), (1, [-8, -8, 0])]), settings).unwrap();
         }
     }
 
     #[test]
     fn what_no_file_holds_is_named() {
-        let error = exported(scaled(&[(2, [30, 0, 0])]), settings(Strategy::Jq, [4; 4], Fit::Range)).unwrap_err();
+        let error =
+            exported(scaled(&[(2, [30, 0, 0])]), settings(Strategy::Jq, [4; 4], Calibration::Range)).unwrap_err();
         let error = error.to_string();
         assert!(error.contains("conv1.weight.mu.log2_scale` of channel 3") && error.contains("2^16"), "{error}");
     }

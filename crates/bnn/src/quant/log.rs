@@ -13,7 +13,7 @@ pub struct LogGrid {
 
 /// Gradients of one quantized log2(sigma).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Through {
+pub struct StraightThrough {
     /// Of log2(sigma) before quantization.
     pub value: f32,
     /// Of the top.
@@ -43,12 +43,12 @@ impl LogGrid {
 
     /// Straight-through gradients of log2(sigma) under `gradient` of its quantized value.
     #[inline(always)]
-    pub fn backward(&self, log2_sigma: f32, gradient: f32) -> Through {
+    pub fn backward(&self, log2_sigma: f32, gradient: f32) -> StraightThrough {
         let t = (self.top - log2_sigma) / self.step;
         let code = self.code(log2_sigma);
         let inside = t >= -0.5 && t <= self.max + 0.5;
         let slope = if inside { t - code } else { -code };
-        Through {
+        StraightThrough {
             value: if inside { gradient } else { 0.0 },
             top: if inside { 0.0 } else { gradient },
             log2_step: gradient * slope * self.step * std::f32::consts::LN_2,

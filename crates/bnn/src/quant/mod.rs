@@ -4,7 +4,7 @@
 //! or learned. Scales are learned as log2, so that none can cross zero; a range's ends are a top and a positive step,
 //! so that they cannot change places.
 //!
-//! Grids: [`uniform`] and [`log`]. What lies on them: [`means`], [`spread`] (standard deviations), [`draw`] (drawn
+//! Grids: [`uniform`] and [`log`]. What lies on them: [`mu`], [`sigma`] (standard deviations), [`draw`] (drawn
 //! weights), [`activation`]. [`Quantizers`] joins them as the [`settings`] say.
 
 pub mod activation;
@@ -12,10 +12,10 @@ pub mod draw;
 pub mod fit;
 pub mod limits;
 pub mod log;
-pub mod means;
+pub mod mu;
 pub mod quantizers;
 pub mod settings;
-pub mod spread;
+pub mod sigma;
 pub mod uniform;
 
 pub use quantizers::Quantizers;

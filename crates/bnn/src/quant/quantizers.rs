@@ -8,16 +8,16 @@
 //! The draw takes its noise from core's integer table, so that training sees the noise that inference will draw.
 
 use super::draw::{self, Draw};
-use super::means;
-use super::settings::{BitWidths, FLOAT_BITS, Fit, QuantizeSettings, Rounding, Scale};
-use super::spread::Spread;
+use super::mu;
+use super::settings::{BitWidths, Calibration, FLOAT_BITS, QuantizeSettings, Rounding, Scale};
+use super::sigma::SigmaQuantizer;
 use crate::error::BnnError;
 use crate::math::vectorized;
 use crate::nn::Network;
 use crate::nn::network::Tensor;
 use crate::noise;
 use crate::posterior::Posterior;
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use qbnn_core::{Bits, UniformCode};
 use std::ops::Range;
 
@@ -29,13 +29,13 @@ pub const BIAS_BITS: u32 = 8;
 pub struct Quantizers {
     pub(super) mu: Option<UniformCode>,
     bias_mu: UniformCode,
-    pub(super) sigma: Option<Spread>,
+    pub(super) sigma: Option<SigmaQuantizer>,
     weight: Option<UniformCode>,
     activation: Option<Bits>,
     /// The largest value of each site's function, where it has one.
     pub(super) ceilings: Vec<Option<f32>>,
     rounding: Rounding,
-    fit: Fit,
+    fit: Calibration,
     learn: bool,
     deviations: Box<[f32; 256]>,
     pub(super) places: Vec<Places>,
@@ -78,7 +78,7 @@ impl Quantizers {
         let BitWidths { mu, sigma, weight, activation } = settings.bits;
         let signed = |bits: Option<Bits>| bits.map(UniformCode::Signed);
         let mu = signed(width("bits.mu", mu)?);
-        let sigma = width("bits.sigma", sigma)?.map(|b| Spread::new(settings.sigma_grid, b));
+        let sigma = width("bits.sigma", sigma)?.map(|b| SigmaQuantizer::new(settings.sigma_grid, b));
         let weight = signed(width("bits.weight", weight)?);
         let activation = width("bits.activation", activation)?;
         let bias_bits = Bits::new(BIAS_BITS).map_err(|e| BnnError::setting("bits.mu", BIAS_BITS, e.to_string()))?;
@@ -128,7 +128,7 @@ impl Quantizers {
         for (tensor, p) in net.tensors.iter().zip(&self.places) {
             name(format!("{}.mu.log2_scale", tensor.name), p.mu.clone());
             name(format!("{}.draw.log2_scale", tensor.name), p.weight.clone());
-            let learns = self.sigma.map_or(&[][..], Spread::learns);
+            let learns = self.sigma.map_or(&[][..], SigmaQuantizer::learns);
             if learns.len() == p.sigma.len() {
                 for (i, what) in learns.iter().enumerate() {
                     name(format!("{}.sigma.{what}", tensor.name), p.sigma.start + i..p.sigma.start + i + 1);
@@ -168,7 +168,7 @@ impl Quantizers {
         let of = |code| match code {
             UniformCode::Signed(b) | UniformCode::Unsigned(b) => b.get(),
         };
-        (self.mu_code(tensor).map_or(FLOAT_BITS, of), self.sigma.map_or(FLOAT_BITS, Spread::bits))
+        (self.mu_code(tensor).map_or(FLOAT_BITS, of), self.sigma.map_or(FLOAT_BITS, SigmaQuantizer::bits))
     }
 
     /// Bits of each parameter as drawn.
@@ -206,7 +206,7 @@ impl Quantizers {
         for (tensor, places) in net.tensors.iter().zip(self.places.clone()) {
             if let Some(code) = self.mu_code(tensor) {
                 for (at, row) in rows(tensor, &places.mu) {
-                    self.learned[at] = means::calibrate(code, fit, &posterior.mu[row.clone()], &sigma[row]);
+                    self.learned[at] = mu::calibrate(code, fit, &posterior.mu[row.clone()], &sigma[row]);
                 }
             }
             if let Some(code) = weight {
@@ -238,7 +238,7 @@ impl Quantizers {
         for (tensor, places) in net.tensors.iter().zip(&self.places) {
             if let Some(code) = self.mu_code(tensor) {
                 for (at, row) in rows(tensor, &places.mu) {
-                    means::store(code, self.learned[at], &posterior.mu[row.clone()], &mut mu[row]);
+                    mu::store(code, self.learned[at], &posterior.mu[row.clone()], &mut mu[row]);
                 }
             }
             if let Some(spread) = self.sigma {
@@ -252,7 +252,7 @@ impl Quantizers {
     /// The standard deviations at which the KL divergence is taken: the stored ones (`sigma`), lifted above zero where
     /// their grid has one. `None` if they are those already.
     pub fn divergence_sigma(&self, net: &Network, sigma: &[f32]) -> Option<Vec<f32>> {
-        let spread = self.sigma.filter(|s| matches!(s, Spread::Uniform(_)))?;
+        let spread = self.sigma.filter(|s| matches!(s, SigmaQuantizer::Uniform(_)))?;
         let mut lifted = sigma.to_vec();
         for (tensor, places) in net.tensors.iter().zip(&self.places) {
             for (at, row) in self.sigma_rows(tensor, places) {
@@ -264,7 +264,7 @@ impl Quantizers {
     }
 
     /// Draws every weight and bias from the stored posterior (`mu`, `sigma` of [`Quantizers::stored`]).
-    pub fn draw(&self, net: &Network, mu: &[f32], sigma: &[f32], key: [u32; 2], place: Place, draw: &mut Draw) {
+    pub fn draw(&self, net: &Network, mu: &[f32], sigma: &[f32], key: [u32; 2], place: NoiseCounter, draw: &mut Draw) {
         let n = mu.len();
         for buffer in [&mut draw.weights, &mut draw.noise, &mut draw.raw] {
             buffer.resize(n, 0.0);
@@ -272,7 +272,7 @@ impl Quantizers {
         for (index, (tensor, places)) in net.tensors.iter().zip(&self.places).enumerate() {
             let r = tensor.range.clone();
             draw.bytes.resize(2 * r.len(), 0);
-            noise::bytes(key, Place { tensor: index as u32, ..place }, &mut draw.bytes);
+            noise::bytes(key, NoiseCounter { tensor: index as u32, ..place }, &mut draw.bytes);
             for (eps, pair) in draw.noise[r.clone()].iter_mut().zip(draw.bytes.chunks_exact(2)) {
                 *eps = self.deviations[pair[0] as usize];
             }
@@ -342,7 +342,7 @@ impl Quantizers {
             if let Some(code) = self.mu_code(tensor) {
                 for (at, row) in rows(tensor, &places.mu) {
                     let mu = &posterior.mu[row.clone()];
-                    d_learned[at] += means::backward(code, self.learned[at], mu, &mut d_mu[row]);
+                    d_learned[at] += mu::backward(code, self.learned[at], mu, &mut d_mu[row]);
                 }
             }
             if let Some(spread) = self.sigma {

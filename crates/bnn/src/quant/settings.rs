@@ -4,7 +4,7 @@
 //! settings of their own. 32 bits mean float everywhere.
 
 use crate::error::BnnError;
-use crate::settings::{Family, passes, positive};
+use crate::settings::{PosteriorKind, passes, positive};
 use qbnn_core::Bits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -158,7 +158,7 @@ pub enum Rounding {
 pub enum SigmaGrid {
     /// Equal ratios between neighbours.
     Log,
-    /// Equal differences, from zero on: what peers do.
+    /// Equal differences, from zero on, as in related work.
     Uniform,
 }
 
@@ -175,7 +175,7 @@ pub enum Scale {
 /// What sets a grid's first scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fit {
+pub enum Calibration {
     /// The least squared error, each in units of its own sigma; of the log grid, percentiles.
     WeightedError,
     /// The least squared error; of the log grid, percentiles.
@@ -213,7 +213,7 @@ pub struct QuantizeSettings {
     /// Bits of noise that choose a deviation from the Gaussian table: 8 use all of it, 1 leaves a sign.
     pub noise_bits: u32,
     /// What sets the first scales.
-    pub fit: Fit,
+    pub fit: Calibration,
     /// Whether training moves scales and ranges.
     pub learn_scales: bool,
     /// What training starts from.
@@ -239,7 +239,7 @@ impl Default for QuantizeSettings {
             sigma_scale: Scale::Tensor,
             rounding: Rounding::Nearest,
             noise_bits: 8,
-            fit: Fit::WeightedError,
+            fit: Calibration::WeightedError,
             learn_scales: true,
             start: Start::Float,
             epochs: 3,
@@ -291,11 +291,13 @@ impl QuantizeSettings {
     ///
     /// # Errors
     /// [`BnnError::Setting`] names the family and what fits.
-    pub fn check_posterior(&self, family: Family) -> Result<(), BnnError> {
+    pub fn check_posterior(&self, family: PosteriorKind) -> Result<(), BnnError> {
         let refuse = |found: &str, wanted: &str| Err(BnnError::setting("train.posterior", found, wanted));
         match family {
-            Family::Dropout => refuse("dropout", "it is not quantized here: train a gaussian or a point posterior"),
-            Family::Point if self.strategy.stores() && !self.is_float() => {
+            PosteriorKind::Dropout => {
+                refuse("dropout", "it is not quantized here: train a gaussian or a point posterior")
+            }
+            PosteriorKind::Point if self.strategy.stores() && !self.is_float() => {
                 refuse("point", "it has no sigma to store: quantize it with strategy = \"spq\"")
             }
             _ => Ok(()),

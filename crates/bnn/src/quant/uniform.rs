@@ -14,7 +14,7 @@ pub struct Uniform {
 
 /// Gradients of one quantized value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Through {
+pub struct StraightThrough {
     /// Of the value before quantization: the gradient itself inside the grid, zero where it clips.
     pub value: f32,
     /// Of log2(scale).
@@ -58,11 +58,11 @@ impl Uniform {
     ///
     /// d value / d scale is `code - x / scale` inside (the rounding's own error) and `code` outside.
     #[inline(always)]
-    pub fn backward(&self, x: f32, code: f32, gradient: f32) -> Through {
+    pub fn backward(&self, x: f32, code: f32, gradient: f32) -> StraightThrough {
         let v = x * self.inverse;
         let inside = v >= self.min - 0.5 && v <= self.max + 0.5;
         let slope = if inside { code - v } else { code };
-        Through {
+        StraightThrough {
             value: if inside { gradient } else { 0.0 },
             log2_scale: gradient * slope * self.scale * std::f32::consts::LN_2,
         }
@@ -72,7 +72,7 @@ impl Uniform {
 /// log2 of the least scale under which no value clips; 2^-8 without any non-zero value.
 ///
 /// Two's complement has one level more below zero than above it, so the two sides are measured apart.
-pub fn covering(code: UniformCode, values: impl Iterator<Item = f32>) -> f32 {
+pub fn min_max(code: UniformCode, values: impl Iterator<Item = f32>) -> f32 {
     let (above, below) = values.fold((0.0f32, 0.0f32), |(a, b), v| (a.max(v), b.max(-v)));
     let needed = (above / code.max() as f32).max(if code.min() < 0 { below / -code.min() as f32 } else { 0.0 });
     if needed > 0.0 { needed.log2() } else { -8.0 }
@@ -82,8 +82,8 @@ pub fn covering(code: UniformCode, values: impl Iterator<Item = f32>) -> f32 {
 /// under which nothing clips.
 ///
 /// `values` gives (value, weight) pairs afresh for each candidate. Without any non-zero value the scale is 2^-8.
-pub fn search<I: Iterator<Item = (f32, f32)>>(code: UniformCode, values: impl Fn() -> I) -> f32 {
-    let widest = covering(code, values().map(|(v, _)| v));
+pub fn least_error<I: Iterator<Item = (f32, f32)>>(code: UniformCode, values: impl Fn() -> I) -> f32 {
+    let widest = min_max(code, values().map(|(v, _)| v));
     let mut best = (f64::INFINITY, widest);
     for i in 0..80 {
         let log2_scale = widest - i as f32 * 0.05;

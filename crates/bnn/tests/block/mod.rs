@@ -4,8 +4,8 @@
 use qbnn_bnn::nn::Network;
 use qbnn_bnn::nn::batch::batch_gradient;
 use qbnn_bnn::nn::buffer::Buffer;
-use qbnn_bnn::nn::linear::turn;
-use qbnn_bnn::nn::pass::{BLOCK, FloatSites, Gradient, Tape, Weights};
+use qbnn_bnn::nn::linear::transpose;
+use qbnn_bnn::nn::pass::{BLOCK, FloatSites, Gradient, Weights, Workspace};
 
 /// `[feature][image]` of `batch` images as `[feature][image]` of a block, zeros for the others.
 pub fn widen(values: &[f32], batch: usize) -> Vec<f32> {
@@ -18,33 +18,39 @@ pub fn narrow<T: Copy>(values: &[T], batch: usize) -> Vec<T> {
     values.chunks_exact(BLOCK).flat_map(|row| row[..batch].iter().copied()).collect()
 }
 
-/// Puts `batch` images into a tape.
-pub fn feed(tape: &mut Tape, net: &Network, x: &[f32], batch: usize) {
-    let input = tape.input(net);
+/// Puts `batch` images into a workspace.
+pub fn feed(workspace: &mut Workspace, net: &Network, x: &[f32], batch: usize) {
+    let input = workspace.input(net);
     input.input.copy_from_slice(&widen(x, batch));
-    if let Some(turned) = input.turned {
+    if let Some(transposed) = input.transposed {
         let mut buffer = Buffer::default();
-        turn(&widen(x, batch), &mut buffer);
-        turned.copy_from_slice(&buffer);
+        transpose(&widen(x, batch), &mut buffer);
+        transposed.copy_from_slice(&buffer);
     }
 }
 
 /// Logits of `batch` images, `[class][image]`.
-pub fn logits(tape: &mut Tape, net: &Network, weights: Weights, x: &[f32], batch: usize) -> Vec<f32> {
-    feed(tape, net, x, batch);
-    tape.forward(net, weights, &FloatSites);
-    narrow(tape.logits(net), batch)
+pub fn logits(workspace: &mut Workspace, net: &Network, weights: Weights, x: &[f32], batch: usize) -> Vec<f32> {
+    feed(workspace, net, x, batch);
+    workspace.forward(net, weights, &FloatSites);
+    narrow(workspace.logits(net), batch)
 }
 
 /// The gradient of the block that went forward last, under the logits' gradient `[class][image]`.
-pub fn gradient(tape: &mut Tape, net: &Network, weights: Weights, upstream: &[f32], batch: usize) -> Gradient {
+pub fn gradient(
+    workspace: &mut Workspace,
+    net: &Network,
+    weights: Weights,
+    upstream: &[f32],
+    batch: usize,
+) -> Gradient {
     // What a pass overwrites may hold anything.
     let mut block = Gradient { first: vec![f32::NAN; 3], ..Gradient::default() };
     block.reset(net.parameters(), weights.second(), 0);
     block.first.fill(f32::NAN);
     block.second.fill(f32::NAN);
     let mut all = block.clone();
-    tape.backward(net, weights, &FloatSites, &widen(upstream, batch), &mut block);
-    batch_gradient(net, &[(tape, &block)], &mut all);
+    workspace.backward(net, weights, &FloatSites, &widen(upstream, batch), &mut block);
+    batch_gradient(net, &[(workspace, &block)], &mut all);
     all
 }

@@ -10,13 +10,13 @@ mod networks;
 mod random;
 
 use networks::{Case, builds, network, settings};
+use qbnn_bnn::export::{export, snap_scales};
 use qbnn_bnn::guide::Drawn;
-use qbnn_bnn::lower::{lower, settled};
+use qbnn_bnn::import::import;
 use qbnn_bnn::nn::Shape;
-use qbnn_bnn::nn::pass::{BLOCK, FloatSites, Tape, Weights};
+use qbnn_bnn::nn::pass::{BLOCK, FloatSites, Weights, Workspace};
 use qbnn_bnn::pfp::{self, Memory, Pfp};
 use qbnn_bnn::quant::settings::SigmaGrid;
-use qbnn_bnn::raise::raise;
 use qbnn_bnn::train::train;
 use qbnn_bnn::verify::{self, Difference};
 use qbnn_bnn::{BnnError, Checkpoint, ImagesView, Normalisation, QuantizeSettings, TrainData, TrainSettings};
@@ -53,24 +53,24 @@ fn trained(
 /// By how much the analytic pass of a file with float activations, every weight at its mean, is off the same network.
 fn analytic_agrees(checkpoint: &Checkpoint, model: Model<'_>, images: ImagesView<'_>) -> f32 {
     let net = checkpoint.net();
-    let raised = raise(&model).unwrap();
+    let imported = import(&model).unwrap();
     let mut drawn = Drawn::default();
-    settled(net, checkpoint.guide()).store(net, &mut drawn);
+    snap_scales(net, checkpoint.guide()).store(net, &mut drawn);
     let pfp = Pfp::new(model, pfp::Weights::Stored).unwrap();
-    let (mut tape, mut memory) = (Tape::default(), Memory::default());
-    let input = tape.input(net).input;
+    let (mut workspace, mut memory) = (Workspace::default(), Memory::default());
+    let input = workspace.input(net).input;
     for (i, value) in input.iter_mut().enumerate() {
-        *value = raised.normalisation.value(images.get(i % BLOCK)[i / BLOCK]);
+        *value = imported.normalisation.value(images.get(i % BLOCK)[i / BLOCK]);
     }
-    tape.forward(net, Weights::Drawn(&drawn.mu), &FloatSites);
-    let logits = tape.logits(net);
+    workspace.forward(net, Weights::Drawn(&drawn.mu), &FloatSites);
+    let logits = workspace.logits(net);
     let (channels, area) = (net.input.channels, net.input.rows * net.input.columns);
     let largest = logits.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
     let mut off = 0.0f32;
     for image in 0..BLOCK {
-        let turned: Vec<u8> =
+        let transposed: Vec<u8> =
             (0..channels * area).map(|i| images.get(image)[i % channels * area + i / channels]).collect();
-        let found = pfp.mean_pass(&turned, &mut memory);
+        let found = pfp.mean_pass(&transposed, &mut memory);
         for (class, x) in found.iter().enumerate() {
             off = off.max((x - logits[class * BLOCK + image]).abs() / largest);
         }
@@ -122,7 +122,7 @@ fn holds(case: &Case, name: &str, random: &mut Random, seen: &mut Seen) {
         let known = verify::check(spec, *shape, *classes, NORMALISATION, &train_settings, settings.as_ref());
         let checkpoint =
             trained(case, settings.clone(), &data, &train_settings).unwrap_or_else(|e| panic!("{told}\n{e}"));
-        let file = match (lower(&checkpoint), known) {
+        let file = match (export(&checkpoint), known) {
             (Ok(file), Ok(())) => file,
             (Err(found), Err(known)) => {
                 assert_eq!(found.to_string(), known.to_string(), "{told}");
@@ -267,7 +267,7 @@ fn a_file_of_another_network_is_found() {
     for settings in std::iter::once(None).chain(settings(&mut Random(5)).into_iter().map(Some)) {
         let checkpoint = trained(&case, settings.clone(), &data, &train_settings).unwrap();
         verify::export(&checkpoint, images).unwrap();
-        let file = lower(&trained(&case, settings, &data, &other).unwrap()).unwrap();
+        let file = export(&trained(&case, settings, &data, &other).unwrap()).unwrap();
         let difference = verify::compare(&checkpoint, &file, images).unwrap();
         assert!(!difference.is_rounding(), "{difference:?}");
         let message = BnnError::Apart(difference).to_string();

@@ -15,11 +15,11 @@ mod random;
 
 use qbnn_bnn::nn::activation::Activation;
 use qbnn_bnn::nn::network::Op;
-use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Tape, Weights};
+use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
 use qbnn_bnn::nn::pool::Pool;
 use qbnn_bnn::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use qbnn_bnn::noise::{self, purpose};
-use qbnn_core::noise::Place;
+use qbnn_core::noise::NoiseCounter;
 use random::Random;
 use std::ops::Range;
 
@@ -107,7 +107,7 @@ impl<'a> Reference<'a> {
             // A dense layer reads features, whatever their shape was.
             let channels = if matches!(layer.op, OpSpec::Dense { .. }) { from.len() } else { from.channels };
             // Noise belongs to (key, step, block, node), and nothing else.
-            let place = |purpose| Place {
+            let place = |purpose| NoiseCounter {
                 purpose,
                 tensor: source.block * spec.layers.len() as u32 + i as u32,
                 draw: source.step,
@@ -292,8 +292,8 @@ fn close(about: &str, what: &str, got: &[f32], want: &[f64], least: f64) {
 }
 
 /// Draws parameters and images, compares logits and then every entry of the gradient.
-/// `tape` comes from the networks before, with what they left in it.
-fn check(spec: &NetworkSpec, image: Shape, batch: usize, estimator: Estimator, seed: u64, tape: &mut Tape) {
+/// `workspace` comes from the networks before, with what they left in it.
+fn check(spec: &NetworkSpec, image: Shape, batch: usize, estimator: Estimator, seed: u64, workspace: &mut Workspace) {
     let about = format!("seed {seed}, {estimator:?}, batch {batch}, image {image}, {:?}", spec.layers);
     let random = &mut Random(seed ^ 0xA5A5_0000);
     let source = PassNoise { key: [seed as u32, 7], step: seed as u32 % 5, block: seed as u32 % 3 };
@@ -333,10 +333,10 @@ fn check(spec: &NetworkSpec, image: Shape, batch: usize, estimator: Estimator, s
             Estimator::Local => Weights::Local { mean: &first, variance: &second, noise: source },
             Estimator::Flipout => Weights::Flipout { mean: &first, deviation: &second, noise: source },
         };
-        close(&about, "logits", &block::logits(tape, &net, weights, &x, batch), &here.logits, 1e-3);
+        close(&about, "logits", &block::logits(workspace, &net, weights, &x, batch), &here.logits, 1e-3);
 
         let upstream = random.values(here.logits.len());
-        let gradient = block::gradient(tape, &net, weights, &upstream, batch);
+        let gradient = block::gradient(workspace, &net, weights, &upstream, batch);
         assert!(gradient.sites.is_empty() && gradient.second.len() == second.len());
 
         let loss = |first: &[f64], second: &[f64]| {

@@ -44,14 +44,14 @@ fn any_conv(random: &mut Random, shape: &mut Shape) -> LayerSpec {
 
 /// Checks the networks that `layers` makes of `seeds` seeds, under each estimator.
 fn each(seeds: u64, layers: impl Fn(&mut Random) -> (Shape, Vec<LayerSpec>)) {
-    let tape = &mut Tape::default();
+    let workspace = &mut Workspace::default();
     for seed in 0..seeds {
         for estimator in ESTIMATORS {
             let random = &mut Random(seed);
             let batch = random.range(1, 4);
             let (image, layers) = layers(random);
             let spec = NetworkSpec { name: "test".into(), layers };
-            check(&spec, image, batch, estimator, seed, tape);
+            check(&spec, image, batch, estimator, seed, workspace);
         }
     }
 }
@@ -227,16 +227,16 @@ fn the_pass_climbs_along_its_gradient() {
         let first: Vec<f32> = random.values(net.parameters()).iter().map(|v| 0.4 * v).collect();
         let second: Vec<f32> = random.values(net.parameters()).iter().map(|v| 0.06 + 0.03 * v).collect();
         let mut gradient = qbnn_bnn::nn::pass::Gradient::default();
-        let mut tape = Tape::default();
+        let mut workspace = Workspace::default();
         let mut loss = |first: &[f32], second: &[f32], gradient: Option<&mut qbnn_bnn::nn::pass::Gradient>| {
             let weights = match estimator {
                 Estimator::Drawn => Weights::Drawn(first),
                 Estimator::Local => Weights::Local { mean: first, variance: second, noise },
                 Estimator::Flipout => Weights::Flipout { mean: first, deviation: second, noise },
             };
-            let logits = block::logits(&mut tape, &net, weights, &x, batch);
+            let logits = block::logits(&mut workspace, &net, weights, &x, batch);
             if let Some(gradient) = gradient {
-                *gradient = block::gradient(&mut tape, &net, weights, &upstream, batch);
+                *gradient = block::gradient(&mut workspace, &net, weights, &upstream, batch);
             }
             logits.iter().zip(&upstream).map(|(&l, &u)| l as f64 * u as f64).sum::<f64>()
         };

@@ -6,7 +6,7 @@ use qbnn_bnn::nn::buffer::Buffer;
 use qbnn_bnn::pfp::activation::{Function, larger};
 use qbnn_bnn::pfp::linear::{LANES, Linear};
 use qbnn_bnn::pfp::pool::Pool;
-use qbnn_bnn::stored::Stored;
+use qbnn_bnn::stored::DecodedPosterior;
 use qbnn_core::model;
 
 const FUNCTIONS: [Function; 5] = [
@@ -110,7 +110,7 @@ struct Layer {
     from: model::Shape,
     to: model::Shape,
     map: model::Linear,
-    stored: Stored,
+    stored: DecodedPosterior,
     mean: Vec<f32>,
     variance: Vec<f32>,
 }
@@ -129,7 +129,7 @@ impl Layer {
             from,
             to,
             map,
-            stored: Stored {
+            stored: DecodedPosterior {
                 mu: numbers(n, 0.5),
                 sigma: wide(numbers(n, 0.4)),
                 bias_mu: numbers(channels, 1.0),

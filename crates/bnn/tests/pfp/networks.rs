@@ -2,11 +2,11 @@
 
 use super::reference::{self, Random, Sample};
 use super::{DRAWS, ERRORS};
-use qbnn_bnn::lower::lower;
+use qbnn_bnn::export::export;
 use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::pfp::{self, Memory, Pfp, Points, Weights};
 use qbnn_bnn::predictor::{Analytic, Draws, NoProgress, Predictor};
-use qbnn_bnn::stored::Stored;
+use qbnn_bnn::stored::DecodedPosterior;
 use qbnn_bnn::{BnnError, Checkpoint, ImagesView, Normalisation, TrainSettings};
 use qbnn_core::model::{self, Model};
 use serde_json::json;
@@ -20,12 +20,13 @@ fn file(layers: serde_json::Value, shape: Shape, classes: usize, sigma: f32) -> 
     let settings = TrainSettings { initial_sigma: sigma, ..TrainSettings::default() };
     let checkpoint = Checkpoint::new(&spec, shape, classes, NORMALISATION, 9, settings).unwrap();
     let mut random = Random(8);
-    (lower(&checkpoint).unwrap(), (0..shape.len()).map(|_| random.word() as u8).collect())
+    (export(&checkpoint).unwrap(), (0..shape.len()).map(|_| random.word() as u8).collect())
 }
 
 /// Every value of a network under draws, number by number; and probabilities and mean entropy.
 fn drawn(model: &Model<'_>, image: &[u8], draws: usize) -> (Vec<Vec<Sample>>, Vec<Sample>, f64) {
-    let stored: Vec<Stored> = (0..model.layers()).map(|i| Stored::read(model, i).unwrap()).collect();
+    let stored: Vec<DecodedPosterior> =
+        (0..model.layers()).map(|i| DecodedPosterior::read(model, i).unwrap()).collect();
     let mut random = Random(10);
     let mut samples: Vec<Vec<Sample>> =
         (0..=model.layers()).map(|i| vec![Sample::default(); model.shape_of(i).len()]).collect();
@@ -143,7 +144,7 @@ fn a_pass_by_the_means_is_the_network_of_the_means() {
     let model = Model::new(&file).unwrap();
     let wide = |x: &[f32]| x.iter().map(|&x| x as f64).collect::<Vec<_>>();
     let means: Vec<_> = (0..model.layers())
-        .map(|i| Stored::read(&model, i).map(|s| (wide(&s.mu), wide(&s.bias_mu))).unwrap())
+        .map(|i| DecodedPosterior::read(&model, i).map(|s| (wide(&s.mu), wide(&s.bias_mu))).unwrap())
         .collect();
     let wanted = reference::run(&model, &image, &means).pop().unwrap();
     let (pfp, mut memory) = (Pfp::new(model, Weights::default()).unwrap(), Memory::default());
@@ -226,8 +227,8 @@ fn an_answer_is_that_of_the_image_alone() {
     }
     let stop = &mut |_: usize, _: usize| ControlFlow::Break(());
     assert!(matches!(pfp::predict(model, Weights::default(), images, stop), Err(BnnError::Stopped)));
-    let turned = ImagesView { shape: Shape { rows: 10, columns: 8, ..SHAPE }, pixels: &pixels };
-    let error = pfp::predict(model, Weights::default(), turned, &mut NoProgress).unwrap_err();
+    let transposed = ImagesView { shape: Shape { rows: 10, columns: 8, ..SHAPE }, pixels: &pixels };
+    let error = pfp::predict(model, Weights::default(), transposed, &mut NoProgress).unwrap_err();
     assert!(matches!(&error, BnnError::Data(m) if m.contains("2x10x8") && m.contains("2x8x10")), "{error}");
 }
 

@@ -1,7 +1,7 @@
 //! The slow and obvious twin, in f64: densities integrated on a grid, sums written as they are, whole networks run on
 //! drawn weights.
 
-use qbnn_bnn::stored::Stored;
+use qbnn_bnn::stored::DecodedPosterior;
 use qbnn_core::model::{Function, Layer, Linear, Model, Op, Pool, Shape};
 
 /// SplitMix64, and normal numbers of it (Box and Muller).
@@ -138,7 +138,7 @@ pub fn activation(a: &qbnn_core::model::Activation, x: f64) -> f64 {
 pub type Drawn = (Vec<f64>, Vec<f64>);
 
 /// Draws every linear layer.
-pub fn draw(stored: &[Stored], random: &mut Random) -> Vec<Drawn> {
+pub fn draw(stored: &[DecodedPosterior], random: &mut Random) -> Vec<Drawn> {
     let mut of = |mu: &[f32], sigma: &[f32]| {
         mu.iter().zip(sigma).map(|(&m, &s)| m as f64 + s as f64 * random.normal()).collect::<Vec<_>>()
     };

@@ -1,4 +1,4 @@
-//! Running a model: latency, throughput and drawing by the integer machine, beside float and beside this core's limit.
+//! Running a model: latency, throughput and drawing by the integer runtime, beside float and beside this core's limit.
 //!
 //! Everything that is compared is measured in turn, round after round, and the fastest time of each counts: what else the
 //! machine does can only make a time longer. Where one thread works, the time in which it was ready and had no core is
@@ -94,7 +94,7 @@ pub struct Row {
     pub threads: usize,
     /// Seconds of the fastest time; of one thread, without those in which it waited for a core.
     pub seconds: f64,
-    /// The same by the clock on the wall.
+    /// The same in wall-clock time.
     pub wall_seconds: f64,
     /// Per second: multiply-adds (limit), bytes (copy), weights (drawing), images.
     pub rate: f64,
@@ -107,7 +107,7 @@ pub struct Row {
 pub struct Measured {
     /// The network's name.
     pub name: String,
-    /// The model file, or `None` for an untrained network of the house.
+    /// The model file, or `None` for an untrained built-in network.
     pub file: Option<String>,
     /// Kernel.
     pub kernel: &'static str,
@@ -156,7 +156,7 @@ pub fn cases(batches: &[usize], threads: &[usize], float: bool) -> Vec<Case> {
 /// Measures the cases of one network; `tick` is told after each of them in each round, and says whether to go on.
 ///
 /// # Errors
-/// The model is not one that the integer machine runs; `tick` said stop.
+/// The model is not one that the integer runtime runs; `tick` said stop.
 pub fn measure(
     subject: &Subject,
     cases: &[Case],
@@ -167,7 +167,7 @@ pub fn measure(
     if model.kind() != Kind::Jq {
         let path = subject.path.as_deref().unwrap_or("");
         bail!(
-            "{path}: holds a {} model, the integer machine runs jq; quantize with --strategy jq",
+            "{path}: holds a {} model, the integer runtime runs jq; quantize with --strategy jq",
             model.kind().name()
         );
     }
@@ -320,7 +320,7 @@ impl Rig<'_> {
             let wall = start.elapsed().as_secs_f64();
             let waited = before.zip(waited()).map(|(before, after)| after - before);
             let around = around.elapsed().as_secs_f64();
-            // Several threads wait in ways of their own: only the clock on the wall is fair to them. What one waited lies
+            // Several threads wait in ways of their own: only wall-clock time is fair to them. What one waited lies
             // somewhere between the two looks at it, so it is taken off all the time between them.
             let own = match waited {
                 Some(waited) if case.threads == 1 && waited > 0.0 => wall.min(around - waited),

@@ -4,18 +4,18 @@ use super::train::Material;
 use crate::named;
 use anyhow::{Context, Result, bail};
 use qbnn::{ensemble, model_file};
-use qbnn_bnn::lower::lower;
+use qbnn_bnn::export::export;
 use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
 use qbnn_bnn::{Checkpoint, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainSettings};
 use qbnn_core::model::{Function, Layer, Model, Op};
 use std::path::Path;
 
 /// Names of the networks that are measured where no file is named.
-pub const HOUSE: [&str; 2] = ["lenet5", "mlp"];
+pub const BUILT_IN: [&str; 2] = ["lenet5", "mlp"];
 
 /// A network, quantized and in float.
 pub struct Subject {
-    /// The file's path, or `None` for a random network of the house.
+    /// The file's path, or `None` for a random built-in network.
     pub path: Option<String>,
     /// The model file.
     pub file: Vec<u8>,
@@ -36,13 +36,13 @@ impl Subject {
         Ok(Subject { path: Some(path.display().to_string()), file, float })
     }
 
-    /// A network of the house, JQ W4A4, untrained.
-    pub fn house(name: &str) -> Result<Self> {
+    /// A built-in network, JQ W4A4, untrained.
+    pub fn built_in(name: &str) -> Result<Self> {
         let spec = NetworkSpec::named(name, 10).with_context(|| format!("no network `{name}`"))?;
         let float = untrained(&spec, Shape { channels: 1, rows: 28, columns: 28 }, 10)?;
         let material = Material::new(float.net().input, 128);
         let settings = QuantizeSettings { epochs: 0, calibration: 128, ..QuantizeSettings::default() };
-        let file = lower(&Checkpoint::quantized(float.clone(), settings, &material.data())?)?;
+        let file = export(&Checkpoint::quantized(float.clone(), settings, &material.data())?)?;
         Ok(Subject { path: None, file, float: Some(float) })
     }
 }
@@ -97,8 +97,8 @@ mod tests {
 
     #[test]
     fn the_float_twin_has_the_same_work() {
-        for name in HOUSE {
-            let subject = Subject::house(name).unwrap();
+        for name in BUILT_IN {
+            let subject = Subject::built_in(name).unwrap();
             let model = Model::new(&subject.file).unwrap();
             let twin = float(model).unwrap();
             assert_eq!(twin.net().multiply_adds() as u64, model.multiply_adds());

@@ -120,7 +120,7 @@ fn checkpoint(network: &str, kind: Kind, batch: usize, material: &Material) -> R
     let estimator = match kind {
         Kind::Local => Estimator::LocalReparameterization,
         Kind::Flipout => Estimator::Flipout,
-        Kind::Float | Kind::JqW4a4 => Estimator::WeightDraw,
+        Kind::Float | Kind::JqW4a4 => Estimator::Reparameterization,
     };
     let train = TrainSettings { epochs: 1, batch, estimator, ..TrainSettings::default() };
     let float = Checkpoint::new(&spec, shape, 10, Normalisation { mean: 0.13, std: 0.31 }, 1, train)?;

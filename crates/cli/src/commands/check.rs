@@ -1,4 +1,4 @@
-//! `qbnn check`: does the integer machine compute the network that was trained?
+//! `qbnn check`: does the integer runtime compute the network that was trained?
 //!
 //! Training simulates the grids in float; a device computes in integers. Both predict the same groups with the same drawn
 //! weights, and what differs is shown.

@@ -138,7 +138,7 @@ fn as_json(report: &SetReport) -> Value {
         "name": report.set.name(),
         "complete": used.is_some(),
         "folder": used.map(|p| p.folder.display().to_string()),
-        "bytes": used.map(qbnn_data::Place::bytes),
+        "bytes": used.map(qbnn_data::SetLocation::bytes),
     })
 }
 

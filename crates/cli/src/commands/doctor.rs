@@ -54,7 +54,7 @@ pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
     let features = if machine.features.is_empty() { "none known".to_owned() } else { machine.features.join(" ") };
     line("features", &features)?;
     line("vectors", vectors(&machine))?;
-    line("kernel", &format!("{kernel}, for the integer machine (this CPU has {})", kernels.join(", ")))?;
+    line("kernel", &format!("{kernel}, for the integer runtime (this CPU has {})", kernels.join(", ")))?;
     line("threads", &format!("{threads} (results do not depend on it)"))?;
     line("folder", &format!("{folder}, {}", if writable() { "can be written" } else { "cannot be written" }))?;
     line("data", "strokes: embedded, always there")?;

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use qbnn::config::{Config, Layers};
 use qbnn::consistency::{self, Part};
 use qbnn::ensemble::{self, Ensemble};
-use qbnn::evaluate::{self, Judged};
+use qbnn::evaluate::{self, Evaluated};
 use qbnn::lock::check_writable;
 use qbnn::opened::Model;
 use qbnn::output::{self, write_whole};
@@ -99,8 +99,15 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
         let name = if taken { ensemble.path.display().to_string() } else { ensemble.name.clone() };
         models.push((name, Model::Ensemble(ensemble)));
     }
-    let Judged { metrics, stored } =
-        evaluate::judge(session, &models, &data, config.eval, args.pfp.map(Into::into), config.seed, "qbnn eval")?;
+    let Evaluated { metrics, stored } = evaluate::evaluate_models(
+        session,
+        &models,
+        &data,
+        config.eval,
+        args.pfp.map(Into::into),
+        config.seed,
+        "qbnn eval",
+    )?;
     let own = held.as_deref();
     let target = args.out.clone().or_else(|| own.map(|f| f.path().join(METRICS)));
     if let Some(target) = &target {
@@ -191,14 +198,14 @@ impl Selected {
             if let Some(path) = entry.folder.config() {
                 let mut own = Layers::default();
                 own.file(&path)?;
-                let mend = |key: &str| match key {
+                let fix = |key: &str| match key {
                     "seed" | "data.name" | "data.group_limit" => {
                         format!("say so with --set {key}=VALUE to evaluate with another")
                     }
                     _ => "copy the checkpoint elsewhere and name the data with --data".to_owned(),
                 };
                 // What was typed counts, and is another evaluation than that of the run.
-                consistency::same_settings(&entry.path, c, &own.finish()?, asked, mend)?;
+                consistency::same_settings(&entry.path, c, &own.finish()?, asked, fix)?;
             }
             if !other_data && consistency::same_test(c, &self.config) {
                 consistency::same_data(&entry.path, c, data, Part::Test)?;

@@ -11,7 +11,7 @@ use qbnn::config::{Config, Layers};
 use qbnn::consistency::{self, Part};
 use qbnn::preprocess::Prepared;
 use qbnn::run_folder::{FLOAT, RunFolder};
-use qbnn::training::Place;
+use qbnn::training::TrainingContext;
 use qbnn::{experiment, export, model_file, shell};
 use qbnn_bnn::checkpoint::Checkpoint;
 
@@ -51,8 +51,8 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
         own.file(&path)?;
         let own = own.finish()?;
         same_data(&own, &config)?;
-        let mend = |_: &str| "copy the checkpoint elsewhere".to_owned();
-        consistency::same_settings(&source, &float, &own, |_| false, mend)?;
+        let fix = |_: &str| "copy the checkpoint elsewhere".to_owned();
+        consistency::same_settings(&source, &float, &own, |_| false, fix)?;
     }
     // What nobody says of a training is not wrong.
     let passed = |key: &str| (key.starts_with("train.") || key == "network") && !named.iter().any(|n| n == key);
@@ -84,8 +84,8 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     }
     folder.cut_epochs(&name, 0)?;
     session.ui.say(&session::headline(&config, &data, float.net()));
-    let place = Place { observer: session, folder, data: &data, go_on: "qbnn train --resume" };
-    let quantized = place.quantized(float, &config)?;
+    let context = TrainingContext { observer: session, folder, data: &data, go_on: "qbnn train --resume" };
+    let quantized = context.quantized(float, &config)?;
     if folder.config().is_some() {
         session.record(folder)?;
     }

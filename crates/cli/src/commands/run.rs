@@ -1,4 +1,4 @@
-//! `qbnn run`: images in, a judged 4-bit network out. Resuming does whatever of it is not yet done.
+//! `qbnn run`: images in, an evaluated 4-bit network out. Resuming does whatever of it is not yet done.
 
 use super::Start;
 use crate::closing::{self, Closing};
@@ -6,11 +6,11 @@ use crate::session::{self, Session};
 use crate::settings::RunArgs;
 use crate::summary;
 use anyhow::Result;
-use qbnn::evaluate::{self, Judged};
+use qbnn::evaluate::{self, Evaluated};
 use qbnn::opened::Model;
 use qbnn::preprocess::Prepared;
 use qbnn::run_folder::{FLOAT, METRICS, PREDICTIONS, model_name};
-use qbnn::training::Place;
+use qbnn::training::TrainingContext;
 use qbnn::{experiment, export, report, shell};
 
 /// Runs it.
@@ -25,21 +25,22 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
     let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));
     session.ui.say(&summary::table(&net, session.ui.notes_medium()));
-    let place = Place { observer: session, folder, data: &data, go_on: "qbnn run --resume" };
-    let float = place.float(config, &spec)?;
+    let context = TrainingContext { observer: session, folder, data: &data, go_on: "qbnn run --resume" };
+    let float = context.float(config, &spec)?;
     // Read again where it must be kept: fine-tuning starts from what is stored.
-    let quantized = place.quantized(float, config)?;
+    let quantized = context.quantized(float, config)?;
     let float = match folder.load(FLOAT)? {
         Some(float) => float,
-        None => place.float(config, &spec)?,
+        None => context.float(config, &spec)?,
     };
     let name = model_name(&quantized);
     let models =
         [(FLOAT.to_owned(), Model::Checkpoint(Box::new(float))), (name, Model::Checkpoint(Box::new(quantized)))];
     let shown = folder.path().display().to_string();
     let word = shell::path(folder.path());
-    let go_on = format!("{} {word}", place.go_on);
-    let Judged { metrics, stored } = evaluate::judge(session, &models, &data, config.eval, None, config.seed, &go_on)?;
+    let go_on = format!("{} {word}", context.go_on);
+    let Evaluated { metrics, stored } =
+        evaluate::evaluate_models(session, &models, &data, config.eval, None, config.seed, &go_on)?;
     folder.write(METRICS, &evaluate::to_file(&metrics)?)?;
     folder.write(PREDICTIONS, &stored.to_bytes()?)?;
     session.record(folder)?;

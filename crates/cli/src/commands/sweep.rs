@@ -15,7 +15,7 @@ use qbnn::sweep::ledger::{self, Ledger, Outcome, Results};
 use qbnn::sweep::plan::Plan;
 use qbnn::sweep::schedule::{self, SIDE_BY_SIDE, Task};
 use qbnn::sweep::spec::Spec;
-use qbnn::sweep::work::{Bench, Stopped};
+use qbnn::sweep::work::{Runner, Stopped};
 use qbnn::sweep::{document, tables};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
     let folder = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{}", plan.name)));
     let floats = args.floats.clone().unwrap_or_else(|| folder.join("float"));
     let (jobs, threads) = side_by_side(args.jobs);
-    let bench = Bench::new(session, floats, jobs);
+    let runner = Runner::new(session, floats, jobs);
     if args.tables {
         return show(session, &plan, &ledger::read(&folder, &plan)?, &folder);
     }
@@ -50,10 +50,10 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         let adopted = (args.adopt && ledger::is_begun(&folder)?).then_some(&folder);
         let known: Vec<PathBuf> = args.known.iter().chain(adopted).cloned().collect();
         ledger::known(&known, &plan, &results)?.into_iter().for_each(|line| results.take(line));
-        let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| bench.is_trained(id));
+        let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| runner.is_trained(id));
         return plan_only(session, &plan, &results, &tasks, jobs * threads);
     }
-    for dir in [&folder, &bench.floats] {
+    for dir in [&folder, &runner.floats] {
         let cannot = || format!("cannot make {}; name another folder with --out", dir.display());
         std::fs::create_dir_all(dir).with_context(cannot)?;
     }
@@ -77,7 +77,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
             results.take(line);
         }
     }
-    let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| bench.is_trained(id));
+    let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| runner.is_trained(id));
     let left: f64 = tasks.iter().map(|t| schedule::cost(&plan, t)).sum();
     let left = left * estimate::scale(&plan, &results) / (jobs * threads) as f64;
     let open = tasks.iter().filter(|t| matches!(t, Task::Run(..))).count();
@@ -89,7 +89,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         counted(threads, "thread"),
         shown(left)
     ));
-    let ended = schedule::work(&plan, &bench, tasks, (jobs, threads), file, &mut results);
+    let ended = schedule::work(&plan, &runner, tasks, (jobs, threads), file, &mut results);
     if let Err(error) = ended {
         if error.is::<Stopped>() {
             bail!("stopped; finished runs are in {}, the same command goes on", folder.display());

@@ -8,7 +8,7 @@ use crate::summary;
 use anyhow::Result;
 use qbnn::preprocess::Prepared;
 use qbnn::run_folder::{FLOAT, RunFolder};
-use qbnn::training::Place;
+use qbnn::training::TrainingContext;
 use qbnn::{experiment, export, shell};
 use serde_json::json;
 
@@ -23,12 +23,12 @@ pub fn train(session: &Session, args: &RunArgs) -> Result<()> {
     let (config, folder) = (&config, &*held);
     session.ui.say(&session::headline(config, &data, &net));
     session.ui.say(&summary::table(&net, session.ui.notes_medium()));
-    let place = Place { observer: session, folder, data: &data, go_on: "qbnn train --resume" };
+    let context = TrainingContext { observer: session, folder, data: &data, go_on: "qbnn train --resume" };
     let mut models = vec![FLOAT.to_owned()];
-    let float = place.float(config, &spec)?;
+    let float = context.float(config, &spec)?;
     for model in folder.models()?.into_iter().filter(|m| m != FLOAT) {
         if let Some(checkpoint) = folder.load(&model)? {
-            place.go_on(config, &model, checkpoint)?;
+            context.go_on(config, &model, checkpoint)?;
             models.push(model);
         }
     }

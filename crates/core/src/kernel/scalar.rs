@@ -54,7 +54,7 @@ fn draw(draw: &Draw<'_>, _: &mut [i32], out: &mut [i8], mut sums: Option<&mut [i
             if have != Some(byte / 16) {
                 have = Some(byte / 16);
                 let index = lanes.block[lane].wrapping_add((byte / 16) as u32);
-                block = noise::block(draw.key, draw::place(draw.tensor, lanes.draw[lane]), index);
+                block = noise::block(draw.key, draw::counter(draw.tensor, lanes.draw[lane]), index);
             }
             let noise = |byte: usize| block[byte % 16 / 4].to_le_bytes()[byte % 4];
             let up = (each == 2).then(|| noise(byte + 1));

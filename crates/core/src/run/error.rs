@@ -62,7 +62,7 @@ impl fmt::Display for RunError {
             RunError::Kind(kind) => {
                 write!(
                     f,
-                    "the integer machine runs jq models, this one is {}; quantize it with strategy jq",
+                    "the integer runtime runs jq models, this one is {}; quantize it with strategy jq",
                     kind.name()
                 )
             }

@@ -3,9 +3,9 @@
 use super::Scratch;
 use super::constants::Program;
 use super::error::RunError;
-use super::ops::{self, Worth};
+use super::ops::{self, Dequantize};
 use super::plan::SLACK;
-use super::step::{Action, LinearStep, Turn, Value};
+use super::step::{Action, DrawOffset, LinearStep, Value};
 use super::weights::{Tile, Weights};
 use crate::kernel::{LANES, Output, Product};
 use crate::model::Pool;
@@ -34,7 +34,7 @@ struct Work<'w> {
     /// The draws that share strips, or one of them.
     draws: (u32, u32),
     /// Where the draw's values lie.
-    turn: Turn,
+    offset: DrawOffset,
 }
 
 impl Program<'_> {
@@ -97,8 +97,8 @@ impl Program<'_> {
                 // The draws from `draw` on, `count` of them, in a wave that begins with `wave`.
                 let work = |draw: u32, count: u32, wave: u32| {
                     let place = |since: u32| (draw - since) as usize * n;
-                    let turn = Turn { round: place(first), wave: place(wave) };
-                    Work { source, images, count: n, draws: (draw, draw.saturating_add(count).min(end)), turn }
+                    let offset = DrawOffset { round: place(first), wave: place(wave) };
+                    Work { source, images, count: n, draws: (draw, draw.saturating_add(count).min(end)), offset }
                 };
                 for step in plan.steps {
                     if let Action::Linear(l) = &step.action
@@ -158,7 +158,7 @@ impl Program<'_> {
     /// The logits of a block under one draw: the last value, which is wide.
     fn logits(&self, work: Work<'_>, scratch: &Scratch<'_>, out: &mut [i32]) {
         let Some(last) = self.plan.steps.last() else { return };
-        let at = self.plan.at.wide + last.output.of(work.turn);
+        let at = self.plan.at.wide + last.output.of(work.offset);
         out.copy_from_slice(&scratch.words[at..at + work.count * last.output.image()]);
     }
 
@@ -172,7 +172,7 @@ impl Program<'_> {
                 let Some(grid) = to.grid else { return };
                 let rule = ops::ToCodes::new(activation, grid);
                 let at = &self.plan.at;
-                let (from_at, to_at) = (from.of(work.turn), to.of(work.turn));
+                let (from_at, to_at) = (from.of(work.offset), to.of(work.offset));
                 for image in 0..work.count {
                     let wide = &scratch.words[at.wide + from_at + image * from.image()..][..from.image()];
                     let base = at.values + to_at + image * to.image() + to.first();
@@ -255,7 +255,7 @@ impl Program<'_> {
             let (from, to) = match input {
                 None => (&patches[l.patches + image * l.image_patches() as usize..], &mut values[..]),
                 Some(v) => {
-                    let first = v.of(work.turn) + image * v.image();
+                    let first = v.of(work.offset) + image * v.image();
                     let from = first..first + each * v.image() + SLACK;
                     let whole = output.base..output.base + output.copies * block * output.image();
                     apart(values, from, if output.grid.is_some() { whole } else { 0..0 })
@@ -268,8 +268,8 @@ impl Program<'_> {
                 let sums = &mut words[..windows * lanes];
                 self.kernel.product(&product, Output::Sums(sums));
                 let (sums, wide) = words.split_at_mut(at.wide - at.sums);
-                let to = output.of(work.turn) + image * output.image();
-                self.widen(l, (channels, strips.start * LANES, lanes), sums, to, windows, wide);
+                let to = output.of(work.offset) + image * output.image();
+                self.sums_to_q16(l, (channels, strips.start * LANES, lanes), sums, to, windows, wide);
                 continue;
             };
             let negative = (l.at.negative > 0).then(|| constants(l.at.negative));
@@ -280,10 +280,10 @@ impl Program<'_> {
                 None => 0,
                 Some(_) => output.base,
             };
-            let place = |turn| output.of(turn) - base + image * output.image();
+            let place = |offset| output.of(offset) - base + image * output.image();
             if direct {
                 let left = l.group_channels() - strips.start * LANES;
-                let first = place(work.turn) + channels * l.group_channels() + strips.start * LANES;
+                let first = place(work.offset) + channels * l.group_channels() + strips.start * LANES;
                 self.kernel.product(
                     &product,
                     Output::Codes {
@@ -302,14 +302,14 @@ impl Program<'_> {
                     Output::Codes { out: &mut codes[..], pitch: lanes, channels: lanes, pool, requantize },
                 );
                 let part = (channels, strips.start * LANES, lanes);
-                let place = |copy| place(Turn { round: work.turn.round + copy * work.count, ..work.turn });
+                let place = |copy| place(DrawOffset { round: work.offset.round + copy * work.count, ..work.offset });
                 distribute(l, part, codes, &output, place, to);
             }
         }
     }
 
     /// Sums on their way to a wide value.
-    fn widen(
+    fn sums_to_q16(
         &self,
         l: &LinearStep,
         (channels, first, lanes): (usize, usize, usize),
@@ -325,7 +325,7 @@ impl Program<'_> {
         for (window, sums) in sums.chunks_exact(lanes).take(windows).enumerate() {
             let out = &mut wide[base + window * l.channels..][..count];
             for ((y, &sum), &m) in out.iter_mut().zip(sums).zip(multipliers) {
-                *y = ops::widen(sum, (m, l.shift));
+                *y = ops::to_i32_q16(sum, (m, l.shift));
             }
         }
     }
@@ -333,7 +333,7 @@ impl Program<'_> {
     fn pool(&self, input: usize, index: usize, pool: &Pool, work: Work<'_>, scratch: &mut Scratch<'_>) {
         let (from, to, at) = (self.value(input), self.value(index + 1), &self.plan.at);
         let windows = pool.size * pool.size;
-        let (from_at, to_at) = (from.of(work.turn), to.of(work.turn));
+        let (from_at, to_at) = (from.of(work.offset), to.of(work.offset));
         for image in 0..work.count {
             let out = to_at + image * to.image()..to_at + (image + 1) * to.image();
             let read = from_at + image * from.image()..from_at + (image + 1) * from.image();
@@ -364,16 +364,16 @@ impl Program<'_> {
 
     fn add(&self, inputs: [usize; 2], index: usize, work: Work<'_>, scratch: &mut Scratch<'_>) {
         let (to, at) = (self.value(index + 1), &self.plan.at);
-        let of = |v: &Value, image: usize| v.of(work.turn) + image * v.image();
+        let of = |v: &Value, image: usize| v.of(work.offset) + image * v.image();
         for image in 0..work.count {
             let out = at.wide + of(&to, image);
             for (which, &input) in inputs.iter().enumerate() {
                 let from = self.value(input);
-                let worth = from.grid.map(Worth::new);
+                let dequantize = from.grid.map(Dequantize::new);
                 for row in 0..to.shape.rows {
                     for i in 0..to.row_pitch() {
                         let inside = from.first() + row * from.row_pitch() + i;
-                        let number = match worth {
+                        let number = match dequantize {
                             None => scratch.words[at.wide + of(&from, image) + inside],
                             Some(w) if input == 0 => w.wide(work.images[image * from.image() + inside]),
                             Some(w) => w.wide(scratch.bytes[at.values + of(&from, image) + inside]),

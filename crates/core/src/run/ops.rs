@@ -40,19 +40,19 @@ pub(super) fn patches(image: &[u8], from: Shape, l: &LinearStep, zero: u8, padde
     }
 }
 
-/// A number of codes as a wide value: how much a code is worth.
+/// From codes to wide values.
 #[derive(Clone, Copy)]
-pub(super) struct Worth {
+pub(super) struct Dequantize {
     zero: i32,
     multiplier: i32,
     shift: u32,
 }
 
-impl Worth {
+impl Dequantize {
     pub fn new(grid: Grid) -> Self {
         let log2 = grid.log2_step + WIDE_FRACTION_BITS as i32 * OCTAVE;
         let shift = shift_for(log2).unwrap_or(1);
-        Worth { zero: grid.zero, multiplier: exp2(log2, shift).min(i32::MAX as i64) as i32, shift }
+        Dequantize { zero: grid.zero, multiplier: exp2(log2, shift).min(i32::MAX as i64) as i32, shift }
     }
 
     pub fn wide(&self, byte: u8) -> i32 {
@@ -66,7 +66,7 @@ pub(super) fn saturate(value: i64) -> i32 {
 }
 
 /// Sums to wide values.
-pub(super) fn widen(sum: i32, r: (i32, u32)) -> i32 {
+pub(super) fn to_i32_q16(sum: i32, r: (i32, u32)) -> i32 {
     saturate(requantize(sum, r.0, r.1))
 }
 

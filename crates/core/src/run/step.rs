@@ -33,7 +33,7 @@ pub(super) enum Action {
 
 /// Where the images of a draw lie among those of the draws that run side by side: number of the first image.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct DrawOffset {
     /// In values of which every draw of a round has a copy.
     pub round: usize,
     /// In all others.
@@ -71,8 +71,8 @@ impl Value {
     }
 
     /// Where the images of a draw begin among the values of a block.
-    pub fn of(&self, turn: Turn) -> usize {
-        self.base + self.image() * if self.copies > 1 { turn.round } else { turn.wave }
+    pub fn of(&self, offset: DrawOffset) -> usize {
+        self.base + self.image() * if self.copies > 1 { offset.round } else { offset.wave }
     }
 }
 

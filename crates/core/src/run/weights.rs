@@ -251,7 +251,7 @@ impl Program<'_> {
             let block = (draws[lane], (at / 16) as u32);
             if have != Some(block) {
                 have = Some(block);
-                noise::fill(key, draw::place(l.tensor + 1, block.0), block.1, &mut noise);
+                noise::fill(key, draw::counter(l.tensor + 1, block.0), block.1, &mut noise);
             }
             // The sum with the inputs makes up for what wraps around here.
             *start = bias.draw(noise[at % 16]).wrapping_sub(input.zero.wrapping_mul(sums[lane]));

@@ -175,7 +175,7 @@ fn linear([rows, columns]: [usize; 2], stride: usize, padding: usize, groups: us
     Linear::new([rows, columns], stride, padding, groups, group_inputs)
 }
 
-/// The two networks of the house, with random posteriors.
+/// The two built-in networks, with random posteriors.
 pub fn lenet5(seed: u64, bits: [u32; 4], rounding: Rounding) -> Vec<u8> {
     let mut b = Builder::new(seed, [1, 28, 28], bits, rounding);
     let step = 2048 * (2 - bits[3] as i16);
@@ -393,8 +393,8 @@ fn weights(
     let key = [seed as u32, (seed >> 32) as u32];
     let (n, each) = (layer.shape.channels * l.fan_in(), model.rounding().noise_bytes());
     let (mut random, mut bias_noise) = (vec![0; n * each], vec![0; layer.shape.channels * each]);
-    noise::fill(key, draw::place(tensor, draw), 0, &mut random);
-    noise::fill(key, draw::place(tensor + 1, draw), 0, &mut bias_noise);
+    noise::fill(key, draw::counter(tensor, draw), 0, &mut random);
+    noise::fill(key, draw::counter(tensor + 1, draw), 0, &mut bias_noise);
     let rows: Vec<RowScale> = (0..layer.shape.channels)
         .map(|c| RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits).unwrap())
         .collect();

@@ -1,4 +1,4 @@
-//! The shapes the pen follows: digits in a few styles, pairs of digits that flow into each other, and foreign shapes.
+//! The shapes the pen follows: digits in a few styles, pairs of digits that flow into each other, and OOD shapes.
 //!
 //! Coordinates are in a unit box, x to the right, y downwards. A line runs smoothly through its points except at
 //! corners; a line that ends where it begins is closed.

@@ -59,7 +59,7 @@ pub struct Sizes {
 }
 
 impl Default for Sizes {
-    /// 10,000 + 1,000 x [`DRAWN`] training pairs, 1,000 for validation, 2,000 clean, 1,000 ambiguous, 2,000 foreign.
+    /// 10,000 + 1,000 x [`DRAWN`] training pairs, 1,000 for validation, 2,000 clean, 1,000 ambiguous, 2,000 OOD.
     fn default() -> Self {
         Self {
             train_clean: 10_000,
@@ -115,7 +115,7 @@ pub fn dataset(seed: u64, sizes: &Sizes) -> Result<Dataset, DataError> {
         validation: clean(seed, 3, sizes.validation),
         clean: clean(seed, 4, sizes.clean),
         ambiguous: Some(Group { images, labels: Some(first_drawn(&drawn)), soft_labels: Some(soft_labels) }),
-        ood: Group { images: foreign(seed, 6, sizes.ood), labels: None, soft_labels: None },
+        ood: Group { images: ood(seed, 6, sizes.ood), labels: None, soft_labels: None },
         train_noise: TRAIN_NOISE,
         pixel_mean: PIXEL_MEAN,
         pixel_std: PIXEL_STD,
@@ -183,7 +183,7 @@ fn morph(pair: &glyphs::Pair, t: f64, random: &mut Random) -> Vec<Vec<Place>> {
     first.iter().zip(&second).map(mix).collect()
 }
 
-fn foreign(seed: u64, group: u64, count: usize) -> Images {
+fn ood(seed: u64, group: u64, count: usize) -> Images {
     let mut images = empty(count);
     for i in 0..count {
         let mut random = stream(seed, group, i);

@@ -1,6 +1,6 @@
 //! The backend of results of before it was written down: by the rule that the program had then, where a spec tells.
 //!
-//! The rule is frozen: what the integer machine learns later changes nothing about figures of before.
+//! The rule is frozen: what the integer runtime learns later changes nothing about figures of before.
 
 use super::plan::Run;
 use super::spec::Model;

@@ -29,7 +29,7 @@ struct Header {
     plan: String,
 }
 
-/// A judged model.
+/// An evaluated model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// The run.
@@ -53,13 +53,13 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It was judged.
+    /// It was evaluated.
     Done(Box<Done>),
     /// It failed, for this reason.
     Failed(String),
 }
 
-/// Figures of a judged model.
+/// Figures of an evaluated model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     /// Headline metrics.
@@ -152,7 +152,7 @@ impl Results {
         Ok(())
     }
 
-    /// Takes a line in; one that was judged stands above one that failed.
+    /// Takes a line in; one that was evaluated stands above one that failed.
     pub fn take(&mut self, line: Line) {
         let point = Point { run: line.run.clone(), samples: line.samples };
         let old = self.lines.get(&point);

@@ -1,5 +1,5 @@
 //! From questions to runs: which float networks are trained, which models are made of them, at how many draws each is
-//! judged, and which row of which table each result belongs to.
+//! evaluated, and which row of which table each result belongs to.
 //!
 //! A run is known by a hash of the settings that determine it: the same run asked for by two questions, or by two specs,
 //! is one. Values of `frozen_defaults.json` are left out, so that a setting that the program gains later renames no run of before.
@@ -42,7 +42,7 @@ pub struct Float {
     pub seed: u64,
 }
 
-/// A model to be made and judged.
+/// A model to be made and evaluated.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Its name.
@@ -53,7 +53,7 @@ pub struct Run {
     pub model: Model,
     /// Float networks that it needs first.
     pub floats: Vec<Id>,
-    /// Numbers of draws at which it is judged, from one prediction with the most.
+    /// Numbers of draws at which it is evaluated, from one prediction with the most.
     pub samples: BTreeSet<usize>,
 }
 
@@ -94,7 +94,7 @@ pub struct RowPlan {
     pub against: Vec<(u64, Point)>,
 }
 
-/// A run judged at a number of draws.
+/// A run evaluated at a number of draws.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point {
     /// The run.
@@ -132,7 +132,7 @@ impl Plan {
     /// Works a spec out.
     ///
     /// # Errors
-    /// A usage error for a run whose settings contradict each other: it names question, row and mend.
+    /// A usage error for a run whose settings contradict each other: it names question, row and fix.
     pub fn new(spec: &Spec) -> Result<Self> {
         let mut builder = Builder { spec, floats: BTreeMap::new(), runs: BTreeMap::new() };
         let mut answers = Vec::new();

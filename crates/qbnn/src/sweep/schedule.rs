@@ -5,7 +5,7 @@ use super::estimate;
 use super::ledger::{Ledger, Line, Outcome, Results};
 use super::plan::{Id, Plan, Point};
 use super::progress::Progress;
-use super::work::{Bench, Stopped};
+use super::work::{Runner, Stopped};
 use crate::failure::one_line;
 use crate::observer::Event;
 use anyhow::{Context, Result};
@@ -110,9 +110,9 @@ struct State {
 }
 
 /// Everything that the workers share.
-struct Shop<'a> {
+struct WorkQueue<'a> {
     plan: &'a Plan,
-    bench: &'a Bench<'a>,
+    runner: &'a Runner<'a>,
     state: Mutex<State>,
     changed: Condvar,
     ledger: Mutex<(Ledger, &'a mut Results)>,
@@ -128,7 +128,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// [`Stopped`] if the user asked to stop; a ledger that cannot be written.
 pub fn work(
     plan: &Plan,
-    bench: &Bench<'_>,
+    runner: &Runner<'_>,
     tasks: Vec<Task>,
     (jobs, threads): (usize, usize),
     ledger: Ledger,
@@ -138,9 +138,14 @@ pub fn work(
     let models = tasks.iter().filter(|t| matches!(t, Task::Run(..))).count();
     let floats = tasks.iter().filter_map(|t| if let Task::Float(id) = t { Some((id.clone(), None)) } else { None });
     let state = State { floats: floats.collect(), pending: tasks.into_iter().enumerate().collect(), end: None };
-    let shop =
-        Shop { plan, bench, state: Mutex::new(state), changed: Condvar::new(), ledger: Mutex::new((ledger, results)) };
-    let tell = |progress| bench.observer.event(Event::Sweep(progress));
+    let queue = WorkQueue {
+        plan,
+        runner,
+        state: Mutex::new(state),
+        changed: Condvar::new(),
+        ledger: Mutex::new((ledger, results)),
+    };
+    let tell = |progress| runner.observer.event(Event::Sweep(progress));
     let mut pools = Vec::new();
     for _ in 0..jobs {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -149,22 +154,22 @@ pub fn work(
     tell(Progress::Began { total, models, jobs });
     std::thread::scope(|scope| {
         for pool in &pools {
-            let worker = std::thread::Builder::new().spawn_scoped(scope, || shop.serve(pool));
+            let worker = std::thread::Builder::new().spawn_scoped(scope, || queue.serve(pool));
             if let Err(e) = worker {
                 let error = anyhow::Error::new(e).context("cannot start the threads; give fewer --jobs");
-                lock(&shop.state).end.get_or_insert(error);
+                lock(&queue.state).end.get_or_insert(error);
                 break;
             }
         }
     });
     tell(Progress::Closed);
-    let end = lock(&shop.state).end.take();
+    let end = lock(&queue.state).end.take();
     end.map_or(Ok(()), Err)
 }
 
-impl Shop<'_> {
+impl WorkQueue<'_> {
     fn tell(&self, progress: Progress<'_>) {
-        self.bench.observer.event(Event::Sweep(progress));
+        self.runner.observer.event(Event::Sweep(progress));
     }
 
     /// One worker: takes the first task that can be done, until none is left.
@@ -215,7 +220,7 @@ impl Shop<'_> {
     fn float(&self, id: &str, tell: super::work::Tell<'_>) -> Result<String> {
         let float = self.plan.floats.get(id).context("a float network without a plan")?;
         let started = Instant::now();
-        let outcome = caught(|| self.bench.float(id, float, tell));
+        let outcome = caught(|| self.runner.float(id, float, tell));
         let what = format!("float {} {} seed {}", float.config.data.name, float.config.network.title(), float.seed);
         let reason = match outcome {
             Err(error) if error.is::<Stopped>() => return Err(error),
@@ -236,7 +241,7 @@ impl Shop<'_> {
         }
     }
 
-    /// Makes and judges a model. An error ends the whole sweep.
+    /// Makes and evaluates a model. An error ends the whole sweep.
     fn run(&self, at: usize, samples: &[usize], tell: super::work::Tell<'_>) -> Result<String> {
         let run = &self.plan.runs[at];
         let config = &run.config;
@@ -246,7 +251,7 @@ impl Shop<'_> {
         };
         let outcome = match failed_float {
             Some(reason) => Err(anyhow::anyhow!("its float network: {reason}")),
-            None => caught(|| self.bench.run(run, samples, tell)),
+            None => caught(|| self.runner.run(run, samples, tell)),
         };
         let line = |samples: usize, outcome: Outcome| Line {
             run: run.id.clone(),

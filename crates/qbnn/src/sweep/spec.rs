@@ -46,7 +46,7 @@ const SHORT: [(&str, &str); 4] = [
 /// Names of what only a sweep knows.
 const OWN: [&str; 3] = ["bits", "model", "members"];
 
-/// What a run makes and judges.
+/// What a run makes and evaluates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Model {
@@ -149,7 +149,7 @@ impl Spec {
     /// Reads a spec.
     ///
     /// # Errors
-    /// A usage error that names file, line or question and axis, and the mend.
+    /// A usage error that names file, line or question and axis, and the fix.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
         let text = input::text(path, input::TEXT)
@@ -335,7 +335,7 @@ impl Made {
     /// Puts one setting on top.
     ///
     /// # Errors
-    /// What is wrong with it, and the mend.
+    /// What is wrong with it, and the fix.
     pub fn put(&mut self, key: &str, value: Value) -> Result<(), String> {
         let wrong = |wanted: &str| format!("{key} = {value}: wanted {wanted}");
         match key {

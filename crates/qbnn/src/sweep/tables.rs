@@ -25,7 +25,7 @@ const SIMULATED: &str = " (simulated)";
 /// A row's figures over its seeds.
 struct Figures<'a> {
     row: &'a RowPlan,
-    /// By seed, where it is judged.
+    /// By seed, where it is evaluated.
     done: Vec<(u64, &'a Done)>,
     /// The same of what it is compared with; empty for a reference itself.
     against: Vec<(u64, &'a Done)>,

@@ -1,4 +1,4 @@
-//! One task of a sweep: a float network trained, or a model made of it and judged.
+//! One task of a sweep: a float network trained, or a model made of it and evaluated.
 
 use super::ledger::Done;
 use super::plan::{Float, Run};
@@ -40,8 +40,8 @@ impl std::error::Error for Stopped {}
 /// Hears which share of a task is done, 0 to 1.
 pub type Tell<'a> = &'a (dyn Fn(f64) + Sync);
 
-/// Where tasks are done.
-pub struct Bench<'a> {
+/// Runs the tasks of a sweep.
+pub struct Runner<'a> {
     /// Hears what happens, and says whether to stop.
     pub observer: &'a dyn Observer,
     /// Folder of the float networks.
@@ -52,10 +52,10 @@ pub struct Bench<'a> {
     kept: usize,
 }
 
-impl<'a> Bench<'a> {
-    /// A bench for so many tasks at a time.
+impl<'a> Runner<'a> {
+    /// A runner for so many tasks at a time.
     pub fn new(observer: &'a dyn Observer, floats: PathBuf, jobs: usize) -> Self {
-        Bench { observer, floats, datasets: Mutex::default(), kept: jobs }
+        Runner { observer, floats, datasets: Mutex::default(), kept: jobs }
     }
 
     /// Where a float network lies.
@@ -147,7 +147,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Makes a model and judges it at each number of draws.
+    /// Makes a model and evaluates it at each number of draws.
     pub fn run(&self, run: &Run, samples: &[usize], tell: Tell<'_>) -> Result<Vec<(usize, Done)>> {
         let dataset = self.dataset(&run.config)?;
         let data = Prepared::new(&dataset);

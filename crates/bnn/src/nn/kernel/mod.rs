@@ -40,7 +40,7 @@ pub(crate) fn lanes<S: Simd>() -> usize {
 
 /// Rows to columns: `into[c][r] = tile[r][c]` for the first `into.len()` columns.
 #[inline(always)]
-pub fn turn<S: Simd>(simd: S, tile: &[Run; RUN], into: &mut [Run]) {
+pub fn transpose<S: Simd>(simd: S, tile: &[Run; RUN], into: &mut [Run]) {
     let lanes = lanes::<S>();
     let mut block = [simd.splat_f32s(0.0); RUN];
     // Which of a vector's lanes have the bit of a half set: the lane numbers, tested bit by bit.
@@ -76,12 +76,12 @@ mod tests {
     use super::*;
     use pulp::{Arch, WithSimd};
 
-    struct Turn<'a>(&'a [Run; RUN], &'a mut [Run]);
+    struct Transpose<'a>(&'a [Run; RUN], &'a mut [Run]);
 
-    impl WithSimd for Turn<'_> {
+    impl WithSimd for Transpose<'_> {
         type Output = ();
         fn with_simd<S: Simd>(self, simd: S) {
-            turn(simd, self.0, self.1);
+            transpose(simd, self.0, self.1);
         }
     }
 
@@ -90,12 +90,12 @@ mod tests {
         let tile: [Run; RUN] = std::array::from_fn(|r| std::array::from_fn(|c| (r * 100 + c) as f32));
         for columns in 1..=RUN {
             let mut into = vec![[-1.0; RUN]; columns];
-            Arch::new().dispatch(Turn(&tile, &mut into));
+            Arch::new().dispatch(Transpose(&tile, &mut into));
             for (c, run) in into.iter().enumerate() {
                 assert!((0..RUN).all(|r| run[r] == tile[r][c]), "column {c} of {columns}: {run:?}");
             }
             let mut scalar = vec![[-1.0; RUN]; columns];
-            turn(pulp::Scalar, &tile, &mut scalar);
+            transpose(pulp::Scalar, &tile, &mut scalar);
             assert_eq!(into, scalar);
         }
     }

@@ -4,7 +4,7 @@ use super::{Bar, record, record_folder, show_bars, threads};
 use crate::bench::args::BenchRunArgs;
 use crate::bench::machine::Machine;
 use crate::bench::run::{DRAWS, Measured, What, cases, measure};
-use crate::bench::subject::{HOUSE, Subject};
+use crate::bench::subject::{BUILT_IN, Subject};
 use crate::bench::train::Effort;
 use crate::layout::Sheet;
 use crate::session::Session;
@@ -13,7 +13,7 @@ use qbnn::wording::thousands;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
-/// The network of the bars below, and what it and the other one of the house must reach of the limit: materialised, batch
+/// The network of the bars below, and what it and the other built-in one must reach of the limit: materialised, batch
 /// 1000, one thread.
 const JUDGED: &str = "lenet5";
 const OF_LIMIT: [(&str, f64); 2] = [("lenet5", 0.35), ("mlp", 0.7)];
@@ -41,7 +41,7 @@ struct Report {
     networks: Vec<Measured>,
 }
 
-/// Measures models, or the two networks of the house.
+/// Measures models, or the two built-in networks.
 pub fn run(session: &Session, args: &BenchRunArgs) -> Result<()> {
     let threads = threads(session, &args.bench_threads)?;
     let batches = match args.batch.as_slice() {
@@ -50,7 +50,7 @@ pub fn run(session: &Session, args: &BenchRunArgs) -> Result<()> {
     };
     record_folder(&args.effort)?;
     let subjects: Vec<Subject> = match args.models.as_slice() {
-        [] => HOUSE.iter().map(|name| Subject::house(name)).collect::<Result<_>>()?,
+        [] => BUILT_IN.iter().map(|name| Subject::built_in(name)).collect::<Result<_>>()?,
         paths => paths.iter().map(|path| Subject::read(path)).collect::<Result<_>>()?,
     };
     let quick = args.effort.quick;
@@ -76,7 +76,7 @@ pub fn run(session: &Session, args: &BenchRunArgs) -> Result<()> {
     show(session, &report)
 }
 
-/// The bars that the rows of a network can answer; networks other than those of the house have none.
+/// The bars that the rows of a network can answer; networks that are not built in have none.
 fn bars(network: &Measured) -> Vec<Bar> {
     let find = |what, batch, threads| network.find(what, batch, threads);
     let (one, many) = (find(What::Materialised, Some(1), 1), find(What::Materialised, Some(MANY), 1));

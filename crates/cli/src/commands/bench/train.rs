@@ -68,7 +68,7 @@ pub fn train(session: &Session, args: &BenchTrainArgs) -> Result<()> {
     show(session, &report)
 }
 
-/// Everything by default: both networks of the house, float and QAT, three batches; the other estimators and the
+/// Everything by default: both built-in networks, float and QAT, three batches; the other estimators and the
 /// residual network at one.
 fn cases(networks: &[&'static str], batches: &[u32], threads: &[usize]) -> Vec<Case> {
     let mut cases = Vec::new();

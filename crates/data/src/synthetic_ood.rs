@@ -1,5 +1,5 @@
-//! Foreign images made of the training images: for a trainer that wants to show a network what belongs to no class,
-//! without a second dataset and without a look at the one that it will be tested on.
+//! Synthetic OOD images, made from the training images: a trainer shows them to a network as what belongs to no class,
+//! without a second dataset and without the test groups.
 //!
 //! Three kinds, in equal parts, each keeping something of an image and destroying its class: the image in tiles that have
 //! changed places (the strokes, without their order), its negative (the order, in the wrong ink), and smooth random
@@ -14,10 +14,10 @@ const TILES: usize = 4;
 /// The stream of random numbers.
 const STREAM: u64 = 0x0066_6f72_6569_676e;
 
-/// `count` foreign images made of `images`, of their size; none where there are none. The same seed gives the same bytes,
-/// and a smaller number of them is the beginning of a larger one.
+/// `count` synthetic OOD images made from `images`, of their size; none where there are none. The same seed gives the
+/// same bytes, and a smaller number of them is the beginning of a larger one.
 #[must_use]
-pub fn made_of(images: &Images, count: usize, seed: u64) -> Images {
+pub fn from_images(images: &Images, count: usize, seed: u64) -> Images {
     let mut pixels = Vec::with_capacity(count * images.size());
     let mut random = Random::new(seed, STREAM);
     for _ in 0..count {
@@ -94,21 +94,21 @@ mod tests {
     #[test]
     fn they_are_of_one_size_repeat_and_grow_at_the_end() {
         for of in [images(28, 28, 1), images(9, 5, 3), images(1, 1, 1), images(2, 3, 1)] {
-            let made = made_of(&of, 40, 7);
+            let made = from_images(&of, 40, 7);
             assert_eq!((made.len(), made.size()), (40, of.size()));
-            assert_eq!(made, made_of(&of, 40, 7));
-            assert!(made.pixels.starts_with(&made_of(&of, 11, 7).pixels));
+            assert_eq!(made, from_images(&of, 40, 7));
+            assert!(made.pixels.starts_with(&from_images(&of, 11, 7).pixels));
         }
         let of = images(28, 28, 1);
-        assert_ne!(made_of(&of, 40, 7), made_of(&of, 40, 8));
-        assert!(made_of(&Images { pixels: Vec::new(), ..of }, 40, 7).is_empty());
+        assert_ne!(from_images(&of, 40, 7), from_images(&of, 40, 8));
+        assert!(from_images(&Images { pixels: Vec::new(), ..of }, 40, 7).is_empty());
     }
 
     #[test]
     fn each_kind_keeps_what_it_says_and_none_is_an_image() {
         let of = images(28, 28, 1);
         let originals: Vec<&[u8]> = (0..of.len()).filter_map(|i| of.get(i)).collect();
-        let made = made_of(&of, 300, 1);
+        let made = from_images(&of, 300, 1);
         let mut kinds = [0; 3];
         for i in 0..made.len() {
             let image = made.get(i).unwrap_or_default();

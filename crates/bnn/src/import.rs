@@ -1,15 +1,15 @@
 //! From a model file back to a network and its guide: the way by which files of the kinds that run in float are run.
 //!
-//! It undoes [`lower`](crate::lower): layers become a description from which the network is built anew, weights return
-//! to the order of training, grids get their stored scales. What is raised draws with the trainer's noise and runs by the
+//! It undoes [`export`](crate::export): layers become a description from which the network is built anew, weights return
+//! to the order of training, grids get their stored scales. What is imported draws with the trainer's noise and runs by the
 //! trainer's pass, so that a file predicts what its checkpoint predicts on the file's scales, to the last bit.
 //!
 //! One thing that files of other writers may hold is refused: a window that is neither square nor its whole input.
 
 use crate::error::BnnError;
+use crate::export::{from_log2, normalisation};
 use crate::guide::Guide;
 use crate::layout::file_order;
-use crate::lower::{normalisation, unsettled};
 use crate::math::exp;
 use crate::nn::network::{IMAGE, Op};
 use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec};
@@ -17,13 +17,13 @@ use crate::posterior::Posterior;
 use crate::quant::Quantizers;
 use crate::quant::settings::{BitWidths, FLOAT_BITS, QuantizeSettings, Rounding};
 use crate::sets::Normalisation;
-use crate::stored::Stored;
+use crate::stored::DecodedPosterior;
 use qbnn_core::model::{self, Function, Kind, Layer, Model};
 use qbnn_core::{Bits, draw};
 
 /// A network out of a file.
 #[derive(Clone, Debug)]
-pub struct Raised {
+pub struct Imported {
     /// The network.
     pub net: Network,
     /// Posterior and grids.
@@ -37,7 +37,7 @@ pub struct Raised {
 /// # Errors
 /// [`BnnError::Network`] names the layer, by its number from 1, that the float pass does not know as it stands, or that
 /// stores something that is no number.
-pub fn raise(model: &Model<'_>) -> Result<Raised, BnnError> {
+pub fn import(model: &Model<'_>) -> Result<Imported, BnnError> {
     let fail = |layer: String, problem: String| BnnError::Network { network: model.name().to_owned(), layer, problem };
     let input = model.input();
     let mut layers = Vec::with_capacity(model.layers());
@@ -55,7 +55,7 @@ pub fn raise(model: &Model<'_>) -> Result<Raised, BnnError> {
     for (node, (index, layer)) in nodes.zip(linear) {
         let Op::Linear { weight, bias, .. } = &node.op else { continue };
         let (weight, bias) = (&net.tensors[*weight], &net.tensors[*bias]);
-        let stored = Stored::read(model, index)?;
+        let stored = DecodedPosterior::read(model, index)?;
         let order = file_order(&net, node);
         let biases = bias.range.clone().zip(stored.bias_mu.iter().zip(&stored.bias_sigma));
         let weights = order.iter().map(|at| weight.range.start + at).zip(stored.mu.iter().zip(&stored.sigma));
@@ -64,26 +64,26 @@ pub fn raise(model: &Model<'_>) -> Result<Raised, BnnError> {
             guide.posterior.log_sigma[at] = logarithm(sigma);
         }
         let mut set = |name: String, values: &[f32]| set(&net, &mut guide, &name, values);
-        let row = |scales: model::Scales<'_>| (0..scales.len()).map(|c| unsettled(scales.get(c))).collect::<Vec<_>>();
+        let row = |scales: model::Scales<'_>| (0..scales.len()).map(|c| from_log2(scales.get(c))).collect::<Vec<_>>();
         if let Some(codes) = model.codes(&layer) {
             set(format!("{}.mu.log2_scale", weight.name), &row(codes.mu_scales));
             set(format!("{}.draw.log2_scale", weight.name), &row(codes.weight_scales));
-            set(format!("{}.sigma.log2_top", weight.name), &[unsettled(codes.sigma_top())]);
-            set(format!("{}.sigma.log2_step", weight.name), &[unsettled(codes.sigma_step()).log2()]);
-            set(format!("{}.mu.log2_scale", bias.name), &[unsettled(codes.bias_mu_scale())]);
-            set(format!("{}.sigma.log2_top", bias.name), &[unsettled(codes.bias_sigma_top())]);
-            set(format!("{}.sigma.log2_step", bias.name), &[unsettled(codes.bias_sigma_step()).log2()]);
+            set(format!("{}.sigma.log2_top", weight.name), &[from_log2(codes.sigma_top())]);
+            set(format!("{}.sigma.log2_step", weight.name), &[from_log2(codes.sigma_step()).log2()]);
+            set(format!("{}.mu.log2_scale", bias.name), &[from_log2(codes.bias_mu_scale())]);
+            set(format!("{}.sigma.log2_top", bias.name), &[from_log2(codes.bias_sigma_top())]);
+            set(format!("{}.sigma.log2_step", bias.name), &[from_log2(codes.bias_sigma_step()).log2()]);
         } else if let Some(floats) = model.floats(&layer) {
             set(format!("{}.draw.log2_scale", weight.name), &row(floats.weight_scales));
         }
     }
     let steps = model.iter().filter_map(|l| match l.op {
-        model::Op::Activation(a) => Some(unsettled(a.log2_step)),
+        model::Op::Activation(a) => Some(from_log2(a.log2_step)),
         _ => None,
     });
     let steps: Vec<f32> = steps.collect();
     set(&net, &mut guide, "activations.log2_step", &steps);
-    Ok(Raised { net, guide, normalisation: normalisation(model) })
+    Ok(Imported { net, guide, normalisation: normalisation(model) })
 }
 
 /// Sets learned numbers by their name; a guide without such a grid has none of them.

@@ -3,7 +3,7 @@
 
 mod toy;
 
-use qbnn_bnn::lower::lower;
+use qbnn_bnn::export::export;
 use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::predictor::{Draws, Export, NoProgress, Predictor, of_checkpoint};
 use qbnn_bnn::{BitWidths, BnnError, Checkpoint, ImagesView, QuantizeSettings, Rounding, TrainSettings};
@@ -88,7 +88,7 @@ fn a_float_checkpoint_becomes_a_float_file() {
     let spec = NetworkSpec::named("lenet5", 10).unwrap();
     let shape = Shape { channels: 1, rows: 28, columns: 28 };
     let checkpoint = Checkpoint::new(&spec, shape, 10, NORMALISATION, 1, TrainSettings::default()).unwrap();
-    let file = lower(&checkpoint).unwrap();
+    let file = export(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
     assert_eq!((model.kind(), model.parameters(), model.name()), (Kind::Float, 61_706, "lenet5"));
     assert!(file.len() < 8 * 61_706 + 1024);
@@ -104,7 +104,7 @@ fn what_the_machine_cannot_run_is_refused_by_name() {
     ]);
     let shape = Shape { channels: 1, rows: 3, columns: 3 };
     let (checkpoint, _) = trained(layers, shape, jq(W4, Rounding::Nearest));
-    let message = lower(&checkpoint).unwrap_err().to_string();
+    let message = export(&checkpoint).unwrap_err().to_string();
     assert!(message.contains("layer dense2: it needs codes: put an activation before it"), "{message}");
 }
 

@@ -1,9 +1,9 @@
 //! From a checkpoint to a model file: grids become codes, learned scales become the file's logarithms.
 //!
-//! Float networks and those of every strategy have a file; [`raise`](crate::raise) is the way back.
+//! Float networks and those of every strategy have a file; [`import`](crate::import) is the way back.
 //!
 //! Two things change on the way, and nothing else. Scales are rounded to the 2048ths of an octave that a file stores
-//! ([`settled`] does the same to a guide, so that a simulation can stand on the same scales). And weights change their
+//! ([`snap_scales`] does the same to a guide, so that a simulation can stand on the same scales). And weights change their
 //! order: activations lie `[row][column][channel]` in the machine, so that each window is read in runs, and weights follow
 //! them ([`layout`](crate::layout)).
 
@@ -39,9 +39,9 @@ pub fn exports() -> usize {
 /// # Errors
 /// [`BnnError::Network`] names the layer that has no integer twin where it stands, or whose numbers the format cannot
 /// hold; [`BnnError::Setting`] a grid that it does not know.
-pub fn lower(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
+pub fn export(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
     EXPORTS.with(|count| count.set(count.get() + 1));
-    let (net, guide) = (checkpoint.net(), &settled(checkpoint.net(), checkpoint.guide()));
+    let (net, guide) = (checkpoint.net(), &snap_scales(checkpoint.net(), checkpoint.guide()));
     let scales = Scales { net, guide };
     let quantize = checkpoint.quantize.as_ref().filter(|q| !q.is_float());
     if let Some((name, found)) = checkpoint.not_finite() {
@@ -215,7 +215,7 @@ struct Pixels {
 fn pixels(n: Normalisation) -> Result<Pixels, BnnError> {
     let zero = (255.0 * n.mean).round();
     let wanted = "a model file wants a mean from 0 to 1 and a positive standard deviation";
-    match settle(-(255.0 * n.std).log2()) {
+    match to_log2(-(255.0 * n.std).log2()) {
         Some(log2_step) if (0.0..=255.0).contains(&zero) => Ok(Pixels { zero: zero as u8, log2_step }),
         _ => Err(BnnError::setting("normalisation", format!("{n:?}"), wanted)),
     }
@@ -224,21 +224,21 @@ fn pixels(n: Normalisation) -> Result<Pixels, BnnError> {
 /// How a model file reads pixels, as the network here has it.
 pub(crate) fn normalisation(model: &Model<'_>) -> Normalisation {
     let grid = model.pixels();
-    Normalisation { mean: grid.zero as f32 / 255.0, std: (-unsettled(grid.log2_step as Log2)).exp2() / 255.0 }
+    Normalisation { mean: grid.zero as f32 / 255.0, std: (-from_log2(grid.log2_step as Log2)).exp2() / 255.0 }
 }
 
 /// A logarithm in 2048ths of an octave, if it is one that a file holds.
-fn settle(log2: f32) -> Option<Log2> {
+fn to_log2(log2: f32) -> Option<Log2> {
     let value = (log2 * OCTAVE as f32).round();
     (value >= i16::MIN as f32 && value <= i16::MAX as f32).then_some(value as Log2)
 }
 
-pub(crate) fn unsettled(log2: Log2) -> f32 {
+pub(crate) fn from_log2(log2: Log2) -> f32 {
     log2 as f32 / OCTAVE as f32
 }
 
 /// A guide whose scales are the nearest that a file holds: what it draws and rounds stands on the machine's grids.
-pub fn settled(net: &Network, guide: &Guide) -> Guide {
+pub fn snap_scales(net: &Network, guide: &Guide) -> Guide {
     let mut guide = guide.clone();
     if let Some(quantizers) = &mut guide.quantizers {
         quantizers.limit();
@@ -290,7 +290,7 @@ impl Scales<'_> {
         let learned = &quantizers.learned[range];
         let one = |i: usize| {
             let value = learned[i % learned.len()];
-            let log2 = settle(if step { value.exp2() } else { value });
+            let log2 = to_log2(if step { value.exp2() } else { value });
             log2.map(|l| if step { l.max(1) } else { l }).ok_or_else(|| {
                 let channel = if learned.len() > 1 { format!(" of channel {}", i + 1) } else { String::new() };
                 format!(
@@ -325,12 +325,12 @@ impl Scales<'_> {
         };
         let posterior = &self.guide.posterior;
         let mean = |index: usize, scale: Log2, code: UniformCode| {
-            let steps = posterior.mu[index] / unsettled(scale).exp2();
+            let steps = posterior.mu[index] / from_log2(scale).exp2();
             steps.round_ties_even().clamp(code.min() as f32, code.max() as f32) as i8
         };
         let sigma = |index: usize, top: Log2, step: Log2| {
-            let octaves = unsettled(top) - posterior.log_sigma[index] * LOG2_E;
-            (octaves / unsettled(step)).clamp(0.0, (sigma_bits.levels() - 1) as f32).round_ties_even() as u8
+            let octaves = from_log2(top) - posterior.log_sigma[index] * LOG2_E;
+            (octaves / from_log2(step)).clamp(0.0, (sigma_bits.levels() - 1) as f32).round_ties_even() as u8
         };
         let row = order.len() / channels;
         let code = UniformCode::Signed(mu_bits);
@@ -378,9 +378,9 @@ fn activation_of(
     };
     let (Some(value), Some(code)) = (log2_step, activation.code()) else { return Ok(activation) };
     activation.log2_step =
-        settle(value).ok_or_else(|| format!("its step is 2^{value}; a model file holds scales from 2^-16 to 2^16: train again with a smaller learning rate"))?;
+        to_log2(value).ok_or_else(|| format!("its step is 2^{value}; a model file holds scales from 2^-16 to 2^16: train again with a smaller learning rate"))?;
     // What the function clips, as a code.
-    let ceiling = function.ceiling().map_or(f32::INFINITY, |c| (c / unsettled(activation.log2_step).exp2()).round());
+    let ceiling = function.ceiling().map_or(f32::INFINITY, |c| (c / from_log2(activation.log2_step).exp2()).round());
     activation.high = ceiling.clamp(1.0, code.max() as f32) as i16;
     activation.low =
         (code.min() as i16).max(if function.ceiling().is_some() { -(ceiling.min(1e4) as i16) } else { i16::MIN });
@@ -424,11 +424,11 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
     let level = |step| (0..sigma_code.0.levels()).map(|k| sigma_level(k as u8, step)).collect::<Vec<_>>();
     let levels = level(codes.sigma_step());
     let mut random = vec![0; channels * row * each];
-    noise::fill(key, draw::place(tensor, draw), 0, &mut random);
+    noise::fill(key, draw::counter(tensor, draw), 0, &mut random);
     let mut weights = Vec::with_capacity(channels * row);
     for c in 0..channels {
         let own = RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits)?;
-        let scale = unsettled(codes.weight_scales.get(c)).exp2();
+        let scale = from_log2(codes.weight_scales.get(c)).exp2();
         for i in c * row..(c + 1) * row {
             let (mu, sigma) = (pack::get(codes.mu, i, mu_bits)?, pack::get(codes.sigma, i, sigma_code.0)?);
             let bytes = &random[i * each..][..each];
@@ -438,7 +438,7 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
         }
     }
     let mut random = vec![0; channels * each];
-    noise::fill(key, draw::place(tensor + 1, draw), 0, &mut random);
+    noise::fill(key, draw::counter(tensor + 1, draw), 0, &mut random);
     let levels = level(codes.bias_sigma_step());
     let biases = (0..channels).map(|c| {
         let accumulator = codes.weight_scales.get(c) as i32 + input.log2_step;

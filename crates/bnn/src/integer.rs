@@ -1,4 +1,4 @@
-//! Prediction by core's integer machine: what [`crate::predict`] simulates in float, computed as a device computes it.
+//! Prediction by core's integer runtime: what [`crate::predict`] simulates in float, computed as a device computes it.
 
 use crate::error::BnnError;
 use crate::nn::limit;
@@ -48,7 +48,7 @@ pub(crate) fn logits(
     };
     if model.kind() != Kind::Jq {
         let kind = model.kind().name();
-        return Err(BnnError::setting("strategy", kind, "the integer machine runs JQ networks; quantize it first"));
+        return Err(BnnError::setting("strategy", kind, "the integer runtime runs JQ networks; quantize it first"));
     }
     let kernel = kernel()?;
     let mut steps = vec![Step::default(); model.layers()];

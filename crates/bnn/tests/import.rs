@@ -1,15 +1,15 @@
-//! A checkpoint, its model file, and what is raised from the file: the same network, whatever the kind.
+//! A checkpoint, its model file, and what is imported from the file: the same network, whatever the kind.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should fail loudly where it stands")]
 
 mod toy;
 
+use qbnn_bnn::export::{self, export, snap_scales};
 use qbnn_bnn::guide::Drawn;
+use qbnn_bnn::import::{Imported, import};
 use qbnn_bnn::layout::file_order;
-use qbnn_bnn::lower::{self, lower, settled};
 use qbnn_bnn::nn::Shape;
 use qbnn_bnn::predictor::{Backend, Draws, Integer, NoProgress, Predictor, of_file};
-use qbnn_bnn::raise::{Raised, raise};
-use qbnn_bnn::stored::Stored;
+use qbnn_bnn::stored::DecodedPosterior;
 use qbnn_bnn::{BitWidths, Checkpoint, ImagesView, QuantizeSettings, Rounding, Strategy, pfp};
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{self, Activation, Function, Kind, Layer, Linear, Model, Op};
@@ -45,15 +45,15 @@ fn predict(file: &[u8], images: ImagesView<'_>, count: usize, seed: u64) -> Vec<
 
 /// What a checkpoint says, on the scales and pixels that its file holds.
 fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: ImagesView<'_>) -> Vec<f64> {
-    let (net, guide) = (checkpoint.net(), settled(checkpoint.net(), checkpoint.guide()));
-    let normalisation = raise(model).unwrap().normalisation;
+    let (net, guide) = (checkpoint.net(), snap_scales(checkpoint.net(), checkpoint.guide()));
+    let normalisation = import(model).unwrap().normalisation;
     qbnn_bnn::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut NoProgress).unwrap()
 }
 
 fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
     let (checkpoint, pixels) = trained(layers(), SHAPE, settings);
     let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 70] };
-    let file = lower(&checkpoint).unwrap();
+    let file = export(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
     assert_eq!(model.kind(), kind);
     let found = predict(&file, images, SAMPLES, 7);
@@ -109,7 +109,7 @@ fn an_spq_file_predicts_what_its_checkpoint_does() {
 fn a_jq_file_runs_in_the_machine() {
     let (checkpoint, pixels) = trained(layers(), SHAPE, Some(strategy(Strategy::Jq)));
     let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 40] };
-    let file = lower(&checkpoint).unwrap();
+    let file = export(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
     let found = predict(&file, images, SAMPLES, 7);
     let mut machine = Integer::new(file.clone()).unwrap();
@@ -117,11 +117,11 @@ fn a_jq_file_runs_in_the_machine() {
     assert_eq!(found, machine.predict(images, draws, &mut NoProgress).unwrap().values);
     assert!(matches!(of_file(&file[..]).unwrap().backend(), Backend::Integer { .. }));
     // Raised, it is the simulation that training ran.
-    let raised = raise(&model).unwrap();
+    let imported = import(&model).unwrap();
     let simulated = qbnn_bnn::predict::predict(
-        &raised.net,
-        &raised.guide,
-        raised.normalisation,
+        &imported.net,
+        &imported.guide,
+        imported.normalisation,
         images,
         SAMPLES,
         7,
@@ -135,7 +135,7 @@ fn widths_that_a_kind_cannot_hold_are_refused() {
     let layers = json!([{ "type": "dense", "out": 6 }, { "type": "relu" }, { "type": "dense", "out": CLASSES }]);
     let bits = BitWidths { mu: 4, sigma: 32, weight: 32, activation: 4 };
     let (checkpoint, _) = trained(layers, SHAPE, Some(QuantizeSettings { bits, ..strategy(Strategy::Vpq) }));
-    let message = lower(&checkpoint).unwrap_err().to_string();
+    let message = export(&checkpoint).unwrap_err().to_string();
     assert!(message.contains("bits.sigma = 32") && message.contains("vpq"), "{message}");
 }
 
@@ -181,7 +181,7 @@ fn files_of_other_writers_run_or_are_refused_by_layer() {
     let pixels = [9u8; 16];
     let images = ImagesView { shape: Shape { channels: 1, rows: 4, columns: 4 }, pixels: &pixels };
     let file = foreign(&[wide, dense(1, [4, 2], 2, 3)]);
-    let message = raise(&Model::new(&file).unwrap()).unwrap_err().to_string();
+    let message = import(&Model::new(&file).unwrap()).unwrap_err().to_string();
     assert!(message.contains("layer 1") && message.contains("1x3"), "{message}");
     // The analytic pass has no such limits.
     assert_eq!(
@@ -190,7 +190,7 @@ fn files_of_other_writers_run_or_are_refused_by_layer() {
     );
     // Any layer may read the image.
     let file = foreign(&[dense(0, [4, 4], 1, 3), dense(0, [4, 4], 1, 3)]);
-    assert_eq!(raise(&Model::new(&file).unwrap()).unwrap().net.nodes[1].input, 0);
+    assert_eq!(import(&Model::new(&file).unwrap()).unwrap().net.nodes[1].input, 0);
     let relu = Activation {
         function: Function::ClippedRelu,
         parameter_bits: f32::NAN.to_bits(),
@@ -202,7 +202,7 @@ fn files_of_other_writers_run_or_are_refused_by_layer() {
     };
     let relu = Layer { input: 1, shape: flat(3), op: Op::Activation(relu) };
     let file = foreign(&[dense(0, [4, 4], 1, 3), relu]);
-    assert!(raise(&Model::new(&file).unwrap()).is_err());
+    assert!(import(&Model::new(&file).unwrap()).is_err());
     assert!(pfp::predict(Model::new(&file).unwrap(), pfp::Weights::default(), images, &mut NoProgress).is_err());
     // Nothing is drawn: the pools of an image are certain.
     let pool = model::Pool { max: false, size: 4, stride: 4 };
@@ -225,14 +225,14 @@ fn the_moments_of_drawn_weights_are_those_of_draws() {
     {
         let settings = QuantizeSettings { rounding, ..strategy(strategy_of) };
         let (checkpoint, _) = trained(layers.clone(), shape, Some(settings));
-        let file = lower(&checkpoint).unwrap();
+        let file = export(&checkpoint).unwrap();
         let model = Model::new(&file).unwrap();
-        let Raised { net, guide, .. } = raise(&model).unwrap();
+        let Imported { net, guide, .. } = import(&model).unwrap();
         let mut memory = Drawn::default();
         guide.store(&net, &mut memory);
         let mut sums = vec![[0.0f64; 2]; net.parameters()];
         for s in 0..DRAWS {
-            let machines = lower::drawn(&model, &net, 5, s);
+            let machines = export::drawn(&model, &net, 5, s);
             guide.draw(&net, [5, 0], 64, s, &mut memory);
             let weights = machines.as_deref().unwrap_or(memory.weights());
             for (sum, &w) in sums.iter_mut().zip(weights) {
@@ -242,7 +242,8 @@ fn the_moments_of_drawn_weights_are_those_of_draws() {
         }
         let mut clipped = 0;
         for (node, index) in [(0, 0), (2, 2)] {
-            let (stored, drawn) = (Stored::read(&model, index).unwrap(), Stored::drawn(&model, index).unwrap());
+            let (stored, drawn) =
+                (DecodedPosterior::read(&model, index).unwrap(), DecodedPosterior::drawn(&model, index).unwrap());
             let tensor = &net.tensors[node];
             let order = file_order(&net, &net.nodes[index]);
             for (place, at) in order.iter().enumerate() {
