@@ -1,6 +1,7 @@
 //! A model in the program's own bytes, run with integers alone on a device that has a heap.
 //!
 //! `cargo run --release --example session` (`qbnn-core` without `std`, with its feature `alloc`, has all of it but `println`)
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use qbnn_core::Session;
 use qbnn_core::uncertainty::FRACTION_BITS;
