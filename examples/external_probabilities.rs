@@ -1,7 +1,7 @@
 //! Measure the predictions of any other program: accuracy, calibration, and both kinds of uncertainty.
 //!
 //! `cargo run --release --example external_probabilities`
-#![allow(clippy::print_stdout, reason = "an example shows its result")]
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use qbnn_eval::{EvalError, EvalOptions, Groups, Headline, LabelledGroup, OodGroup, Predictions, evaluate};
 

@@ -1,7 +1,7 @@
 //! A model in the program's own bytes, run with integers alone in memory of a fixed size: what a microcontroller does.
 //!
 //! `cargo run --release --example no_std` (the example itself prints, and so needs a host; everything else is `core`)
-#![allow(clippy::print_stdout, reason = "an example shows its result")]
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::Model;

@@ -1,7 +1,7 @@
 //! Train on arrays of your own, quantize to 4 bits, and write the file that a device runs.
 //!
 //! `cargo run --release --example own_arrays`
-#![allow(clippy::print_stdout, reason = "an example shows its result")]
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use qbnn_bnn::train::train;
 use qbnn_bnn::{

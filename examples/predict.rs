@@ -1,7 +1,7 @@
 //! Load a model file and predict with uncertainties.
 //!
 //! `cargo run --release --example predict` (or `-- MODEL.qbnn`, which is given one blank image)
-#![allow(clippy::print_stdout, reason = "an example shows its result")]
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use qbnn_bnn::predictor::{Draws, NoProgress, of_file};
 use qbnn_core::ImagesView;

@@ -1,7 +1,7 @@
 //! A training loop of one's own: every step and epoch is an event, and the observer may stop.
 //!
 //! `cargo run --release --example training_loop`
-#![allow(clippy::print_stdout, reason = "an example shows its result")]
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use qbnn_bnn::train::{Event, train};
 use qbnn_bnn::{Checkpoint, NetworkSpec, Normalisation, TrainData, TrainSettings};

@@ -2,7 +2,7 @@
 //!
 //! Prior, posterior, likelihood, gradient estimator and network are independent parts (the decomposition of TyXe, Ritter
 //! et al. 2021). Nothing here prints: training emits events.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod checkpoint;
 mod divergence;

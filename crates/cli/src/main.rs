@@ -2,7 +2,7 @@
 //!
 //! This is the only crate that prints. It parses ([`args`]), calls the library `qbnn`, and shows what that tells
 //! ([`session`], [`ui`]).
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod answer;
 mod args;

@@ -1,12 +1,15 @@
 //! The number formats of a quantized Bayesian network and the integer runtime that runs it: what a code means, how codes are
 //! packed, where noise comes from, how a weight is drawn, how a file holds a network, and how it runs.
 //!
-//! Nothing here allocates and, without the feature `std`, there is not a float: the same definitions serve the trainer
-//! on a server and the runtime on a microcontroller, and a format that is defined once cannot drift between the two.
+//! Without the feature `std` there is not a float, and without the feature `alloc` nothing allocates: the same definitions
+//! serve the trainer on a server and the runtime on a microcontroller, and a format that is defined once cannot drift
+//! between the two. With a heap, begin with `Session`; without, with [`run`].
 #![no_std]
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::float_arithmetic))]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
@@ -25,3 +28,5 @@ pub mod uncertainty;
 pub use code::{Bits, BitsError, LogCode, UniformCode};
 pub use images::ImagesView;
 pub use model::Shape;
+#[cfg(feature = "alloc")]
+pub use run::{Answer, Session, SessionError};

@@ -18,6 +18,7 @@ fn every_example_runs() {
         ("own_arrays", "halves.qbnn"),
         ("predict", "integer"),
         ("no_std", "class"),
+        ("session", "epistemic"),
         ("external_probabilities", "accuracy"),
         ("training_loop", "epochs"),
     ] {

@@ -6,7 +6,6 @@
 pub mod activation;
 pub mod batch;
 pub mod buffer;
-pub mod gemm;
 pub mod kernel;
 pub mod limit;
 pub mod linear;

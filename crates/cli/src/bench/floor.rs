@@ -5,9 +5,9 @@
 //! memory warm. It is taken twice, over all images of a thread at once and in the blocks that a step works in, and the
 //! faster of the two counts. Local reparameterization and flipout have two of each.
 
+use super::gemm::{View, matmul};
 use super::median;
 use qbnn_bnn::Network;
-use qbnn_bnn::nn::gemm::{View, matmul};
 use qbnn_bnn::nn::linear::Linear;
 use qbnn_bnn::nn::network::Op;
 use qbnn_bnn::nn::pass::BLOCK;

@@ -93,6 +93,12 @@ impl<'a> Model<'a> {
         Ok(Model { bytes })
     }
 
+    /// A file that [`Model::new`] has checked before.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn of_checked(bytes: &'a [u8]) -> Self {
+        Model { bytes }
+    }
+
     /// The file.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes

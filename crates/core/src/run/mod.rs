@@ -4,7 +4,7 @@
 //! scales stand for. Both are read only and can be shared by threads, each with a [`Scratch`] of its own. Weights are
 //! drawn either all at once into [`Weights`] (*materialised*: the S networks serve every image), or tile by tile as the
 //! products need them (*streamed*: memory stays near that of the codes). Both give the same logits, which depend on the
-//! model, the seed and the draw alone.
+//! model, the seed and the draw alone. With a heap (feature `alloc`), a `Session` owns all of these.
 //!
 //! ```
 //! # fn demo(file: &[u8], pixels: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
@@ -31,6 +31,8 @@ mod error;
 mod execute;
 mod ops;
 mod plan;
+#[cfg(feature = "alloc")]
+mod session;
 mod step;
 mod weights;
 
@@ -38,6 +40,8 @@ pub use constants::Program;
 pub use error::RunError;
 pub use execute::Source;
 pub use plan::Plan;
+#[cfg(feature = "alloc")]
+pub use session::{Answer, Session, SessionError};
 pub use step::Step;
 pub use weights::Weights;
 

@@ -14,11 +14,11 @@ use core::ops::Range;
 /// Materialised weights: every strip of several draws.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'m> {
-    signed: &'m [i8],
-    words: &'m [i32],
-    draws: (u32, u32),
+    pub(super) signed: &'m [i8],
+    pub(super) words: &'m [i32],
+    pub(super) draws: (u32, u32),
     /// How they lie: what [`super::Plan::layout`] said.
-    layout: Layout,
+    pub(super) layout: Layout,
 }
 
 /// How drawn weights lie in memory: what the draws of a group share, what each has, and how many make a group. Two plans with

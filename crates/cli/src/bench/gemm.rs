@@ -1,7 +1,7 @@
 //! The yardstick of speed: a general matrix product, `C (+)= A · B` on strided `f32` views, one thread.
 //!
-//! The layers have products of their own (`super::kernel`); the kernels of the `gemm` project (its `f32` crate alone: the
-//! umbrella crate also compiles five other types) say what a good general product would take for the same sizes.
+//! The layers have products of their own (`qbnn_bnn::nn::kernel`). The kernels of the `gemm` project (its `f32` crate alone:
+//! the umbrella crate also compiles five other types) say what a good general product would take for the same sizes.
 
 use gemm_common::Parallelism;
 
@@ -52,7 +52,6 @@ pub fn matmul(
     // SAFETY: the asserts above show that every element that sizes and strides address lies inside its slice; strides
     // are lengths of live slices and so fit an isize; `out` is borrowed mutably and cannot alias `a` or `b`; with
     // `columns <= out_stride` no two elements of `out` share an address.
-    #[allow(unsafe_code)]
     unsafe {
         gemm_f32::gemm::f32::get_gemm_fn()(
             columns,
