@@ -80,7 +80,7 @@ impl Difference {
 /// The model file of a checkpoint, checked on a few of the images that it was trained on.
 ///
 /// # Errors
-/// As [`export`]; [`BnnError::Apart`] if the file does not compute what the checkpoint does.
+/// As [`export::export`]; [`BnnError::Apart`] if the file does not compute what the checkpoint does.
 pub fn export(checkpoint: &Checkpoint, images: ImagesView<'_>) -> Result<Vec<u8>, BnnError> {
     let file = export::export(checkpoint)?;
     let difference = compare(checkpoint, &file, images)?;
