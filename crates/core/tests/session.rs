@@ -12,7 +12,6 @@ use qbnn_core::model::Model;
 use qbnn_core::run::{Plan, RunError, Scratch, Source, Step};
 use qbnn_core::uncertainty::uncertainty;
 use qbnn_core::{ImagesView, Session, SessionError};
-use std::time::Instant;
 
 fn file(which: usize, seed: u64, bits: [u32; 4], stochastic: bool) -> Vec<u8> {
     let rounding = if stochastic { Rounding::Stochastic } else { Rounding::Nearest };
@@ -114,36 +113,5 @@ fn what_does_not_fit_is_an_error() {
     for error in [SessionError::NoDraws, kept.unwrap_err()] {
         let line = error.to_string();
         assert!(!line.is_empty() && !line.contains('\n'));
-    }
-}
-
-/// Prints the time of one prediction beside that of the plan by hand: `-- --ignored --nocapture`.
-#[test]
-#[ignore = "prints times and asserts nothing"]
-#[allow(clippy::print_stdout, reason = "that is what it is for")]
-fn times() {
-    for (name, file) in [("lenet5", lenet5(1, [4; 4], Rounding::Nearest)), ("mlp", mlp(1, [4; 4], Rounding::Nearest))] {
-        let model = Model::new(&file).unwrap();
-        let pixels = Random(1).bytes(model.input().len());
-        let mut out = vec![0; model.classes()];
-        let mut session = Session::new(&file[..]).unwrap();
-        let mut steps = vec![Step::default(); model.layers()];
-        let plan = Plan::new(model, &mut steps).unwrap();
-        let mut constants = vec![0; plan.constants()];
-        let program = plan.prepare(Kernel::best(), &mut constants).unwrap();
-        let need = plan.scratch();
-        let (mut a, mut b, mut c) = (vec![0; need.signed], vec![0; need.bytes], vec![0; need.words]);
-        let mut scratch = Scratch::new(&mut a, &mut b, &mut c);
-        let images = ImagesView { shape: model.input(), pixels: &pixels };
-        let mut best = [f64::INFINITY; 2];
-        for _ in 0..2000 {
-            let start = Instant::now();
-            session.predict(images, 0..1, 1, &mut out).unwrap();
-            best[0] = best[0].min(start.elapsed().as_secs_f64());
-            let start = Instant::now();
-            program.run(Source::Streamed { seed: 1 }, &pixels, 0..1, &mut scratch, &mut out).unwrap();
-            best[1] = best[1].min(start.elapsed().as_secs_f64());
-        }
-        println!("{name}: one image, one draw: session {:.2} us, by hand {:.2} us", best[0] * 1e6, best[1] * 1e6);
     }
 }
