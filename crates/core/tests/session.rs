@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use qbnn_core::draw::Rounding;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::Model;
-use qbnn_core::run::{Plan, RunError, Scratch, Source, Step};
+use qbnn_core::run::RunError;
 use qbnn_core::uncertainty::uncertainty;
 use qbnn_core::{ImagesView, Session, SessionError};
 
