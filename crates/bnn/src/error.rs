@@ -1,6 +1,6 @@
 //! The errors of this crate, each with its fix.
 
-use crate::verify::Difference;
+use crate::difference::Difference;
 use std::path::PathBuf;
 
 /// An error of building, training, quantizing, storing or running a network.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod difference;
 mod divergence;
 pub mod error;
 pub mod export;

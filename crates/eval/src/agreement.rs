@@ -1,12 +1,12 @@
 //! Do two programs that should compute the same network say the same? Their predictions of the same groups, held side by
 //! side: classes, probabilities and every headline metric.
 
-use crate::calibration::arg_max;
 use crate::disentangle::{EvalOptions, evaluate};
 use crate::error::EvalError;
 use crate::groups::{Group, Groups};
 use crate::headline::{ByHeadline, Headline};
 use crate::uncertainty::Uncertainty;
+use crate::uncertainty::arg_max;
 use serde::Serialize;
 
 /// How far two sets of predictions are apart.

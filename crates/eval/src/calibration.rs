@@ -5,6 +5,7 @@
 
 use crate::groups::check_labels;
 use crate::sum::Sum;
+use crate::uncertainty::arg_max;
 use crate::{EvalError, Precision};
 
 /// The true class's probability is raised to at least this before its logarithm is taken, so that one underflowed
@@ -152,11 +153,6 @@ pub fn brier(mean_probs: &[f64], classes: usize, labels: &[usize]) -> Result<f64
 /// As [`calibration`].
 pub fn ece(mean_probs: &[f64], classes: usize, labels: &[usize]) -> Result<f64, EvalError> {
     Ok(calibration(mean_probs, classes, labels)?.ece)
-}
-
-/// The class of a prediction: the place of its first greatest value, and that value.
-pub fn arg_max(probs: &[f64]) -> (usize, f64) {
-    probs.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (c, &p)| if p > best.1 { (c, p) } else { best })
 }
 
 /// The bin b with b/15 < confidence <= (b+1)/15, decided by the bounds themselves and not by a rounded product, all in

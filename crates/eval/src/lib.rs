@@ -49,7 +49,7 @@ mod weighted;
 pub use agreement::{Agreement, GroupAgreement};
 pub use backend::Backend;
 pub use bootstrap::{Interval, Resampler, logit_interval, percentile_interval};
-pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, arg_max, bin_of, brier, calibration, ece, nll};
+pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, bin_of, brier, calibration, ece, nll};
 pub use disentangle::{EvalOptions, Evaluation, compare, evaluate};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
@@ -61,5 +61,5 @@ pub use metrics::{
 };
 pub use predictions::{Precision, Predictions, ROW_SUM_TOLERANCE};
 pub use rank::{TIE, auroc, mid_ranks, spearman};
-pub use uncertainty::{Uncertainty, entropy, uncertainty};
+pub use uncertainty::{Uncertainty, arg_max, entropy, uncertainty};
 pub use weighted::{PooledAuroc, WeightedEce, WeightedMean, WeightedSpearman};

@@ -10,7 +10,6 @@
 //! sum of the other classes. So each of the three is right to a small multiple of its own rounding, however small it is,
 //! and neither the order of classes nor that of draws changes it.
 
-use crate::calibration::arg_max;
 use crate::parallel;
 use crate::sum::{Sum, divergence, entropy_of, rest_of};
 use crate::{Precision, Predictions};
@@ -43,6 +42,11 @@ impl Uncertainty {
         let share = |(&e, &t): (&f64, &f64)| if t > 0.0 { e / t } else { 0.0 };
         self.epistemic.as_ref().map(|epistemic| epistemic.iter().zip(&self.total).map(share).collect())
     }
+}
+
+/// The class of a prediction: the place of its first greatest value, and that value.
+pub fn arg_max(probs: &[f64]) -> (usize, f64) {
+    probs.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (c, &p)| if p > best.1 { (c, p) } else { best })
 }
 
 /// Shannon entropy -sum p ln p in nats, with 0 ln 0 = 0. The caller answers for `probs` being a distribution.

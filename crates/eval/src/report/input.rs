@@ -1,6 +1,6 @@
 //! What a page is made of: plain data, gathered by the caller.
 
-use crate::calibration::arg_max;
+use crate::uncertainty::arg_max;
 use crate::{Evaluation, Group, Metrics, ModelEntry, Precision, Uncertainty};
 
 /// More models than this in one figure cannot be told apart by colour and dashes.
