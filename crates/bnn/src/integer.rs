@@ -2,7 +2,7 @@
 
 use crate::error::BnnError;
 use crate::nn::limit;
-use crate::predictor::{Progress, step};
+use crate::progress::{Progress, step};
 use qbnn_core::ImagesView;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::{Kind, Model};

@@ -29,6 +29,7 @@ pub mod predict;
 pub mod predictor;
 pub mod prior;
 pub mod profile;
+mod progress;
 pub mod quant;
 pub mod sets;
 pub mod settings;

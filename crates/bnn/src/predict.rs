@@ -7,7 +7,7 @@ use crate::load::fill;
 use crate::nn::pass::{BLOCK, Weights, Workspace};
 use crate::nn::{Network, limit};
 use crate::noise::purpose;
-use crate::predictor::{Progress, step};
+use crate::progress::{Progress, step};
 use crate::sets::Normalisation;
 use qbnn_core::ImagesView;
 use rayon::prelude::*;

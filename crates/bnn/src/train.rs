@@ -13,7 +13,7 @@ use crate::nn::limit;
 use crate::nn::pass::{BLOCK, PassNoise, Workspace};
 use crate::noise::{self, purpose};
 use crate::predict::predict;
-use crate::predictor::NoProgress;
+use crate::progress::NoProgress;
 use crate::quant::activation::calibrate;
 use crate::quant::settings::{QuantizeSettings, Start};
 use crate::sets::TrainData;

@@ -21,7 +21,7 @@ use crate::load::fill;
 use crate::nn::pass::{BLOCK, Weights, Workspace};
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::noise::purpose;
-use crate::predictor::NoProgress;
+use crate::progress::NoProgress;
 use crate::quant::settings::QuantizeSettings;
 use crate::sets::Normalisation;
 use crate::settings::TrainSettings;

@@ -8,15 +8,14 @@ use crate::predictions_file::StoredPredictions;
 use crate::preprocess::Prepared;
 use anyhow::{Context, Result, anyhow};
 use qbnn_bnn::BnnError;
-use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{self, Draws, Predictor, Progress};
 use qbnn_core::ImagesView;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    AmbiguousGroup, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
-    ParameterBytes, Predictions, Strategy, by_samples, compare, evaluate,
+    AmbiguousGroup, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
+    Predictions, by_samples, compare, evaluate,
 };
 use std::ops::ControlFlow;
 
@@ -198,41 +197,6 @@ impl GroupProbabilities {
         }
         let ood = Some(OodGroup { predictions: predictions("ood", data.ood(), &self.ood)? });
         Ok(Groups { clean, ambiguous, ood })
-    }
-}
-
-/// What the evaluation cannot know of a model; a model file has so many bytes.
-pub fn describe(name: &str, checkpoint: &Checkpoint, file_bytes: Option<u64>) -> ModelDescription {
-    let bytes = checkpoint.guide().bytes(checkpoint.net());
-    // Widths are checked to be at most 32 wherever settings come in.
-    let width = |bits: u32| bits.try_into().unwrap_or(u8::MAX);
-    let (strategy, bits) = match &checkpoint.quantize {
-        None => (Strategy::Float, Bits::FLOAT),
-        Some(q) => (
-            match q.strategy {
-                qbnn_bnn::Strategy::Vpq => Strategy::Vpq,
-                qbnn_bnn::Strategy::Spq => Strategy::Spq,
-                qbnn_bnn::Strategy::Jq => Strategy::Jq,
-            },
-            Bits {
-                mu: width(q.bits.mu),
-                sigma: width(q.bits.sigma),
-                weight: width(q.bits.weight),
-                activation: width(q.bits.activation),
-            },
-        ),
-    };
-    ModelDescription {
-        name: name.to_owned(),
-        strategy,
-        bits,
-        parameter_bytes: bytes.total() as u64,
-        parameters: Some(ParameterBytes {
-            weights_bytes: bytes.weights as u64,
-            biases_bytes: bytes.biases as u64,
-            scales_bytes: bytes.scales as u64,
-        }),
-        file_bytes,
     }
 }
 

@@ -1,12 +1,11 @@
 //! Models to evaluate, each opened once: exported, described, made ready to predict.
 
 use crate::ensemble::Ensemble;
-use crate::evaluate::describe;
 use anyhow::Result;
 use qbnn_bnn::Checkpoint;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{Export, Predictor};
-use qbnn_eval::ModelDescription;
+use qbnn_eval::{Bits, ModelDescription, ParameterBytes, Strategy};
 
 /// A model to evaluate.
 pub enum Model {
@@ -62,6 +61,41 @@ impl Model {
                 identity: ensemble.identity(),
             }),
         }
+    }
+}
+
+/// What the evaluation cannot know of a model; a model file has so many bytes.
+pub fn describe(name: &str, checkpoint: &Checkpoint, file_bytes: Option<u64>) -> ModelDescription {
+    let bytes = checkpoint.guide().bytes(checkpoint.net());
+    // Widths are checked to be at most 32 wherever settings come in.
+    let width = |bits: u32| bits.try_into().unwrap_or(u8::MAX);
+    let (strategy, bits) = match &checkpoint.quantize {
+        None => (Strategy::Float, Bits::FLOAT),
+        Some(q) => (
+            match q.strategy {
+                qbnn_bnn::Strategy::Vpq => Strategy::Vpq,
+                qbnn_bnn::Strategy::Spq => Strategy::Spq,
+                qbnn_bnn::Strategy::Jq => Strategy::Jq,
+            },
+            Bits {
+                mu: width(q.bits.mu),
+                sigma: width(q.bits.sigma),
+                weight: width(q.bits.weight),
+                activation: width(q.bits.activation),
+            },
+        ),
+    };
+    ModelDescription {
+        name: name.to_owned(),
+        strategy,
+        bits,
+        parameter_bytes: bytes.total() as u64,
+        parameters: Some(ParameterBytes {
+            weights_bytes: bytes.weights as u64,
+            biases_bytes: bytes.biases as u64,
+            scales_bytes: bytes.scales as u64,
+        }),
+        file_bytes,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::error::BnnError;
 use crate::math::add;
 use crate::nn::buffer::Buffer;
 use crate::nn::limit;
-use crate::predictor::{Progress, step};
+use crate::progress::{Progress, step};
 use crate::stored::{DecodedPosterior, scale};
 use activation::Function;
 pub use answer::{Answer, POINTS, Points};

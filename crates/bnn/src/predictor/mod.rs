@@ -12,6 +12,7 @@ mod float;
 mod integer;
 mod simulated;
 
+pub use crate::progress::{NoProgress, Progress};
 pub use analytic::Analytic;
 pub use ensemble::Ensemble;
 pub use float::Float;
@@ -27,7 +28,6 @@ use crate::quant::settings::Strategy;
 use qbnn_core::model::{Kind, Model};
 use qbnn_core::{ImagesView, Shape};
 use std::fmt;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Which draws: so many networks, from a seed. Draw s is the same network for every image.
@@ -37,33 +37,6 @@ pub struct Draws {
     pub count: usize,
     /// Seed of their noise.
     pub seed: u64,
-}
-
-/// Is told how far a prediction has come, and says whether to go on.
-pub trait Progress {
-    /// `done` of `of` steps are done.
-    fn step(&mut self, done: usize, of: usize) -> ControlFlow<()>;
-}
-
-impl<F: FnMut(usize, usize) -> ControlFlow<()>> Progress for F {
-    fn step(&mut self, done: usize, of: usize) -> ControlFlow<()> {
-        self(done, of)
-    }
-}
-
-/// Shows nothing and never stops.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoProgress;
-
-impl Progress for NoProgress {
-    fn step(&mut self, _: usize, _: usize) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-}
-
-/// Tells of a step; asked to stop, it is the error.
-pub(crate) fn step(progress: &mut dyn Progress, done: usize, of: usize) -> Result<(), BnnError> {
-    if progress.step(done, of).is_break() { Err(BnnError::Stopped) } else { Ok(()) }
 }
 
 /// Class probabilities of images under draws.

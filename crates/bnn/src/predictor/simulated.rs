@@ -1,6 +1,6 @@
 //! The simulation of a JQ model file as a predictor.
 
-use super::{Backend, Draws, Predictor, Probabilities, Progress, checked, step};
+use super::{Backend, Draws, Predictor, Probabilities, Progress, checked};
 use crate::checkpoint::Checkpoint;
 use crate::error::BnnError;
 use crate::export::{drawn, normalisation, snap_scales};
@@ -9,6 +9,7 @@ use crate::likelihood::softmax;
 use crate::load::fill;
 use crate::nn::pass::{BLOCK, Weights, Workspace};
 use crate::nn::{Network, limit};
+use crate::progress::step;
 use crate::sets::Normalisation;
 use qbnn_core::{ImagesView, Shape};
 use rayon::prelude::*;

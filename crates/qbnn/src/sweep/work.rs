@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::consistency::{self, Part};
 use crate::lock::Lock;
 use crate::observer::Observer;
+use crate::opened;
 use crate::preprocess::Prepared;
 use crate::{backend, evaluate, experiment};
 use anyhow::{Result, bail};
@@ -261,7 +262,7 @@ fn identity(models: &[Checkpoint]) -> String {
 }
 
 fn describe(run: &Run, models: &[Checkpoint]) -> ModelDescription {
-    let mut all = models.iter().map(|m| evaluate::describe(&run.model_name(), m, None));
+    let mut all = models.iter().map(|m| opened::describe(&run.model_name(), m, None));
     let empty = || ModelDescription {
         name: run.model_name(),
         strategy: qbnn_eval::Strategy::Float,
