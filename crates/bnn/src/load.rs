@@ -71,11 +71,11 @@ impl<'a> Loader<'a> {
     }
 
     /// Fills a block's input with OOD images (there must be some): the next 32 of them in step `step`, over and over.
-    pub fn load_foreign(&self, foreign: ImagesView<'_>, step: u64, input: Input<'_>) {
+    pub fn load_ood(&self, ood: ImagesView<'_>, step: u64, input: Input<'_>) {
         let first = step as usize * RUN;
-        let members: Vec<&[u8]> = (first..first + RUN).map(|at| foreign.get(at % foreign.len())).collect();
+        let members: Vec<&[u8]> = (first..first + RUN).map(|at| ood.get(at % ood.len())).collect();
         let Input { input, transposed } = input;
-        let (images, channels, normalisation) = (&members[..], foreign.shape.channels, self.normalisation);
+        let (images, channels, normalisation) = (&members[..], ood.shape.channels, self.normalisation);
         Arch::new().dispatch(Fill { input, transposed, images, channels, normalisation, noise: (0.0, &[]) });
     }
 }

@@ -33,7 +33,7 @@ pub struct TrainData<'a> {
     /// ask for them.
     pub soft_labels: Option<&'a [f32]>,
     /// Images of no class, on which draws shall disagree; only read where the settings ask for that.
-    pub foreign: Option<ImagesView<'a>>,
+    pub ood: Option<ImagesView<'a>>,
     /// Standard deviation of the Gaussian noise that each pair's input carries, the same in every epoch (in units of
     /// the normalised input).
     pub noise: f32,
@@ -51,7 +51,7 @@ impl<'a> TrainData<'a> {
         validation: ImagesView<'a>,
         validation_labels: &'a [u8],
     ) -> Self {
-        TrainData { images, pairs, soft_labels: None, foreign: None, noise: 0.0, validation, validation_labels }
+        TrainData { images, pairs, soft_labels: None, ood: None, noise: 0.0, validation, validation_labels }
     }
 
     /// Checks that everything fits together and to a network.
@@ -81,10 +81,10 @@ impl<'a> TrainData<'a> {
         {
             return fail(format!("{} soft labels found; {images} images of {classes} classes were wanted", soft.len()));
         }
-        if let Some(foreign) = self.foreign
-            && foreign.shape != shape
+        if let Some(ood) = self.ood
+            && ood.shape != shape
         {
-            return fail(format!("synthetic OOD images are {}, the network reads {shape}", foreign.shape));
+            return fail(format!("synthetic OOD images are {}, the network reads {shape}", ood.shape));
         }
         if self.validation.len() != self.validation_labels.len() {
             let (images, labels) = (self.validation.len(), self.validation_labels.len());

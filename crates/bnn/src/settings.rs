@@ -37,8 +37,9 @@ pub struct TrainSettings {
     /// Share of every label that is spread over all classes; above 0 it makes for underconfidence by as much.
     pub label_smoothing: f32,
     /// Weight of the draws' mutual information on synthetic OOD images (see [`crate::mutual_information`]); 0 for no such
-    /// images.
-    pub foreign_weight: f32,
+    /// images. (Files of 0.1 have it under `foreign_weight`.)
+    #[serde(rename = "foreign_weight", alias = "ood_weight")]
+    pub ood_weight: f32,
 }
 
 impl Default for TrainSettings {
@@ -57,7 +58,7 @@ impl Default for TrainSettings {
             dropout: 0.1,
             labels: Labels::Hard,
             label_smoothing: 0.0,
-            foreign_weight: 0.0,
+            ood_weight: 0.0,
         }
     }
 }
@@ -147,7 +148,7 @@ impl TrainSettings {
             let wanted = "it is a share of every label, 0 or more and below 1";
             return Err(BnnError::setting("label_smoothing", self.label_smoothing, wanted));
         }
-        self.check_foreign()?;
+        self.check_ood()?;
         if self.posterior != PosteriorKind::Gaussian && self.estimator != Estimator::Reparameterization {
             let found = format!("{:?}", self.estimator);
             return Err(BnnError::setting("estimator", found, "a posterior without sigma needs weight-draw"));
@@ -163,16 +164,16 @@ impl TrainSettings {
         if self.labels == Labels::Soft && data.soft_labels.is_none() {
             return Err(BnnError::setting("labels", "soft", "this data knows no soft labels: use \"drawn\""));
         }
-        if self.foreign_weight > 0.0 && data.foreign.is_none_or(|images| images.is_empty()) {
-            let wanted = "no foreign images were made for it: give TrainData some, or set it to 0";
-            return Err(BnnError::setting("foreign_weight", self.foreign_weight, wanted));
+        if self.ood_weight > 0.0 && data.ood.is_none_or(|images| images.is_empty()) {
+            let wanted = "no OOD images were made for it: give TrainData some, or set it to 0";
+            return Err(BnnError::setting("ood_weight", self.ood_weight, wanted));
         }
         Ok(())
     }
 
-    fn check_foreign(&self) -> Result<(), BnnError> {
-        let weight = self.foreign_weight;
-        let refuse = |wanted: &str| Err(BnnError::setting("foreign_weight", weight, wanted));
+    fn check_ood(&self) -> Result<(), BnnError> {
+        let weight = self.ood_weight;
+        let refuse = |wanted: &str| Err(BnnError::setting("ood_weight", weight, wanted));
         if !(weight >= 0.0 && weight.is_finite()) {
             return refuse("it must be 0 or more");
         }

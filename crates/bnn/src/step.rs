@@ -55,7 +55,7 @@ pub struct Steps<'a> {
     /// The draws of a step; block i meets draw i modulo their number.
     states: Vec<DrawState>,
     /// Where each of the draws meets OOD images; none where nobody asks for that.
-    foreign: Vec<Block>,
+    ood: Vec<Block>,
     gradient: GuideGradient,
     /// Where the time of the steps so far went.
     pub profile: Profile,
@@ -69,7 +69,7 @@ impl<'a> Steps<'a> {
             data,
             blocks: Vec::new(),
             states: Vec::new(),
-            foreign: Vec::new(),
+            ood: Vec::new(),
             gradient: GuideGradient::default(),
             profile: Profile::default(),
         }
@@ -135,16 +135,16 @@ impl<'a> Steps<'a> {
             clock.stop(Part::Backward);
         });
         let draws = self.states.len();
-        self.pass_foreign(checkpoint, step);
+        self.pass_ood(checkpoint, step);
         let mut clock = self.profile.clock();
         for (i, state) in self.states.iter_mut().enumerate() {
             state.batch.reset(net.parameters(), second, sites.parameters());
-            let blocks = self.blocks[..count].iter().skip(i).step_by(draws).chain(self.foreign.get(i));
+            let blocks = self.blocks[..count].iter().skip(i).step_by(draws).chain(self.ood.get(i));
             let done: Vec<_> = blocks.map(|block| (&block.workspace, &block.gradient)).collect();
             batch_gradient(net, &done, &mut state.batch);
         }
         clock.stop(Part::Weights);
-        for block in self.blocks[..count].iter_mut().chain(&mut self.foreign) {
+        for block in self.blocks[..count].iter_mut().chain(&mut self.ood) {
             self.profile.add(&std::mem::take(&mut block.profile));
         }
         self.blocks[..count].iter().map(|block| block.nll).sum::<f64>() / pairs.len() as f64
@@ -152,26 +152,26 @@ impl<'a> Steps<'a> {
 
     /// Lets every draw of the step meet the same OOD images, and works out the gradient of their disagreement, where
     /// the settings ask for that. (That there are such images then is checked when a training begins.)
-    fn pass_foreign(&mut self, checkpoint: &Checkpoint, step: u64) {
-        let weight = checkpoint.train.foreign_weight;
-        let Some(images) = self.data.foreign.filter(|images| weight > 0.0 && !images.is_empty()) else { return };
-        self.foreign.resize_with(self.states.len(), Block::default);
+    fn pass_ood(&mut self, checkpoint: &Checkpoint, step: u64) {
+        let weight = checkpoint.train.ood_weight;
+        let Some(images) = self.data.ood.filter(|images| weight > 0.0 && !images.is_empty()) else { return };
+        self.ood.resize_with(self.states.len(), Block::default);
         let (net, sites) = (checkpoint.net(), checkpoint.guide().sites(checkpoint.normalisation));
         let (states, loader, estimator) = (&self.states, &self.loader, checkpoint.estimator());
         let noise = PassNoise { key: qbnn_core::noise::key(checkpoint.seed), step: step as u32, block: 0 };
-        self.foreign.par_iter_mut().zip(states).for_each(|(block, state)| {
+        self.ood.par_iter_mut().zip(states).for_each(|(block, state)| {
             let Block { workspace, logits, profile, .. } = block;
             let mut clock = profile.clock();
-            loader.load_foreign(images, step, workspace.input(net));
+            loader.load_ood(images, step, workspace.input(net));
             clock.stop(Part::Data);
             workspace.forward(net, state.drawn.for_pass(estimator, noise), &*sites);
             logits.clear();
             logits.extend_from_slice(workspace.logits(net));
             clock.stop(Part::Forward);
         });
-        let mut gradients: Vec<_> = self.foreign.iter_mut().map(|block| std::mem::take(&mut block.logits)).collect();
+        let mut gradients: Vec<_> = self.ood.iter_mut().map(|block| std::mem::take(&mut block.logits)).collect();
         mutual_information(&mut gradients, BLOCK, -weight / BLOCK as f32);
-        self.foreign.par_iter_mut().zip(states).zip(gradients).for_each(|((block, state), gradient_of_logits)| {
+        self.ood.par_iter_mut().zip(states).zip(gradients).for_each(|((block, state), gradient_of_logits)| {
             let Block { workspace, gradient, logits, profile, .. } = block;
             let mut clock = profile.clock();
             *logits = gradient_of_logits;

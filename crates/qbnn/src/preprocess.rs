@@ -60,12 +60,12 @@ impl<'a> Prepared<'a> {
     /// they are made once, since what is trained on one preparation has one seed.
     pub fn train_data(&self, settings: &TrainSettings, seed: u64) -> TrainData<'_> {
         let make = || qbnn_data::synthetic_ood::from_images(&self.dataset.train.images, FOREIGN, seed);
-        let wanted = settings.foreign_weight > 0.0;
+        let wanted = settings.ood_weight > 0.0;
         TrainData {
             images: self.train_images(),
             pairs: &self.dataset.train.pairs,
             soft_labels: self.dataset.train.soft_labels.as_deref(),
-            foreign: wanted.then(|| self.foreign.get_or_init(make).view()),
+            ood: wanted.then(|| self.foreign.get_or_init(make).view()),
             noise: self.dataset.train_noise,
             validation: self.dataset.validation.images.view(),
             validation_labels: &self.dataset.validation.labels,

@@ -25,7 +25,7 @@ struct Data {
     labels: Vec<u8>,
     pairs: Vec<(u32, u8)>,
     soft: Vec<f32>,
-    foreign: Vec<u8>,
+    ood: Vec<u8>,
 }
 
 impl Data {
@@ -36,16 +36,16 @@ impl Data {
             labels.iter().flat_map(|&l| (0..CLASSES).map(move |c| f32::from(u8::from(c == l as usize)))).collect();
         // Bright columns where the classes are bright rows.
         let stripes = |i: usize| (0..36).map(move |p| if (p + i) % 6 < 2 { 200 } else { (p * 7 + i) as u8 % 90 });
-        let foreign = (0..64).flat_map(stripes).collect();
-        Data { pixels, labels, pairs, soft, foreign }
+        let ood = (0..64).flat_map(stripes).collect();
+        Data { pixels, labels, pairs, soft, ood }
     }
 
     fn images(&self) -> ImagesView<'_> {
         ImagesView { shape: SHAPE, pixels: &self.pixels }
     }
 
-    fn foreign(&self) -> ImagesView<'_> {
-        ImagesView { shape: SHAPE, pixels: &self.foreign }
+    fn ood(&self) -> ImagesView<'_> {
+        ImagesView { shape: SHAPE, pixels: &self.ood }
     }
 
     fn train(&self) -> TrainData<'_> {
@@ -53,7 +53,7 @@ impl Data {
             images: self.images(),
             pairs: &self.pairs,
             soft_labels: Some(&self.soft),
-            foreign: Some(self.foreign()),
+            ood: Some(self.ood()),
             noise: 0.05,
             validation: self.images(),
             validation_labels: &self.labels,
@@ -145,13 +145,13 @@ fn smoothed_labels_are_believed_as_much_as_they_say() {
 }
 
 #[test]
-fn draws_learn_to_disagree_about_foreign_images_each_sure_of_itself() {
+fn draws_learn_to_disagree_about_ood_images_each_sure_of_itself() {
     let data = Data::new();
     let plain = TrainSettings { epochs: 300, draws: 2, ..settings() };
     let usual = trained(plain.clone(), &data.train());
-    let taught = trained(TrainSettings { foreign_weight: 3.0, ..plain }, &data.train());
-    let (aleatoric, epistemic, _) = measured(&usual, data.foreign());
-    let (taught_aleatoric, taught_epistemic, _) = measured(&taught, data.foreign());
+    let taught = trained(TrainSettings { ood_weight: 3.0, ..plain }, &data.train());
+    let (aleatoric, epistemic, _) = measured(&usual, data.ood());
+    let (taught_aleatoric, taught_epistemic, _) = measured(&taught, data.ood());
     let said = format!("aleatoric {aleatoric} to {taught_aleatoric}, epistemic {epistemic} to {taught_epistemic}");
     assert!(taught_epistemic > 2.0 * epistemic && taught_epistemic > 0.5, "{said}");
     assert!(taught_aleatoric < 0.5 * aleatoric, "{said}");
@@ -160,18 +160,18 @@ fn draws_learn_to_disagree_about_foreign_images_each_sure_of_itself() {
     let settings = QuantizeSettings { epochs: 60, learning_rate: 3e-3, calibration: 64, ..QuantizeSettings::default() };
     let tuned = |float: Checkpoint| {
         let start = Checkpoint::quantized(float, settings.clone(), &data.train()).unwrap();
-        measured(&finish(start, &data.train()).unwrap(), data.foreign()).1
+        measured(&finish(start, &data.train()).unwrap(), data.ood()).1
     };
     let mut forgetful = taught.clone();
-    forgetful.train.foreign_weight = 0.0;
+    forgetful.train.ood_weight = 0.0;
     let (kept, forgotten) = (tuned(taught), tuned(forgetful));
     assert!(kept > 1.1 * forgotten, "4 bits keep {kept}, and {forgotten} when it is not taught any more; {said}");
 }
 
 #[test]
-fn threads_change_nothing_where_draws_meet_foreign_images() {
+fn threads_change_nothing_where_draws_meet_ood_images() {
     let data = Data::new();
-    let train = TrainSettings { epochs: 2, draws: 3, foreign_weight: 0.5, labels: Labels::Soft, ..settings() };
+    let train = TrainSettings { epochs: 2, draws: 3, ood_weight: 0.5, labels: Labels::Soft, ..settings() };
     let all = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| trained(train.clone(), &data.train()).guide().posterior.clone())
@@ -183,20 +183,20 @@ fn threads_change_nothing_where_draws_meet_foreign_images() {
 #[test]
 fn what_cannot_be_taught_is_refused_by_name() {
     let data = Data::new();
-    let foreign = TrainSettings { draws: 2, foreign_weight: 1.0, ..settings() };
+    let ood = TrainSettings { draws: 2, ood_weight: 1.0, ..settings() };
     for (key, wrong) in [
         ("label_smoothing", TrainSettings { label_smoothing: 1.0, ..settings() }),
         ("label_smoothing", TrainSettings { label_smoothing: -0.1, ..settings() }),
-        ("foreign_weight", TrainSettings { foreign_weight: f32::NAN, ..foreign.clone() }),
-        ("foreign_weight", TrainSettings { draws: 1, ..foreign.clone() }),
-        ("foreign_weight", TrainSettings { estimator: Estimator::Flipout, ..foreign.clone() }),
-        ("foreign_weight", TrainSettings { posterior: PosteriorKind::Point, ..foreign.clone() }),
+        ("ood_weight", TrainSettings { ood_weight: f32::NAN, ..ood.clone() }),
+        ("ood_weight", TrainSettings { draws: 1, ..ood.clone() }),
+        ("ood_weight", TrainSettings { estimator: Estimator::Flipout, ..ood.clone() }),
+        ("ood_weight", TrainSettings { posterior: PosteriorKind::Point, ..ood.clone() }),
     ] {
         let error = untrained(wrong).unwrap_err();
         assert!(matches!(error, BnnError::Setting { key: found, .. } if found == key), "{key}: {error}");
     }
-    let without = TrainData { soft_labels: None, foreign: None, ..data.train() };
-    for (key, wrong) in [("foreign_weight", foreign), ("labels", TrainSettings { labels: Labels::Soft, ..settings() })]
+    let without = TrainData { soft_labels: None, ood: None, ..data.train() };
+    for (key, wrong) in [("ood_weight", ood), ("labels", TrainSettings { labels: Labels::Soft, ..settings() })]
     {
         let error = finish(untrained(wrong).unwrap(), &without).unwrap_err();
         assert!(matches!(error, BnnError::Setting { key: found, .. } if found == key), "{key}: {error}");
@@ -204,7 +204,7 @@ fn what_cannot_be_taught_is_refused_by_name() {
     let other = Shape { channels: 1, rows: 4, columns: 9 };
     for (what, train) in [
         ("719 soft labels", TrainData { soft_labels: Some(&data.soft[1..]), ..data.train() }),
-        ("are 1x4x9", TrainData { foreign: Some(ImagesView { shape: other, ..data.foreign() }), ..data.train() }),
+        ("are 1x4x9", TrainData { ood: Some(ImagesView { shape: other, ..data.ood() }), ..data.train() }),
     ] {
         let error = finish(untrained(settings()).unwrap(), &train).unwrap_err();
         assert!(matches!(&error, BnnError::Data(text) if text.contains(what)), "{what}: {error}");
