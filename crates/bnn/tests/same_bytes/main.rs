@@ -32,7 +32,8 @@ fn trained(train_settings: TrainSettings, quantize: Option<QuantizeSettings>) ->
     let images = ImagesView { shape: SHAPE, pixels: &pixels };
     let pairs: Vec<(u32, u8)> = (0..IMAGES).map(|i| (i as u32, (i % CLASSES) as u8)).collect();
     let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
-    let soft: Vec<f32> = (0..IMAGES * CLASSES).map(|i| if i / CLASSES % CLASSES == i % CLASSES { 0.8 } else { 0.1 }).collect();
+    let soft: Vec<f32> =
+        (0..IMAGES * CLASSES).map(|i| if i / CLASSES % CLASSES == i % CLASSES { 0.8 } else { 0.1 }).collect();
     let data = TrainData {
         noise: 0.05,
         soft_labels: Some(&soft),
@@ -46,7 +47,7 @@ fn trained(train_settings: TrainSettings, quantize: Option<QuantizeSettings>) ->
     let spec: NetworkSpec = serde_json::from_value(json!({ "name": "tiny", "layer": layers })).unwrap();
     let pixels = Normalisation { mean: 0.3, std: 0.3 };
     let mut checkpoint = Checkpoint::new(&spec, SHAPE, CLASSES, pixels, 7, train_settings).unwrap();
-    let mut finish = |c: &mut Checkpoint| train(c, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
+    let finish = |c: &mut Checkpoint| train(c, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
     finish(&mut checkpoint);
     if let Some(settings) = quantize {
         checkpoint = Checkpoint::quantized(checkpoint, settings, &data).unwrap();
@@ -71,14 +72,48 @@ fn cases() -> Vec<(&'static str, TrainSettings, Option<QuantizeSettings>)> {
         ("jq", base(), Some(bits(Strategy::Jq, 4))),
         ("jq-two-draws", TrainSettings { draws: 2, ..base() }, Some(bits(Strategy::Jq, 3))),
         ("jq-scratch", base(), Some(QuantizeSettings { start: Start::Scratch, ..bits(Strategy::Jq, 8) })),
-        ("jq-stochastic", base(), Some(QuantizeSettings { rounding: Rounding::Stochastic, fit: Calibration::Range, scale: Scale::Tensor, ..bits(Strategy::Jq, 4) })),
-        ("jq-mixed", base(), Some(QuantizeSettings { bits: BitWidths { mu: 5, sigma: 2, weight: 4, activation: 3 }, kl_weight: Some(0.5), ..quant() })),
+        (
+            "jq-stochastic",
+            base(),
+            Some(QuantizeSettings {
+                rounding: Rounding::Stochastic,
+                fit: Calibration::Range,
+                scale: Scale::Tensor,
+                ..bits(Strategy::Jq, 4)
+            }),
+        ),
+        (
+            "jq-mixed",
+            base(),
+            Some(QuantizeSettings {
+                bits: BitWidths { mu: 5, sigma: 2, weight: 4, activation: 3 },
+                kl_weight: Some(0.5),
+                ..quant()
+            }),
+        ),
         ("vpq", base(), Some(bits(Strategy::Vpq, 4))),
         ("vpq-ranges", base(), Some(QuantizeSettings { sigma_scale: Scale::Channel, ..bits(Strategy::Vpq, 4) })),
-        ("vpq-uniform-sigma", base(), Some(QuantizeSettings { sigma_grid: SigmaGrid::Uniform, ..bits(Strategy::Vpq, 4) })),
-        ("vpq-uniform-ranges", base(), Some(QuantizeSettings { sigma_grid: SigmaGrid::Uniform, sigma_scale: Scale::Channel, fit: Calibration::Error, ..bits(Strategy::Vpq, 4) })),
+        (
+            "vpq-uniform-sigma",
+            base(),
+            Some(QuantizeSettings { sigma_grid: SigmaGrid::Uniform, ..bits(Strategy::Vpq, 4) }),
+        ),
+        (
+            "vpq-uniform-ranges",
+            base(),
+            Some(QuantizeSettings {
+                sigma_grid: SigmaGrid::Uniform,
+                sigma_scale: Scale::Channel,
+                fit: Calibration::Error,
+                ..bits(Strategy::Vpq, 4)
+            }),
+        ),
         ("spq", base(), Some(bits(Strategy::Spq, 4))),
-        ("spq-fixed-scales", base(), Some(QuantizeSettings { learn_scales: false, noise_bits: 3, ..bits(Strategy::Spq, 4) })),
+        (
+            "spq-fixed-scales",
+            base(),
+            Some(QuantizeSettings { learn_scales: false, noise_bits: 3, ..bits(Strategy::Spq, 4) }),
+        ),
         ("spq-point", point(), Some(bits(Strategy::Spq, 4))),
         ("float-again", base(), Some(QuantizeSettings { bits: BitWidths::FLOAT, ..quant() })),
     ]
