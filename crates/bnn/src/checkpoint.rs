@@ -13,9 +13,10 @@ use crate::nn::{Network, NetworkSpec, Shape};
 use crate::optim::Adam;
 use crate::posterior::Posterior;
 use crate::quant::Quantizers;
+use crate::quant::params::Named;
 use crate::quant::settings::QuantizeSettings;
 use crate::sets::Normalisation;
-use crate::settings::{PosteriorKind, TrainSettings};
+use crate::settings::TrainSettings;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -26,6 +27,8 @@ const KEY: &str = "qbnn";
 const LONGEST: u64 = 2 * 6 * 4 * MAX_PARAMETERS as u64;
 /// The longest header.
 const LONGEST_HEADER: u64 = 1 << 24;
+/// What the quantizers' optimizer is called in a file.
+const QUANTIZER_ADAM: &str = "learned";
 /// Version that is written. Version 1, which is read too, has neither origin nor model file nor checksum.
 const VERSION: u32 = 2;
 /// The key that ends the header.
@@ -57,9 +60,10 @@ pub struct Checkpoint {
     /// Version of the file that it was read from.
     version: u32,
     pub(crate) guide: Guide,
-    pub(crate) mu_adam: Adam,
-    pub(crate) sigma_adam: Adam,
-    pub(crate) learned_adam: Adam,
+    /// Optimizers of the posterior's parameters, in their order.
+    pub(crate) posterior_adams: Vec<Adam>,
+    /// Optimizer of the quantizers' parameters, in their order.
+    pub(crate) quantizer_adam: Adam,
     net: Network,
 }
 
@@ -91,6 +95,11 @@ fn read(path: &Path) -> Result<Vec<u8>, BnnError> {
     }
 }
 
+/// Fresh optimizers of a posterior's parameters.
+fn adams(posterior: &Posterior) -> Vec<Adam> {
+    posterior.family().parameters().iter().map(|(_, values)| Adam::new(values.len())).collect()
+}
+
 impl Checkpoint {
     /// An untrained network.
     ///
@@ -106,12 +115,8 @@ impl Checkpoint {
     ) -> Result<Self, BnnError> {
         train.check()?;
         let net = Network::new(network, input, classes)?;
-        let mut posterior = Posterior::initial(&net, qbnn_core::noise::key(seed), train.initial_sigma);
-        if train.posterior != PosteriorKind::Gaussian {
-            posterior.log_sigma.clear();
-        }
-        let dropout = if train.posterior == PosteriorKind::Dropout { train.dropout } else { 0.0 };
-        let n = net.parameters();
+        let key = qbnn_core::noise::key(seed);
+        let posterior = Posterior::initial(train.posterior, &net, key, train.of_posterior());
         Ok(Checkpoint {
             network: network.clone(),
             input,
@@ -124,10 +129,9 @@ impl Checkpoint {
             origin: None,
             model_file: None,
             version: VERSION,
-            mu_adam: Adam::new(n),
-            sigma_adam: Adam::new(posterior.log_sigma.len()),
-            guide: Guide { posterior, quantizers: None, dropout },
-            learned_adam: Adam::default(),
+            posterior_adams: adams(&posterior),
+            guide: Guide { posterior, quantizers: None },
+            quantizer_adam: Adam::default(),
             net,
         })
     }
@@ -140,15 +144,13 @@ impl Checkpoint {
         settings: QuantizeSettings,
         quantizers: Option<Quantizers>,
     ) -> Self {
-        let n = float.net.parameters();
         Checkpoint {
             quantize: Some(settings),
             epoch: 0,
             model_file: None,
             version: VERSION,
-            mu_adam: Adam::new(n),
-            sigma_adam: Adam::new(float.guide.posterior.log_sigma.len()),
-            learned_adam: quantizers.as_ref().map_or(Adam::default(), |q| Adam::new(q.learned.len())),
+            posterior_adams: adams(&float.guide.posterior),
+            quantizer_adam: quantizers.as_ref().map_or(Adam::default(), |q| Adam::new(q.param_count())),
             guide: Guide { quantizers, ..float.guide },
             ..float
         }
@@ -215,19 +217,19 @@ impl Checkpoint {
     /// Every tensor of the file: name, shape, values.
     pub(crate) fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
         let mut out = Vec::new();
+        let parameters = self.guide.posterior.family().parameters();
         for tensor in &self.net.tensors {
-            let r = tensor.range.clone();
-            out.push((format!("{}.mu", tensor.name), tensor.dims.clone(), &self.guide.posterior.mu[r.clone()]));
-            if let Some(log_sigma) = self.guide.posterior.log_sigma.get(r) {
-                out.push((format!("{}.log_sigma", tensor.name), tensor.dims.clone(), log_sigma));
+            for (name, values) in &parameters {
+                out.push((format!("{}.{name}", tensor.name), tensor.dims.clone(), &values[tensor.range.clone()]));
             }
         }
         if let Some(quantizers) = &self.guide.quantizers {
-            for (name, r) in quantizers.names(&self.net) {
-                out.push((name, vec![r.len()], &quantizers.learned[r]));
+            for Named { name, id, range } in quantizers.named(&self.net) {
+                out.push((name, vec![range.len()], &quantizers.params(id)[range]));
             }
         }
-        for (name, adam) in [("mu", &self.mu_adam), ("log_sigma", &self.sigma_adam), ("learned", &self.learned_adam)] {
+        let of_posterior = parameters.iter().map(|(name, _)| *name).zip(&self.posterior_adams);
+        for (name, adam) in of_posterior.chain([(QUANTIZER_ADAM, &self.quantizer_adam)]) {
             if !adam.first.is_empty() {
                 out.push((format!("adam.{name}.first"), vec![adam.first.len()], &adam.first));
                 out.push((format!("adam.{name}.second"), vec![adam.second.len()], &adam.second));
@@ -352,20 +354,20 @@ impl Checkpoint {
             }
             Ok(())
         };
+        let mut parameters = self.guide.posterior.family_mut().parameters_mut();
         for tensor in &self.net.tensors {
-            get(&format!("{}.mu", tensor.name), &mut self.guide.posterior.mu[tensor.range.clone()])?;
-            if let Some(log_sigma) = self.guide.posterior.log_sigma.get_mut(tensor.range.clone()) {
-                get(&format!("{}.log_sigma", tensor.name), log_sigma)?;
+            for (name, values) in &mut parameters {
+                get(&format!("{}.{name}", tensor.name), &mut values[tensor.range.clone()])?;
             }
         }
+        let names: Vec<&str> = parameters.into_iter().map(|(name, _)| name).collect();
         if let Some(quantizers) = &mut self.guide.quantizers {
-            for (name, r) in quantizers.names(&self.net) {
-                get(&name, &mut quantizers.learned[r])?;
+            for Named { name, id, range } in quantizers.named(&self.net) {
+                get(&name, &mut quantizers.params_mut(id)[range])?;
             }
         }
-        let adams =
-            [("mu", &mut self.mu_adam), ("log_sigma", &mut self.sigma_adam), ("learned", &mut self.learned_adam)];
-        for (name, adam) in adams {
+        let of_posterior = names.into_iter().zip(&mut self.posterior_adams);
+        for (name, adam) in of_posterior.chain([(QUANTIZER_ADAM, &mut self.quantizer_adam)]) {
             if !adam.first.is_empty() {
                 get(&format!("adam.{name}.first"), &mut adam.first)?;
                 get(&format!("adam.{name}.second"), &mut adam.second)?;

@@ -15,7 +15,10 @@ use crate::nn::Network;
 use crate::nn::activation::Activation;
 use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
+use crate::quant::params::{MU_SCALE, SIGMA_STEP, SIGMA_TOP, WEIGHT_SCALE};
+use crate::quant::quantizers::TensorQuantizers;
 use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Scale, SigmaGrid, Strategy};
+use crate::quant::sigma::SigmaQuantizer;
 use crate::sets::Normalisation;
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
@@ -41,17 +44,18 @@ pub fn exports() -> usize {
 /// hold; [`BnnError::Setting`] a grid that it does not know.
 pub fn export(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
     EXPORTS.with(|count| count.set(count.get() + 1));
-    let (net, guide) = (checkpoint.net(), &snap_scales(checkpoint.net(), checkpoint.guide()));
+    let (net, guide) = (checkpoint.net(), &snap_scales(checkpoint.guide()));
     let scales = Scales { net, guide };
     let quantize = checkpoint.quantize.as_ref().filter(|q| !q.is_float());
     if let Some((name, found)) = checkpoint.not_finite() {
         return Err(BnnError::Data(format!("`{name}` of network `{}` holds {found}; train it again", net.spec.name)));
     }
-    if guide.dropout > 0.0 {
+    let posterior = guide.posterior.kind().properties();
+    if !posterior.adds_noise {
         return Err(BnnError::setting(
-            "dropout",
-            guide.dropout,
-            "a model file holds a Gaussian posterior: set train.posterior to gaussian",
+            "train.posterior",
+            posterior.name,
+            "a model file holds a Gaussian posterior: set it to gaussian",
         ));
     }
     let kind = quantize.map_or(Kind::Float, |q| match q.strategy {
@@ -91,11 +95,10 @@ pub fn export(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
             }
             Op::Linear { map, weight, bias } => {
                 let linear = linear(map, from).map_err(fail)?;
-                let (weight, bias) = (&net.tensors[*weight], &net.tensors[*bias]);
                 let order = file_order(net, node);
                 let parameters = match kind {
-                    Kind::Float | Kind::Spq => scales.float(weight, bias, &order, kind),
-                    Kind::Vpq | Kind::Jq => scales.codes(weight, bias, &order, &header),
+                    Kind::Float | Kind::Spq => scales.float(*weight, *bias, &order, kind),
+                    Kind::Vpq | Kind::Jq => scales.codes(*weight, *bias, &order, &header),
                 };
                 (model::Op::Linear(linear), node.shape, parameters.map_err(fail)?)
             }
@@ -105,8 +108,9 @@ pub fn export(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
                 let op = model::Pool { max: pool.max, size: pool.size, stride };
                 (model::Op::Pool(op), to, Parameters::default())
             }
-            Op::Activation { function, site } => {
-                let step = guide.quantizers.as_ref().and_then(|q| q.site_steps().get(*site).copied());
+            Op::Activation { function, index } => {
+                let grids = guide.quantizers.as_ref().and_then(|q| q.activations.as_ref());
+                let step = grids.and_then(|grids| grids.log2_steps.get(*index).copied());
                 let a = activation_of(*function, step, header.activation).map_err(fail)?;
                 (model::Op::Activation(a), from, Parameters::default())
             }
@@ -238,98 +242,97 @@ pub(crate) fn from_log2(log2: Log2) -> f32 {
 }
 
 /// A guide whose scales are the nearest that a file holds: what it draws and rounds stands on the machine's grids.
-pub fn snap_scales(net: &Network, guide: &Guide) -> Guide {
+pub fn snap_scales(guide: &Guide) -> Guide {
     let mut guide = guide.clone();
     if let Some(quantizers) = &mut guide.quantizers {
-        quantizers.limit();
-        for (name, range) in quantizers.names(net) {
-            for value in &mut quantizers.learned[range] {
-                let step = name.ends_with("sigma.log2_step");
-                let log2 = if step { value.exp2() } else { *value };
-                let log2 = (log2 * OCTAVE as f32).round() / OCTAVE as f32;
-                *value = if step { log2.max(1.0 / OCTAVE as f32).log2() } else { log2 };
-            }
-        }
+        quantizers.snap();
     }
     guide
 }
 
-/// The learned numbers of a guide's grids, as a file stores them.
+/// The parameters of a guide and its quantizers, as a file stores them.
 struct Scales<'a> {
     net: &'a Network,
     guide: &'a Guide,
 }
 
 impl Scales<'_> {
-    fn float(&self, weight: &Tensor, bias: &Tensor, order: &[usize], kind: Kind) -> Result<Parameters, String> {
-        let posterior = &self.guide.posterior;
-        let sigma = posterior.sigma();
+    fn float(&self, weight: usize, bias: usize, order: &[usize], kind: Kind) -> Result<Parameters, String> {
+        let (mu, sigma) = (self.guide.posterior.mu(), self.guide.posterior.sigma());
+        let weight_scales = if kind == Kind::Spq { self.weight_scales(weight)? } else { Vec::new() };
+        let (weight, bias) = (&self.net.tensors[weight], &self.net.tensors[bias]);
         let of = |all: &[f32], t: &Tensor| all[t.range.clone()].to_vec();
         let ordered = |all: &[f32]| order.iter().map(|&i| all[weight.range.start + i]).collect();
         Ok(Parameters {
-            weight_scales: if kind == Kind::Spq { self.weight_scales(weight)? } else { Vec::new() },
-            float: [ordered(&posterior.mu), ordered(&sigma), of(&posterior.mu, bias), of(&sigma, bias)],
+            weight_scales,
+            float: [ordered(mu), ordered(&sigma), of(mu, bias), of(&sigma, bias)],
             ..Parameters::default()
         })
     }
 
-    fn weight_scales(&self, weight: &Tensor) -> Result<Vec<Log2>, String> {
-        self.get(format!("{}.draw.log2_scale", weight.name), weight.channels)
+    fn quantizers(&self, tensor: usize) -> Option<&TensorQuantizers> {
+        self.guide.quantizers.as_ref().map(|q| &q.tensors[tensor])
     }
 
-    /// The stored logarithms of a learned name: `count` of them, one for all or one for each.
-    fn get(&self, name: String, count: usize) -> Result<Vec<Log2>, String> {
-        let quantizers = self.guide.quantizers.as_ref();
-        let names = quantizers.map(|q| q.names(self.net)).unwrap_or_default();
-        let found = names.into_iter().find(|(n, _)| *n == name);
-        let range = found.map(|(_, r)| r).filter(|r| r.len() == 1 || r.len() == count);
-        let (Some(range), Some(quantizers)) = (range, quantizers) else {
-            return Err(format!("its grids have no `{name}` for {count}: a model file wants the usual grids"));
+    fn mu_scales(&self, tensor: usize) -> Result<Vec<Log2>, String> {
+        let grid = self.quantizers(tensor).and_then(|q| q.mu.as_ref());
+        self.scales(tensor, MU_SCALE, grid.map(|q| &q.log2_scales[..]))
+    }
+
+    fn weight_scales(&self, tensor: usize) -> Result<Vec<Log2>, String> {
+        let grid = self.quantizers(tensor).and_then(|q| q.weight.as_ref());
+        self.scales(tensor, WEIGHT_SCALE, grid.map(|q| &q.log2_scales[..]))
+    }
+
+    /// Scales of a tensor's grid, one for each of its channels or, of a bias, one in all.
+    fn scales(&self, tensor: usize, what: &str, log2_scales: Option<&[f32]>) -> Result<Vec<Log2>, String> {
+        let tensor = &self.net.tensors[tensor];
+        let count = if tensor.bias { 1 } else { tensor.channels };
+        let name = format!("{}.{what}", tensor.name);
+        let Some(scales) = log2_scales.filter(|scales| scales.len() == 1 || scales.len() == count) else {
+            return Err(no_grid(&name, count));
         };
-        let step = name.ends_with("sigma.log2_step");
-        let learned = &quantizers.learned[range];
         let one = |i: usize| {
-            let value = learned[i % learned.len()];
-            let log2 = to_log2(if step { value.exp2() } else { value });
-            log2.map(|l| if step { l.max(1) } else { l }).ok_or_else(|| {
-                let channel = if learned.len() > 1 { format!(" of channel {}", i + 1) } else { String::new() };
-                format!(
-                    "`{name}`{channel} is {value}, a logarithm of base 2; a model file holds scales from 2^-16 to 2^16: \
-                     train again with a smaller learning rate"
-                )
-            })
+            let value = scales[i % scales.len()];
+            let channel = if scales.len() > 1 { format!(" of channel {}", i + 1) } else { String::new() };
+            to_log2(value).ok_or_else(|| too_large(&name, &channel, value))
         };
         (0..count).map(one).collect()
     }
 
-    fn codes(
-        &self,
-        weight: &Tensor,
-        bias: &Tensor,
-        order: &[usize],
-        header: &Header<'_>,
-    ) -> Result<Parameters, String> {
-        let one = |name: String| self.get(name, 1).map(|v| v[0]);
-        let channels = weight.channels;
-        let mu_scales = self.get(format!("{}.mu.log2_scale", weight.name), channels)?;
+    /// Top and step of the one range of a tensor's sigma.
+    fn range(&self, tensor: usize) -> Result<[Log2; 2], String> {
+        let name = |what: &str| format!("{}.{what}", self.net.tensors[tensor].name);
+        let Some(SigmaQuantizer::Log { rows, .. }) = self.quantizers(tensor).and_then(|q| q.sigma.as_ref()) else {
+            return Err(no_grid(&name(SIGMA_TOP), 1));
+        };
+        let &[[top, log2_step]] = &rows[..] else { return Err(no_grid(&name(SIGMA_TOP), 1)) };
+        let top = to_log2(top).ok_or_else(|| too_large(&name(SIGMA_TOP), "", top))?;
+        let step = to_log2(log2_step.exp2()).ok_or_else(|| too_large(&name(SIGMA_STEP), "", log2_step))?;
+        Ok([top, step.max(1)])
+    }
+
+    fn codes(&self, weight: usize, bias: usize, order: &[usize], header: &Header<'_>) -> Result<Parameters, String> {
+        let mu_scales = self.mu_scales(weight)?;
         let weight_scales = if header.kind == Kind::Jq { self.weight_scales(weight)? } else { Vec::new() };
-        let ranges = [
-            one(format!("{}.sigma.log2_top", weight.name))?,
-            one(format!("{}.sigma.log2_step", weight.name))?,
-            one(format!("{}.mu.log2_scale", bias.name))?,
-            one(format!("{}.sigma.log2_top", bias.name))?,
-            one(format!("{}.sigma.log2_step", bias.name))?,
-        ];
+        let ([top, step], bias_mu) = (self.range(weight)?, self.mu_scales(bias)?[0]);
+        let [bias_top, bias_step] = self.range(bias)?;
+        let ranges = [top, step, bias_mu, bias_top, bias_step];
+        let (weight, bias) = (&self.net.tensors[weight], &self.net.tensors[bias]);
+        let channels = weight.channels;
         let (Some(mu_bits), Some(sigma_bits)) = (header.mu, header.sigma) else {
             return Err("its means and sigmas are in float".into());
         };
-        let posterior = &self.guide.posterior;
+        let Some(log_sigma) = self.guide.posterior.log_sigma() else {
+            return Err("its posterior has no sigma".into());
+        };
+        let mu = self.guide.posterior.mu();
         let mean = |index: usize, scale: Log2, code: UniformCode| {
-            let steps = posterior.mu[index] / from_log2(scale).exp2();
+            let steps = mu[index] / from_log2(scale).exp2();
             steps.round_ties_even().clamp(code.min() as f32, code.max() as f32) as i8
         };
         let sigma = |index: usize, top: Log2, step: Log2| {
-            let octaves = from_log2(top) - posterior.log_sigma[index] * LOG2_E;
+            let octaves = from_log2(top) - log_sigma[index] * LOG2_E;
             (octaves / from_log2(step)).clamp(0.0, (sigma_bits.levels() - 1) as f32).round_ties_even() as u8
         };
         let row = order.len() / channels;
@@ -349,7 +352,20 @@ impl Scales<'_> {
     }
 }
 
-/// An activation function on the grid of its site.
+/// What a grid lacks that a file wants.
+fn no_grid(name: &str, count: usize) -> String {
+    format!("its grids have no `{name}` for {count}: a model file wants the usual grids")
+}
+
+/// A scale that no file holds.
+fn too_large(name: &str, channel: &str, value: f32) -> String {
+    format!(
+        "`{name}`{channel} is {value}, a logarithm of base 2; a model file holds scales from 2^-16 to 2^16: train again \
+         with a smaller learning rate"
+    )
+}
+
+/// An activation function on its grid.
 fn activation_of(
     function: Activation,
     log2_step: Option<f32>,

@@ -13,11 +13,14 @@ use crate::layout::file_order;
 use crate::math::exp;
 use crate::nn::network::{IMAGE, Op};
 use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec};
-use crate::posterior::Posterior;
+use crate::posterior::{Gaussian, Posterior};
 use crate::quant::Quantizers;
+use crate::quant::quantizers::TensorQuantizers;
 use crate::quant::settings::{BitWidths, FLOAT_BITS, QuantizeSettings, Rounding};
+use crate::quant::sigma::SigmaQuantizer;
 use crate::sets::Normalisation;
 use crate::stored::DecodedPosterior;
+use qbnn_core::fixed::Log2;
 use qbnn_core::model::{self, Function, Kind, Layer, Model};
 use qbnn_core::{Bits, draw};
 
@@ -47,50 +50,63 @@ pub fn import(model: &Model<'_>) -> Result<Imported, BnnError> {
     }
     let spec = NetworkSpec { name: model.name().to_owned(), layers };
     let net = Network::new(&spec, input, model.classes())?;
-    let posterior = Posterior { mu: vec![0.0; net.parameters()], log_sigma: vec![0.0; net.parameters()] };
-    let quantizers = settings(model).map(|s| Quantizers::new(&net, &s)).transpose()?;
-    let mut guide = Guide { posterior, quantizers, dropout: 0.0 };
+    let mut posterior = Gaussian { mu: vec![0.0; net.parameters()], log_sigma: vec![0.0; net.parameters()] };
+    let mut quantizers = settings(model).map(|s| Quantizers::new(&net, &s)).transpose()?;
     let linear = model.iter().enumerate().filter(|(_, l)| matches!(l.op, model::Op::Linear(_)));
     let nodes = net.nodes.iter().filter(|n| matches!(n.op, Op::Linear { .. }));
     for (node, (index, layer)) in nodes.zip(linear) {
         let Op::Linear { weight, bias, .. } = &node.op else { continue };
+        let grids = quantizers.as_mut().and_then(|q| q.tensors.get_disjoint_mut([*weight, *bias]).ok());
         let (weight, bias) = (&net.tensors[*weight], &net.tensors[*bias]);
         let stored = DecodedPosterior::read(model, index)?;
         let order = file_order(&net, node);
         let biases = bias.range.clone().zip(stored.bias_mu.iter().zip(&stored.bias_sigma));
         let weights = order.iter().map(|at| weight.range.start + at).zip(stored.mu.iter().zip(&stored.sigma));
         for (at, (&mu, &sigma)) in weights.chain(biases) {
-            guide.posterior.mu[at] = mu;
-            guide.posterior.log_sigma[at] = logarithm(sigma);
+            posterior.mu[at] = mu;
+            posterior.log_sigma[at] = logarithm(sigma);
         }
-        let mut set = |name: String, values: &[f32]| set(&net, &mut guide, &name, values);
-        let row = |scales: model::Scales<'_>| (0..scales.len()).map(|c| from_log2(scales.get(c))).collect::<Vec<_>>();
+        let Some([of_weight, of_bias]) = grids else { continue };
         if let Some(codes) = model.codes(&layer) {
-            set(format!("{}.mu.log2_scale", weight.name), &row(codes.mu_scales));
-            set(format!("{}.draw.log2_scale", weight.name), &row(codes.weight_scales));
-            set(format!("{}.sigma.log2_top", weight.name), &[from_log2(codes.sigma_top())]);
-            set(format!("{}.sigma.log2_step", weight.name), &[from_log2(codes.sigma_step()).log2()]);
-            set(format!("{}.mu.log2_scale", bias.name), &[from_log2(codes.bias_mu_scale())]);
-            set(format!("{}.sigma.log2_top", bias.name), &[from_log2(codes.bias_sigma_top())]);
-            set(format!("{}.sigma.log2_step", bias.name), &[from_log2(codes.bias_sigma_step()).log2()]);
+            set_mu(of_weight, scales(codes.mu_scales));
+            set_sigma(of_weight, codes.sigma_top(), codes.sigma_step());
+            set_weight(of_weight, codes.weight_scales);
+            set_mu(of_bias, [from_log2(codes.bias_mu_scale())].into_iter());
+            set_sigma(of_bias, codes.bias_sigma_top(), codes.bias_sigma_step());
         } else if let Some(floats) = model.floats(&layer) {
-            set(format!("{}.draw.log2_scale", weight.name), &row(floats.weight_scales));
+            set_weight(of_weight, floats.weight_scales);
         }
     }
     let steps = model.iter().filter_map(|l| match l.op {
         model::Op::Activation(a) => Some(from_log2(a.log2_step)),
         _ => None,
     });
-    let steps: Vec<f32> = steps.collect();
-    set(&net, &mut guide, "activations.log2_step", &steps);
+    if let Some(grids) = quantizers.as_mut().and_then(|q| q.activations.as_mut()) {
+        grids.log2_steps.iter_mut().zip(steps).for_each(|(slot, step)| *slot = step);
+    }
+    let guide = Guide { posterior: Posterior::Gaussian(posterior), quantizers };
     Ok(Imported { net, guide, normalisation: normalisation(model) })
 }
 
-/// Sets learned numbers by their name; a guide without such a grid has none of them.
-fn set(net: &Network, guide: &mut Guide, name: &str, values: &[f32]) {
-    let Some(quantizers) = &mut guide.quantizers else { return };
-    if let Some((_, range)) = quantizers.names(net).into_iter().find(|(n, _)| n == name) {
-        quantizers.learned[range].iter_mut().zip(values).for_each(|(slot, &value)| *slot = value);
+fn scales(stored: model::Scales<'_>) -> impl Iterator<Item = f32> {
+    (0..stored.len()).map(move |c| from_log2(stored.get(c)))
+}
+
+// A guide without such a grid takes nothing.
+
+fn set_mu(grids: &mut TensorQuantizers, log2_scales: impl Iterator<Item = f32>) {
+    let slots = grids.mu.iter_mut().flat_map(|q| &mut q.log2_scales);
+    slots.zip(log2_scales).for_each(|(slot, scale)| *slot = scale);
+}
+
+fn set_weight(grids: &mut TensorQuantizers, stored: model::Scales<'_>) {
+    let slots = grids.weight.iter_mut().flat_map(|q| &mut q.log2_scales);
+    slots.zip(scales(stored)).for_each(|(slot, scale)| *slot = scale);
+}
+
+fn set_sigma(grids: &mut TensorQuantizers, top: Log2, step: Log2) {
+    if let Some(SigmaQuantizer::Log { rows, .. }) = &mut grids.sigma {
+        rows.fill([from_log2(top), from_log2(step).log2()]);
     }
 }
 

@@ -7,10 +7,11 @@
 pub mod checkpoint;
 mod difference;
 mod divergence;
+pub mod draw;
 pub mod error;
+mod estimator;
 pub mod export;
 pub mod files;
-pub mod fused;
 pub mod guide;
 pub mod identity;
 pub mod import;

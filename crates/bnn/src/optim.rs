@@ -20,10 +20,10 @@ impl Adam {
         Adam { first: vec![0.0; len], second: vec![0.0; len] }
     }
 
-    /// Moves `parameters` against `gradient`; `step` counts from 0.
-    pub fn update(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f32, step: u64) {
+    /// Moves `parameters`, of the buffer those from `first` on, against `gradient`; `step` counts from 0.
+    pub fn update(&mut self, first: usize, parameters: &mut [f32], gradient: &[f32], rate: f32, step: u64) {
         let rates = Rates::new(rate, step);
-        let moments = self.first.iter_mut().zip(&mut self.second);
+        let moments = self.first[first..].iter_mut().zip(&mut self.second[first..]);
         vectorized(
             #[inline(always)]
             || {
@@ -73,7 +73,7 @@ mod tests {
     fn the_first_step_is_the_rate_against_the_sign() {
         let mut adam = Adam::new(2);
         let mut p = [1.0, 1.0];
-        adam.update(&mut p, &[0.3, -20.0], 0.01, 0);
+        adam.update(0, &mut p, &[0.3, -20.0], 0.01, 0);
         assert!((p[0] - 0.99).abs() < 1e-5 && (p[1] - 1.01).abs() < 1e-5, "{p:?}");
         assert_eq!((cosine(0, 10), cosine(10, 10)), (1.0, 0.0));
     }

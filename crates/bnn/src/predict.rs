@@ -37,7 +37,7 @@ pub fn predict(
     }
     let key = qbnn_core::noise::key(seed);
     let classes = net.classes();
-    let sites = guide.sites(normalisation);
+    let activations = guide.activation_quantizer(normalisation);
     let mut drawn = Drawn::default();
     guide.store(net, &mut drawn);
     let mut probabilities = vec![0.0; limit::probabilities(samples, images.len(), classes)?];
@@ -53,7 +53,7 @@ pub fn predict(
             // Always a whole block: a narrower product sums in another order, and an image's last bits would depend on
             // how many others came with it. What the columns past `batch` hold is computed and dropped.
             fill(workspace.input(net), &members, net.input.channels, normalisation);
-            workspace.forward(net, weights, &*sites);
+            workspace.forward(net, weights, &*activations);
             softmax(workspace.logits(net), BLOCK, out);
         });
         step(progress, s + 1, samples)?;

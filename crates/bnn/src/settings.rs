@@ -2,7 +2,10 @@
 //! stands with the quantizers, in [`crate::quant::settings`].
 
 use crate::error::BnnError;
+pub use crate::estimator::Estimator;
 use crate::nn::pass::BLOCK;
+pub use crate::posterior::PosteriorKind;
+use crate::posterior::PosteriorSettings;
 use crate::sets::TrainData;
 use serde::{Deserialize, Serialize};
 
@@ -63,18 +66,6 @@ impl Default for TrainSettings {
     }
 }
 
-/// What is learned of every weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PosteriorKind {
-    /// A mean and a standard deviation.
-    Gaussian,
-    /// A value: the deterministic network that related work compares with. The KL's weight is that of its prior (MAP).
-    Point,
-    /// A value, each draw with some units dropped: MC dropout (Gal, Ghahramani 2016).
-    Dropout,
-}
-
 /// What the images of training pairs are taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,19 +75,6 @@ pub enum Labels {
     Hard,
     /// The probabilities of all labels, where the data knows them.
     Soft,
-}
-
-/// The gradient estimator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Estimator {
-    /// One drawn network per step (Blundell et al. 2015).
-    #[serde(rename = "weight-draw")]
-    Reparameterization,
-    /// Drawn activations (Kingma, Salimans, Welling 2015).
-    LocalReparameterization,
-    /// One drawn deviation, its sign flipped per image (Wen et al. 2018).
-    Flipout,
 }
 
 /// A setting that must be a positive finite number.
@@ -149,11 +127,16 @@ impl TrainSettings {
             return Err(BnnError::setting("label_smoothing", self.label_smoothing, wanted));
         }
         self.check_ood()?;
-        if self.posterior != PosteriorKind::Gaussian && self.estimator != Estimator::Reparameterization {
+        if !self.posterior.properties().has_sigma && self.estimator != Estimator::Reparameterization {
             let found = format!("{:?}", self.estimator);
             return Err(BnnError::setting("estimator", found, "a posterior without sigma needs weight-draw"));
         }
         Ok(())
+    }
+
+    /// What a posterior starts with.
+    pub(crate) fn of_posterior(&self) -> PosteriorSettings {
+        PosteriorSettings { initial_sigma: self.initial_sigma, dropout: self.dropout }
     }
 
     /// Checks that the data has what these settings want of it.
@@ -180,7 +163,9 @@ impl TrainSettings {
         if weight > 0.0 && self.draws < 2 {
             return refuse("draws disagree where there are at least two: set train.draws to 2 or more (4 is usual)");
         }
-        if weight > 0.0 && (self.estimator != Estimator::Reparameterization || self.posterior == PosteriorKind::Point) {
+        if weight > 0.0
+            && (self.estimator != Estimator::Reparameterization || !self.posterior.properties().draws_differ)
+        {
             return refuse("it needs whole networks that are drawn: a gaussian or dropout posterior and weight-draw");
         }
         Ok(())

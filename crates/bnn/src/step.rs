@@ -1,7 +1,6 @@
 //! One step of training: a draw, a batch forward and backward in blocks, and what is learned from it.
 
 use crate::checkpoint::Checkpoint;
-use crate::fused;
 use crate::guide::{Drawn, GuideGradient};
 use crate::likelihood::{negative_log_likelihood, smooth};
 use crate::load::{LoadMemory, Loader};
@@ -105,7 +104,7 @@ impl<'a> Steps<'a> {
             guide.draw_for(net, estimator, key, draw, &mut state.drawn);
         }
         clock.stop(Part::Draw);
-        let sites = guide.sites(checkpoint.normalisation);
+        let activations = guide.activation_quantizer(checkpoint.normalisation);
         let (states, loader) = (&self.states, &self.loader);
         let second = estimator != Estimator::Reparameterization;
         if self.blocks.len() < count {
@@ -125,20 +124,20 @@ impl<'a> Steps<'a> {
             clock.stop(Part::Data);
             let drawn = &states[i % states.len()].drawn;
             let weights = drawn.for_pass(estimator, PassNoise { key, step: step as u32, block: i as u32 });
-            workspace.forward(net, weights, &*sites);
+            workspace.forward(net, weights, &*activations);
             clock.stop(Part::Forward);
             let out = workspace.logits(net);
             logits.resize(out.len(), 0.0);
             *nll = negative_log_likelihood(out, BLOCK, (&*targets, pairs.len()), scale, logits);
-            gradient.reset(net.parameters(), second, sites.parameters());
-            workspace.backward(net, weights, &*sites, logits, gradient);
+            gradient.reset(net.parameters(), second, activations.parameters());
+            workspace.backward(net, weights, &*activations, logits, gradient);
             clock.stop(Part::Backward);
         });
         let draws = self.states.len();
         self.pass_ood(checkpoint, step);
         let mut clock = self.profile.clock();
         for (i, state) in self.states.iter_mut().enumerate() {
-            state.batch.reset(net.parameters(), second, sites.parameters());
+            state.batch.reset(net.parameters(), second, activations.parameters());
             let blocks = self.blocks[..count].iter().skip(i).step_by(draws).chain(self.ood.get(i));
             let done: Vec<_> = blocks.map(|block| (&block.workspace, &block.gradient)).collect();
             batch_gradient(net, &done, &mut state.batch);
@@ -156,7 +155,7 @@ impl<'a> Steps<'a> {
         let weight = checkpoint.train.ood_weight;
         let Some(images) = self.data.ood.filter(|images| weight > 0.0 && !images.is_empty()) else { return };
         self.ood.resize_with(self.states.len(), Block::default);
-        let (net, sites) = (checkpoint.net(), checkpoint.guide().sites(checkpoint.normalisation));
+        let (net, activations) = (checkpoint.net(), checkpoint.guide().activation_quantizer(checkpoint.normalisation));
         let (states, loader, estimator) = (&self.states, &self.loader, checkpoint.estimator());
         let noise = PassNoise { key: qbnn_core::noise::key(checkpoint.seed), step: step as u32, block: 0 };
         self.ood.par_iter_mut().zip(states).for_each(|(block, state)| {
@@ -164,7 +163,7 @@ impl<'a> Steps<'a> {
             let mut clock = profile.clock();
             loader.load_ood(images, step, workspace.input(net));
             clock.stop(Part::Data);
-            workspace.forward(net, state.drawn.for_pass(estimator, noise), &*sites);
+            workspace.forward(net, state.drawn.for_pass(estimator, noise), &*activations);
             logits.clear();
             logits.extend_from_slice(workspace.logits(net));
             clock.stop(Part::Forward);
@@ -175,13 +174,13 @@ impl<'a> Steps<'a> {
             let Block { workspace, gradient, logits, profile, .. } = block;
             let mut clock = profile.clock();
             *logits = gradient_of_logits;
-            gradient.reset(net.parameters(), false, sites.parameters());
-            workspace.backward(net, state.drawn.for_pass(estimator, noise), &*sites, logits, gradient);
+            gradient.reset(net.parameters(), false, activations.parameters());
+            workspace.backward(net, state.drawn.for_pass(estimator, noise), &*activations, logits, gradient);
             clock.stop(Part::Backward);
         });
     }
 
-    /// Moves everything learned by one step of Adam, against the gradient of NLL and weighted KL. Returns the KL in
+    /// Moves every parameter by one step of Adam, against the gradient of NLL and weighted KL. Returns the KL in
     /// nats, before the move.
     fn learn(&mut self, checkpoint: &mut Checkpoint, kl_weight: f32, step: u64, total: u64) -> f64 {
         let estimator = checkpoint.estimator();
@@ -194,11 +193,12 @@ impl<'a> Steps<'a> {
             && checkpoint.train.draws == 1
         {
             let (d_weights, noise) = (&batch.first, drawn.noise());
-            let Checkpoint { guide, mu_adam, sigma_adam, .. } = checkpoint;
-            let adam = (mu_adam, sigma_adam);
-            let kl = fused::update(&mut guide.posterior, adam, d_weights, noise, kl, Rates::new(rate, step));
-            clock.stop(Part::Update);
-            return kl;
+            let Checkpoint { guide, posterior_adams, .. } = checkpoint;
+            let posterior = guide.posterior.family_mut();
+            if let Some(kl) = posterior.update_fused(posterior_adams, d_weights, noise, kl, Rates::new(rate, step)) {
+                clock.stop(Part::Update);
+                return kl;
+            }
         }
         let (net, guide) = (checkpoint.net(), checkpoint.guide());
         let gradient = &mut self.gradient;
@@ -214,11 +214,19 @@ impl<'a> Steps<'a> {
             }
         }
         clock.stop(Part::Guide);
-        let Checkpoint { guide, mu_adam, sigma_adam, learned_adam, .. } = checkpoint;
-        mu_adam.update(&mut guide.posterior.mu, &gradient.mu, rate, step);
-        sigma_adam.update(&mut guide.posterior.log_sigma, &gradient.log_sigma, rate, step);
+        let Checkpoint { guide, posterior_adams, quantizer_adam, .. } = checkpoint;
+        let parameters = guide.posterior.family_mut().parameters_mut();
+        for (((_, values), adam), gradient) in parameters.into_iter().zip(posterior_adams).zip(gradient.of_posterior())
+        {
+            adam.update(0, values, gradient, rate, step);
+        }
         if let Some(quantizers) = &mut guide.quantizers {
-            learned_adam.update(&mut quantizers.learned, &gradient.learned, rate, step);
+            let mut first = 0;
+            for id in quantizers.ids() {
+                let params = quantizers.params_mut(id);
+                quantizer_adam.update(first, params, gradient.quantizers.of(id), rate, step);
+                first += params.len();
+            }
             quantizers.limit();
         }
         clock.stop(Part::Update);

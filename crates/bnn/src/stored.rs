@@ -2,7 +2,7 @@
 
 use crate::error::BnnError;
 use crate::math::vectorized;
-use crate::quant::draw::deviations;
+use crate::quant::weight::deviations;
 use qbnn_core::draw::Rounding;
 use qbnn_core::fixed::{Log2, OCTAVE};
 use qbnn_core::model::{Codes, Floats, Layer, Model, Op};

@@ -99,9 +99,10 @@ impl Checkpoint {
             let span = (float.train.initial_sigma / 4.0, float.train.prior_sigma);
             let span = (settings.start == Start::Scratch).then_some(span);
             quantizers.calibrate(float.net(), &float.guide().posterior, span);
-            if let Some(bits) = quantizers.activation() {
-                for (site, values) in site_values(&float, data, settings.calibration).into_iter().enumerate() {
-                    quantizers.set_site(site, calibrate(float.net().activations[site], bits, settings.fit, &values));
+            if let Some(bits) = quantizers.activations.as_ref().map(|grids| grids.bits) {
+                for (index, values) in activation_values(&float, data, settings.calibration).into_iter().enumerate() {
+                    quantizers
+                        .set_activation(index, calibrate(float.net().activations[index], bits, settings.fit, &values));
                 }
             }
         }
@@ -116,9 +117,9 @@ impl Checkpoint {
 }
 
 /// A sample of each activation's values in float, over draws and training images.
-fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<Vec<f32>> {
+fn activation_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<Vec<f32>> {
     use crate::nn::network::Op;
-    /// Values kept of each site and pass.
+    /// Values kept of each activation and pass.
     const KEPT: usize = 2048;
     let net = float.net();
     let key = qbnn_core::noise::key(float.seed);
@@ -128,17 +129,17 @@ fn site_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<V
     let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
     let (mut workspace, mut drawn) = (Workspace::default(), Drawn::default());
     let mut loading = LoadMemory::default();
-    let sites = float.guide().sites(float.normalisation);
+    let activations = float.guide().activation_quantizer(float.normalisation);
     for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
         loader.load(pairs, workspace.input(net), &mut loading);
         let weights = drawn.for_pass(Estimator::Reparameterization, PassNoise { key, step: 0, block: 0 });
-        workspace.forward(net, weights, &*sites);
+        workspace.forward(net, weights, &*activations);
         for (at, node) in net.nodes.iter().enumerate() {
-            if let Op::Activation { site, .. } = node.op {
+            if let Op::Activation { index, .. } = node.op {
                 let all = workspace.value(net, at);
                 let images = all.chunks_exact(BLOCK).flat_map(|run| &run[..pairs.len()]);
-                values[site].extend(images.step_by(all.len().div_ceil(KEPT)).copied());
+                values[index].extend(images.step_by(all.len().div_ceil(KEPT)).copied());
             }
         }
     }

@@ -53,7 +53,7 @@ pub fn compare(checkpoint: &Checkpoint, file: &[u8], images: ImagesView<'_>) -> 
     }
     let images = ImagesView { pixels: &images.pixels[..images.len().min(IMAGES) * images.shape.len()], ..images };
     let model = Model::new(file).map_err(|e| BnnError::Data(format!("the model file {e}")))?;
-    let guide = snap_scales(net, checkpoint.guide());
+    let guide = snap_scales(checkpoint.guide());
     let (seed, pixels, mut memory) = (checkpoint.seed, normalisation(&model), Workspace::default());
     let mut of_draw = |net: &Network, guide: &Guide, pixels: Normalisation, weights: &[f32]| {
         logits(net, guide, pixels, weights, images, &mut memory)
@@ -91,7 +91,7 @@ fn logits(
 ) -> Vec<f32> {
     let members: Vec<&[u8]> = (0..images.len()).map(|i| images.get(i)).collect();
     fill(workspace.input(net), &members, net.input.channels, pixels);
-    workspace.forward(net, Weights::Drawn(weights), &*guide.sites(pixels));
+    workspace.forward(net, Weights::Drawn(weights), &*guide.activation_quantizer(pixels));
     let logits = workspace.logits(net);
     (0..images.len() * net.classes()).map(|i| logits[i % net.classes() * BLOCK + i / net.classes()]).collect()
 }

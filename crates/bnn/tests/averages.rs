@@ -3,9 +3,9 @@
 
 use qbnn_bnn::Normalisation;
 use qbnn_bnn::nn::network::Codes;
-use qbnn_bnn::nn::pass::{BLOCK, Gradient, Sites, Weights, Workspace};
+use qbnn_bnn::nn::pass::{ActivationQuantizer, BLOCK, Gradient, Weights, Workspace};
 use qbnn_bnn::nn::{Activation, Network, NetworkSpec, Shape};
-use qbnn_bnn::quant::activation::QuantizedSites;
+use qbnn_bnn::quant::activation::QuantizedActivations;
 use qbnn_core::Bits;
 use serde_json::json;
 
@@ -20,7 +20,8 @@ fn machine(sum: u64, window: u64, bits: u32) -> u64 {
 fn every_sum_of_every_window_and_width_is_rounded_as_the_machine_does() {
     for bits in 2..=8 {
         for log2_step in [-7.3f32, -0.123, 0.0, 3.77] {
-            let sites = QuantizedSites { bits: Bits::new(bits).unwrap(), log2_steps: &[log2_step], pixels: PIXELS };
+            let activations =
+                QuantizedActivations { bits: Bits::new(bits).unwrap(), log2_steps: &[log2_step], pixels: PIXELS };
             for size in 1..=8u64 {
                 let window = size * size;
                 // Bytes of signed codes have their zero in the middle, which must not matter.
@@ -29,7 +30,7 @@ fn every_sum_of_every_window_and_width_is_rounded_as_the_machine_does() {
                     let step = log2_step.exp2();
                     let mean = |sum: u64| (sum as i64 - zero * window as i64) as f32 * step / window as f32;
                     let mut means: Vec<f32> = sums.clone().map(mean).collect();
-                    sites.average(Codes::Site(0), window as usize, &mut means);
+                    activations.average(Codes::Activation(0), window as usize, &mut means);
                     let finer = step / (1 << (8 - bits)) as f32;
                     for (sum, found) in sums.zip(means) {
                         let wanted = machine(sum, window, bits) as i64 - (zero << (8 - bits));
@@ -40,7 +41,7 @@ fn every_sum_of_every_window_and_width_is_rounded_as_the_machine_does() {
                 let sums = 0..=window * 255;
                 let mean = |sum: u64| (sum as f32 / window as f32 / 255.0 - PIXELS.mean) / PIXELS.std;
                 let mut means: Vec<f32> = sums.clone().map(mean).collect();
-                sites.average(Codes::Image, window as usize, &mut means);
+                activations.average(Codes::Image, window as usize, &mut means);
                 for (sum, found) in sums.zip(means) {
                     let pixel = (found * PIXELS.std + PIXELS.mean) * 255.0;
                     let wanted = machine(sum, window, 8) as f32;
@@ -52,17 +53,25 @@ fn every_sum_of_every_window_and_width_is_rounded_as_the_machine_does() {
 }
 
 /// Quantized activations whose averages stay as they are.
-struct Exact<'a>(QuantizedSites<'a>);
+struct Exact<'a>(QuantizedActivations<'a>);
 
-impl Sites for Exact<'_> {
+impl ActivationQuantizer for Exact<'_> {
     fn parameters(&self) -> usize {
         self.0.parameters()
     }
-    fn forward(&self, site: usize, function: Activation, x: &[f32], y: &mut [f32]) {
-        self.0.forward(site, function, x, y);
+    fn forward(&self, index: usize, function: Activation, x: &[f32], y: &mut [f32]) {
+        self.0.forward(index, function, x, y);
     }
-    fn backward(&self, site: usize, function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], learned: &mut [f32]) {
-        self.0.backward(site, function, x, dy, dx, learned);
+    fn backward(
+        &self,
+        index: usize,
+        function: Activation,
+        x: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        d_params: &mut [f32],
+    ) {
+        self.0.backward(index, function, x, dy, dx, d_params);
     }
 }
 
@@ -75,24 +84,24 @@ fn the_gradient_goes_straight_through() {
     let spec: NetworkSpec = serde_json::from_value(json!({ "name": "averages", "layer": layers })).unwrap();
     let net = Network::new(&spec, Shape { channels: 1, rows: 6, columns: 6 }, 3).unwrap();
     let weights: Vec<f32> = (0..net.parameters()).map(|i| ((i * 37) % 23) as f32 / 23.0 - 0.4).collect();
-    let of = |sites: &dyn Sites| {
+    let of = |activations: &dyn ActivationQuantizer| {
         let mut workspace = Workspace::default();
         let input = workspace.input(&net).input;
         input.iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 61) % 97) as f32 / 97.0 - 0.3);
-        workspace.forward(&net, Weights::Drawn(&weights), sites);
+        workspace.forward(&net, Weights::Drawn(&weights), activations);
         let logits = workspace.logits(&net).to_vec();
         let upstream: Vec<f32> = (0..3 * BLOCK).map(|i| (i % 7) as f32 - 3.0).collect();
         let mut gradient = Gradient::default();
-        gradient.reset(net.parameters(), false, sites.parameters());
-        workspace.backward(&net, Weights::Drawn(&weights), sites, &upstream, &mut gradient);
+        gradient.reset(net.parameters(), false, activations.parameters());
+        workspace.backward(&net, Weights::Drawn(&weights), activations, &upstream, &mut gradient);
         (logits, gradient)
     };
-    let sites = || QuantizedSites { bits: Bits::new(4).unwrap(), log2_steps: &[-2.6], pixels: PIXELS };
-    let ((rounded, through), (exact, wanted)) = (of(&sites()), of(&Exact(sites())));
+    let activations = || QuantizedActivations { bits: Bits::new(4).unwrap(), log2_steps: &[-2.6], pixels: PIXELS };
+    let ((rounded, through), (exact, wanted)) = (of(&activations()), of(&Exact(activations())));
     assert_ne!(rounded, exact, "averages are rounded");
     let first = net.tensors[1].range.end;
     assert_eq!(through.first[..first], wanted.first[..first]);
-    assert_eq!(through.sites, wanted.sites);
+    assert_eq!(through.activations, wanted.activations);
     // What reads the averages meets the rounded ones.
     assert_ne!(through.first[first..], wanted.first[first..]);
 }

@@ -8,7 +8,7 @@ use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec, Shape};
 use qbnn_bnn::noise::{self, purpose};
 use qbnn_bnn::optim::cosine;
 use qbnn_bnn::step::Steps;
-use qbnn_bnn::{Checkpoint, ImagesView, NetworkSpec, Normalisation, TrainData, TrainSettings};
+use qbnn_bnn::{Checkpoint, ImagesView, NetworkSpec, Normalisation, Posterior, TrainData, TrainSettings};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter, key};
 use random::Random;
 
@@ -193,7 +193,7 @@ fn two_hundred_steps_are_those_of_the_composed_version() {
         let settings = TrainSettings { batch: BATCH, learning_rate: 2e-3, ..TrainSettings::default() };
         let mut checkpoint = Checkpoint::new(&spec, shape, CLASSES, NORMALISATION, SEED, settings.clone()).unwrap();
         let wide = |values: &[f32]| values.iter().map(|&v| v as f64).collect::<Vec<f64>>();
-        let start = &checkpoint.guide().posterior;
+        let Posterior::Gaussian(start) = &checkpoint.guide().posterior else { panic!("not Gaussian") };
         let (mut mu, mut log_sigma) = (wide(&start.mu), wide(&start.log_sigma));
         let n = mu.len();
         let mut moments = vec![[[0.0; 2]; 2]; n];

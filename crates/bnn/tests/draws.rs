@@ -47,7 +47,7 @@ fn without_spread_their_number_does_not_matter() {
             for draws in [1, 2, 3, 4] {
                 let mut checkpoint = start(draws, estimator, 1e-7, 2);
                 let (_, kl) = finish(&mut checkpoint, data);
-                all.push((checkpoint.guide().posterior.mu.clone(), kl));
+                all.push((checkpoint.guide().posterior.mu().to_vec(), kl));
             }
             for (mu, kl) in &all[1..] {
                 assert!((kl - all[0].1).abs() < 1e-4 * all[0].1, "{estimator:?}: KL {kl} {}", all[0].1);

@@ -45,7 +45,7 @@ fn predict(file: &[u8], images: ImagesView<'_>, count: usize, seed: u64) -> Vec<
 
 /// What a checkpoint says, on the scales and pixels that its file holds.
 fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: ImagesView<'_>) -> Vec<f64> {
-    let (net, guide) = (checkpoint.net(), snap_scales(checkpoint.net(), checkpoint.guide()));
+    let (net, guide) = (checkpoint.net(), snap_scales(checkpoint.guide()));
     let normalisation = import(model).unwrap().normalisation;
     qbnn_bnn::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut NoProgress).unwrap()
 }

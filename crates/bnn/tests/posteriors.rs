@@ -62,7 +62,7 @@ fn a_point_mass_learns_and_draws_its_mean() {
         let (mut drawn, guide) = (Drawn::default(), point.guide());
         guide.store(point.net(), &mut drawn);
         guide.draw(point.net(), [1, 2], 0, 5, &mut drawn);
-        assert_eq!(drawn.weights(), guide.posterior.mu);
+        assert_eq!(drawn.weights(), guide.posterior.mu());
         let all = predictions(&point, data);
         let draws: Vec<_> = all.chunks(all.len() / 4).collect();
         assert!(draws.iter().all(|d| *d == draws[0]));
@@ -94,7 +94,7 @@ fn dropout_drops_whole_units_at_its_rate_and_keeps_the_mean() {
     for draw in 0..400 {
         guide.draw(net, [1, 2], 0, draw, &mut drawn);
         for (index, tensor) in net.tensors.iter().enumerate() {
-            let (w, mu) = (&drawn.weights()[tensor.range.clone()], &guide.posterior.mu[tensor.range.clone()]);
+            let (w, mu) = (&drawn.weights()[tensor.range.clone()], &guide.posterior.mu()[tensor.range.clone()]);
             if index == 0 || tensor.bias {
                 assert_eq!(w, mu, "{}", tensor.name);
                 continue;

@@ -4,13 +4,16 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use qbnn_bnn::draw::Draw;
 use qbnn_bnn::guide::GuideGradient;
 use qbnn_bnn::nn::activation::Activation;
-use qbnn_bnn::nn::pass::Sites;
+use qbnn_bnn::nn::pass::ActivationQuantizer;
+use qbnn_bnn::posterior::Gaussian;
 use qbnn_bnn::quant::Quantizers;
-use qbnn_bnn::quant::activation::{QuantizedSites, calibrate};
-use qbnn_bnn::quant::draw::Draw;
+use qbnn_bnn::quant::activation::{QuantizedActivations, calibrate};
 use qbnn_bnn::quant::log::{LogGrid, fit};
+use qbnn_bnn::quant::params::{Named, QuantizerGradient};
+use qbnn_bnn::quant::quantizers::TensorQuantizers;
 use qbnn_bnn::quant::settings::Calibration;
 use qbnn_bnn::quant::uniform::{Uniform, least_error, min_max};
 use qbnn_bnn::{BitWidths, BnnError, Guide, Network, NetworkSpec, ParameterBytes, Posterior, QuantizeSettings};
@@ -26,7 +29,7 @@ fn bits(b: u32) -> Bits {
     Bits::new(b).unwrap()
 }
 
-/// 4 inputs, 3 hidden units, ReLU, 2 classes: 12 + 3 + 6 + 2 parameters, one site.
+/// 4 inputs, 3 hidden units, ReLU, 2 classes: 12 + 3 + 6 + 2 parameters, one activation.
 fn tiny() -> Network {
     let layers = json!([{ "type": "dense", "out": 3 }, { "type": "relu" }, { "type": "dense", "out": 2 }]);
     let spec: NetworkSpec = serde_json::from_value(json!({ "name": "tiny", "layer": layers })).unwrap();
@@ -39,19 +42,19 @@ fn settings(mu: u32, sigma: u32, weight: u32, activation: u32, rounding: Roundin
 
 /// A posterior of unequal means and spreads.
 fn posterior(net: &Network, seed: u32) -> Posterior {
-    let mut posterior = Posterior::initial(net, [seed, 5], 0.1);
+    let mut posterior = Gaussian::initial(net, [seed, 5], 0.1);
     for (i, (m, l)) in posterior.mu.iter_mut().zip(&mut posterior.log_sigma).enumerate() {
         *m += 0.03 * (i as f32 - 11.0);
         *l -= 0.1 * ((7 * i) % 23) as f32;
     }
-    posterior
+    Posterior::Gaussian(posterior)
 }
 
-/// Sets every learned number whose name ends in `suffix`.
+/// Sets every parameter whose name ends in `suffix`.
 fn set(grids: &mut Quantizers, net: &Network, suffix: &str, value: f32) {
-    for (name, range) in grids.names(net) {
+    for Named { name, id, range } in grids.named(net) {
         if name.ends_with(suffix) {
-            grids.learned[range].fill(value);
+            grids.params_mut(id)[range].fill(value);
         }
     }
 }
@@ -156,16 +159,17 @@ proptest! {
         grids.calibrate(&net, &posterior, None);
         let (m, s) = stored(&grids, &net, &posterior);
         // What is stored has at most 2^b values a row, and storing it again changes nothing.
-        let again = Posterior { mu: m.clone(), log_sigma: s.iter().map(|s| s.ln()).collect() };
+        let again = Gaussian { mu: m.clone(), log_sigma: s.iter().map(|s| s.ln()).collect() };
+        let again = Posterior::Gaussian(again);
         prop_assert_eq!(stored(&grids, &net, &again), (m.clone(), s.clone()));
         let mut draw = Draw::default();
         grids.draw(&net, &m, &s, [seed, 1], place(3), &mut draw);
         let code = UniformCode::Signed(bits(weight));
-        let names = grids.names(&net);
+        let names = grids.named(&net);
         for tensor in net.tensors.iter().filter(|t| !t.bias) {
-            let (_, at) = names.iter().find(|(n, _)| *n == format!("{}.draw.log2_scale", tensor.name)).unwrap();
+            let at = names.iter().find(|n| n.name == format!("{}.draw.log2_scale", tensor.name)).unwrap();
             let rows = draw.weights[tensor.range.clone()].chunks_exact(tensor.fan_in);
-            for (row, &log2_scale) in rows.zip(&grids.learned[at.clone()]) {
+            for (row, &log2_scale) in rows.zip(&grids.params(at.id)[at.range.clone()]) {
                 for w in row {
                     let c = (w / log2_scale.exp2()).round();
                     prop_assert_eq!(c * log2_scale.exp2(), *w);
@@ -257,25 +261,25 @@ fn activations_lie_on_their_grid_and_clipped_ones_move_its_step() {
     let values: Vec<f32> = (0..=15).map(|c| c as f32 * 0.25).collect();
     let step = calibrate(Activation::Relu, bits(4), Calibration::WeightedError, &values);
     assert!((step + 2.0).abs() < 1e-5, "{step}");
-    let sites = QuantizedSites { bits: bits(4), log2_steps: &[-2.0], pixels: PIXELS };
+    let activations = QuantizedActivations { bits: bits(4), log2_steps: &[-2.0], pixels: PIXELS };
     let x = [-1.0, 0.3, 3.6, 80.0];
     let mut y = [0.0; 4];
-    sites.forward(0, Activation::Relu, &x, &mut y);
+    activations.forward(0, Activation::Relu, &x, &mut y);
     assert_eq!(y, [0.0, 0.25, 3.5, 3.75]);
-    let (mut dx, mut learned) = ([0.0; 4], [0.0]);
-    sites.backward(0, Activation::Relu, &x, &[1.0; 4], &mut dx, &mut learned);
+    let (mut dx, mut d_step) = ([0.0; 4], [0.0]);
+    activations.backward(0, Activation::Relu, &x, &[1.0; 4], &mut dx, &mut d_step);
     assert_eq!(dx, [0.0, 1.0, 1.0, 0.0]);
     // Steps: 0 exact, 1.2 to 1, 14.4 to 14, and 15 clipped.
     let by_hand = (0.0 - 0.2 - 0.4 + 15.0) * 0.25 * LN_2;
-    assert!(near(learned[0], by_hand, 1e-5), "{learned:?} {by_hand}");
+    assert!(near(d_step[0], by_hand, 1e-5), "{d_step:?} {by_hand}");
     // Hardtanh needs a sign: 2 bits, steps of 1/2, -1..=1/2.
-    let sites = QuantizedSites { bits: bits(2), log2_steps: &[-1.0], pixels: PIXELS };
-    sites.forward(0, Activation::Hardtanh, &[-5.0, -0.6, 0.4, 5.0], &mut y);
+    let activations = QuantizedActivations { bits: bits(2), log2_steps: &[-1.0], pixels: PIXELS };
+    activations.forward(0, Activation::Hardtanh, &[-5.0, -0.6, 0.4, 5.0], &mut y);
     assert_eq!(y, [-1.0, -0.5, 0.5, 0.5]);
 }
 
 #[test]
-fn of_clipped_parameters_every_learned_number_has_its_finite_difference() {
+fn of_clipped_values_every_quantizer_parameter_has_its_finite_difference() {
     let net = tiny();
     let n = net.parameters();
     let posterior = posterior(&net, 3);
@@ -295,10 +299,10 @@ fn of_clipped_parameters_every_learned_number_has_its_finite_difference() {
     let (mut d_mu, mut d_sigma) = (weights.clone(), weights.clone());
     d_mu.iter_mut().for_each(|d| *d *= 1e8);
     d_sigma.iter_mut().for_each(|d| *d *= 1e-2);
-    let mut learned = vec![0.0; grids.learned.len()];
-    grids.backward_stored(&net, &posterior, &sigma, &mut d_mu, &mut d_sigma, &mut learned);
+    let mut d_params = QuantizerGradient::zeros(&grids);
+    grids.backward_stored(&net, &posterior, &sigma, &mut d_mu, &mut d_sigma, &mut d_params);
     assert!(d_mu.iter().chain(&d_sigma).all(|&d| d == 0.0), "nothing passes a clipped value");
-    check(&grids, &net, &[".mu.log2_scale", ".log2_top", ".sigma.log2_step"], &learned, &loss);
+    check(&grids, &net, &[".mu.log2_scale", ".log2_top", ".sigma.log2_step"], &d_params, &loss);
 
     // Drawn: wide means, narrow draws.
     grids.calibrate(&net, &posterior, None);
@@ -317,30 +321,38 @@ fn of_clipped_parameters_every_learned_number_has_its_finite_difference() {
         weights.iter().enumerate().map(part).sum()
     };
     let up: Vec<f32> = weights.iter().map(|w| w * 1e5).collect();
-    let mut into = GuideGradient { mu: vec![0.0; n], log_sigma: vec![0.0; n], learned: vec![0.0; grids.learned.len()] };
+    let quantizers = QuantizerGradient::zeros(&grids);
+    let mut into = GuideGradient { mu: vec![0.0; n], log_sigma: vec![0.0; n], quantizers };
     let draw = drawn(&grids);
-    grids.backward_draw(&net, &draw, &up, &mut into.mu, &mut into.log_sigma, &mut into.learned);
+    grids.backward_draw(&net, &draw, &up, &mut into.mu, &mut into.log_sigma, &mut into.quantizers);
     for (i, &up) in up.iter().enumerate() {
         let mean = if is_weight(i) { 0.0 } else { up };
         assert_eq!((into.mu[i], into.log_sigma[i]), (mean, mean * draw.noise[i]), "parameter {i}");
     }
-    check(&grids, &net, &[".draw.log2_scale"], &into.learned, &loss);
+    check(&grids, &net, &[".draw.log2_scale"], &into.quantizers, &loss);
 }
 
-/// Compares `learned` with central differences of `loss` for all numbers named.
-fn check(grids: &Quantizers, net: &Network, suffixes: &[&str], learned: &[f32], loss: &dyn Fn(&Quantizers) -> f64) {
+/// Compares the gradient with central differences of `loss` for all numbers named.
+fn check(
+    grids: &Quantizers,
+    net: &Network,
+    suffixes: &[&str],
+    gradient: &QuantizerGradient,
+    loss: &dyn Fn(&Quantizers) -> f64,
+) {
     let h = 1.0 / 32.0;
-    for (name, range) in grids.names(net) {
+    for Named { name, id, range } in grids.named(net) {
         if suffixes.iter().any(|s| name.ends_with(s)) {
             for i in range {
                 let at = |h| {
                     let mut moved = grids.clone();
-                    moved.learned[i] += h;
+                    moved.params_mut(id)[i] += h;
                     loss(&moved)
                 };
                 let slope = ((at(h) - at(-h)) / f64::from(2.0 * h)) as f32;
-                assert!(learned[i].abs() > 1e-4, "{name}: nothing to compare");
-                assert!(near(learned[i], slope, 1e-3), "{name} {i}: {} against {slope}", learned[i]);
+                let found = gradient.of(id)[i];
+                assert!(found.abs() > 1e-4, "{name}: nothing to compare");
+                assert!(near(found, slope, 1e-3), "{name} {i}: {found} against {slope}");
             }
         }
     }
@@ -354,12 +366,9 @@ fn without_spread_a_draw_is_the_stored_mean() {
         let mut grids = Quantizers::new(&net, &settings(4, 4, 4, 4, rounding)).unwrap();
         grids.calibrate(&net, &posterior, None);
         // Means and draws share their grid, and sigma's lies at 2^-40 and below.
-        let names = grids.names(&net);
-        for (name, from) in &names {
-            let twin = name.replace(".mu.", ".draw.");
-            if let Some((_, to)) = names.iter().find(|(n, _)| name.ends_with(".mu.log2_scale") && *n == twin) {
-                let scales = grids.learned[from.clone()].to_vec();
-                grids.learned[to.clone()].copy_from_slice(&scales);
+        for TensorQuantizers { mu, weight, .. } in &mut grids.tensors {
+            if let (Some(mu), Some(weight)) = (mu, weight) {
+                weight.log2_scales.clone_from(&mu.log2_scales);
             }
         }
         set(&mut grids, &net, ".log2_top", -40.0);
@@ -457,15 +466,15 @@ fn widths_without_a_format_are_refused_by_name() {
 fn bytes_worked_by_hand() {
     let net = tiny();
     let posterior = posterior(&net, 0);
-    let float = Guide { posterior: posterior.clone(), quantizers: None, dropout: 0.0 };
+    let float = Guide { posterior: posterior.clone(), quantizers: None };
     let bytes = float.bytes(&net);
     assert_eq!(bytes, ParameterBytes { weights: 8 * 18, biases: 8 * 5, scales: 0 });
     assert_eq!(bytes.total(), 184);
     // Means of 3 bits: ceil(36/8) + ceil(18/8) = 5 + 3; sigmas of 5: ceil(60/8) + ceil(30/8) = 8 + 4.
     // Biases: means of 8 bits, 3 + 2; sigmas of 5: ceil(15/8) + ceil(10/8) = 2 + 2.
-    // Scales: 3 + 3 + 2 and 2 + 2 + 2 of the weights, 1 + 2 of each bias, one site: 21 floats.
+    // Scales: 3 + 3 + 2 and 2 + 2 + 2 of the weights, 1 + 2 of each bias, one activation: 21 floats.
     let quantizers = Some(Quantizers::new(&net, &settings(3, 5, 4, 4, Rounding::Nearest)).unwrap());
-    let bytes = Guide { posterior, quantizers, dropout: 0.0 }.bytes(&net);
+    let bytes = Guide { posterior, quantizers }.bytes(&net);
     assert_eq!(bytes, ParameterBytes { weights: 20, biases: 9, scales: 84 });
     assert_eq!(bytes.total(), 113);
 }

@@ -2,15 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
 use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::draw::Draw;
 use qbnn_bnn::guide::{Drawn, GuideGradient};
 use qbnn_bnn::nn::pass::Gradient;
+use qbnn_bnn::posterior::Gaussian;
 use qbnn_bnn::predict::predict;
 use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::prior::{Prior, WeightedPrior};
 use qbnn_bnn::quant::Quantizers;
-use qbnn_bnn::quant::draw::{Draw, deviations};
 use qbnn_bnn::quant::settings::{Calibration, Scale, SigmaGrid, Start, Widths};
 use qbnn_bnn::quant::sigma::SigmaQuantizer;
+use qbnn_bnn::quant::weight::deviations;
 use qbnn_bnn::train::{Outcome, train};
 use qbnn_bnn::{
     BitWidths, Estimator, Guide, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes, Posterior,
@@ -36,13 +38,17 @@ fn net() -> Network {
     Network::new(&spec(), SHAPE, 2).unwrap()
 }
 
-fn posterior(net: &Network) -> Posterior {
-    let mut posterior = Posterior::initial(net, [3, 5], 0.1);
+fn gaussian(net: &Network) -> Gaussian {
+    let mut posterior = Gaussian::initial(net, [3, 5], 0.1);
     for (i, (m, l)) in posterior.mu.iter_mut().zip(&mut posterior.log_sigma).enumerate() {
         *m += 0.01 * ((5 * i) % 17) as f32 - 0.1;
         *l -= 0.1 * ((7 * i) % 23) as f32;
     }
     posterior
+}
+
+fn posterior(net: &Network) -> Posterior {
+    Posterior::Gaussian(gaussian(net))
 }
 
 fn settings(strategy: Strategy, widths: &str) -> QuantizeSettings {
@@ -134,7 +140,7 @@ fn each_strategy_leaves_the_rest_in_float() {
         if strategy.stores() {
             assert!(on_grid(&mu[row.clone()]) <= 4 && on_grid(&sigma[first.range.clone()]) <= 4, "{strategy}");
         } else {
-            assert_eq!((&mu, &sigma), (&posterior.mu, &posterior.sigma()), "{strategy}");
+            assert_eq!((&mu[..], &sigma), (posterior.mu(), &posterior.sigma()), "{strategy}");
         }
         if strategy.draws() {
             assert!(on_grid(&draw.weights[row.clone()]) <= 4, "{strategy}");
@@ -153,11 +159,11 @@ fn each_strategy_leaves_the_rest_in_float() {
 #[test]
 fn bytes_and_scales_follow_strategy_and_granularity() {
     let net = net();
-    // 27 + 60 + 10 weights in 3 + 5 + 2 channels, 3 + 5 + 2 biases, 2 sites.
+    // 27 + 60 + 10 weights in 3 + 5 + 2 channels, 3 + 5 + 2 biases, 2 activations.
     let posterior = posterior(&net);
     let bytes = |settings: QuantizeSettings| {
         let quantizers = Some(Quantizers::new(&net, &settings).unwrap());
-        Guide { posterior: posterior.clone(), quantizers, dropout: 0.0 }.bytes(&net)
+        Guide { posterior: posterior.clone(), quantizers }.bytes(&net)
     };
     let of = |strategy| settings(strategy, "w4a4");
     // VPQ: mu and sigma of each tensor in 4 bits, 14 + 30 + 5 bytes each; biases 8 + 4 bits.
@@ -192,26 +198,32 @@ fn a_coarser_noise_table_keeps_mean_and_variance() {
 #[test]
 fn uniform_sigma_worked_by_hand() {
     // 2 bits, scale 1/4: 0, 1/4, 1/2, 3/4.
-    let spread = SigmaQuantizer::new(SigmaGrid::Uniform, Bits::new(2).unwrap());
+    let spread = |log2_scale: f32| {
+        let mut grid = SigmaQuantizer::new(SigmaGrid::Uniform, Bits::new(2).unwrap(), 1);
+        grid.params_mut().fill(log2_scale);
+        grid
+    };
     let log_sigma = [0.05f32, 0.3, 0.7, 5.0].map(f32::ln);
     let mut stored = [0.0; 4];
-    spread.store(&[-2.0], &log_sigma, &mut stored);
+    spread(-2.0).store(&log_sigma, &mut stored);
     assert_eq!(stored, [0.0, 0.25, 0.75, 0.75]);
-    assert_eq!(spread.least(&[-2.0]), 0.125);
+    let mut lifted = stored;
+    spread(-2.0).lift(&mut lifted);
+    assert_eq!(lifted, [0.125, 0.25, 0.75, 0.75]);
     let mut gradient = [1.0; 4];
-    let mut learned = [0.0];
-    spread.backward(&[-2.0], &log_sigma, &stored, &mut gradient, &mut learned);
+    let mut d_scale = [0.0];
+    spread(-2.0).backward(&log_sigma, &stored, &mut gradient, &mut d_scale);
     // Straight through in sigma: d ln(sigma) is sigma times it; nothing passes where it clips.
     for (found, wanted) in gradient.iter().zip([0.05, 0.3, 0.7, 0.0]) {
         assert!((found - wanted).abs() < 1e-5, "{gradient:?}");
     }
     // Steps: 0.2 to 0, 1.2 to 1, 2.8 to 3, 20 to 3.
     let by_hand = (-0.2 - 0.2 + 0.2 + 3.0) * 0.25 * LN_2;
-    assert!((learned[0] - by_hand).abs() < 1e-5, "{learned:?} {by_hand}");
+    assert!((d_scale[0] - by_hand).abs() < 1e-5, "{d_scale:?} {by_hand}");
     // Where it clips, the slope is that of finite differences.
     let value = |log2_scale: f32| {
         let mut stored = [0.0];
-        spread.store(&[log2_scale], &log_sigma[3..], &mut stored);
+        spread(log2_scale).store(&log_sigma[3..], &mut stored);
         stored[0]
     };
     let slope = (value(-2.0 + 0.01) - value(-2.0 - 0.01)) / 0.02;
@@ -223,14 +235,22 @@ fn uniform_sigma_worked_by_hand() {
         QuantizeSettings { sigma_grid: SigmaGrid::Uniform, fit: Calibration::Range, ..settings(Strategy::Jq, "2") };
     let (grids, mu, sigma, _) = drawn(&net, &posterior, &uniform);
     assert!(sigma.contains(&0.0), "the test's own premise");
-    let guide = Guide { posterior, quantizers: Some(grids), dropout: 0.0 };
+    let guide = Guide { posterior, quantizers: Some(grids) };
     let (mut drawn, mut into) = (Drawn::default(), GuideGradient::default());
     guide.store(&net, &mut drawn);
     guide.draw(&net, [1, 2], 0, 0, &mut drawn);
-    let batch = Gradient { first: vec![0.1; mu.len()], second: Vec::new(), sites: vec![0.0; 2] };
+    let batch = Gradient { first: vec![0.1; mu.len()], second: Vec::new(), activations: vec![0.0; 2] };
     let kl = WeightedPrior { prior: Prior { sigma: 1.0 }, scale: 1.0 };
     let kl = guide.backward(&net, Estimator::Reparameterization, &mut drawn, &batch, kl, &mut into);
-    assert!(kl.is_finite() && into.mu.iter().chain(&into.log_sigma).chain(&into.learned).all(|d| d.is_finite()));
+    let ids = guide.quantizers.as_ref().unwrap().ids();
+    let params = ids.into_iter().flat_map(|id| into.quantizers.of(id));
+    assert!(kl.is_finite() && into.mu.iter().chain(&into.log_sigma).chain(params).all(|d| d.is_finite()));
+}
+
+/// Every parameter of a checkpoint's quantizers.
+fn params(checkpoint: &Checkpoint) -> Vec<f32> {
+    let quantizers = checkpoint.guide().quantizers.iter();
+    quantizers.flat_map(|q| q.ids().into_iter().flat_map(|id| q.params(id).to_vec())).collect()
 }
 
 /// Images of two classes, dark and bright.
@@ -299,7 +319,7 @@ fn the_finer_the_grids_the_nearer_to_float() {
                     let settings = QuantizeSettings { sigma_grid, scale, sigma_scale, fit, ..base };
                     let (_, mu, sigma, _) = drawn(&net, &posterior, &settings);
                     let of = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
-                    (of(&mu, &posterior.mu), of(&sigma, &posterior.sigma()))
+                    (of(&mu, posterior.mu()), of(&sigma, &posterior.sigma()))
                 };
                 let [two, four, eight] = ["2", "4", "8"].map(error);
                 assert!(two.0 > four.0 && four.0 > eight.0, "{sigma_grid:?} {fit:?}: {two:?} {four:?} {eight:?}");
@@ -321,9 +341,9 @@ fn every_strategy_learns_fine_tuned_and_from_scratch() {
                     let base = settings(strategy, "w4a4");
                     let settings = QuantizeSettings { start, epochs, sigma_grid, learning_rate: 2e-3, ..base };
                     let mut checkpoint = Checkpoint::quantized(trained.clone(), settings, data).unwrap();
-                    let before = checkpoint.guide().quantizers.as_ref().unwrap().learned.clone();
+                    let before = params(&checkpoint);
                     finish(&mut checkpoint, data);
-                    assert_ne!(checkpoint.guide().quantizers.as_ref().unwrap().learned, before);
+                    assert_ne!(params(&checkpoint), before);
                     let probs = probabilities(&checkpoint, data);
                     let right = (0..64).filter(|i| probs[2 * i + i % 2] > 0.5).count();
                     assert!(right >= 60, "{strategy} {start:?} {sigma_grid:?}: {right} of 64 right");
@@ -338,11 +358,11 @@ fn scales_that_are_not_learned_stay() {
     with_data(|data| {
         let fixed = QuantizeSettings { learn_scales: false, epochs: 2, ..settings(Strategy::Jq, "w4a4") };
         let mut checkpoint = Checkpoint::quantized(float(1), fixed, data).unwrap();
-        let before = checkpoint.guide().quantizers.as_ref().unwrap().learned.clone();
-        let mu = checkpoint.guide().posterior.mu.clone();
+        let before = params(&checkpoint);
+        let mu = checkpoint.guide().posterior.mu().to_vec();
         finish(&mut checkpoint, data);
-        assert_eq!(checkpoint.guide().quantizers.as_ref().unwrap().learned, before);
-        assert_ne!(checkpoint.guide().posterior.mu, mu);
+        assert_eq!(params(&checkpoint), before);
+        assert_ne!(checkpoint.guide().posterior.mu(), mu);
     });
 }
 
@@ -362,8 +382,7 @@ fn every_kind_of_grid_survives_a_file() {
             checkpoint.save(&path).unwrap();
             let again = Checkpoint::load(&path).unwrap();
             assert_eq!(again.quantize, Some(settings));
-            let learned = |c: &Checkpoint| c.guide().quantizers.as_ref().map(|q| q.learned.clone());
-            assert_eq!(learned(&again), learned(&checkpoint));
+            assert_eq!(params(&again), params(&checkpoint));
             assert_eq!(probabilities(&again, data), probabilities(&checkpoint, data));
         }
     });
@@ -375,11 +394,11 @@ fn codes_of_signed_grids_have_one_more_below_zero() {
     let code = UniformCode::Signed(Bits::new(2).unwrap());
     let settings = QuantizeSettings { fit: Calibration::Range, scale: Scale::Tensor, ..settings(Strategy::Spq, "2") };
     let net = net();
-    let mut posterior = posterior(&net);
+    let mut posterior = gaussian(&net);
     // All draws far below zero: the lowest code is used, and nothing clips.
     posterior.mu.fill(-1.0);
     posterior.log_sigma.fill(-6.0);
-    let (_, _, _, draw) = drawn(&net, &posterior, &settings);
+    let (_, _, _, draw) = drawn(&net, &Posterior::Gaussian(posterior), &settings);
     let r = net.tensors[0].range.clone();
     let lowest = draw.weights[r].iter().copied().fold(f32::INFINITY, f32::min);
     assert!((lowest + 1.0).abs() < 0.02 && code.min() == -2, "{lowest}");

@@ -23,9 +23,9 @@ enum Job<'a> {
 /// The gradient of a batch: `blocks` have run backward, and written their gradients. Overwrites `batch`, whose lengths
 /// must be right.
 pub fn batch_gradient(net: &Network, blocks: &[(&Workspace, &Gradient)], batch: &mut Gradient) {
-    batch.sites.fill(0.0);
+    batch.activations.fill(0.0);
     for (_, block) in blocks {
-        add(&mut batch.sites, &block.sites);
+        add(&mut batch.activations, &block.activations);
     }
     let mut jobs = Vec::new();
     split(net, &mut batch.first, false, &mut jobs);

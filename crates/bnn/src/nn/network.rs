@@ -39,12 +39,12 @@ pub enum Op {
     },
     /// Pooling.
     Pool(Pool),
-    /// Activation function; `site` counts them, for quantizers.
+    /// Activation function; `index` counts them, for quantizers.
     Activation {
         /// The function.
         function: Activation,
         /// Its number among the activations.
-        site: usize,
+        index: usize,
     },
     /// A change of shape alone: with the images innermost the numbers stay where they are, and whoever reads this
     /// node reads its input.
@@ -61,8 +61,8 @@ pub enum Op {
 pub enum Codes {
     /// They are pixels.
     Image,
-    /// They are those of an activation, by its site.
-    Site(usize),
+    /// They are those of an activation, by its index.
+    Activation(usize),
 }
 
 /// Weights or biases of one layer, as a stretch of the flat parameter buffers.
@@ -93,7 +93,7 @@ pub struct Network {
     pub nodes: Vec<Node>,
     /// Parameter tensors in buffer order.
     pub tensors: Vec<Tensor>,
-    /// Activations, in order of their sites.
+    /// Activations, in the order of their indices.
     pub activations: Vec<Activation>,
 }
 
@@ -200,7 +200,7 @@ impl Network {
         loop {
             let Some(node) = value.checked_sub(1).map(|i| &self.nodes[i]) else { return Some(Codes::Image) };
             match node.op {
-                Op::Activation { site, .. } => return Some(Codes::Site(site)),
+                Op::Activation { index, .. } => return Some(Codes::Activation(index)),
                 Op::Pool(_) | Op::Flatten => value = node.input,
                 Op::Linear { .. } | Op::Add { .. } => return None,
             }
@@ -316,7 +316,7 @@ impl Network {
 
     fn activation(&mut self, function: Activation) -> Op {
         self.activations.push(function);
-        Op::Activation { function, site: self.activations.len() - 1 }
+        Op::Activation { function, index: self.activations.len() - 1 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One pass of a block of images through a network: forward, and backward to the parameters.
 //!
 //! How a linear layer meets its random weights is the gradient *estimator*'s choice, handed in as [`Weights`]; how an
-//! activation is rounded is the *guide*'s choice, handed in as [`Sites`]. The layers know of neither.
+//! activation is rounded is the *guide*'s choice, handed in as [`ActivationQuantizer`]. The layers know of neither.
 
 use super::activation::Activation;
 use super::buffer::Buffer;
@@ -61,24 +61,24 @@ impl Weights<'_> {
     }
 }
 
-/// What becomes of an activation's values beside the function: nothing, or rounding to a grid, their means included.
-pub trait Sites: Sync {
-    /// Numbers that the sites learn.
+/// What becomes of the activations' values beside their functions: nothing, or rounding to grids, their means included.
+pub trait ActivationQuantizer: Sync {
+    /// Its parameters, over all activations.
     fn parameters(&self) -> usize {
         0
     }
-    /// `y` of `x` at a site.
-    fn forward(&self, site: usize, function: Activation, x: &[f32], y: &mut [f32]);
+    /// `y` of `x` at the activation `index`.
+    fn forward(&self, index: usize, function: Activation, x: &[f32], y: &mut [f32]);
     /// Rounds means of `window` values each, where these are codes. Its gradient is straight through: that of the mean.
     fn average(&self, _codes: Codes, _window: usize, _means: &mut [f32]) {}
-    /// Overwrites `dx`; adds to the gradient of the learned numbers.
-    fn backward(&self, site: usize, function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], learned: &mut [f32]);
+    /// Overwrites `dx`; adds to the gradient of the parameters.
+    fn backward(&self, index: usize, function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], d_params: &mut [f32]);
 }
 
 /// Activations in float.
-pub struct FloatSites;
+pub struct FloatActivations;
 
-impl Sites for FloatSites {
+impl ActivationQuantizer for FloatActivations {
     fn forward(&self, _: usize, function: Activation, x: &[f32], y: &mut [f32]) {
         function.forward(x, y);
     }
@@ -94,17 +94,17 @@ pub struct Gradient {
     pub first: Vec<f32>,
     /// Of the variances (local) or deviations (flipout); empty otherwise.
     pub second: Vec<f32>,
-    /// Of the numbers that the sites learn.
-    pub sites: Vec<f32>,
+    /// Of the parameters of the activations' quantizer.
+    pub activations: Vec<f32>,
 }
 
 impl Gradient {
-    /// Makes the lengths right. Only `sites` is zeroed: a pass overwrites the rest.
-    pub fn reset(&mut self, parameters: usize, second: bool, sites: usize) {
+    /// Makes the lengths right. Only `activations` is zeroed: a pass overwrites the rest.
+    pub fn reset(&mut self, parameters: usize, second: bool, activations: usize) {
         self.first.resize(parameters, 0.0);
         self.second.resize(if second { parameters } else { 0 }, 0.0);
-        self.sites.clear();
-        self.sites.resize(sites, 0.0);
+        self.activations.clear();
+        self.activations.resize(activations, 0.0);
     }
 }
 
@@ -128,14 +128,14 @@ fn first_dense(net: &Network) -> Option<usize> {
 pub struct Workspace {
     values: Vec<Buffer>,
     grads: Vec<Buffer>,
-    nodes: Vec<Memory>,
+    nodes: Vec<NodeScratch>,
     /// Gradients on their way to a value that already has some.
     spare: Buffer,
 }
 
 /// What a linear node keeps from its forward pass for its backward one.
 #[derive(Default)]
-struct Memory {
+struct NodeScratch {
     /// Inputs as the weight gradients read them: padded (convolution) or transposed (dense), of the first and the second
     /// product.
     inputs: [Buffer; 2],
@@ -153,7 +153,7 @@ impl Workspace {
         let count = net.nodes.len() + 1;
         self.values.resize_with(count, Buffer::default);
         self.grads.resize_with(count, Buffer::default);
-        self.nodes.resize_with(net.nodes.len(), Memory::default);
+        self.nodes.resize_with(net.nodes.len(), NodeScratch::default);
         for (i, value) in self.values.iter_mut().enumerate() {
             value.resize(if net.is_alias(i) { 0 } else { net.shape_of(i).len() * BLOCK });
         }
@@ -176,14 +176,14 @@ impl Workspace {
     }
 
     /// Runs the network forward on the input.
-    pub fn forward(&mut self, net: &Network, weights: Weights<'_>, sites: &dyn Sites) {
+    pub fn forward(&mut self, net: &Network, weights: Weights<'_>, activations: &dyn ActivationQuantizer) {
         for (i, node) in net.nodes.iter().enumerate() {
             let (before, rest) = self.values.split_at_mut(i + 1);
             let (x, y) = (&before[node.input][..], &mut rest[0][..]);
             match &node.op {
                 Op::Linear { map, weight, bias } => {
                     let (w, b) = (net.tensors[*weight].range.clone(), net.tensors[*bias].range.clone());
-                    let Memory { inputs: [input, input2], second, side, twin } = &mut self.nodes[i];
+                    let NodeScratch { inputs: [input, input2], second, side, twin } = &mut self.nodes[i];
                     match weights {
                         Weights::Drawn(all) => map.forward(&all[w], Some(&all[b]), x, y, input),
                         Weights::Local { mean, variance, noise } => {
@@ -215,10 +215,10 @@ impl Workspace {
                 Op::Pool(pool) => {
                     pool.forward(x, y, BLOCK);
                     if let Some(codes) = net.codes_of(node.input).filter(|_| !pool.max) {
-                        sites.average(codes, pool.size * pool.size, y);
+                        activations.average(codes, pool.size * pool.size, y);
                     }
                 }
-                Op::Activation { function, site } => sites.forward(*site, *function, x, y),
+                Op::Activation { function, index } => activations.forward(*index, *function, x, y),
                 Op::Flatten => {}
                 Op::Add { other } => {
                     y.copy_from_slice(x);
@@ -237,14 +237,14 @@ impl Workspace {
     }
 
     /// Runs the network backward from the logits' gradient (`[class][image]`). Writes the gradients of convolutions and
-    /// biases into `gradient`, adds those of the sites; those of the dense layers' weights are left to
+    /// biases into `gradient`, adds those of the activations' quantizer; those of the dense layers' weights are left to
     /// [`batch_gradient`](super::batch::batch_gradient), which takes them over all blocks of a batch. Once per forward pass: under local
     /// reparameterization and flipout it works on what that left behind.
     pub fn backward(
         &mut self,
         net: &Network,
         weights: Weights<'_>,
-        sites: &dyn Sites,
+        activations: &dyn ActivationQuantizer,
         logits: &[f32],
         gradient: &mut Gradient,
     ) {
@@ -266,7 +266,7 @@ impl Workspace {
             match &node.op {
                 Op::Linear { map, weight, bias } => {
                     let (w, b) = (&net.tensors[*weight].range, &net.tensors[*bias].range);
-                    let Memory { inputs: [input, input2], second, side, twin } = &mut self.nodes[i];
+                    let NodeScratch { inputs: [input, input2], second, side, twin } = &mut self.nodes[i];
                     let means = match weights {
                         Weights::Drawn(all) => all,
                         Weights::Local { mean, .. } | Weights::Flipout { mean, .. } => mean,
@@ -305,9 +305,9 @@ impl Workspace {
                 }
                 Op::Flatten => {}
                 Op::Add { other } => {
-                    give(dx, dy, again);
+                    accumulate(dx, dy, again);
                     let again = std::mem::replace(&mut written[*other], true);
-                    give(&mut before[*other], dy, again);
+                    accumulate(&mut before[*other], dy, again);
                 }
                 Op::Pool(_) if !wanted => {}
                 Op::Pool(_) | Op::Activation { .. } => {
@@ -319,8 +319,8 @@ impl Workspace {
                     };
                     match &node.op {
                         Op::Pool(pool) => pool.backward(x, &self.values[i + 1], dy, into, BLOCK),
-                        Op::Activation { function, site } => {
-                            sites.backward(*site, *function, x, dy, into, &mut gradient.sites);
+                        Op::Activation { function, index } => {
+                            activations.backward(*index, *function, x, dy, into, &mut gradient.activations);
                         }
                         _ => {}
                     }
@@ -334,7 +334,7 @@ impl Workspace {
 }
 
 /// Hands a gradient on to a value that already has one (`again`) or not; the image, whose buffer is empty, wants none.
-fn give(into: &mut [f32], gradient: &[f32], again: bool) {
+fn accumulate(into: &mut [f32], gradient: &[f32], again: bool) {
     if again {
         add(into, gradient);
     } else if !into.is_empty() {

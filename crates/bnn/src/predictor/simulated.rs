@@ -31,7 +31,7 @@ impl Simulated {
     /// [`BnnError::Data`] for bytes that are no model file.
     pub fn new(checkpoint: &Checkpoint, file: impl Into<Arc<[u8]>>) -> Result<Self, BnnError> {
         let (file, net) = (file.into(), checkpoint.net().clone());
-        let guide = snap_scales(&net, checkpoint.guide());
+        let guide = snap_scales(checkpoint.guide());
         Ok(Simulated { net, guide, normalisation: normalisation(&checked(&file)?), file })
     }
 }
@@ -62,7 +62,8 @@ impl Predictor for Simulated {
         if draws.count == 0 {
             return Err(BnnError::setting("samples", 0, "it must be at least 1"));
         }
-        let (sites, classes, n) = (self.guide.sites(self.normalisation), net.classes(), images.len());
+        let (activations, classes, n) =
+            (self.guide.activation_quantizer(self.normalisation), net.classes(), images.len());
         let mut values = vec![0.0; limit::probabilities(draws.count, n, classes)?];
         for (draw, out) in values.chunks_exact_mut((n * classes).max(1)).enumerate() {
             let weights = drawn(&model, net, draws.seed, draw as u32)?;
@@ -71,7 +72,7 @@ impl Predictor for Simulated {
                 |workspace, (block, out)| {
                     let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
                     fill(workspace.input(net), &members, net.input.channels, self.normalisation);
-                    workspace.forward(net, Weights::Drawn(&weights), &*sites);
+                    workspace.forward(net, Weights::Drawn(&weights), &*activations);
                     softmax(workspace.logits(net), BLOCK, out);
                 },
             );

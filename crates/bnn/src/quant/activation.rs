@@ -10,7 +10,7 @@ use super::uniform::Uniform;
 use crate::math::{straight_through, vectorized};
 use crate::nn::activation::Activation;
 use crate::nn::network::Codes;
-use crate::nn::pass::Sites;
+use crate::nn::pass::ActivationQuantizer;
 use crate::sets::Normalisation;
 use qbnn_core::{Bits, UniformCode};
 
@@ -19,11 +19,30 @@ pub fn code(function: Activation, bits: Bits) -> UniformCode {
     if function.signed() { UniformCode::Signed(bits) } else { UniformCode::Unsigned(bits) }
 }
 
-/// Quantized activations: one grid per site.
-pub struct QuantizedSites<'a> {
+/// The grids of a network's activations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivationGrids {
     /// Width.
     pub bits: Bits,
-    /// log2 of each site's step.
+    /// Parameters: log2 of each activation's step.
+    pub log2_steps: Vec<f32>,
+    /// The largest value of each activation's function, where it has one.
+    pub(super) ceilings: Vec<Option<f32>>,
+}
+
+impl ActivationGrids {
+    /// One grid for each of the functions, every step 1.
+    pub fn new(bits: Bits, functions: &[Activation]) -> Self {
+        let ceilings = functions.iter().map(|f| f.ceiling()).collect();
+        ActivationGrids { bits, log2_steps: vec![0.0; functions.len()], ceilings }
+    }
+}
+
+/// Quantized activations of a network whose pixels lie on a grid of their own.
+pub struct QuantizedActivations<'a> {
+    /// Width.
+    pub bits: Bits,
+    /// log2 of each activation's step.
     pub log2_steps: &'a [f32],
     /// The grid of the pixels.
     pub pixels: Normalisation,
@@ -32,13 +51,13 @@ pub struct QuantizedSites<'a> {
 /// Width of the codes that means of codes have.
 const AVERAGE_BITS: u32 = 8;
 
-impl Sites for QuantizedSites<'_> {
+impl ActivationQuantizer for QuantizedActivations<'_> {
     fn parameters(&self) -> usize {
         self.log2_steps.len()
     }
 
-    fn forward(&self, site: usize, function: Activation, x: &[f32], y: &mut [f32]) {
-        let grid = Uniform::new(code(function, self.bits), self.log2_steps[site]);
+    fn forward(&self, index: usize, function: Activation, x: &[f32], y: &mut [f32]) {
+        let grid = Uniform::new(code(function, self.bits), self.log2_steps[index]);
         function.specialised(
             #[inline(always)]
             |f| y.iter_mut().zip(x).for_each(|(y, &x)| *y = grid.value(f.value(x))),
@@ -48,7 +67,9 @@ impl Sites for QuantizedSites<'_> {
     fn average(&self, codes: Codes, window: usize, means: &mut [f32]) {
         let (inverse, zero) = match codes {
             Codes::Image => (255.0 * self.pixels.std, 255.0 * self.pixels.mean),
-            Codes::Site(site) => (((AVERAGE_BITS - self.bits.get()) as f32 - self.log2_steps[site]).exp2(), 0.0),
+            Codes::Activation(index) => {
+                (((AVERAGE_BITS - self.bits.get()) as f32 - self.log2_steps[index]).exp2(), 0.0)
+            }
         };
         let step = 1.0 / inverse;
         // Means of codes lie `1 / window` apart. Half of the least distance to a half decides what float left open.
@@ -59,8 +80,16 @@ impl Sites for QuantizedSites<'_> {
         );
     }
 
-    fn backward(&self, site: usize, function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], learned: &mut [f32]) {
-        let grid = Uniform::new(code(function, self.bits), self.log2_steps[site]);
+    fn backward(
+        &self,
+        index: usize,
+        function: Activation,
+        x: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        d_log2_steps: &mut [f32],
+    ) {
+        let grid = Uniform::new(code(function, self.bits), self.log2_steps[index]);
         let [sum, _] = function.specialised(
             #[inline(always)]
             |function| {
@@ -77,11 +106,11 @@ impl Sites for QuantizedSites<'_> {
                 )
             },
         );
-        learned[site] += sum;
+        d_log2_steps[index] += sum;
     }
 }
 
-/// log2 of the first step of a site, from its float values: that of the least squared error, or of their range.
+/// log2 of the first step of an activation, from its float values: that of the least squared error, or of their range.
 pub fn calibrate(function: Activation, bits: Bits, rule: Calibration, values: &[f32]) -> f32 {
     fit::scale(code(function, bits), rule, || values.iter().map(|&v| (v, 1.0)))
 }

@@ -1,9 +1,11 @@
-//! What a model file can hold of the learned numbers. Training stays within it, so that the network that is trained is
+//! What a model file can hold of the parameters of quantizers. Training stays within it, so that the network that is trained is
 //! the network that is stored; [`crate::export`] finds nothing left to clamp.
 //!
 //! What a limit costs is bounded, and stated where it stands. Large scales have no limit here: a file that cannot hold one
 //! says which.
 
+use super::activation::ActivationGrids;
+use super::mu::MuQuantizer;
 use super::quantizers::Quantizers;
 use super::sigma::SigmaQuantizer;
 use qbnn_core::UniformCode;
@@ -37,39 +39,64 @@ fn at_most(most: f32, value: &mut f32) {
 }
 
 impl Quantizers {
-    /// Moves every learned number that a model file cannot hold to the nearest that it can, where the loss is bounded.
+    /// Moves every parameter that a model file cannot hold to the nearest that it can, where the loss is bounded.
     pub fn limit(&mut self) {
-        let widths = self.mu.map(|(UniformCode::Signed(b) | UniformCode::Unsigned(b))| b.get() as f32);
-        let learned = &mut self.learned;
-        for places in &self.places {
-            for at in places.mu.clone().chain(places.weight.clone()) {
-                at_least(LEAST, &mut learned[at]);
+        for grids in &mut self.tensors {
+            let scales = grids.mu.iter_mut().flat_map(|q| &mut q.log2_scales);
+            for scale in scales.chain(grids.weight.iter_mut().flat_map(|q| &mut q.log2_scales)) {
+                at_least(LEAST, scale);
             }
-            let mut top = f32::NEG_INFINITY;
-            if let Some(SigmaQuantizer::Log(_)) = self.sigma {
-                for row in learned[places.sigma.clone()].chunks_exact_mut(2) {
-                    at_least(LEAST, &mut row[0]);
-                    at_least(SIGMA_STEP.0.log2(), &mut row[1]);
-                    at_most(SIGMA_STEP.1.log2(), &mut row[1]);
-                    top = top.max(row[0]);
+            let mut largest = f32::NEG_INFINITY;
+            if let Some(SigmaQuantizer::Log { rows, .. }) = &mut grids.sigma {
+                for [top, log2_step] in rows {
+                    at_least(LEAST, top);
+                    at_least(SIGMA_STEP.0.log2(), log2_step);
+                    at_most(SIGMA_STEP.1.log2(), log2_step);
+                    largest = largest.max(*top);
                 }
             }
-            let means = places.mu.clone();
-            for (i, at) in places.weight.clone().enumerate() {
-                at_least(top - SIGMA_OCTAVES, &mut learned[at]);
-                if let (Some(bits), false) = (widths, means.is_empty()) {
-                    let mean = learned[means.start + i.min(means.len() - 1)];
-                    at_least(mean - (MEAN_OCTAVES - bits), &mut learned[at]);
+            let Some(weight) = &mut grids.weight else { continue };
+            for (i, scale) in weight.log2_scales.iter_mut().enumerate() {
+                at_least(largest - SIGMA_OCTAVES, scale);
+                if let Some(MuQuantizer { code: UniformCode::Signed(b) | UniformCode::Unsigned(b), log2_scales }) =
+                    &grids.mu
+                {
+                    let mean = log2_scales[i.min(log2_scales.len() - 1)];
+                    at_least(mean - (MEAN_OCTAVES - b.get() as f32), scale);
                 }
             }
         }
-        for (step, ceiling) in learned[self.sites.clone()].iter_mut().zip(&self.ceilings) {
+        let Some(ActivationGrids { log2_steps, ceilings, .. }) = &mut self.activations else { return };
+        for (step, ceiling) in log2_steps.iter_mut().zip(ceilings) {
             if let Some(ceiling) = ceiling {
                 // With a longer step the ceiling itself would round to zero, and every value with it.
                 at_most(ceiling.log2() + 1.0 - BELOW, step);
             }
             at_least(LEAST, step);
         }
+    }
+
+    /// Rounds every parameter to the nearest that a model file holds: a number of 2048ths of an octave.
+    pub(crate) fn snap(&mut self) {
+        let round = |log2: f32| (log2 * OCTAVE as f32).round() / OCTAVE as f32;
+        self.limit();
+        for grids in &mut self.tensors {
+            let scales = grids.mu.iter_mut().flat_map(|q| &mut q.log2_scales);
+            scales.chain(grids.weight.iter_mut().flat_map(|q| &mut q.log2_scales)).for_each(|s| *s = round(*s));
+            match &mut grids.sigma {
+                Some(SigmaQuantizer::Log { rows, .. }) => {
+                    for [top, log2_step] in rows {
+                        *top = round(*top);
+                        *log2_step = round(log2_step.exp2()).max(1.0 / OCTAVE as f32).log2();
+                    }
+                }
+                Some(SigmaQuantizer::Uniform { log2_scales, .. }) => {
+                    log2_scales.iter_mut().for_each(|s| *s = round(*s))
+                }
+                None => {}
+            }
+        }
+        self.activations.iter_mut().flat_map(|q| &mut q.log2_steps).for_each(|s| *s = round(*s));
     }
 }
 
@@ -79,6 +106,7 @@ mod tests {
 
     use crate::checkpoint::Checkpoint;
     use crate::nn::{NetworkSpec, Shape};
+    use crate::posterior::Posterior;
     use crate::quant::settings::{BitWidths, Calibration, QuantizeSettings, Rounding, Strategy};
     use crate::sets::{Normalisation, TrainData};
     use crate::settings::TrainSettings;
@@ -104,6 +132,7 @@ mod tests {
         let settings = TrainSettings { initial_sigma: 0.05, ..TrainSettings::default() };
         let mut checkpoint = Checkpoint::new(&spec, SHAPE, 3, pixels, 4, settings).unwrap();
         let tensors = checkpoint.net().tensors.clone();
+        let Posterior::Gaussian(posterior) = &mut checkpoint.guide.posterior else { panic!("not Gaussian") };
         let channels = tensors.iter().filter(|t| !t.bias).map(|t| t.channels).sum::<usize>();
         for &(channel, [mean, sigma, bias]) in octaves {
             let mut at = channel % channels;
@@ -115,11 +144,11 @@ mod tests {
                 }
                 let row = weight.range.len() / weight.channels;
                 for i in weight.range.start + at * row..weight.range.start + (at + 1) * row {
-                    checkpoint.guide.posterior.mu[i] *= (mean as f32).exp2();
-                    checkpoint.guide.posterior.log_sigma[i] += sigma as f32 * std::f32::consts::LN_2;
+                    posterior.mu[i] *= (mean as f32).exp2();
+                    posterior.log_sigma[i] += sigma as f32 * std::f32::consts::LN_2;
                 }
-                checkpoint.guide.posterior.mu[biases.range.start + at] = 0.1 * (bias as f32).exp2();
-                checkpoint.guide.posterior.log_sigma[biases.range.start + at] += bias as f32 * std::f32::consts::LN_2;
+                posterior.mu[biases.range.start + at] = 0.1 * (bias as f32).exp2();
+                posterior.log_sigma[biases.range.start + at] += bias as f32 * std::f32::consts::LN_2;
                 break;
             }
         }

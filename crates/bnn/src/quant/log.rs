@@ -23,7 +23,7 @@ pub struct StraightThrough {
 }
 
 impl LogGrid {
-    /// A grid from its learned numbers.
+    /// A grid from its parameters.
     #[inline(always)]
     pub fn new(code: LogCode, top: f32, log2_step: f32) -> Self {
         LogGrid { top, step: log2_step.exp2(), max: code.max() as f32 }

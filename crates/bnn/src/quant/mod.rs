@@ -4,18 +4,25 @@
 //! or learned. Scales are learned as log2, so that none can cross zero; a range's ends are a top and a positive step,
 //! so that they cannot change places.
 //!
-//! Grids: [`uniform`] and [`log`]. What lies on them: [`mu`], [`sigma`] (standard deviations), [`draw`] (drawn
-//! weights), [`activation`]. [`Quantizers`] joins them as the [`settings`] say.
+//! Grids: [`uniform`] and [`log`]. What lies on them: [`mu`], [`sigma`] (standard deviations), [`weight`] (drawn
+//! weights), [`activation`]; each is a type with its parameters, its gradient and its calibration. [`Quantizers`] joins
+//! them as the [`settings`] say.
 
 pub mod activation;
-pub mod draw;
 pub mod fit;
 pub mod limits;
 pub mod log;
 pub mod mu;
+pub mod params;
 pub mod quantizers;
 pub mod settings;
 pub mod sigma;
 pub mod uniform;
+pub mod weight;
 
 pub use quantizers::Quantizers;
+
+/// Length of the rows that a tensor's values are cut into, one for each of some scales.
+fn row_of(values: &[f32], scales: &[f32]) -> usize {
+    (values.len() / scales.len().max(1)).max(1)
+}

@@ -1,4 +1,4 @@
-//! All grids of a network: which of its values lie on one, and the numbers that those learn.
+//! All quantizers of a network: which of its values lie on a grid, and on which.
 //!
 //! Four independent parts, each of which may be missing: stored means, stored standard deviations, drawn weights,
 //! activations. A strategy is a choice among them. Of each weight tensor: means and drawn weights on uniform grids,
@@ -7,10 +7,13 @@
 //!
 //! The draw takes its noise from core's integer table, so that training sees the noise that inference will draw.
 
-use super::draw::{self, Draw};
-use super::mu;
-use super::settings::{BitWidths, Calibration, FLOAT_BITS, QuantizeSettings, Rounding, Scale};
+use super::activation::ActivationGrids;
+use super::mu::MuQuantizer;
+use super::params::QuantizerGradient;
+use super::settings::{BitWidths, Calibration, FLOAT_BITS, QuantizeSettings, Scale};
 use super::sigma::SigmaQuantizer;
+use super::weight::{WeightQuantizer, deviations};
+use crate::draw::Draw;
 use crate::error::BnnError;
 use crate::math::vectorized;
 use crate::nn::Network;
@@ -19,40 +22,31 @@ use crate::noise;
 use crate::posterior::Posterior;
 use qbnn_core::noise::NoiseCounter;
 use qbnn_core::{Bits, UniformCode};
-use std::ops::Range;
 
 /// Width of a bias's mean where means are stored on grids: there are few, and they join a wide accumulator.
 pub const BIAS_BITS: u32 = 8;
 
-/// The grids of a network: widths, and the numbers that they learn.
+/// The quantizers of a network.
 #[derive(Clone, Debug)]
 pub struct Quantizers {
-    pub(super) mu: Option<UniformCode>,
-    bias_mu: UniformCode,
-    pub(super) sigma: Option<SigmaQuantizer>,
-    weight: Option<UniformCode>,
-    activation: Option<Bits>,
-    /// The largest value of each site's function, where it has one.
-    pub(super) ceilings: Vec<Option<f32>>,
-    rounding: Rounding,
+    /// Those of each tensor of the network.
+    pub tensors: Vec<TensorQuantizers>,
+    /// Those of the activations; `None` leaves them in float.
+    pub activations: Option<ActivationGrids>,
     fit: Calibration,
     learn: bool,
     deviations: Box<[f32; 256]>,
-    pub(super) places: Vec<Places>,
-    pub(super) sites: Range<usize>,
-    /// All learned numbers: log2 scales, tops and log2 steps. Names and order: [`Quantizers::names`].
-    pub learned: Vec<f32>,
 }
 
-/// Where a tensor's numbers lie in `learned`; empty where it has no such grid.
-#[derive(Clone, Debug)]
-pub(super) struct Places {
-    /// One scale per row of means.
-    pub(super) mu: Range<usize>,
-    /// One scale per row of drawn weights.
-    pub(super) weight: Range<usize>,
-    /// The numbers of each row of standard deviations, one row after the other.
-    pub(super) sigma: Range<usize>,
+/// The quantizers of a tensor, each `None` where its values stay in float.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorQuantizers {
+    /// Of the stored means.
+    pub mu: Option<MuQuantizer>,
+    /// Of the drawn weights; never of biases.
+    pub weight: Option<WeightQuantizer>,
+    /// Of the stored standard deviations.
+    pub sigma: Option<SigmaQuantizer>,
 }
 
 fn width(key: &'static str, bits: u32) -> Result<Option<Bits>, BnnError> {
@@ -62,137 +56,60 @@ fn width(key: &'static str, bits: u32) -> Result<Option<Bits>, BnnError> {
     Bits::new(bits).map(Some).map_err(|e| BnnError::setting(key, bits, e.to_string()))
 }
 
-/// The rows that share a scale: (number of the scale, range of the flat buffers).
-fn rows(tensor: &Tensor, scales: &Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
-    let (first, start) = (scales.start, tensor.range.start);
-    let len = if scales.is_empty() { 0 } else { tensor.range.len() / scales.len() };
-    (0..scales.len()).map(move |row| (first + row, start + row * len..start + (row + 1) * len))
+fn bits_of(code: UniformCode) -> u32 {
+    match code {
+        UniformCode::Signed(b) | UniformCode::Unsigned(b) => b.get(),
+    }
 }
 
 impl Quantizers {
-    /// Grids of the right number, scales not yet set (all 1).
+    /// Grids of the right number, every parameter 0.
     ///
     /// # Errors
     /// [`BnnError::Setting`] for a width other than 2..8 and 32.
     pub fn new(net: &Network, settings: &QuantizeSettings) -> Result<Self, BnnError> {
         let BitWidths { mu, sigma, weight, activation } = settings.bits;
-        let signed = |bits: Option<Bits>| bits.map(UniformCode::Signed);
-        let mu = signed(width("bits.mu", mu)?);
-        let sigma = width("bits.sigma", sigma)?.map(|b| SigmaQuantizer::new(settings.sigma_grid, b));
-        let weight = signed(width("bits.weight", weight)?);
+        let mu = width("bits.mu", mu)?;
+        let sigma = width("bits.sigma", sigma)?;
+        let weight = width("bits.weight", weight)?;
         let activation = width("bits.activation", activation)?;
         let bias_bits = Bits::new(BIAS_BITS).map_err(|e| BnnError::setting("bits.mu", BIAS_BITS, e.to_string()))?;
-        let mut next = 0;
-        let mut take = |n: usize| {
-            next += n;
-            next - n..next
+        let of_tensor = |tensor: &Tensor| {
+            let rows = |scale| if tensor.bias || scale == Scale::Tensor { 1 } else { tensor.channels };
+            let code = |bits| UniformCode::Signed(if tensor.bias { bias_bits } else { bits });
+            let weight = weight.filter(|_| !tensor.bias).map(UniformCode::Signed);
+            TensorQuantizers {
+                mu: mu.map(|bits| MuQuantizer::new(code(bits), rows(settings.scale))),
+                weight: weight.map(|code| WeightQuantizer::new(code, settings.rounding, rows(settings.scale))),
+                sigma: sigma.map(|bits| SigmaQuantizer::new(settings.sigma_grid, bits, rows(settings.sigma_scale))),
+            }
         };
-        let mut places = Vec::with_capacity(net.tensors.len());
-        for tensor in &net.tensors {
-            let scales = |scale| if tensor.bias || scale == Scale::Tensor { 1 } else { tensor.channels };
-            let (shared, of_sigma) = (scales(settings.scale), scales(settings.sigma_scale));
-            places.push(Places {
-                mu: take(if mu.is_some() { shared } else { 0 }),
-                weight: take(if weight.is_some() && !tensor.bias { shared } else { 0 }),
-                sigma: take(sigma.map_or(0, |s| s.learns().len() * of_sigma)),
-            });
-        }
-        let sites = take(if activation.is_some() { net.activations.len() } else { 0 });
         Ok(Quantizers {
-            mu,
-            bias_mu: UniformCode::Signed(bias_bits),
-            sigma,
-            weight,
-            activation,
-            ceilings: net.activations.iter().map(|a| a.ceiling()).collect(),
-            rounding: settings.rounding,
+            tensors: net.tensors.iter().map(of_tensor).collect(),
+            activations: activation.map(|bits| ActivationGrids::new(bits, &net.activations)),
             fit: settings.fit,
             learn: settings.learn_scales,
-            deviations: Box::new(draw::deviations(settings.noise_bits)),
-            places,
-            learned: vec![0.0; sites.end],
-            sites,
+            deviations: Box::new(deviations(settings.noise_bits)),
         })
     }
 
-    /// Where each stretch of [`Quantizers::learned`] belongs: names as checkpoints store them.
-    ///
-    /// Of standard deviations with a range per channel, the numbers of each channel stand side by side.
-    pub fn names(&self, net: &Network) -> Vec<(String, Range<usize>)> {
-        let mut names = Vec::new();
-        let mut name = |name: String, range: Range<usize>| {
-            if !range.is_empty() {
-                names.push((name, range));
-            }
-        };
-        for (tensor, p) in net.tensors.iter().zip(&self.places) {
-            name(format!("{}.mu.log2_scale", tensor.name), p.mu.clone());
-            name(format!("{}.draw.log2_scale", tensor.name), p.weight.clone());
-            let learns = self.sigma.map_or(&[][..], SigmaQuantizer::learns);
-            if learns.len() == p.sigma.len() {
-                for (i, what) in learns.iter().enumerate() {
-                    name(format!("{}.sigma.{what}", tensor.name), p.sigma.start + i..p.sigma.start + i + 1);
-                }
-            } else {
-                name(format!("{}.sigma.{}", tensor.name, learns.join(".")), p.sigma.clone());
-            }
+    /// Sets the step of one activation.
+    pub fn set_activation(&mut self, index: usize, log2_step: f32) {
+        if let Some(grids) = &mut self.activations {
+            grids.log2_steps[index] = log2_step;
         }
-        name("activations.log2_step".to_owned(), self.sites.clone());
-        names
-    }
-
-    /// Width of the activations; `None` leaves them in float.
-    pub fn activation(&self) -> Option<Bits> {
-        self.activation
-    }
-
-    /// log2 of the activations' steps.
-    pub fn site_steps(&self) -> &[f32] {
-        &self.learned[self.sites.clone()]
-    }
-
-    /// Where the sites' gradient belongs.
-    pub fn site_range(&self) -> Range<usize> {
-        self.sites.clone()
-    }
-
-    /// Sets the scale of one activation site.
-    pub fn set_site(&mut self, site: usize, log2_step: f32) {
-        let at = self.sites.start + site;
-        self.learned[at] = log2_step;
         self.limit();
     }
 
-    /// Bits of each parameter as stored: (mean, sigma).
-    pub fn stored_bits(&self, tensor: &Tensor) -> (u32, u32) {
-        let of = |code| match code {
-            UniformCode::Signed(b) | UniformCode::Unsigned(b) => b.get(),
-        };
-        (self.mu_code(tensor).map_or(FLOAT_BITS, of), self.sigma.map_or(FLOAT_BITS, SigmaQuantizer::bits))
+    /// Bits of each parameter of a tensor as stored: (mean, sigma).
+    pub fn stored_bits(&self, tensor: usize) -> (u32, u32) {
+        let TensorQuantizers { mu, sigma, .. } = &self.tensors[tensor];
+        (mu.as_ref().map_or(FLOAT_BITS, |q| bits_of(q.code)), sigma.as_ref().map_or(FLOAT_BITS, SigmaQuantizer::bits))
     }
 
-    /// Bits of each parameter as drawn.
-    pub fn drawn_bits(&self, tensor: &Tensor) -> u32 {
-        match self.weight {
-            Some(UniformCode::Signed(b) | UniformCode::Unsigned(b)) if !tensor.bias => b.get(),
-            _ => FLOAT_BITS,
-        }
-    }
-
-    fn mu_code(&self, tensor: &Tensor) -> Option<UniformCode> {
-        if tensor.bias { self.mu.map(|_| self.bias_mu) } else { self.mu }
-    }
-
-    /// The rows of standard deviations that share a range: (their learned numbers, range of the flat buffers).
-    fn sigma_rows(
-        &self,
-        tensor: &Tensor,
-        places: &Places,
-    ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {
-        let numbers = self.sigma.map_or(1, |s| s.learns().len());
-        let first = places.sigma.start;
-        let each = move |(row, range)| (first + row * numbers..first + (row + 1) * numbers, range);
-        rows(tensor, &(0..places.sigma.len() / numbers)).map(each)
+    /// Bits of each parameter of a tensor as drawn.
+    pub fn drawn_bits(&self, tensor: usize) -> u32 {
+        self.tensors[tensor].weight.as_ref().map_or(FLOAT_BITS, |q| bits_of(q.code))
     }
 
     /// Sets the grids of the parameters from a float posterior. `span` gives the least and largest sigma that training
@@ -201,23 +118,17 @@ impl Quantizers {
     /// By the usual rule errors are weighted by 1/sigma^2: a mean may be off by a fraction of its own standard
     /// deviation at no cost, and a drawn weight that is mostly noise may be clipped where one that matters may not.
     pub fn calibrate(&mut self, net: &Network, posterior: &Posterior, span: Option<(f32, f32)>) {
-        let sigma = posterior.sigma();
-        let Quantizers { fit, weight, sigma: spread, .. } = *self;
-        for (tensor, places) in net.tensors.iter().zip(self.places.clone()) {
-            if let Some(code) = self.mu_code(tensor) {
-                for (at, row) in rows(tensor, &places.mu) {
-                    self.learned[at] = mu::calibrate(code, fit, &posterior.mu[row.clone()], &sigma[row]);
-                }
+        let (mu, sigma) = (posterior.mu(), posterior.sigma());
+        for (tensor, grids) in net.tensors.iter().zip(&mut self.tensors) {
+            let r = tensor.range.clone();
+            if let Some(grid) = &mut grids.mu {
+                grid.calibrate(self.fit, &mu[r.clone()], &sigma[r.clone()]);
             }
-            if let Some(code) = weight {
-                for (at, row) in rows(tensor, &places.weight) {
-                    self.learned[at] = draw::calibrate(code, fit, &posterior.mu[row.clone()], &sigma[row]);
-                }
+            if let Some(grid) = &mut grids.weight {
+                grid.calibrate(self.fit, &mu[r.clone()], &sigma[r.clone()]);
             }
-            if let Some(spread) = spread {
-                for (at, row) in self.sigma_rows(tensor, &places) {
-                    spread.calibrate(fit, &posterior.log_sigma[row], span, &mut self.learned[at]);
-                }
+            if let (Some(grid), Some(log_sigma)) = (&mut grids.sigma, posterior.log_sigma()) {
+                grid.calibrate(self.fit, &log_sigma[r], span);
             }
         }
         self.limit();
@@ -225,26 +136,16 @@ impl Quantizers {
 
     /// The posterior as stored: means and standard deviations on their grids, where they have some.
     pub fn stored(&self, net: &Network, posterior: &Posterior, mu: &mut Vec<f32>, sigma: &mut Vec<f32>) {
-        if self.mu.is_none() {
-            mu.clone_from(&posterior.mu);
-        } else {
-            mu.resize(posterior.mu.len(), 0.0);
-        }
-        if self.sigma.is_none() {
-            posterior.sigma_into(sigma);
-        } else {
-            sigma.resize(posterior.mu.len(), 0.0);
-        }
-        for (tensor, places) in net.tensors.iter().zip(&self.places) {
-            if let Some(code) = self.mu_code(tensor) {
-                for (at, row) in rows(tensor, &places.mu) {
-                    mu::store(code, self.learned[at], &posterior.mu[row.clone()], &mut mu[row]);
-                }
+        mu.clear();
+        mu.extend_from_slice(posterior.mu());
+        posterior.family().sigma_into(sigma);
+        for (tensor, grids) in net.tensors.iter().zip(&self.tensors) {
+            let r = tensor.range.clone();
+            if let Some(grid) = &grids.mu {
+                grid.store(&posterior.mu()[r.clone()], &mut mu[r.clone()]);
             }
-            if let Some(spread) = self.sigma {
-                for (at, row) in self.sigma_rows(tensor, places) {
-                    spread.store(&self.learned[at], &posterior.log_sigma[row.clone()], &mut sigma[row]);
-                }
+            if let (Some(grid), Some(log_sigma)) = (&grids.sigma, posterior.log_sigma()) {
+                grid.store(&log_sigma[r.clone()], &mut sigma[r]);
             }
         }
     }
@@ -252,15 +153,16 @@ impl Quantizers {
     /// The standard deviations at which the KL divergence is taken: the stored ones (`sigma`), lifted above zero where
     /// their grid has one. `None` if they are those already.
     pub fn divergence_sigma(&self, net: &Network, sigma: &[f32]) -> Option<Vec<f32>> {
-        let spread = self.sigma.filter(|s| matches!(s, SigmaQuantizer::Uniform(_)))?;
-        let mut lifted = sigma.to_vec();
-        for (tensor, places) in net.tensors.iter().zip(&self.places) {
-            for (at, row) in self.sigma_rows(tensor, places) {
-                let least = spread.least(&self.learned[at]);
-                lifted[row].iter_mut().for_each(|s| *s = s.max(least));
+        let grids = || self.tensors.iter().map(|grids| grids.sigma.as_ref());
+        grids().flatten().any(SigmaQuantizer::has_zero).then(|| {
+            let mut lifted = sigma.to_vec();
+            for (tensor, grid) in net.tensors.iter().zip(grids()) {
+                if let Some(grid) = grid {
+                    grid.lift(&mut lifted[tensor.range.clone()]);
+                }
             }
-        }
-        Some(lifted)
+            lifted
+        })
     }
 
     /// Draws every weight and bias from the stored posterior (`mu`, `sigma` of [`Quantizers::stored`]).
@@ -269,7 +171,7 @@ impl Quantizers {
         for buffer in [&mut draw.weights, &mut draw.noise, &mut draw.raw] {
             buffer.resize(n, 0.0);
         }
-        for (index, (tensor, places)) in net.tensors.iter().zip(&self.places).enumerate() {
+        for (index, (tensor, grids)) in net.tensors.iter().zip(&self.tensors).enumerate() {
             let r = tensor.range.clone();
             draw.bytes.resize(2 * r.len(), 0);
             noise::bytes(key, NoiseCounter { tensor: index as u32, ..place }, &mut draw.bytes);
@@ -277,8 +179,7 @@ impl Quantizers {
                 *eps = self.deviations[pair[0] as usize];
             }
             let (mu, sigma, eps) = (&mu[r.clone()], &sigma[r.clone()], &draw.noise[r.clone()]);
-            let grid = self.weight.filter(|_| !places.weight.is_empty());
-            let into = if grid.is_some() { &mut draw.raw } else { &mut draw.weights };
+            let into = if grids.weight.is_some() { &mut draw.raw } else { &mut draw.weights };
             let into = &mut into[r.clone()];
             vectorized(
                 #[inline(always)]
@@ -288,11 +189,8 @@ impl Quantizers {
                     }
                 },
             );
-            let Some(code) = grid else { continue };
-            for (at, row) in rows(tensor, &places.weight) {
-                let bytes = &draw.bytes[2 * (row.start - r.start)..2 * (row.end - r.start)];
-                let (raw, weights) = (&draw.raw[row.clone()], &mut draw.weights[row]);
-                draw::round(code, self.learned[at], self.rounding, raw, bytes, weights);
+            if let Some(grid) = &grids.weight {
+                grid.round(&draw.raw[r.clone()], &draw.bytes, &mut draw.weights[r]);
             }
         }
     }
@@ -306,15 +204,14 @@ impl Quantizers {
         d_weights: &[f32],
         d_mu: &mut [f32],
         d_sigma: &mut [f32],
-        d_learned: &mut [f32],
+        into: &mut QuantizerGradient,
     ) {
         d_mu.copy_from_slice(d_weights);
-        if let Some(code) = self.weight {
-            for (tensor, places) in net.tensors.iter().zip(&self.places) {
-                for (at, row) in rows(tensor, &places.weight) {
-                    let (raw, weights) = (&draw.raw[row.clone()], &draw.weights[row.clone()]);
-                    d_learned[at] += draw::backward(code, self.learned[at], raw, weights, &mut d_mu[row]);
-                }
+        for ((tensor, grids), into) in net.tensors.iter().zip(&self.tensors).zip(&mut into.tensors) {
+            let r = tensor.range.clone();
+            if let Some(grid) = &grids.weight {
+                let (raw, weights) = (&draw.raw[r.clone()], &draw.weights[r.clone()]);
+                grid.backward(raw, weights, &mut d_mu[r], &mut into.weight);
             }
         }
         vectorized(
@@ -327,8 +224,8 @@ impl Quantizers {
         );
     }
 
-    /// From the gradient of the stored (mu, sigma) to that of the posterior's (mu, log_sigma), in place, and, added, of
-    /// the grids' learned numbers. `sigma` is the stored one. Where scales are not learned their gradient is zero.
+    /// From the gradient of the stored (mu, sigma) to that of what the posterior learns, in place, and, added, of the
+    /// grids' parameters. `sigma` is the stored one. Where parameters are not learned their gradient is zero.
     pub fn backward_stored(
         &self,
         net: &Network,
@@ -336,28 +233,24 @@ impl Quantizers {
         sigma: &[f32],
         d_mu: &mut [f32],
         d_sigma: &mut [f32],
-        d_learned: &mut [f32],
+        into: &mut QuantizerGradient,
     ) {
-        for (tensor, places) in net.tensors.iter().zip(&self.places) {
-            if let Some(code) = self.mu_code(tensor) {
-                for (at, row) in rows(tensor, &places.mu) {
-                    let mu = &posterior.mu[row.clone()];
-                    d_learned[at] += mu::backward(code, self.learned[at], mu, &mut d_mu[row]);
-                }
+        for ((tensor, grids), into) in net.tensors.iter().zip(&self.tensors).zip(&mut into.tensors) {
+            let r = tensor.range.clone();
+            if let Some(grid) = &grids.mu {
+                grid.backward(&posterior.mu()[r.clone()], &mut d_mu[r.clone()], &mut into.mu);
             }
-            if let Some(spread) = self.sigma {
-                for (at, row) in self.sigma_rows(tensor, places) {
-                    let (log_sigma, stored) = (&posterior.log_sigma[row.clone()], &sigma[row.clone()]);
-                    let learned = &self.learned[at.clone()];
-                    spread.backward(learned, log_sigma, stored, &mut d_sigma[row], &mut d_learned[at]);
-                }
+            if let (Some(grid), Some(log_sigma)) = (&grids.sigma, posterior.log_sigma()) {
+                let (log_sigma, stored) = (&log_sigma[r.clone()], &sigma[r.clone()]);
+                grid.backward(log_sigma, stored, &mut d_sigma[r], &mut into.sigma);
             }
         }
-        if self.sigma.is_none() {
-            d_sigma.iter_mut().zip(sigma).for_each(|(d, s)| *d *= s);
+        // A grid of sigma is differentiated in ln(sigma); where there is none, the posterior knows the way.
+        if self.tensors.iter().all(|grids| grids.sigma.is_none()) {
+            posterior.family().backward_parameters(sigma, d_mu, d_sigma);
         }
         if !self.learn {
-            d_learned.fill(0.0);
+            into.clear();
         }
     }
 }

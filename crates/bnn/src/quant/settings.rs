@@ -4,7 +4,8 @@
 //! settings of their own. 32 bits mean float everywhere.
 
 use crate::error::BnnError;
-use crate::settings::{PosteriorKind, passes, positive};
+use crate::posterior::PosteriorKind;
+use crate::settings::{passes, positive};
 use qbnn_core::Bits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -293,15 +294,14 @@ impl QuantizeSettings {
     /// [`BnnError::Setting`] names the family and what fits.
     pub fn check_posterior(&self, family: PosteriorKind) -> Result<(), BnnError> {
         let refuse = |found: &str, wanted: &str| Err(BnnError::setting("train.posterior", found, wanted));
-        match family {
-            PosteriorKind::Dropout => {
-                refuse("dropout", "it is not quantized here: train a gaussian or a point posterior")
-            }
-            PosteriorKind::Point if self.strategy.stores() && !self.is_float() => {
-                refuse("point", "it has no sigma to store: quantize it with strategy = \"spq\"")
-            }
-            _ => Ok(()),
+        let properties = family.properties();
+        if !properties.adds_noise {
+            return refuse(properties.name, "it is not quantized here: train a gaussian or a point posterior");
         }
+        if !properties.has_sigma && self.strategy.stores() && !self.is_float() {
+            return refuse(properties.name, "it has no sigma to store: quantize it with strategy = \"spq\"");
+        }
+        Ok(())
     }
 
     /// Widths that contradict the strategy. Everything at 32 bits is float under any of them.

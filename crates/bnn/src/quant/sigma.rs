@@ -10,140 +10,189 @@ use crate::math::{exp, straight_through, vectorized};
 use qbnn_core::{Bits, LogCode, UniformCode};
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// The grid of a network's standard deviations: its integers, without its learned numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The grid of a tensor's standard deviations.
+#[derive(Clone, Debug, PartialEq)]
 pub enum SigmaQuantizer {
-    /// `2^(top - code * step)`: learns the top and log2(step).
-    Log(LogCode),
-    /// `code * scale`, from zero on: learns log2(scale).
-    Uniform(UniformCode),
+    /// `2^(top - code * step)`.
+    Log {
+        /// The integers.
+        code: LogCode,
+        /// Parameters of each row: the top and log2(step).
+        rows: Vec<[f32; 2]>,
+    },
+    /// `code * scale`, from zero on.
+    Uniform {
+        /// The integers.
+        code: UniformCode,
+        /// Parameters: log2 of the scale of each row.
+        log2_scales: Vec<f32>,
+    },
 }
 
 impl SigmaQuantizer {
-    /// A grid of some width.
-    pub fn new(grid: SigmaGrid, bits: Bits) -> Self {
+    /// A grid of some width with so many rows, every parameter 0.
+    pub fn new(grid: SigmaGrid, bits: Bits, rows: usize) -> Self {
         match grid {
-            SigmaGrid::Log => SigmaQuantizer::Log(LogCode(bits)),
-            SigmaGrid::Uniform => SigmaQuantizer::Uniform(UniformCode::Unsigned(bits)),
-        }
-    }
-
-    /// What a row learns: names as checkpoints have them.
-    pub fn learns(self) -> &'static [&'static str] {
-        match self {
-            SigmaQuantizer::Log(_) => &["log2_top", "log2_step"],
-            SigmaQuantizer::Uniform(_) => &["log2_scale"],
+            SigmaGrid::Log => SigmaQuantizer::Log { code: LogCode(bits), rows: vec![[0.0; 2]; rows] },
+            SigmaGrid::Uniform => {
+                SigmaQuantizer::Uniform { code: UniformCode::Unsigned(bits), log2_scales: vec![0.0; rows] }
+            }
         }
     }
 
     /// Width in bits.
-    pub fn bits(self) -> u32 {
+    pub fn bits(&self) -> u32 {
         match self {
-            SigmaQuantizer::Log(LogCode(b))
-            | SigmaQuantizer::Uniform(UniformCode::Unsigned(b) | UniformCode::Signed(b)) => b.get(),
+            SigmaQuantizer::Log { code: LogCode(b), .. }
+            | SigmaQuantizer::Uniform { code: UniformCode::Unsigned(b) | UniformCode::Signed(b), .. } => b.get(),
         }
     }
 
-    /// Sets a row's learned numbers from its ln(sigma). `span` instead gives the least and the largest sigma that are
-    /// to come, where training has not yet shown them.
-    pub fn calibrate(self, rule: Calibration, log_sigma: &[f32], span: Option<(f32, f32)>, learned: &mut [f32]) {
-        match (self, learned) {
-            (SigmaQuantizer::Log(code), [top, step]) => {
-                (*top, *step) = match (span, rule) {
-                    (Some((low, high)), _) => log::span(code, low.log2(), high.log2()),
-                    (None, Calibration::Range) => log::fit(code, &mut in_octaves(log_sigma), (0.0, 1.0)),
-                    (None, _) => log::fit(code, &mut in_octaves(log_sigma), (0.01, 0.995)),
-                };
-            }
-            (SigmaQuantizer::Uniform(code), [scale]) => {
-                let values = || log_sigma.iter().map(|l| l.exp());
-                *scale = match (span, rule) {
-                    (Some((_, high)), _) => min_max(code, [high].into_iter()),
-                    (None, Calibration::WeightedError) => least_error(code, || values().map(|s| (s, 1.0 / (s * s)))),
-                    (None, Calibration::Error) => least_error(code, || values().map(|s| (s, 1.0))),
-                    (None, Calibration::Range) => min_max(code, values()),
-                };
-            }
-            _ => {}
+    /// All parameters, row by row.
+    pub fn params(&self) -> &[f32] {
+        match self {
+            SigmaQuantizer::Log { rows, .. } => rows.as_flattened(),
+            SigmaQuantizer::Uniform { log2_scales, .. } => log2_scales,
         }
     }
 
-    /// Writes a row of standard deviations as stored.
-    pub fn store(self, learned: &[f32], log_sigma: &[f32], stored: &mut [f32]) {
-        match (self, learned) {
-            (SigmaQuantizer::Log(code), &[top, step]) => {
-                let grid = LogGrid::new(code, top, step);
-                // Few levels, each worked out once.
-                let levels: Vec<f32> = (0..code.0.levels()).map(|k| grid.log2_value(k as f32).exp2()).collect();
-                vectorized(
-                    #[inline(always)]
-                    || stored.iter_mut().zip(log_sigma).for_each(|(q, &l)| *q = grid.code(l * LOG2_E)),
-                );
-                stored.iter_mut().for_each(|q| *q = levels[*q as usize]);
-            }
-            (SigmaQuantizer::Uniform(code), &[scale]) => {
-                let grid = Uniform::new(code, scale);
-                vectorized(
-                    #[inline(always)]
-                    || stored.iter_mut().zip(log_sigma).for_each(|(q, &l)| *q = grid.value(exp(l))),
-                );
-            }
-            _ => {}
+    /// The same, to be changed.
+    pub fn params_mut(&mut self) -> &mut [f32] {
+        match self {
+            SigmaQuantizer::Log { rows, .. } => rows.as_flattened_mut(),
+            SigmaQuantizer::Uniform { log2_scales, .. } => log2_scales,
         }
     }
 
-    /// The least sigma that the KL divergence is taken at, where the grid has a zero: half a step. A weight without
-    /// noise would be infinitely far from any prior.
-    pub fn least(self, learned: &[f32]) -> f32 {
-        match (self, learned) {
-            (SigmaQuantizer::Uniform(_), &[scale]) => 0.5 * scale.exp2(),
-            _ => 0.0,
+    /// Rows that values of a tensor are cut into.
+    fn row_len(&self, values: &[f32]) -> usize {
+        let rows = match self {
+            SigmaQuantizer::Log { rows, .. } => rows.len(),
+            SigmaQuantizer::Uniform { log2_scales, .. } => log2_scales.len(),
+        };
+        (values.len() / rows.max(1)).max(1)
+    }
+
+    /// Sets the parameters from ln(sigma). `span` instead gives the least and the largest sigma that are to come, where
+    /// training has not yet shown them.
+    pub fn calibrate(&mut self, rule: Calibration, log_sigma: &[f32], span: Option<(f32, f32)>) {
+        let values = log_sigma.chunks_exact(self.row_len(log_sigma));
+        match self {
+            SigmaQuantizer::Log { code, rows } => {
+                for ([top, step], log_sigma) in rows.iter_mut().zip(values) {
+                    (*top, *step) = match (span, rule) {
+                        (Some((low, high)), _) => log::span(*code, low.log2(), high.log2()),
+                        (None, Calibration::Range) => log::fit(*code, &mut in_octaves(log_sigma), (0.0, 1.0)),
+                        (None, _) => log::fit(*code, &mut in_octaves(log_sigma), (0.01, 0.995)),
+                    };
+                }
+            }
+            SigmaQuantizer::Uniform { code, log2_scales } => {
+                let code = *code;
+                for (log2_scale, log_sigma) in log2_scales.iter_mut().zip(values) {
+                    let values = || log_sigma.iter().map(|l| l.exp());
+                    *log2_scale = match (span, rule) {
+                        (Some((_, high)), _) => min_max(code, [high].into_iter()),
+                        (None, Calibration::WeightedError) => {
+                            least_error(code, || values().map(|s| (s, 1.0 / (s * s))))
+                        }
+                        (None, Calibration::Error) => least_error(code, || values().map(|s| (s, 1.0))),
+                        (None, Calibration::Range) => min_max(code, values()),
+                    };
+                }
+            }
         }
     }
 
-    /// Turns the gradient of a row of stored standard deviations into that of their ln(sigma), in place, and adds to
-    /// that of the learned numbers.
-    pub fn backward(
-        self,
-        learned: &[f32],
-        log_sigma: &[f32],
-        stored: &[f32],
-        gradient: &mut [f32],
-        d_learned: &mut [f32],
-    ) {
-        match (self, learned, d_learned) {
-            (SigmaQuantizer::Log(code), &[top, step], [d_top, d_step]) => {
-                let grid = LogGrid::new(code, top, step);
-                let [top, step] = straight_through(
-                    log_sigma,
-                    stored,
-                    gradient,
-                    #[inline(always)]
-                    |l, s, d| {
-                        // d sigma / d log2(sigma) = sigma ln 2.
-                        let ste = grid.backward(l * LOG2_E, d * s * LN_2);
-                        (ste.value * LOG2_E, [ste.top, ste.log2_step])
-                    },
-                );
-                *d_top += top;
-                *d_step += step;
+    /// Writes the standard deviations as stored.
+    pub fn store(&self, log_sigma: &[f32], stored: &mut [f32]) {
+        let len = self.row_len(log_sigma);
+        let values = stored.chunks_exact_mut(len).zip(log_sigma.chunks_exact(len));
+        match self {
+            SigmaQuantizer::Log { code, rows } => {
+                for (&[top, step], (stored, log_sigma)) in rows.iter().zip(values) {
+                    let grid = LogGrid::new(*code, top, step);
+                    // Few levels, each worked out once.
+                    let levels: Vec<f32> = (0..code.0.levels()).map(|k| grid.log2_value(k as f32).exp2()).collect();
+                    vectorized(
+                        #[inline(always)]
+                        || stored.iter_mut().zip(log_sigma).for_each(|(q, &l)| *q = grid.code(l * LOG2_E)),
+                    );
+                    stored.iter_mut().for_each(|q| *q = levels[*q as usize]);
+                }
             }
-            (SigmaQuantizer::Uniform(code), &[scale], [d_scale]) => {
-                let grid = Uniform::new(code, scale);
-                let [scale, _] = straight_through(
-                    log_sigma,
-                    stored,
-                    gradient,
-                    #[inline(always)]
-                    |l, _, d| {
-                        let sigma = exp(l);
-                        let ste = grid.backward(sigma, grid.code(sigma), d);
-                        (ste.value * sigma, [ste.log2_scale, 0.0])
-                    },
-                );
-                *d_scale += scale;
+            SigmaQuantizer::Uniform { code, log2_scales } => {
+                for (&log2_scale, (stored, log_sigma)) in log2_scales.iter().zip(values) {
+                    let grid = Uniform::new(*code, log2_scale);
+                    vectorized(
+                        #[inline(always)]
+                        || stored.iter_mut().zip(log_sigma).for_each(|(q, &l)| *q = grid.value(exp(l))),
+                    );
+                }
             }
-            _ => {}
+        }
+    }
+
+    /// Whether the grid has a zero, which the KL divergence cannot be taken at.
+    pub fn has_zero(&self) -> bool {
+        matches!(self, SigmaQuantizer::Uniform { .. })
+    }
+
+    /// Lifts stored standard deviations above zero, to where the KL divergence is taken: at least half a step. A weight
+    /// without noise would be infinitely far from any prior.
+    pub fn lift(&self, stored: &mut [f32]) {
+        if let SigmaQuantizer::Uniform { log2_scales, .. } = self {
+            let len = self.row_len(stored);
+            for (log2_scale, stored) in log2_scales.iter().zip(stored.chunks_exact_mut(len)) {
+                let least = 0.5 * log2_scale.exp2();
+                stored.iter_mut().for_each(|s| *s = s.max(least));
+            }
+        }
+    }
+
+    /// Turns the gradient of stored standard deviations into that of their ln(sigma), in place, and adds to that of the
+    /// parameters (as [`SigmaQuantizer::params`] has them).
+    pub fn backward(&self, log_sigma: &[f32], stored: &[f32], gradient: &mut [f32], d_params: &mut [f32]) {
+        let len = self.row_len(log_sigma);
+        let values = log_sigma.chunks_exact(len).zip(stored.chunks_exact(len)).zip(gradient.chunks_exact_mut(len));
+        match self {
+            SigmaQuantizer::Log { code, rows } => {
+                let rows = rows.iter().zip(d_params.as_chunks_mut::<2>().0);
+                for ((&[top, step], [d_top, d_step]), ((log_sigma, stored), gradient)) in rows.zip(values) {
+                    let grid = LogGrid::new(*code, top, step);
+                    let [top, step] = straight_through(
+                        log_sigma,
+                        stored,
+                        gradient,
+                        #[inline(always)]
+                        |l, s, d| {
+                            // d sigma / d log2(sigma) = sigma ln 2.
+                            let ste = grid.backward(l * LOG2_E, d * s * LN_2);
+                            (ste.value * LOG2_E, [ste.top, ste.log2_step])
+                        },
+                    );
+                    *d_top += top;
+                    *d_step += step;
+                }
+            }
+            SigmaQuantizer::Uniform { code, log2_scales } => {
+                let rows = log2_scales.iter().zip(d_params);
+                for ((&log2_scale, d_log2_scale), ((log_sigma, stored), gradient)) in rows.zip(values) {
+                    let grid = Uniform::new(*code, log2_scale);
+                    let [scale, _] = straight_through(
+                        log_sigma,
+                        stored,
+                        gradient,
+                        #[inline(always)]
+                        |l, _, d| {
+                            let sigma = exp(l);
+                            let ste = grid.backward(sigma, grid.code(sigma), d);
+                            (ste.value * sigma, [ste.log2_scale, 0.0])
+                        },
+                    );
+                    *d_log2_scale += scale;
+                }
+            }
         }
     }
 }

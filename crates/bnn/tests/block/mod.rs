@@ -5,7 +5,7 @@ use qbnn_bnn::nn::Network;
 use qbnn_bnn::nn::batch::batch_gradient;
 use qbnn_bnn::nn::buffer::Buffer;
 use qbnn_bnn::nn::linear::transpose;
-use qbnn_bnn::nn::pass::{BLOCK, FloatSites, Gradient, Weights, Workspace};
+use qbnn_bnn::nn::pass::{BLOCK, FloatActivations, Gradient, Weights, Workspace};
 
 /// `[feature][image]` of `batch` images as `[feature][image]` of a block, zeros for the others.
 pub fn widen(values: &[f32], batch: usize) -> Vec<f32> {
@@ -32,7 +32,7 @@ pub fn feed(workspace: &mut Workspace, net: &Network, x: &[f32], batch: usize) {
 /// Logits of `batch` images, `[class][image]`.
 pub fn logits(workspace: &mut Workspace, net: &Network, weights: Weights, x: &[f32], batch: usize) -> Vec<f32> {
     feed(workspace, net, x, batch);
-    workspace.forward(net, weights, &FloatSites);
+    workspace.forward(net, weights, &FloatActivations);
     narrow(workspace.logits(net), batch)
 }
 
@@ -50,7 +50,7 @@ pub fn gradient(
     block.first.fill(f32::NAN);
     block.second.fill(f32::NAN);
     let mut all = block.clone();
-    workspace.backward(net, weights, &FloatSites, &widen(upstream, batch), &mut block);
+    workspace.backward(net, weights, &FloatActivations, &widen(upstream, batch), &mut block);
     batch_gradient(net, &[(workspace, &block)], &mut all);
     all
 }

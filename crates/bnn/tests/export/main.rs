@@ -14,7 +14,7 @@ use qbnn_bnn::export::{export, snap_scales};
 use qbnn_bnn::guide::Drawn;
 use qbnn_bnn::import::import;
 use qbnn_bnn::nn::Shape;
-use qbnn_bnn::nn::pass::{BLOCK, FloatSites, Weights, Workspace};
+use qbnn_bnn::nn::pass::{BLOCK, FloatActivations, Weights, Workspace};
 use qbnn_bnn::pfp::{self, Memory, Pfp};
 use qbnn_bnn::quant::settings::SigmaGrid;
 use qbnn_bnn::train::train;
@@ -55,14 +55,14 @@ fn analytic_agrees(checkpoint: &Checkpoint, model: Model<'_>, images: ImagesView
     let net = checkpoint.net();
     let imported = import(&model).unwrap();
     let mut drawn = Drawn::default();
-    snap_scales(net, checkpoint.guide()).store(net, &mut drawn);
+    snap_scales(checkpoint.guide()).store(net, &mut drawn);
     let pfp = Pfp::new(model, pfp::Weights::Stored).unwrap();
     let (mut workspace, mut memory) = (Workspace::default(), Memory::default());
     let input = workspace.input(net).input;
     for (i, value) in input.iter_mut().enumerate() {
         *value = imported.normalisation.value(images.get(i % BLOCK)[i / BLOCK]);
     }
-    workspace.forward(net, Weights::Drawn(&drawn.mu), &FloatSites);
+    workspace.forward(net, Weights::Drawn(&drawn.mu), &FloatActivations);
     let logits = workspace.logits(net);
     let (channels, area) = (net.input.channels, net.input.rows * net.input.columns);
     let largest = logits.iter().fold(1.0, |a: f32, b| a.max(b.abs()));

@@ -337,7 +337,7 @@ fn check(spec: &NetworkSpec, image: Shape, batch: usize, estimator: Estimator, s
 
         let upstream = random.values(here.logits.len());
         let gradient = block::gradient(workspace, &net, weights, &upstream, batch);
-        assert!(gradient.sites.is_empty() && gradient.second.len() == second.len());
+        assert!(gradient.activations.is_empty() && gradient.second.len() == second.len());
 
         let loss = |first: &[f64], second: &[f64]| {
             let run = reference.run(&x64, first, second);

@@ -1,4 +1,4 @@
-//! What a float step with one weight draw does to every parameter, in two loops.
+//! What a float step with one weight draw does to every parameter of a Gaussian posterior, in two loops.
 //!
 //! Posterior, noise, draw, gradient and moments of a network rarely fit into a core's own cache together, so that a
 //! step of a small dense network waits for memory more than it calculates. [`draw`] reads the posterior once and makes
@@ -13,7 +13,6 @@ use crate::math::{exp, vectorized};
 use crate::nn::Network;
 use crate::noise;
 use crate::optim::{Adam, Rates};
-use crate::posterior::Posterior;
 use crate::prior::WeightedPrior;
 use qbnn_core::noise::NoiseCounter;
 use rayon::prelude::*;
@@ -24,13 +23,13 @@ const STRETCH: usize = 4096;
 /// Draws `weights = mu + sigma * noise` of every tensor, and keeps the noise. `place.tensor` counts from 0.
 pub fn draw(
     net: &Network,
-    posterior: &Posterior,
+    (mu, log_sigma): (&[f32], &[f32]),
     key: [u32; 2],
     place: NoiseCounter,
     weights: &mut Vec<f32>,
     noise: &mut Vec<f32>,
 ) {
-    let n = posterior.mu.len();
+    let n = mu.len();
     weights.resize(n, 0.0);
     noise.resize(n, 0.0);
     let mut jobs = Vec::with_capacity(n / STRETCH + net.tensors.len());
@@ -46,7 +45,7 @@ pub fn draw(
     jobs.into_par_iter().for_each(|(place, start, first, (weights, noise))| {
         noise::normal_from(key, place, first, noise);
         let at = start + first..start + first + noise.len();
-        let (mu, log_sigma) = (&posterior.mu[at.clone()], &posterior.log_sigma[at]);
+        let (mu, log_sigma) = (&mu[at.clone()], &log_sigma[at]);
         vectorized(
             #[inline(always)]
             || {
@@ -61,14 +60,14 @@ pub fn draw(
 /// Moves the posterior by one step of Adam against the gradient `d_weights` of the weights drawn with `noise` and that
 /// of the weighted KL. Returns the KL in nats, of the posterior before it moved.
 pub fn update(
-    posterior: &mut Posterior,
+    (mu, log_sigma): (&mut [f32], &mut [f32]),
     (mu_adam, sigma_adam): (&mut Adam, &mut Adam),
     d_weights: &[f32],
     noise: &[f32],
     kl: WeightedPrior,
     rates: Rates,
 ) -> f64 {
-    let parts = posterior.mu.par_chunks_mut(STRETCH).zip(posterior.log_sigma.par_chunks_mut(STRETCH));
+    let parts = mu.par_chunks_mut(STRETCH).zip(log_sigma.par_chunks_mut(STRETCH));
     let of_mu = mu_adam.first.par_chunks_mut(STRETCH).zip(mu_adam.second.par_chunks_mut(STRETCH));
     let of_sigma = sigma_adam.first.par_chunks_mut(STRETCH).zip(sigma_adam.second.par_chunks_mut(STRETCH));
     let given = d_weights.par_chunks(STRETCH).zip(noise.par_chunks(STRETCH));
