@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 fn main() -> Result<(), Box<dyn Error>> {
     // 8 x 8 grey images of two classes: a bright left half, a bright right half. Bytes, [image][row][column][channel].
     let shape = Shape { channels: 1, rows: 8, columns: 8 };
-    let labels: Vec<u8> = (0..400).map(|i| (i % 2) as u8).collect();
+    let labels: Vec<u16> = (0..400).map(|i| (i % 2) as u16).collect();
     let pixel = |image: usize, place: usize| {
         let bright = (place % 8 >= 4) == (labels[image] == 1);
         (if bright { 160 } else { 30 }) + ((image * 31 + place * 17) % 64) as u8
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pixels: Vec<u8> = (0..400).flat_map(|i| (0..64).map(move |p| (i, p))).map(|(i, p)| pixel(i, p)).collect();
     let all = ImagesView { shape, pixels: &pixels };
     let held_out = ImagesView { shape, pixels: &pixels[300 * shape.len()..] };
-    let pairs: Vec<(u32, u8)> = (0..300).zip(labels.iter().copied()).collect();
+    let pairs: Vec<(u32, u16)> = (0..300).zip(labels.iter().copied()).collect();
     let data = TrainData::of_pairs(all, &pairs, held_out, &labels[300..]);
 
     let network: NetworkSpec = toml::from_str(

@@ -22,11 +22,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             &validation.labels,
         )
     };
-    let network = NetworkSpec::named("mlp", dataset.classes).ok_or("there is a network called mlp")?;
-    let normalisation = Normalisation { mean: dataset.pixel_mean, std: dataset.pixel_std };
+    let network = NetworkSpec::named("mlp", dataset.classes()).ok_or("there is a network called mlp")?;
+    let normalisation = Normalisation { mean: dataset.pixels.mean, std: dataset.pixels.std };
     let settings = TrainSettings { epochs: 20, ..TrainSettings::default() };
-    let mut checkpoint =
-        Checkpoint::new(&network, dataset.train.images.shape(), dataset.classes, normalisation, 1, settings)?;
+    let mut checkpoint = Checkpoint::new(&network, dataset.shape(), dataset.classes(), normalisation, 1, settings)?;
 
     // Stop once the validation accuracy has not risen for two epochs.
     let (mut best, mut since) = (0.0, 0);

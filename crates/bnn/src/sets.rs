@@ -28,7 +28,7 @@ pub struct TrainData<'a> {
     /// Training images.
     pub images: ImagesView<'a>,
     /// (image, label) pairs: an ambiguous image appears once with each of its labels.
-    pub pairs: &'a [(u32, u8)],
+    pub pairs: &'a [(u32, u16)],
     /// Probabilities of every label of each image, `[image][class]`, where they are known; only read where the settings
     /// ask for them.
     pub soft_labels: Option<&'a [f32]>,
@@ -40,16 +40,16 @@ pub struct TrainData<'a> {
     /// Validation images.
     pub validation: ImagesView<'a>,
     /// Their labels.
-    pub validation_labels: &'a [u8],
+    pub validation_labels: &'a [u16],
 }
 
 impl<'a> TrainData<'a> {
     /// Pairs alone: no noise, no soft labels, no OOD images.
     pub fn of_pairs(
         images: ImagesView<'a>,
-        pairs: &'a [(u32, u8)],
+        pairs: &'a [(u32, u16)],
         validation: ImagesView<'a>,
-        validation_labels: &'a [u8],
+        validation_labels: &'a [u16],
     ) -> Self {
         TrainData { images, pairs, soft_labels: None, ood: None, noise: 0.0, validation, validation_labels }
     }

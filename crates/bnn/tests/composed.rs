@@ -174,13 +174,13 @@ fn two_hundred_steps_are_those_of_the_composed_version() {
     let random = &mut Random(3);
     let count = 120;
     // Images with something to learn: the label's rows are bright.
-    let labels: Vec<u8> = (0..count).map(|_| random.range(0, CLASSES - 1) as u8).collect();
+    let labels: Vec<u16> = (0..count).map(|_| random.range(0, CLASSES - 1) as u16).collect();
     let pixels: Vec<u8> = labels
         .iter()
         .flat_map(|&label| (0..64).map(|p| if p / 8 == label as usize { 200 } else { 40 }).collect::<Vec<u8>>())
         .map(|base| base + random.range(0, 50) as u8)
         .collect();
-    let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
+    let pairs: Vec<(u32, u16)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let none = ImagesView { shape, pixels: &[] };
     let images = ImagesView { shape, pixels: &pixels };
     let data = TrainData { noise: 0.1, ..TrainData::of_pairs(images, &pairs, none, &[]) };

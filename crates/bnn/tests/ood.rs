@@ -22,8 +22,8 @@ const SAMPLES: usize = 8;
 /// The toy's images in every way that a training can be told of them.
 struct Data {
     pixels: Vec<u8>,
-    labels: Vec<u8>,
-    pairs: Vec<(u32, u8)>,
+    labels: Vec<u16>,
+    pairs: Vec<(u32, u16)>,
     soft: Vec<f32>,
     ood: Vec<u8>,
 }
@@ -127,7 +127,7 @@ fn soft_labels_that_are_certain_are_drawn_labels_bit_for_bit() {
 #[test]
 fn soft_labels_are_learned_whatever_the_pairs_say() {
     let data = Data::new();
-    let wrong: Vec<(u32, u8)> = data.pairs.iter().map(|&(i, l)| (i, (l + 1) % CLASSES as u8)).collect();
+    let wrong: Vec<(u32, u16)> = data.pairs.iter().map(|&(i, l)| (i, (l + 1) % CLASSES as u16)).collect();
     let train = TrainData { pairs: &wrong, ..data.train() };
     assert!(accuracy(&trained(settings(), &train), &data) < 0.1);
     assert!(accuracy(&trained(TrainSettings { labels: Labels::Soft, ..settings() }, &train), &data) > 0.95);

@@ -30,8 +30,8 @@ fn checkpoint(posterior: PosteriorKind, epochs: usize) -> Checkpoint {
 fn with_data<R>(run: impl FnOnce(&TrainData<'_>) -> R) -> R {
     let pixels: Vec<u8> = (0..64 * 16).map(|i| (i * 37 % 97 + if i / 16 % 2 == 0 { 0 } else { 130 }) as u8).collect();
     let images = ImagesView { shape: SHAPE, pixels: &pixels };
-    let pairs: Vec<(u32, u8)> = (0..64).map(|i| (i, (i % 2) as u8)).collect();
-    let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
+    let pairs: Vec<(u32, u16)> = (0..64).map(|i| (i, (i % 2) as u16)).collect();
+    let labels: Vec<u16> = pairs.iter().map(|p| p.1).collect();
     run(&TrainData::of_pairs(images, &pairs, images, &labels))
 }
 

@@ -261,8 +261,8 @@ fn pixels() -> Vec<u8> {
 fn with_data<R>(run: impl FnOnce(&TrainData<'_>) -> R) -> R {
     let pixels = pixels();
     let images = ImagesView { shape: SHAPE, pixels: &pixels };
-    let pairs: Vec<(u32, u8)> = (0..64).map(|i| (i, (i % 2) as u8)).collect();
-    let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
+    let pairs: Vec<(u32, u16)> = (0..64).map(|i| (i, (i % 2) as u16)).collect();
+    let labels: Vec<u16> = pairs.iter().map(|p| p.1).collect();
     run(&TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) })
 }
 

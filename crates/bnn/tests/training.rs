@@ -20,8 +20,8 @@ const ESTIMATORS: [Estimator; 3] =
 /// Images whose class is the bright pair of rows, under noise.
 struct Toy {
     pixels: Vec<u8>,
-    pairs: Vec<(u32, u8)>,
-    labels: Vec<u8>,
+    pairs: Vec<(u32, u16)>,
+    labels: Vec<u16>,
 }
 
 impl Toy {
@@ -31,7 +31,7 @@ impl Toy {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8
         };
-        let labels: Vec<u8> = (0..images).map(|i| (i % CLASSES) as u8).collect();
+        let labels: Vec<u16> = (0..images).map(|i| (i % CLASSES) as u16).collect();
         let mut pixels = Vec::new();
         for &label in &labels {
             pixels.extend((0..36).map(|p| random() / 3 + if p / 12 == label as usize { 120 } else { 0 }));

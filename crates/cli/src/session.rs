@@ -152,13 +152,12 @@ fn end() {
 /// One line on what is about to happen.
 pub fn headline(config: &Config, data: &Prepared<'_>, net: &Network) -> String {
     let d = data.dataset;
+    let group = |g: &qbnn_data::TestGroup| format!("{} {}", thousands(g.images.len() as u64), g.name);
     format!(
-        "{}: {} training pairs, {} clean, {} ambiguous, {} ood; {}: {} parameters; seed {}; {} threads",
+        "{}: {} training pairs, {}; {}: {} parameters; seed {}; {} threads",
         d.name,
         thousands(d.train.pairs.len() as u64),
-        thousands(d.clean.images.len() as u64),
-        thousands(d.ambiguous.as_ref().map_or(0, |g| g.images.len()) as u64),
-        thousands(d.ood.images.len() as u64),
+        d.groups.iter().map(group).collect::<Vec<_>>().join(", "),
         net.spec.name,
         thousands(net.parameters() as u64),
         config.seed,

@@ -51,8 +51,8 @@ pub struct BaseArgs {
     /// Any setting by its key, over everything else; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Dataset: strokes (embedded), dirty-mnist, dirty-fashion, mnist, fashion-mnist.
-    #[arg(long, value_name = "SET")]
+    /// Name of a dataset.
+    #[arg(long, value_name = "SET", help = format!("Dataset: {}", qbnn::experiment::datasets()))]
     pub data: Option<String>,
     /// Folder searched for data before $QBNN_DATA and the user's cache.
     #[arg(long, value_name = "DIR")]

@@ -19,7 +19,7 @@ fn an_independent_reader_prints_the_digits_of_predict() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
     succeed(at, &tiny(&["run", "--out", "a", "--seed", "5"]));
-    let images = load("strokes", &Locations::default(), 3, Limits::default()).unwrap().clean.images;
+    let images = load("strokes", &Locations::default(), 3, Limits::default()).unwrap().groups.remove(0).images;
     let pixels = images.pixels[..3 * 784].to_vec();
     fs::write(at.join("pixels"), &pixels).unwrap();
     Idx::new(vec![3, 28, 28], Values::U8(pixels)).unwrap().write(&at.join("three.idx"), Storage::Plain).unwrap();

@@ -33,7 +33,7 @@ fn pictures_are_read_as_the_model_wants_them() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
     succeed(at, &tiny(&["run", "--out", "a", "--seed", "5"]));
-    let images = load("strokes", &Locations::default(), 3, Limits::default()).unwrap().clean.images;
+    let images = load("strokes", &Locations::default(), 3, Limits::default()).unwrap().groups.remove(0).images;
     let idx = |n: usize| Idx::new(vec![n, 28, 28], Values::U8(images.pixels[..n * 784].to_vec())).unwrap();
     idx(3).write(&at.join("three.idx"), Storage::Plain).unwrap();
     let wanted = predict(at, &["three.idx"]);
@@ -153,7 +153,7 @@ fn pictures_that_could_go_wrong_in_silence() {
     assert_eq!((code, numbers(&csv)), (Some(0), wanted.clone()), "{csv}");
     assert!(csv.contains("\nstdin,0,") && csv.contains("\nstdin,2,"), "{csv}");
     assert_eq!(predict(at, &["piped"]), wanted);
-    let images = load("strokes", &Locations::default(), 3, Limits::default()).unwrap().clean.images;
+    let images = load("strokes", &Locations::default(), 3, Limits::default()).unwrap().groups.remove(0).images;
     let idx = Idx::new(vec![3, 28, 28], Values::U8(images.pixels[..3 * 784].to_vec())).unwrap();
     idx.write(&at.join("three.idx"), Storage::Gzip).unwrap();
     let (code, csv, _) = piped(&[&files[0][..], &fs::read(at.join("three.idx")).unwrap()].concat(), &[]);

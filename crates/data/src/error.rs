@@ -166,7 +166,7 @@ pub enum DataError {
     )]
     MissingSet {
         /// The set.
-        set: &'static str,
+        set: String,
         /// The places, with what is missing in each, on one line.
         looked: String,
     },
@@ -236,11 +236,11 @@ pub enum DataError {
     )]
     ImageSize {
         /// One set.
-        first: &'static str,
+        first: String,
         /// Its image size, "height x width x channels".
         first_size: String,
         /// The other set.
-        second: &'static str,
+        second: String,
         /// Its image size.
         second_size: String,
     },
@@ -251,7 +251,7 @@ pub enum DataError {
     )]
     TooFew {
         /// The set.
-        set: &'static str,
+        set: String,
         /// Images found.
         found: usize,
         /// Images needed.
@@ -267,6 +267,24 @@ pub enum DataError {
         near: String,
         /// All names, separated by commas.
         known: String,
+    },
+
+    /// A part of a dataset that does not fit the others.
+    #[error("group {name} {reason}")]
+    Group {
+        /// Its name.
+        name: String,
+        /// What is wrong with it, and the fix.
+        reason: String,
+    },
+
+    /// A descriptor of a set that cannot be used.
+    #[error("{file}: {reason}; docs/adding-a-dataset.md says what a descriptor holds")]
+    Descriptor {
+        /// The descriptor's file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
     },
 
     /// A limit or size that leaves nothing.
@@ -299,14 +317,14 @@ pub enum DataError {
         /// Checksum found, in hexadecimal.
         found: String,
         /// Checksum wanted, in hexadecimal.
-        wanted: &'static str,
+        wanted: String,
     },
 
     /// No mirror delivered a file.
     #[error("cannot download {file}: {tried}; check the connection and try again (what has arrived is kept), or put the file at {}", path.display())]
     Download {
         /// The file as the mirrors name it.
-        file: &'static str,
+        file: String,
         /// Each address tried, with what happened.
         tried: String,
         /// Where the file belongs.
@@ -317,7 +335,7 @@ pub enum DataError {
     #[error("download of {file} was stopped on request; run it again to go on where it stopped")]
     Stopped {
         /// The file being downloaded.
-        file: &'static str,
+        file: String,
     },
 }
 
@@ -325,6 +343,18 @@ impl DataError {
     pub(crate) fn io(action: &'static str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::Io { action, path: path.to_path_buf(), reason: one_line(error) }
     }
+
+    pub(crate) fn not_images(bytes: &[u8], path: &std::path::Path) -> Self {
+        Self::NotImages { path: path.into(), found: hex(&bytes[..bytes.len().min(4)]) }
+    }
+}
+
+/// Bytes as a message shows them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "nothing".into();
+    }
+    bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Any display text on one line.

@@ -1,63 +1,25 @@
 //! Downloads of the public sets: several mirrors, resumed where they stopped, and verified before they count.
 //!
 //! A file arrives under its name with `.part`; what has arrived is kept and continued with an HTTP range, within one
-//! call and in later ones. It gets its name only after its checksum is right: for MNIST and Fashion-MNIST the SHA-256 of
-//! the decompressed content (mirrors may compress differently), for Ambiguous-MNIST the MD5 that its authors publish.
-//! Ambiguous-MNIST comes as PyTorch tensors and is converted to IDX files here.
+//! call and in later ones. It gets its name only after its checksum is right: of an IDX file the SHA-256 of the decompressed
+//! content (mirrors may compress differently), of PyTorch tensors the MD5 that their authors publish. Tensors are
+//! converted to IDX files here. Addresses, names and checksums are those of the set's descriptor.
 
 mod convert;
 mod download;
 #[cfg(test)]
 mod tests;
 
+use crate::descriptor::{Descriptor, Download, Half, SetFile, SetFiles, Tensors};
 use crate::error::DataError;
 use crate::idx::{sibling, ungzip};
+use crate::locations::{FileReport, Locations};
 use crate::pt;
-use crate::set::{FileReport, Half, Locations, Set, load_ambiguous};
+use crate::read::load_ambiguous;
 use download::{Check, Job};
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-
-/// Where each set is downloaded from: addresses of folders, tried in order. `Default` is the public mirrors.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mirrors {
-    /// Folders with the four `.gz` files of MNIST.
-    pub mnist: Vec<String>,
-    /// Folders with the four `.gz` files of Fashion-MNIST.
-    pub fashion_mnist: Vec<String>,
-    /// Folders with `amnist_samples.pt`, `amnist_labels.pt` and `amnist_predictions.pt`.
-    pub ambiguous_mnist: Vec<String>,
-}
-
-impl Default for Mirrors {
-    fn default() -> Self {
-        let owned = |urls: &[&str]| urls.iter().map(|&u| u.to_string()).collect();
-        Self {
-            mnist: owned(&[
-                "https://ossci-datasets.s3.amazonaws.com/mnist/",
-                "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            ]),
-            fashion_mnist: owned(&[
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-                "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-            ]),
-            ambiguous_mnist: owned(&["https://github.com/BlackHC/ddu_dirty_mnist/releases/download/data-v1.0.0/"]),
-        }
-    }
-}
-
-impl Mirrors {
-    /// The folders of a set.
-    #[must_use]
-    pub fn of(&self, set: Set) -> &[String] {
-        match set {
-            Set::Mnist => &self.mnist,
-            Set::FashionMnist => &self.fashion_mnist,
-            Set::AmbiguousMnist => &self.ambiguous_mnist,
-        }
-    }
-}
 
 /// What happens during [`fetch`]. `file` is the name of the file as it is downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,12 +28,12 @@ pub enum FetchEvent<'a> {
     /// The file is already there and correct; nothing is downloaded.
     Present {
         /// The file.
-        file: &'static str,
+        file: &'a str,
     },
     /// A mirror has answered.
     Started {
         /// The file.
-        file: &'static str,
+        file: &'a str,
         /// Its address.
         url: &'a str,
         /// Bytes that had arrived earlier and are not sent again.
@@ -80,7 +42,7 @@ pub enum FetchEvent<'a> {
     /// More has arrived.
     Progress {
         /// The file.
-        file: &'static str,
+        file: &'a str,
         /// Bytes so far, those of earlier calls included.
         bytes: u64,
         /// Size of the whole file in bytes, where the mirror tells.
@@ -89,7 +51,7 @@ pub enum FetchEvent<'a> {
     /// A mirror has failed; the same one is asked to go on, or the next is tried, or none is left.
     Failed {
         /// The file.
-        file: &'static str,
+        file: &'a str,
         /// The address that failed.
         url: &'a str,
         /// What happened, on one line.
@@ -98,119 +60,90 @@ pub enum FetchEvent<'a> {
     /// The file has arrived and is correct.
     Verified {
         /// The file.
-        file: &'static str,
+        file: &'a str,
     },
     /// Files have been converted to IDX.
     Converted {
-        /// The set.
-        set: Set,
+        /// The set's name.
+        set: &'a str,
     },
 }
 
 /// What is told of the progress; [`ControlFlow::Break`] stops the download, keeping what has arrived.
 pub type OnEvent<'a> = dyn FnMut(FetchEvent<'_>) -> ControlFlow<()> + 'a;
 
-const SUMS: [(Set, [&str; 4]); 2] = [
-    (
-        Set::Mnist,
-        [
-            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        ],
-    ),
-    (
-        Set::FashionMnist,
-        [
-            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        ],
-    ),
-];
-
-const ZIPPED: [&str; 4] = [
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-];
-
-const TENSORS: [(&str, Check); 3] = [
-    ("amnist_samples.pt", Check::Md5("4f7865093b1d28e34019847fab917722")),
-    ("amnist_labels.pt", Check::Md5("3bfc055a9f91a76d8d493e8b898c3c95")),
-    // No checksum is published; its shape and its sums are checked when it is converted.
-    ("amnist_predictions.pt", Check::None),
-];
-
 /// Makes sure that a set lies complete and correct in `<root>/<set>/`, downloading what is not; answers with its files.
+/// `mirrors` are addresses of folders, tried in order: mostly those of its descriptor.
 ///
-/// Files of MNIST and Fashion-MNIST that are there are verified and kept. Ambiguous-MNIST is kept when its six files are
-/// there and fit together, whichever version they are, because a reconstruction has no published checksum.
+/// Files with a checksum that are there are verified and kept. A set that is converted from tensors is kept when its files
+/// are there and fit together, whichever version they are, because a reconstruction has no published checksum.
 ///
 /// # Errors
 /// [`DataError::Download`] if no mirror delivers, [`DataError::Checksum`] if the only thing delivered is wrong (it is
-/// deleted), [`DataError::Stopped`], [`DataError::Io`], and for Ambiguous-MNIST those of [`pt::read`],
-/// [`DataError::WrongShape`], [`DataError::Label`], [`DataError::Intensity`] and [`DataError::Probabilities`].
-pub fn fetch(set: Set, root: &Path, mirrors: &Mirrors, on: &mut OnEvent<'_>) -> Result<Vec<PathBuf>, DataError> {
-    let folder = root.join(set.name());
+/// deleted), [`DataError::Stopped`], [`DataError::Io`], [`DataError::MissingSet`] for a descriptor without files, and for
+/// tensors those of [`pt::read`], [`DataError::WrongShape`], [`DataError::Label`], [`DataError::Intensity`] and
+/// [`DataError::Probabilities`].
+pub fn fetch(
+    set: &Descriptor,
+    root: &Path,
+    mirrors: &[String],
+    on: &mut OnEvent<'_>,
+) -> Result<Vec<PathBuf>, DataError> {
+    let folder = root.join(&set.name);
     std::fs::create_dir_all(&folder).map_err(|e| DataError::io("make", &folder, &e))?;
     let locations = Locations::new(Some(root.into()), None, None);
-    match SUMS.iter().find(|(s, _)| *s == set) {
-        Some((_, sums)) => {
-            for ((file, name), sum) in ZIPPED.iter().zip(set.files()).zip(sums) {
-                fetch_idx(&folder, file, name, sum, mirrors.of(set), on)?;
-            }
+    match &set.set {
+        Some(files @ SetFiles { tensors: Some(tensors), .. }) => {
+            fetch_tensors(set, files, tensors, &folder, &locations, mirrors, on)?;
         }
-        None => fetch_tensors(&folder, &locations, mirrors.of(set), on)?,
+        _ => set.files().iter().try_for_each(|file| fetch_idx(&folder, file, mirrors, on))?,
     }
     locations.find(set)
 }
 
-fn fetch_idx(
-    folder: &Path,
-    file: &'static str,
-    name: &'static str,
-    sum: &'static str,
-    mirrors: &[String],
-    on: &mut OnEvent<'_>,
-) -> Result<(), DataError> {
-    let goal = folder.join(file);
-    if let Some(path) = FileReport::look(folder, name).path {
+fn fetch_idx(folder: &Path, file: &SetFile, mirrors: &[String], on: &mut OnEvent<'_>) -> Result<(), DataError> {
+    let zipped = format!("{}.gz", file.name);
+    let goal = folder.join(&zipped);
+    let check = file.sha256.as_deref().map_or(Check::None, Check::Sha256);
+    if let Some(path) = FileReport::look(folder, &file.name).path {
         // A damaged gzip stream is as wrong as another checksum.
         let found = sha256(&path).unwrap_or_else(|e| e.to_string());
-        if found == sum {
-            return tell(on, FetchEvent::Present { file }, file);
-        }
+        let Some(wanted) = file.sha256.as_ref().filter(|wanted| **wanted != found) else {
+            return tell(on, FetchEvent::Present { file: &zipped }, &zipped);
+        };
         // A wrong `.gz` is replaced; a wrong plain file would hide the right one, and is not ours to delete.
         if path != goal {
-            return Err(DataError::Checksum { path, kind: "SHA-256", found, wanted: sum });
+            return Err(DataError::Checksum { path, kind: "SHA-256", found, wanted: wanted.clone() });
         }
     }
-    download::run(&Job { file, goal: &goal, check: Check::Sha256(sum), mirrors }, on)
+    download::run(&Job { file: &zipped, goal: &goal, check, mirrors }, on)
 }
 
 fn fetch_tensors(
+    set: &Descriptor,
+    files: &SetFiles,
+    tensors: &Tensors,
     folder: &Path,
     locations: &Locations,
     mirrors: &[String],
     on: &mut OnEvent<'_>,
 ) -> Result<(), DataError> {
-    if [Half::Train, Half::Test].iter().all(|&half| load_ambiguous(half, locations).is_ok()) {
-        return TENSORS.iter().try_for_each(|&(file, _)| tell(on, FetchEvent::Present { file }, file));
+    let all = [&tensors.samples, &tensors.labels, &tensors.probabilities];
+    if [Half::Train, Half::Test].iter().all(|&half| load_ambiguous(set, half, locations).is_ok()) {
+        return all.iter().try_for_each(|d| tell(on, FetchEvent::Present { file: &d.name }, &d.name));
     }
-    let goals = TENSORS.map(|(file, _)| folder.join(file));
-    for (&(file, check), goal) in TENSORS.iter().zip(&goals) {
+    let goals = all.map(|d| folder.join(&d.name));
+    for (Download { name, md5 }, goal) in all.into_iter().zip(&goals) {
+        let check = md5.as_deref().map_or(Check::None, Check::Md5);
         if goal.is_file() && !matches!(check, Check::None) && check.verify(goal).is_ok() {
-            tell(on, FetchEvent::Present { file }, file)?;
+            tell(on, FetchEvent::Present { file: name }, name)?;
         } else {
-            download::run(&Job { file, goal, check, mirrors }, on)?;
+            download::run(&Job { file: name, goal, check, mirrors }, on)?;
         }
     }
     let [samples, labels, predictions] = &goals;
     let result = convert::convert(
+        files,
         folder,
         (samples, pt::read(samples)?),
         (labels, pt::read(labels)?),
@@ -218,17 +151,19 @@ fn fetch_tensors(
     );
     if let Err(error) = result {
         // The one without a checksum is what can be at fault here: it is not kept for the next time.
-        let _ = std::fs::remove_file(predictions);
+        for (_, goal) in all.iter().zip(&goals).filter(|(download, _)| download.md5.is_none()) {
+            let _ = std::fs::remove_file(goal);
+        }
         return Err(error);
     }
     for goal in &goals {
         std::fs::remove_file(goal).map_err(|e| DataError::io("delete", goal, &e))?;
     }
-    tell(on, FetchEvent::Converted { set: Set::AmbiguousMnist }, TENSORS[0].0)
+    tell(on, FetchEvent::Converted { set: &set.name }, &tensors.samples.name)
 }
 
-fn tell(on: &mut OnEvent<'_>, event: FetchEvent<'_>, file: &'static str) -> Result<(), DataError> {
-    if on(event).is_break() { Err(DataError::Stopped { file }) } else { Ok(()) }
+fn tell(on: &mut OnEvent<'_>, event: FetchEvent<'_>, file: &str) -> Result<(), DataError> {
+    if on(event).is_break() { Err(DataError::Stopped { file: file.into() }) } else { Ok(()) }
 }
 
 /// SHA-256 of the decompressed content of a file, in hexadecimal.

@@ -2,16 +2,13 @@
 //!
 //! What a file is say its first bytes, never its name.
 
-use crate::compose::Images;
 use crate::error::DataError;
-use crate::idx::{Idx, MAX_CONTENT, hex, ungzip};
-use crate::picture::{Picture, png_length};
+use crate::idx::{Idx, MAX_CONTENT, ungzip};
+use crate::images::Images;
+use crate::picture::{Picture, SIGNATURE, png_length};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-
-/// First bytes of a PNG file.
-pub(crate) const SIGNATURE: [u8; 4] = *b"\x89PNG";
 
 /// What a file is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +101,7 @@ pub fn bytes(mut reader: impl Read, path: &Path) -> Result<Vec<u8>, DataError> {
         // It may go on without end.
         return match read(&bytes, path) {
             Err(error) => Err(error),
-            Ok(_) => Err(not_images(&bytes, path)),
+            Ok(_) => Err(DataError::not_images(&bytes, path)),
         };
     }
     // No image file that is taken is longer.
@@ -138,7 +135,7 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Content, DataError> {
     match bytes {
         [0x89, ..] => Picture::from_png(bytes, path).map(Content::Picture),
         [0, 0, ..] | [0x1f, 0x8b, ..] => idx_images(Idx::from_bytes(bytes, path)?, path).map(Content::Images),
-        _ => Err(not_images(bytes, path)),
+        _ => Err(DataError::not_images(bytes, path)),
     }
 }
 
@@ -150,10 +147,6 @@ pub(crate) fn idx_images(idx: Idx, path: &Path) -> Result<Images, DataError> {
         return Err(DataError::WrongShape { path: path.into(), found: dims, wanted });
     }
     Ok(Images { height: dims[1], width: dims[2], channels: 1, pixels })
-}
-
-pub(crate) fn not_images(bytes: &[u8], path: &Path) -> DataError {
-    DataError::NotImages { path: path.into(), found: hex(&bytes[..bytes.len().min(4)]) }
 }
 
 /// The files of images in a folder.

@@ -5,7 +5,7 @@
 //! bytes (1f 8b), never from its name. A file must hold exactly what its header announces: nothing less, nothing more.
 //! Sizes are multiplied with a check and bounded by [`MAX_CONTENT`] before anything is allocated.
 
-use crate::error::{DataError, one_line};
+use crate::error::{DataError, hex, one_line};
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -308,12 +308,4 @@ pub(crate) fn sibling(path: &Path, suffix: &str) -> PathBuf {
 fn product(dims: &[usize]) -> Option<usize> {
     // A size of 0 makes the product 0 whatever the others are, but an overflow before it still counts as one.
     dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
-}
-
-/// Bytes as a message shows them.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        return "nothing".into();
-    }
-    bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
 }

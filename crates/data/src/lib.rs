@@ -4,35 +4,46 @@
 //! and reads every file as if it were hostile: sizes are checked before anything is allocated, and whatever is wrong
 //! comes back as one [`DataError`] on one line.
 //!
-//! The way through: [`Locations`] says where sets are searched, [`fn@load`] puts a [`Dataset`] together by name,
-//! [`list`] tells what is there, and [`fn@fetch`] downloads what is not.
+//! A [`Dataset`] has a training set, a validation group and any number of named test groups, each with a [`Role`]. The way
+//! through: [`Catalogue`] holds a [`Descriptor`] of every built-in set, [`Locations`] says where sets are searched,
+//! [`fn@load`] puts a dataset together by name, [`list`] tells what is there, and [`fn@fetch`] downloads what is not.
 //!
 //! ```no_run
 //! use qbnn_data::{Limits, Locations, load};
 //! # fn main() -> Result<(), qbnn_data::DataError> {
 //! let dataset = load("dirty-mnist", &Locations::from_environment(None, None), 1, Limits::default())?;
-//! println!("{} pairs, {} OOD images", dataset.train.pairs.len(), dataset.ood.images.len());
+//! for group in &dataset.groups {
+//!     println!("{} ({}): {} images", group.name, group.role, group.images.len());
+//! }
 //! # Ok(())
 //! # }
 //! ```
 #![forbid(unsafe_code)]
 
 mod compose;
+mod dataset;
+mod descriptor;
 mod error;
 mod fetch;
 pub mod files;
 pub mod idx;
+mod images;
+mod locations;
 pub mod picture;
 pub mod pt;
 mod random;
-mod set;
+mod read;
 pub mod strokes;
 pub mod synthetic_ood;
 
-pub use compose::{DATASETS, Dataset, Group, Images, Labelled, Limits, TRAIN_NOISE, TrainSet, VALIDATION, load};
-pub use error::DataError;
-pub use fetch::{FetchEvent, Mirrors, OnEvent, fetch};
-pub use set::{
-    Ambiguous, CLASSES, DRAWN, FileReport, Half, Locations, Origin, ROOT_VARIABLE, SUM_TOLERANCE, Set, SetLocation,
-    SetReport, list, load_ambiguous, load_images, load_labelled,
+pub use compose::{Extent, load};
+pub use dataset::{Ambiguous, CLASSES, Dataset, Labelled, Limits, PixelStatistics, Role, TestGroup, TrainSet};
+pub use descriptor::{
+    Catalogue, Composition, Descriptor, Download, Drawn, Generator, Half, Holds, SetFile, SetFiles, Tensors,
+    TestDescriptor,
 };
+pub use error::DataError;
+pub use fetch::{FetchEvent, OnEvent, fetch};
+pub use images::Images;
+pub use locations::{FileReport, Locations, Origin, ROOT_VARIABLE, SetLocation, SetReport, list};
+pub use read::{SUM_TOLERANCE, load_ambiguous, load_images, load_labelled};

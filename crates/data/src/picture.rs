@@ -16,12 +16,14 @@
 //! Files are read as if they were hostile. No more memory is asked for than the file's own bytes can fill: deflate, by
 //! which PNG is packed, makes at most [`EXPANSION`] bytes of one.
 
-use crate::compose::Images;
 use crate::error::{DataError, one_line};
-use crate::files::{SIGNATURE, not_images};
 use crate::idx::replace;
+use crate::images::Images;
 use std::io::{self, Cursor};
 use std::path::Path;
+
+/// First bytes of a PNG file.
+pub(crate) const SIGNATURE: [u8; 4] = *b"\x89PNG";
 
 /// The largest picture that is read, in pixels: 8,192 x 8,192.
 pub const MAX_PIXELS: u64 = 1 << 26;
@@ -48,7 +50,7 @@ impl Picture {
     /// [`DataError::NotImages`], [`DataError::Png`], [`DataError::Pixels`].
     pub fn from_png(bytes: &[u8], path: &Path) -> Result<Self, DataError> {
         if !bytes.starts_with(&SIGNATURE) {
-            return Err(not_images(bytes, path));
+            return Err(DataError::not_images(bytes, path));
         }
         let fail = |e: png::DecodingError| DataError::Png { path: path.into(), reason: one_line(&e) };
         let damaged = |reason: &str| DataError::Png { path: path.into(), reason: reason.into() };

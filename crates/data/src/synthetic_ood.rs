@@ -5,7 +5,7 @@
 //! changed places (the strokes, without their order), its negative (the order, in the wrong ink), and smooth random
 //! stains (neither).
 
-use crate::compose::Images;
+use crate::images::Images;
 use crate::random::Random;
 
 /// Tiles per side.

@@ -12,6 +12,7 @@ use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{self, Draws, Predictor, Progress};
 use qbnn_core::ImagesView;
+use qbnn_data::{Role, TestGroup};
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
     AmbiguousGroup, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
@@ -87,7 +88,7 @@ pub fn evaluate_models(
         metrics.models.push(entry);
     }
     metrics.check()?;
-    let mut stored = StoredPredictions::new(&metrics, data.dataset.classes, data.dataset.note.clone());
+    let mut stored = StoredPredictions::new(&metrics, data.dataset.classes(), data.dataset.note.clone());
     stored.predictions = drawn;
     stored.labels = evaluations.first().map_or(Vec::new(), |e| e.labels().to_vec());
     if let Some(last) = stored.predictions.get(models.len().saturating_sub(1)) {
@@ -104,20 +105,24 @@ pub fn evaluate_models(
 /// How many they are, the limit, and the most draws that fit.
 pub fn check_draws(data: &Prepared<'_>, samples: usize) -> Result<()> {
     let d = data.dataset;
-    let images = d.clean.images.len() + d.ambiguous.as_ref().map_or(0, |g| g.images.len()) + d.ood.images.len();
-    Ok(limit::probabilities(samples, images, d.classes).map(drop)?)
+    let images = d.groups.iter().map(|g| g.images.len()).sum();
+    Ok(limit::probabilities(samples, images, d.classes()).map(drop)?)
 }
 
 /// An image of the gallery with its pixels.
 fn image(dataset: &qbnn_data::Dataset, chosen: Chosen) -> Option<GalleryImage> {
-    let images = match chosen.group {
-        Group::Clean => &dataset.clean.images,
-        Group::Ambiguous => &dataset.ambiguous.as_ref()?.images,
-        Group::Ood => &dataset.ood.images,
-    };
+    let images = &dataset.first(role(chosen.group))?.images;
     let pixels = images.get(chosen.input)?.to_vec();
     let &qbnn_data::Images { height, width, channels, .. } = images;
     Some(GalleryImage { chosen, height, width, channels, pixels })
+}
+
+fn role(group: Group) -> Role {
+    match group {
+        Group::Clean => Role::Clean,
+        Group::Ambiguous => Role::Ambiguous,
+        Group::Ood => Role::Ood,
+    }
 }
 
 /// The groups as a predictor sees them; `None` once it was told to stop. Of an analytic pass the draws are the fixed
@@ -165,38 +170,33 @@ pub fn with_progress<T>(
 /// Predicts one group, by its name and images.
 pub type Predict<'a> = dyn FnMut(&str, ImagesView<'_>) -> Result<Vec<f64>> + 'a;
 
-/// Class probabilities of every test group, `[draw][image][class]`.
-pub struct GroupProbabilities {
-    clean: Vec<f64>,
-    ambiguous: Option<Vec<f64>>,
-    ood: Vec<f64>,
-}
+/// Class probabilities of every test group, `[draw][image][class]`, in the order of the dataset's groups.
+pub struct GroupProbabilities(Vec<Vec<f64>>);
 
 /// Lets a model predict every test group.
 pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result<GroupProbabilities> {
-    let clean = run("clean", data.clean())?;
-    let ambiguous = data.ambiguous().map(|images| run("ambiguous", images)).transpose()?;
-    Ok(GroupProbabilities { clean, ambiguous, ood: run("ood", data.ood())? })
+    let groups = data.dataset.groups.iter();
+    groups.map(|g| run(&g.name, g.images.view())).collect::<Result<_>>().map(GroupProbabilities)
 }
 
 impl GroupProbabilities {
     /// The groups as the evaluation reads them, with the first `samples` draws.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
-        let predictions = |what: &str, images: ImagesView<'_>, probs: &[f64]| {
-            let images = images.len();
+        let of = |role: Role| -> Result<Option<(&TestGroup, Predictions)>> {
+            let found = data.dataset.groups.iter().zip(&self.0).find(|g| g.0.role == role);
+            let Some((group, probs)) = found else { return Ok(None) };
+            let images = group.images.len();
             let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
-            Predictions::new(samples, images, classes, first).with_context(|| format!("predictions on {what}"))
+            let predictions = Predictions::new(samples, images, classes, first);
+            Ok(Some((group, predictions.with_context(|| format!("predictions on {}", group.name))?)))
         };
-        let d = data.dataset;
-        let labels = d.clean.labels.iter().map(|&l| l.into()).collect();
-        let clean = LabelledGroup { predictions: predictions("clean", data.clean(), &self.clean)?, labels };
-        let mut ambiguous = None;
-        if let (Some(images), Some(group), Some(probs)) = (data.ambiguous(), &d.ambiguous, &self.ambiguous) {
-            let predictions = predictions("ambiguous", images, probs)?;
-            ambiguous = Some(AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
-        }
-        let ood = Some(OodGroup { predictions: predictions("ood", data.ood(), &self.ood)? });
-        Ok(Groups { clean, ambiguous, ood })
+        let (group, predictions) = of(Role::Clean)?.context("there is no clean group")?;
+        let labels = group.labels.iter().flatten().map(|&l| l.into()).collect();
+        let clean = LabelledGroup { predictions, labels };
+        let ambiguous = of(Role::Ambiguous)?;
+        let ambiguous = ambiguous
+            .map(|(group, predictions)| AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
+        Ok(Groups { clean, ambiguous, ood: of(Role::Ood)?.map(|(_, predictions)| OodGroup { predictions }) })
     }
 }
 

@@ -16,7 +16,7 @@ pub fn check(
     train: &TrainSettings,
     quantize: &QuantizeSettings,
 ) -> Result<()> {
-    let classes = data.dataset.classes;
+    let classes = data.dataset.classes();
     verify::check(network, data.shape(), classes, data.normalisation(), train, Some(quantize)).map_err(|e| {
         usage(format!(
             "{e}. Nothing was trained: there could be no model file (`qbnn sweep` measures it in float alone)"
@@ -26,7 +26,7 @@ pub fn check(
 
 /// Says, before a float network is trained, that it will have no model file.
 pub fn warn_of_float(observer: &dyn Observer, network: &NetworkSpec, data: &Prepared<'_>, train: &TrainSettings) {
-    let classes = data.dataset.classes;
+    let classes = data.dataset.classes();
     if let Err(e) = verify::check(network, data.shape(), classes, data.normalisation(), train, None) {
         observer.warn(&format!("{e}. The network is trained, but will have no model file and no quantized one"));
     }

@@ -118,7 +118,7 @@ pub(crate) mod tests {
     /// A JQ network that reads strokes, untrained.
     pub fn network(seed: u64) -> Checkpoint {
         let dataset = data();
-        let (data, classes) = (Prepared::new(&dataset), dataset.classes);
+        let (data, classes) = (Prepared::new(&dataset), dataset.classes());
         let spec = NetworkSpec::named("mlp", classes).unwrap();
         let train = TrainSettings::default();
         let train_data = data.train_data(&train, seed);

@@ -28,7 +28,7 @@ impl<'a> Prepared<'a> {
 
     /// Shape of one image.
     pub fn shape(&self) -> Shape {
-        self.dataset.train.images.shape()
+        self.dataset.shape()
     }
 
     /// The images that are learned from.
@@ -36,24 +36,9 @@ impl<'a> Prepared<'a> {
         self.dataset.train.images.view()
     }
 
-    /// Clean test images.
-    pub fn clean(&self) -> ImagesView<'_> {
-        self.dataset.clean.images.view()
-    }
-
-    /// Ambiguous test images, where the dataset has them.
-    pub fn ambiguous(&self) -> Option<ImagesView<'_>> {
-        self.dataset.ambiguous.as_ref().map(|g| g.images.view())
-    }
-
-    /// Test images of no class.
-    pub fn ood(&self) -> ImagesView<'_> {
-        self.dataset.ood.images.view()
-    }
-
     /// How pixels become inputs.
     pub fn normalisation(&self) -> Normalisation {
-        Normalisation { mean: self.dataset.pixel_mean, std: self.dataset.pixel_std }
+        Normalisation { mean: self.dataset.pixels.mean, std: self.dataset.pixels.std }
     }
 
     /// What is learned from. OOD images are made up where the settings want some, by the network's seed;
@@ -72,12 +57,16 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// SHA-256 of each part of the data: images with their labels. Soft labels are left out: they are computed in floating
-    /// point, and their last bits may differ between machines.
+    /// SHA-256 of each part of the data, test groups by their names: images with the labels of those that have one right
+    /// label. Soft labels are left out: they are computed in floating point, and their last bits may differ between machines.
     pub fn fingerprints(&self) -> &BTreeMap<String, String> {
         self.fingerprints.get_or_init(|| {
             let d = self.dataset;
-            let pairs = d.train.pairs.iter().flat_map(|(image, label)| [&image.to_le_bytes()[..], &[*label]].concat());
+            // One byte for a label where it has room, as checkpoints always had it.
+            let width = if d.classes() <= 256 { 1 } else { 2 };
+            let bytes = |label: u16| label.to_le_bytes().into_iter().take(width);
+            let labels = |labels: &[u16]| labels.iter().flat_map(|&l| bytes(l)).collect::<Vec<u8>>();
+            let pairs = d.train.pairs.iter().flat_map(|&(image, l)| image.to_le_bytes().into_iter().chain(bytes(l)));
             let noise = d.train_noise.to_le_bytes().to_vec();
             let training = [pairs.collect(), noise];
             let of = |images: ImagesView<'_>, more: &[Vec<u8>]| {
@@ -89,12 +78,12 @@ impl<'a> Prepared<'a> {
             };
             let mut all = BTreeMap::from([
                 ("training".to_owned(), of(self.train_images(), &training)),
-                ("validation".to_owned(), of(d.validation.images.view(), std::slice::from_ref(&d.validation.labels))),
-                ("clean".to_owned(), of(self.clean(), std::slice::from_ref(&d.clean.labels))),
-                ("ood".to_owned(), of(self.ood(), &[])),
+                ("validation".to_owned(), of(d.validation.images.view(), &[labels(&d.validation.labels)])),
             ]);
-            if let Some(images) = self.ambiguous() {
-                all.insert("ambiguous".to_owned(), of(images, &[]));
+            for group in &d.groups {
+                let right = group.labels.as_deref().filter(|_| group.role.is_labelled());
+                let right: Vec<_> = right.map(labels).into_iter().collect();
+                all.insert(group.name.clone(), of(group.images.view(), &right));
             }
             all
         })
@@ -103,7 +92,7 @@ impl<'a> Prepared<'a> {
     /// Checks that a checkpoint reads images and gives classes like these.
     pub fn check(&self, path: &std::path::Path, input: Shape, classes: usize) -> Result<()> {
         let shape = self.shape();
-        if input == shape && classes == self.dataset.classes {
+        if input == shape && classes == self.dataset.classes() {
             return Ok(());
         }
         anyhow::bail!(
@@ -111,7 +100,7 @@ impl<'a> Prepared<'a> {
              was trained on with --data",
             path.display(),
             self.dataset.name,
-            self.dataset.classes
+            self.dataset.classes()
         )
     }
 }

@@ -1,11 +1,12 @@
-//! What is trained when nothing is said: the default data, the default network, one recipe for each pair, and another
-//! QAT where codes are narrow.
+//! What is trained when nothing is said: the default data, the default network, a recipe by the size of the data and the
+//! network, and another QAT where codes are narrow.
 //!
 //! Numbers that were found by experiment live here and nowhere else. A config file, a flag or `--set` overrides each of
 //! them.
 
 use qbnn_bnn::quant::settings::QuantizeSettings;
 use qbnn_bnn::settings::TrainSettings;
+use qbnn_data::Extent;
 
 /// The data where none is named: embedded, needs no file.
 pub const DEFAULT_DATA: &str = "strokes";
@@ -13,7 +14,7 @@ pub const DEFAULT_DATA: &str = "strokes";
 /// The network where none is named.
 pub const DEFAULT_NETWORK: &str = "lenet5";
 
-/// Settings found good for one dataset and network.
+/// Settings found good for data of a size and a network.
 pub struct Recipe {
     /// Training pairs kept, of those that the dataset has.
     pub train_limit: Option<usize>,
@@ -23,21 +24,25 @@ pub struct Recipe {
     pub quantize: QuantizeSettings,
 }
 
-/// (dataset, network, training pairs kept, float epochs, step size, QAT epochs, QAT step size); `*` is any name. The
-/// first row that fits counts.
-type Row = (&'static str, &'static str, Option<usize>, usize, f32, usize, f32);
+/// Data of at most so many training pairs is few: it is gone through more often.
+const FEW: usize = 20_000;
+
+/// (few training pairs, network, training pairs kept, float epochs, step size, QAT epochs, QAT step size); `*` is any name.
+/// The first row that fits counts.
+type Row = (bool, &'static str, Option<usize>, usize, f32, usize, f32);
 
 const TABLE: [Row; 4] = [
-    ("strokes", "mlp", None, 40, 2e-3, 8, 2e-4),
-    ("strokes", "*", None, 25, 2e-3, 5, 2e-4),
-    ("*", "mlp", None, 25, 2e-3, 3, 1e-4),
-    ("*", "*", None, 20, 2e-3, 3, 1e-4),
+    (true, "mlp", None, 40, 2e-3, 8, 2e-4),
+    (true, "*", None, 25, 2e-3, 5, 2e-4),
+    (false, "mlp", None, 25, 2e-3, 3, 1e-4),
+    (false, "*", None, 20, 2e-3, 3, 1e-4),
 ];
 
-/// The recipe for a dataset and a network, each by name.
+/// The recipe for a dataset and a network, each by name. What a dataset holds says its descriptor; of an unknown one it is
+/// taken for much.
 pub fn recipe(data: &str, network: &str) -> Recipe {
-    let fits = |pattern: &str, name: &str| pattern == "*" || pattern == name;
-    let row = TABLE.iter().find(|row| fits(row.0, data) && fits(row.1, network));
+    let few = Extent::of(data).is_some_and(|extent| extent.pairs <= FEW);
+    let row = TABLE.iter().find(|row| row.0 == few && (row.1 == "*" || row.1 == network));
     let (mut train, mut quantize) = (TrainSettings::default(), QuantizeSettings::default());
     let Some(&(_, _, train_limit, epochs, rate, qat_epochs, qat_rate)) = row else {
         return Recipe { train_limit: None, train, quantize };
@@ -73,7 +78,10 @@ mod tests {
 
     #[test]
     fn every_pair_has_a_recipe_that_is_in_range() {
-        for data in qbnn_data::DATASETS.into_iter().chain([DEFAULT_DATA, "other"]) {
+        let catalogue = qbnn_data::Catalogue::built_in().unwrap();
+        let names = catalogue.datasets().map(|d| d.0.name.as_str());
+        assert!(names.clone().any(|name| name == DEFAULT_DATA));
+        for data in names.chain(["other"]) {
             for network in ["mlp", "lenet5", "my-own"] {
                 let recipe = recipe(data, network);
                 recipe.train.check().unwrap();
@@ -81,5 +89,9 @@ mod tests {
                 assert!(recipe.train.epochs > 0);
             }
         }
+        let epochs =
+            |data: &str, network: &str| (recipe(data, network).train.epochs, recipe(data, network).quantize.epochs);
+        assert_eq!((epochs("strokes", "mlp"), epochs("strokes", "lenet5")), ((40, 8), (25, 5)));
+        assert_eq!((epochs("mnist", "mlp"), epochs("dirty-mnist", "lenet5")), ((25, 3), (20, 3)));
     }
 }

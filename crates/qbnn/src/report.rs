@@ -8,6 +8,7 @@ use crate::{input, model_file, provenance, shell};
 use anyhow::{Context, Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::guide::Drawn;
+use qbnn_data::Catalogue;
 use qbnn_eval::Metrics;
 use qbnn_eval::report::{CardText, Epoch, Page, RunReport, Tensor, card, run_page};
 use std::path::{Path, PathBuf};
@@ -190,15 +191,8 @@ fn card_text(folder: &RunFolder, report: &RunReport, network: &str) -> CardText 
         "A Bayesian {network} that classifies images like those of {dataset} and says how uncertain it is, aleatoric \
          (the image is ambiguous) apart from epistemic (it has seen no such thing)."
     );
-    let groups = match dataset.as_str() {
-        "strokes" => {
-            ": digits (clean), morphs between two digits (ambiguous), drawings that are none (ood), drawn from the seed"
-        }
-        "dirty-mnist" => ": MNIST (clean) and Ambiguous-MNIST (ambiguous); Fashion-MNIST (ood) was never trained on",
-        "dirty-fashion" | "fashion-mnist" => ": Fashion-MNIST (clean); MNIST (ood) was never trained on",
-        "mnist" => ": MNIST (clean); Fashion-MNIST (ood) was never trained on",
-        _ => "",
-    };
+    let composition = Catalogue::built_in().ok().and_then(|all| all.dataset(dataset).ok());
+    let groups = composition.map_or(String::new(), |(_, composition)| format!(": {}", composition.groups));
     let data = vec![format!("trained and judged on {dataset}{groups}")];
     let mut commands = vec![format!("qbnn run --config {config} --out again")];
     commands.push(format!("qbnn eval {}", shell::path(folder.checkpoint(quantized.unwrap_or(FLOAT)))));

@@ -35,7 +35,7 @@ impl TrainingContext<'_> {
                 let mut new = Checkpoint::new(
                     spec,
                     self.data.shape(),
-                    self.data.dataset.classes,
+                    self.data.dataset.classes(),
                     self.data.normalisation(),
                     config.seed,
                     config.train.clone(),

@@ -158,8 +158,8 @@ mod tests {
     fn exported(float: Checkpoint, settings: QuantizeSettings) -> Result<Vec<u8>, crate::BnnError> {
         let pixels: Vec<u8> = (0..SHAPE.len() * IMAGES).map(|i| (i * i * 31 + i * 7) as u8).collect();
         let images = ImagesView { shape: SHAPE, pixels: &pixels };
-        let labels: Vec<u8> = (0..IMAGES).map(|i| (i % 3) as u8).collect();
-        let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
+        let labels: Vec<u16> = (0..IMAGES).map(|i| (i % 3) as u16).collect();
+        let pairs: Vec<(u32, u16)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
         let data = TrainData::of_pairs(images, &pairs, images, &labels);
         verify::export(&Checkpoint::quantized(float, settings, &data)?, images)
     }

@@ -105,8 +105,8 @@ fn holds(case: &Case, name: &str, random: &mut Random, seen: &mut Seen) {
     let n = case.shape.len() * IMAGES;
     let pixels: Vec<u8> = (0..n).map(|_| random.word() as u8).collect();
     let images = ImagesView { shape: case.shape, pixels: &pixels };
-    let labels: Vec<u8> = (0..IMAGES).map(|_| random.range(0, case.classes - 1) as u8).collect();
-    let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
+    let labels: Vec<u16> = (0..IMAGES).map(|_| random.range(0, case.classes - 1) as u16).collect();
+    let pairs: Vec<(u32, u16)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let data = TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) };
     let train_settings = TrainSettings {
         epochs: 1,
@@ -259,8 +259,8 @@ fn a_file_of_another_network_is_found() {
     );
     let pixels: Vec<u8> = (0..case.shape.len() * IMAGES).map(|i| (i * 73 % 251) as u8).collect();
     let images = ImagesView { shape: case.shape, pixels: &pixels };
-    let labels: Vec<u8> = (0..IMAGES).map(|i| (i % 4) as u8).collect();
-    let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
+    let labels: Vec<u16> = (0..IMAGES).map(|i| (i % 4) as u16).collect();
+    let pairs: Vec<(u32, u16)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let data = TrainData::of_pairs(images, &pairs, images, &labels);
     let train_settings = TrainSettings { epochs: 1, batch: IMAGES, learning_rate: 0.05, ..TrainSettings::default() };
     let other = TrainSettings { learning_rate: 0.02, ..train_settings.clone() };

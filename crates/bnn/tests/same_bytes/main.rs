@@ -30,8 +30,8 @@ fn trained(train_settings: TrainSettings, quantize: Option<QuantizeSettings>) ->
         .collect();
     let ood: Vec<u8> = (0..IMAGES * SHAPE.len()).map(|i| (i * 89 % 251) as u8).collect();
     let images = ImagesView { shape: SHAPE, pixels: &pixels };
-    let pairs: Vec<(u32, u8)> = (0..IMAGES).map(|i| (i as u32, (i % CLASSES) as u8)).collect();
-    let labels: Vec<u8> = pairs.iter().map(|p| p.1).collect();
+    let pairs: Vec<(u32, u16)> = (0..IMAGES).map(|i| (i as u32, (i % CLASSES) as u16)).collect();
+    let labels: Vec<u16> = pairs.iter().map(|p| p.1).collect();
     let soft: Vec<f32> =
         (0..IMAGES * CLASSES).map(|i| if i / CLASSES % CLASSES == i % CLASSES { 0.8 } else { 0.1 }).collect();
     let data = TrainData {

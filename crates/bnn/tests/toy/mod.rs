@@ -11,13 +11,13 @@ pub const CLASSES: usize = 3;
 pub const NORMALISATION: Normalisation = Normalisation { mean: 0.1307, std: 0.3081 };
 
 /// Images whose class is the bright band of rows, under noise.
-pub fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u8>) {
+pub fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u16>) {
     let mut state = 1u32;
     let mut random = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     };
-    let labels: Vec<u8> = (0..images).map(|i| (i % CLASSES) as u8).collect();
+    let labels: Vec<u16> = (0..images).map(|i| (i % CLASSES) as u16).collect();
     let mut pixels = Vec::new();
     let band = shape.columns * shape.rows / CLASSES;
     for &label in &labels {
@@ -32,7 +32,7 @@ pub fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u8>) {
 /// A network trained on them, and quantized as `settings` say; and the images.
 pub fn trained(layers: serde_json::Value, shape: Shape, settings: Option<QuantizeSettings>) -> (Checkpoint, Vec<u8>) {
     let (pixels, labels) = toy(shape, 240);
-    let pairs: Vec<(u32, u8)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
+    let pairs: Vec<(u32, u16)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let images = ImagesView { shape, pixels: &pixels };
     let data = TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) };
     let spec: NetworkSpec = serde_json::from_value(json!({ "name": "toy", "layer": layers })).unwrap();

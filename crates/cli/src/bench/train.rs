@@ -89,7 +89,7 @@ pub struct Row {
 pub struct Material {
     shape: Shape,
     pixels: Vec<u8>,
-    pairs: Vec<(u32, u8)>,
+    pairs: Vec<(u32, u16)>,
 }
 
 /// Images of the made-up data.
@@ -100,7 +100,7 @@ impl Material {
     pub fn new(shape: Shape, pairs: usize) -> Self {
         let bytes = IMAGES * shape.len() as u32;
         let pixels = (0..bytes).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        Material { shape, pixels, pairs: (0..pairs as u32).map(|i| (i % IMAGES, (i % 10) as u8)).collect() }
+        Material { shape, pixels, pairs: (0..pairs as u32).map(|i| (i % IMAGES, (i % 10) as u16)).collect() }
     }
 
     fn images(&self) -> ImagesView<'_> {

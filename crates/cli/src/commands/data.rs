@@ -4,12 +4,12 @@ use crate::failure::usage;
 use crate::layout::Sheet;
 use crate::session::Session;
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use comfy_table::presets;
 use qbnn::experiment::locations;
 use qbnn::output::write_whole;
 use qbnn::wording::thousands;
-use qbnn_data::{FetchEvent, Limits, Locations, Mirrors, Set, SetReport};
+use qbnn_data::{Catalogue, DataError, Descriptor, FetchEvent, Limits, Locations, SetReport, TestGroup};
 use serde_json::{Value, json};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub enum DataAction {
     /// Download a set from its public mirror, checked; an interrupted download goes on where it stopped.
     #[command(after_help = "Example:\n  qbnn data fetch ambiguous-mnist")]
     Fetch {
-        /// mnist, fashion-mnist or ambiguous-mnist.
+        /// Names of sets, as `qbnn data list` shows them.
         #[arg(value_name = "SET", required = true)]
         sets: Vec<String>,
         /// Folder address to download from instead of the public mirrors; checksums stay the same.
@@ -50,32 +50,21 @@ pub enum DataAction {
 /// `data export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Dataset: strokes (embedded), dirty-mnist, dirty-fashion, mnist, fashion-mnist.
-    #[arg(value_name = "SET")]
+    /// Name of a dataset.
+    #[arg(value_name = "SET", help = format!("Dataset: {}", qbnn::experiment::datasets()))]
     pub dataset: String,
     /// Folder for the files, made if it is not there.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Which test images.
-    #[arg(long, value_enum, default_value_t = GroupArg::Clean)]
-    pub group: GroupArg,
+    /// Which test images: the name of a group, such as clean, ambiguous or ood.
+    #[arg(long, value_name = "NAME", default_value = "clean")]
+    pub group: String,
     /// Their places: one, or from the first up to before the last.
     #[arg(long, value_name = "N|FROM..TO", default_value = "0..10", value_parser = places)]
     pub index: Range<usize>,
     /// Seed of strokes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-}
-
-/// Names of the groups of test images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GroupArg {
-    /// One right label.
-    Clean,
-    /// Several.
-    Ambiguous,
-    /// None.
-    Ood,
 }
 
 /// `7` or `3..9`.
@@ -102,22 +91,30 @@ pub fn data(session: &Session, args: DataCommand) -> Result<()> {
 }
 
 fn list(session: &Session, locations: &Locations) -> Result<()> {
-    let reports = qbnn_data::list(locations);
+    let reports = qbnn_data::list(locations)?;
     if session.ui.json {
         let sets: Vec<_> = reports.iter().map(as_json).collect();
-        return session.ui.json_line(&json!({ "datasets": qbnn_data::DATASETS, "sets": sets }));
+        let datasets: Vec<_> = Catalogue::built_in()?.datasets().map(|d| &d.0.name).collect();
+        return session.ui.json_line(&json!({ "datasets": datasets, "sets": sets }));
     }
     let mut cells = vec![["set", "bytes", "where"].map(str::to_owned).to_vec()];
     cells.extend(reports.iter().map(as_row));
-    cells.push(["strokes", "", "embedded, needs no file"].map(str::to_owned).to_vec());
+    cells
+        .extend(embedded()?.into_iter().map(|d| vec![d.name.clone(), String::new(), "embedded, needs no file".into()]));
     session.ui.table(&Sheet { labels: 1, cells: &cells, style: presets::NOTHING })?;
     let roots: Vec<_> = locations.roots().iter().map(|(o, p)| format!("{} ({o})", p.display())).collect();
     let roots = if roots.is_empty() { "nowhere; give --data-dir".into() } else { roots.join(", then ") };
     session.ui.text(&format!("searched: {roots}"))
 }
 
+/// Datasets that this program draws.
+pub fn embedded() -> Result<Vec<&'static Descriptor>, DataError> {
+    let all = Catalogue::built_in()?.datasets();
+    Ok(all.filter(|(_, composition)| composition.drawn.is_some()).map(|d| d.0).collect())
+}
+
 fn as_row(report: &SetReport) -> Vec<String> {
-    let name = report.set.name();
+    let name = &report.set.name;
     let (bytes, place) = match report.used() {
         Some(place) => (thousands(place.bytes()), place.folder.display().to_string()),
         None => {
@@ -135,7 +132,7 @@ fn as_row(report: &SetReport) -> Vec<String> {
 fn as_json(report: &SetReport) -> Value {
     let used = report.used();
     json!({
-        "name": report.set.name(),
+        "name": report.set.name,
         "complete": used.is_some(),
         "folder": used.map(|p| p.folder.display().to_string()),
         "bytes": used.map(qbnn_data::SetLocation::bytes),
@@ -143,25 +140,22 @@ fn as_json(report: &SetReport) -> Value {
 }
 
 fn fetch(session: &Session, root: &Path, mirror: Option<&str>, names: &[String]) -> Result<()> {
-    let sets = names.iter().map(|n| Set::from_name(n)).collect::<Result<Vec<_>, _>>()?;
-    let mut mirrors = Mirrors::default();
-    if let Some(url) = mirror {
-        let only = vec![format!("{}/", url.trim_end_matches('/'))];
-        mirrors = Mirrors { mnist: only.clone(), fashion_mnist: only.clone(), ambiguous_mnist: only };
-    }
+    let catalogue = Catalogue::built_in()?;
+    let sets = names.iter().map(|n| catalogue.set(n)).collect::<Result<Vec<_>, _>>()?;
+    let only = mirror.map(|url| vec![format!("{}/", url.trim_end_matches('/'))]);
     let mut fetched = Vec::new();
-    for set in sets {
-        let files = fetch_one(session, root, &mirrors, set)?;
-        let folder = root.join(set.name()).display().to_string();
+    for (set, public) in sets {
+        let files = fetch_one(session, root, only.as_ref().unwrap_or(&public.mirrors), set)?;
+        let folder = root.join(&set.name).display().to_string();
         if !session.ui.json {
             session.ui.result(&format!("{set}: {} files, checked, in {folder}", files.len()))?;
         }
-        fetched.push(json!({ "name": set.name(), "folder": folder }));
+        fetched.push(json!({ "name": set.name, "folder": folder }));
     }
     if session.ui.json { session.ui.json_line(&json!({ "sets": fetched })) } else { Ok(()) }
 }
 
-fn fetch_one(session: &Session, root: &Path, mirrors: &Mirrors, set: Set) -> Result<Vec<PathBuf>> {
+fn fetch_one(session: &Session, root: &Path, mirrors: &[String], set: &Descriptor) -> Result<Vec<PathBuf>> {
     let ui = session.ui;
     let mut bar = None;
     let mut tell = |event: FetchEvent<'_>| {
@@ -197,14 +191,9 @@ fn fetch_one(session: &Session, root: &Path, mirrors: &Mirrors, set: Set) -> Res
 fn export(session: &Session, locations: &Locations, args: &ExportArgs) -> Result<()> {
     let dataset = qbnn_data::load(&args.dataset, locations, args.seed, Limits::default())?;
     let set = &dataset.name;
-    let (group, images, labels) = match args.group {
-        GroupArg::Clean => ("clean", &dataset.clean.images, Some(&dataset.clean.labels)),
-        GroupArg::Ood => ("ood", &dataset.ood.images, None),
-        GroupArg::Ambiguous => match &dataset.ambiguous {
-            Some(group) => ("ambiguous", &group.images, group.labels.as_ref()),
-            None => return Err(usage(format!("--group ambiguous: {set} has no such images; clean and ood are there"))),
-        },
-    };
+    let names = || dataset.groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>().join(", ");
+    let unknown = || usage(format!("--group {}: {set} has no such images, wanted one of {}", args.group, names()));
+    let TestGroup { name: group, images, labels, .. } = dataset.group(&args.group).ok_or_else(unknown)?;
     if args.index.end > images.len() {
         let (found, most) = (args.index.end, images.len());
         return Err(usage(format!("--index ends at {found}: {set} has {most} {group} images, give at most 0..{most}")));
@@ -218,7 +207,7 @@ fn export(session: &Session, locations: &Locations, args: &ExportArgs) -> Result
         // As many digits for all, so that the order of names is that of places.
         let path = args.folder.join(format!("{set}-{group}-{index:05}.png"));
         write_whole(&path, &images.png(index, &path)?)?;
-        let label = labels.and_then(|labels| labels.get(index));
+        let label = labels.as_ref().and_then(|labels| labels.get(index));
         if session.ui.json {
             written.push(json!({ "file": path.display().to_string(), "index": index, "label": label }));
         } else {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
     let machine = Machine::here();
     let locations = locations(data_dir);
-    let sets = qbnn_data::list(&locations);
+    let sets = qbnn_data::list(&locations)?;
     let threads = rayon::current_num_threads();
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     let kernels: Vec<_> = Kernel::available().map(|k| k.name()).collect();
@@ -26,7 +26,7 @@ pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
     if session.ui.json {
         let data: Vec<_> = sets
             .iter()
-            .map(|r| json!({ "name": r.set.name(), "complete": r.used().is_some(), "folder": used(r) }))
+            .map(|r| json!({ "name": r.set.name, "complete": r.used().is_some(), "folder": used(r) }))
             .collect();
         return session.ui.json_line(&json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -57,10 +57,11 @@ pub fn doctor(session: &Session, data_dir: Option<PathBuf>) -> Result<()> {
     line("kernel", &format!("{kernel}, for the integer runtime (this CPU has {})", kernels.join(", ")))?;
     line("threads", &format!("{threads} (results do not depend on it)"))?;
     line("folder", &format!("{folder}, {}", if writable() { "can be written" } else { "cannot be written" }))?;
-    line("data", "strokes: embedded, always there")?;
-    for report in &sets {
-        let place = used(report).unwrap_or_else(|| "not there".into());
-        line("", &format!("{}: {place}", report.set.name()))?;
+    let embedded = super::data::embedded()?.into_iter().map(|d| format!("{d}: embedded, always there"));
+    let place = |report: &SetReport| used(report).unwrap_or_else(|| "not there".into());
+    let lines = embedded.chain(sets.iter().map(|report| format!("{}: {}", report.set, place(report))));
+    for (i, text) in lines.enumerate() {
+        line(if i == 0 { "data" } else { "" }, &text)?;
     }
     let roots: Vec<_> = locations.roots().iter().map(|(o, p)| format!("{} ({o})", p.display())).collect();
     line("searched", &if roots.is_empty() { "nowhere; give --data-dir".into() } else { roots.join(", then ") })?;
@@ -121,8 +122,7 @@ fn advice(machine: &Machine, sets: &[SetReport], threads: usize) -> Vec<String> 
         advice.push("run folders cannot be made here: change to another folder, or give --out".to_owned());
     }
     for report in sets.iter().filter(|r| r.used().is_none()) {
-        advice
-            .push(format!("get {0} with `qbnn data fetch {0}`, or name its folder with --data-dir", report.set.name()));
+        advice.push(format!("get {0} with `qbnn data fetch {0}`, or name its folder with --data-dir", report.set));
     }
     advice
 }

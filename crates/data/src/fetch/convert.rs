@@ -1,50 +1,51 @@
-//! Ambiguous-MNIST from the tensors its authors publish to IDX files.
+//! A set of ambiguous images from the tensors its authors publish to IDX files.
 //!
-//! 12,000 images with ten labels each; the first 6,000 are the training half. Everything is checked before the first
-//! file is written.
+//! Ambiguous-MNIST: 12,000 images with ten labels each; the first 6,000 are the training half. Everything is checked before
+//! the first file is written.
 
+use crate::descriptor::{Half, Holds, SetFiles};
 use crate::error::DataError;
 use crate::idx::{Idx, Storage, Values};
+use crate::locations::FileReport;
 use crate::pt::{Tensor, TensorValues};
-use crate::set::{CLASSES, DRAWN, FileReport, Half, Set, check_probabilities};
+use crate::read::check_probabilities;
 use std::path::Path;
-
-/// Images in each half.
-const HALF: usize = 6_000;
-/// Height and width of an image.
-const SIDE: usize = 28;
 
 /// A tensor and the file it comes from.
 type Source<'a> = (&'a Path, Tensor);
 
-/// Writes the six files of the set into `folder`.
+/// Writes the files of a set into `folder`.
 pub(super) fn convert(
+    set: &SetFiles,
     folder: &Path,
-    samples: (&std::path::PathBuf, Tensor),
-    labels: (&std::path::PathBuf, Tensor),
-    predictions: (&std::path::PathBuf, Tensor),
+    samples: (&Path, Tensor),
+    labels: (&Path, Tensor),
+    predictions: (&Path, Tensor),
 ) -> Result<(), DataError> {
-    let pixels = to_pixels((samples.0, samples.1))?;
-    let drawn = to_labels((labels.0, labels.1))?;
-    let soft = to_probabilities((predictions.0, predictions.1))?;
-    for (half, range) in [(Half::Train, 0..HALF), (Half::Test, HALF..2 * HALF)] {
+    let [rows, columns, channels] = set.shape;
+    let (images, classes) = (set.train + set.test, set.classes.len());
+    let drawn = set.drawn.unwrap_or(1);
+    let pixels = to_pixels(samples, &[images, channels, rows, columns])?;
+    let labels = to_labels(labels, &[images, drawn], classes)?;
+    let soft = to_probabilities(predictions, &[images, classes])?;
+    for (half, range) in [(Half::Train, 0..set.train), (Half::Test, set.train..images)] {
+        let n = range.len();
         let part = |width: usize| range.start * width..range.end * width;
-        write(folder, half, "images", vec![HALF, SIDE, SIDE], Values::U8(pixels[part(SIDE * SIDE)].to_vec()))?;
-        write(folder, half, "labels", vec![HALF, DRAWN], Values::U8(drawn[part(DRAWN)].to_vec()))?;
-        write(folder, half, "probs", vec![HALF, CLASSES], Values::F32(soft[part(CLASSES)].to_vec()))?;
+        let write = |holds, dims, values| write(set, folder, (half, holds), Idx::new(dims, values)?);
+        write(Holds::Images, vec![n, rows, columns], Values::U8(pixels[part(rows * columns)].to_vec()))?;
+        write(Holds::DrawnLabels, vec![n, drawn], Values::U8(labels[part(drawn)].to_vec()))?;
+        write(Holds::Probabilities, vec![n, classes], Values::F32(soft[part(classes)].to_vec()))?;
     }
     Ok(())
 }
 
-fn write(folder: &Path, half: Half, what: &str, dims: Vec<usize>, values: Values) -> Result<(), DataError> {
-    let start = format!("{}-{what}", half.prefix());
-    let Some(name) = Set::AmbiguousMnist.files().iter().find(|name| name.starts_with(&start)) else { return Ok(()) };
-    let idx = Idx::new(dims, values)?;
+fn write(set: &SetFiles, folder: &Path, what: (Half, Holds), idx: Idx) -> Result<(), DataError> {
+    let Some(file) = set.files.iter().find(|f| (f.half, f.holds) == what) else { return Ok(()) };
     // A plain file of an incomplete set is written over: beside a `.gz` it would be the one that is read.
-    let plain = folder.join(name);
-    match FileReport::look(folder, name).path {
+    let plain = folder.join(&file.name);
+    match FileReport::look(folder, &file.name).path {
         Some(path) if path == plain => idx.write(&path, Storage::Plain),
-        _ => idx.write(&folder.join(format!("{name}.gz")), Storage::Gzip),
+        _ => idx.write(&folder.join(format!("{}.gz", file.name)), Storage::Gzip),
     }
 }
 
@@ -69,9 +70,9 @@ fn floats((path, tensor): Source<'_>) -> Result<Vec<f64>, DataError> {
     }
 }
 
-fn to_pixels(source: Source<'_>) -> Result<Vec<u8>, DataError> {
+fn to_pixels(source: Source<'_>, dims: &[usize]) -> Result<Vec<u8>, DataError> {
     let path = source.0;
-    check_shape(path, &source.1.dims, &[2 * HALF, 1, SIDE, SIDE])?;
+    check_shape(path, &source.1.dims, dims)?;
     let pixel = |(index, x): (usize, f64)| {
         if (0.0..=1.0).contains(&x) {
             Ok((x * 255.0).round() as u8)
@@ -82,20 +83,20 @@ fn to_pixels(source: Source<'_>) -> Result<Vec<u8>, DataError> {
     floats(source)?.into_iter().enumerate().map(pixel).collect()
 }
 
-fn to_labels((path, tensor): Source<'_>) -> Result<Vec<u8>, DataError> {
-    check_shape(path, &tensor.dims, &[2 * HALF, DRAWN])?;
+fn to_labels((path, tensor): Source<'_>, dims: &[usize], classes: usize) -> Result<Vec<u8>, DataError> {
+    check_shape(path, &tensor.dims, dims)?;
     let TensorValues::I64(values) = tensor.values else { return Err(kind(path, "float", "int64")) };
     let label = |(index, found): (usize, i64)| match u8::try_from(found) {
-        Ok(label) if usize::from(label) < CLASSES => Ok(label),
-        _ => Err(DataError::Label { path: path.into(), index, found, classes: CLASSES }),
+        Ok(label) if usize::from(label) < classes => Ok(label),
+        _ => Err(DataError::Label { path: path.into(), index, found, classes }),
     };
     values.into_iter().enumerate().map(label).collect()
 }
 
-fn to_probabilities(source: Source<'_>) -> Result<Vec<f32>, DataError> {
+fn to_probabilities(source: Source<'_>, dims: &[usize]) -> Result<Vec<f32>, DataError> {
     let path = source.0;
-    check_shape(path, &source.1.dims, &[2 * HALF, CLASSES])?;
+    check_shape(path, &source.1.dims, dims)?;
     let rows: Vec<f32> = floats(source)?.into_iter().map(|p| p as f32).collect();
-    check_probabilities(path, &rows)?;
+    check_probabilities(path, &rows, dims[1])?;
     Ok(rows)
 }

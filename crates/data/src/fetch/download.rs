@@ -17,16 +17,16 @@ const ATTEMPTS: usize = 3;
 
 /// How a file is verified.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Check {
+pub(super) enum Check<'a> {
     /// SHA-256 of the decompressed content.
-    Sha256(&'static str),
+    Sha256(&'a str),
     /// MD5 of the file.
-    Md5(&'static str),
+    Md5(&'a str),
     /// Elsewhere.
     None,
 }
 
-impl Check {
+impl Check<'_> {
     /// Whether the file at `path` is right.
     pub(super) fn verify(self, path: &Path) -> Result<(), DataError> {
         let (kind, wanted, found) = match self {
@@ -37,7 +37,10 @@ impl Check {
             }
             Self::Md5(wanted) => ("MD5", wanted, md5(path).map_err(|e| DataError::io("read", path, &e))?),
         };
-        if found == wanted { Ok(()) } else { Err(DataError::Checksum { path: path.into(), kind, found, wanted }) }
+        if found == wanted {
+            return Ok(());
+        }
+        Err(DataError::Checksum { path: path.into(), kind, found, wanted: wanted.into() })
     }
 }
 
@@ -55,11 +58,11 @@ fn md5(path: &Path) -> std::io::Result<String> {
 /// A file to download.
 pub(super) struct Job<'a> {
     /// Its name on the mirrors.
-    pub file: &'static str,
+    pub file: &'a str,
     /// Where it belongs.
     pub goal: &'a Path,
     /// How it is verified.
-    pub check: Check,
+    pub check: Check<'a>,
     /// Addresses of the folders that hold it.
     pub mirrors: &'a [String],
 }
@@ -128,7 +131,7 @@ pub(super) fn run(job: &Job<'_>, on: &mut OnEvent<'_>) -> Result<(), DataError> 
         return Err(error);
     }
     let tried = if tried.is_empty() { "no mirror is known".into() } else { tried.join("; ") };
-    Err(DataError::Download { file: job.file, tried, path: job.goal.into() })
+    Err(DataError::Download { file: job.file.into(), tried, path: job.goal.into() })
 }
 
 fn size_of(path: &Path) -> u64 {
@@ -136,7 +139,7 @@ fn size_of(path: &Path) -> u64 {
 }
 
 /// Asks one address for what is missing of `part`, and appends it.
-fn request(agent: &Agent, url: &str, part: &Path, file: &'static str, on: &mut OnEvent<'_>) -> Result<(), Fault> {
+fn request(agent: &Agent, url: &str, part: &Path, file: &str, on: &mut OnEvent<'_>) -> Result<(), Fault> {
     let ask = |from: u64| {
         let mut request = agent.get(url);
         if from > 0 {

@@ -1,6 +1,7 @@
 //! Downloads against a small server in this process: it answers a script, one connection after the other, and ends.
 
 use super::*;
+use crate::descriptor::Catalogue;
 use crate::pt::{Tensor, TensorValues};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -68,8 +69,8 @@ fn content() -> Vec<u8> {
 }
 
 /// MD5 and SHA-256 of [`content`].
-const MD5: Check = Check::Md5("bc82f4f2ed9ad9079ae8dbdc03b049d8");
-const SHA: Check = Check::Sha256("2c4085b1ab9817526311b5a5b04451140dc922067c6922a59a77e1503918357b");
+const MD5: Check<'static> = Check::Md5("bc82f4f2ed9ad9079ae8dbdc03b049d8");
+const SHA: Check<'static> = Check::Sha256("2c4085b1ab9817526311b5a5b04451140dc922067c6922a59a77e1503918357b");
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -85,7 +86,7 @@ impl Bench {
         self.folder.path().join("file")
     }
 
-    fn run(&mut self, check: Check, mirrors: &[String]) -> Result<(), DataError> {
+    fn run(&mut self, check: Check<'_>, mirrors: &[String]) -> Result<(), DataError> {
         let goal = self.goal();
         let events = &mut self.events;
         let job = Job { file: "file", goal: &goal, check, mirrors };
@@ -162,7 +163,7 @@ fn a_wrong_checksum_deletes_and_names_both() {
         let mut bench = Bench::new();
         let error = bench.run(check, &[url]).unwrap_err();
         let (Check::Md5(sum) | Check::Sha256(sum)) = check else { panic!() };
-        assert!(matches!(error, DataError::Checksum { wanted, .. } if wanted == sum));
+        assert!(matches!(error, DataError::Checksum { ref wanted, .. } if wanted == sum));
         assert!(error.to_string().contains(sum) && !error.to_string().contains('\n'), "{error}");
         assert!(!part_of(&bench.goal()).exists() && !bench.goal().exists());
         server.join().unwrap();
@@ -220,9 +221,13 @@ fn the_caller_can_stop_and_keeps_what_arrived() {
     let stopped = download::run(&Job { file: "file", goal: &goal, check: MD5, mirrors: &[url] }, &mut |event| {
         if matches!(event, FetchEvent::Progress { .. }) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert!(matches!(stopped, Err(DataError::Stopped { file: "file" })));
+    assert!(matches!(stopped, Err(DataError::Stopped { file }) if file == "file"));
     assert!(std::fs::metadata(part_of(&goal)).unwrap().len() > 0 && !goal.exists());
     server.join().unwrap();
+}
+
+fn set(name: &str) -> (&'static Descriptor, &'static SetFiles) {
+    Catalogue::built_in().unwrap().set(name).unwrap()
 }
 
 fn published() -> [Tensor; 3] {
@@ -241,7 +246,8 @@ fn converted(root: &Path, [samples, labels, predictions]: [Tensor; 3]) -> Result
     let folder = root.join("ambiguous-mnist");
     std::fs::create_dir_all(&folder).unwrap();
     let path = |name: &str| folder.join(name);
-    convert::convert(&folder, (&path("s.pt"), samples), (&path("l.pt"), labels), (&path("p.pt"), predictions))
+    let files = set("ambiguous-mnist").1;
+    convert::convert(files, &folder, (&path("s.pt"), samples), (&path("l.pt"), labels), (&path("p.pt"), predictions))
 }
 
 #[test]
@@ -249,17 +255,17 @@ fn published_tensors_become_a_set() {
     let folder = tempfile::tempdir().unwrap();
     converted(folder.path(), published()).unwrap();
     let locations = Locations::new(Some(folder.path().into()), None, None);
-    let train = load_ambiguous(Half::Train, &locations).unwrap();
-    let test = load_ambiguous(Half::Test, &locations).unwrap();
+    let (set, _) = set("ambiguous-mnist");
+    let train = load_ambiguous(set, Half::Train, &locations).unwrap();
+    let test = load_ambiguous(set, Half::Test, &locations).unwrap();
     assert_eq!((train.images.len(), test.images.len()), (6_000, 6_000));
     assert_eq!(train.images.get(255).unwrap()[..2], [255, 128]);
     assert_eq!(test.images.get(1).unwrap()[0], (6_001 % 256) as u8);
-    assert_eq!(test.drawn[30..40], [3; 10]);
+    assert_eq!(test.labels[30..40], [3; 10]);
     assert_eq!(test.soft_labels[30..40], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
     // Complete and coherent: nothing is asked of any mirror.
-    let nowhere = Mirrors { mnist: vec![], fashion_mnist: vec![], ambiguous_mnist: vec![] };
     let mut present = 0;
-    let files = fetch(Set::AmbiguousMnist, folder.path(), &nowhere, &mut |event| {
+    let files = fetch(set, folder.path(), &[], &mut |event| {
         present += i32::from(matches!(event, FetchEvent::Present { .. }));
         ControlFlow::Continue(())
     });
@@ -287,10 +293,9 @@ fn tensors_that_are_not_the_set_are_refused() {
 
 #[test]
 fn every_mirror_is_a_folder() {
-    let mirrors = Mirrors::default();
-    for set in Set::ALL {
-        assert!(!mirrors.of(set).is_empty());
-        assert!(mirrors.of(set).iter().all(|m| m.starts_with("http") && m.ends_with('/')));
+    for (set, files) in Catalogue::built_in().unwrap().sets() {
+        assert!(!files.mirrors.is_empty(), "{set}");
+        assert!(files.mirrors.iter().all(|m| m.starts_with("http") && m.ends_with('/')), "{set}");
     }
 }
 
@@ -298,7 +303,7 @@ fn every_mirror_is_a_folder() {
 #[test]
 fn real_mnist_is_fetched_verified_and_kept() {
     let source = Locations::from_environment(None, None);
-    let Ok(paths) = source.find(Set::Mnist) else {
+    let Ok(paths) = source.find(set("mnist").0) else {
         eprintln!("LEFT OUT: fetching the real MNIST (set QBNN_DATA to a folder with mnist)");
         return;
     };
@@ -308,11 +313,11 @@ fn real_mnist_is_fetched_verified_and_kept() {
         bytes
     };
     let (url, server) = serve(paths.iter().map(|p| Answer::Ranged(read(p))).collect());
-    let mirrors = Mirrors { mnist: vec![url], ..Mirrors::default() };
+    let mirrors = [url];
     let folder = tempfile::tempdir().unwrap();
     let mut counts = [0; 2];
     let mut run = || {
-        fetch(Set::Mnist, folder.path(), &mirrors, &mut |event| {
+        fetch(set("mnist").0, folder.path(), &mirrors, &mut |event| {
             counts[0] += i32::from(matches!(event, FetchEvent::Verified { .. }));
             counts[1] += i32::from(matches!(event, FetchEvent::Present { .. }));
             ControlFlow::Continue(())
@@ -324,5 +329,5 @@ fn real_mnist_is_fetched_verified_and_kept() {
     assert_eq!(counts, [4, 4]);
     let plain = folder.path().join("mnist/t10k-labels-idx1-ubyte");
     std::fs::write(&plain, b"wrong").unwrap();
-    assert!(fetch(Set::Mnist, folder.path(), &mirrors, &mut |_| ControlFlow::Continue(())).is_err());
+    assert!(fetch(set("mnist").0, folder.path(), &mirrors, &mut |_| ControlFlow::Continue(())).is_err());
 }

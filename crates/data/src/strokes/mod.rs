@@ -16,10 +16,11 @@
 mod glyphs;
 mod pen;
 
-use crate::compose::{Dataset, Group, Images, Labelled, TRAIN_NOISE, TrainSet, append_drawn, first_drawn};
+use crate::dataset::{Ambiguous, Dataset, Labelled, TestGroup, TrainSet};
+use crate::descriptor::Catalogue;
 use crate::error::DataError;
+use crate::images::Images;
 use crate::random::Random;
-use crate::set::{CLASSES, DRAWN};
 use pen::{Hand, Place, between, even, flatten, lines, turn};
 use std::ops::Range;
 
@@ -29,11 +30,14 @@ pub const SIDE: usize = 28;
 /// Range of the weight t of the second digit in an ambiguous image.
 pub const MORPH: Range<f64> = 0.25..0.75;
 
-/// Mean of the training pixels in units of x/255; the same for every seed within 0.003.
-pub const PIXEL_MEAN: f32 = 0.1136;
+/// Labels drawn per ambiguous image.
+pub const DRAWN: usize = 10;
 
-/// Standard deviation of the training pixels in units of x/255; the same for every seed within 0.003.
-pub const PIXEL_STD: f32 = 0.2800;
+/// The name of its descriptor, and of the dataset.
+const NAME: &str = "strokes";
+
+/// Digits.
+const CLASSES: usize = 10;
 
 /// Foreign shapes are wider than digits; drawn this much smaller they take about the same ink.
 const FOREIGN_SIZE: f64 = 0.87;
@@ -72,6 +76,13 @@ impl Default for Sizes {
     }
 }
 
+impl Sizes {
+    /// Training pairs, and images of each test group.
+    pub(crate) fn extent(&self) -> (usize, Vec<usize>) {
+        (self.train_clean + self.train_ambiguous * DRAWN, vec![self.clean, self.ambiguous, self.ood])
+    }
+}
+
 /// The probability that an image with weight `t` (0 to 1) of the second digit has that digit's label: a smooth step
 /// from 0 at t = 0.2 to 1 at t = 0.8, with one half at t = 0.5.
 #[must_use]
@@ -103,25 +114,24 @@ pub fn dataset(seed: u64, sizes: &Sizes) -> Result<Dataset, DataError> {
             return Err(DataError::Limit { key, found, wanted: "1 to 1000000" });
         }
     }
-    let Labelled { images, labels } = clean(seed, 1, sizes.train_clean);
-    let mut train = TrainSet { images, pairs: (0..).zip(labels).collect(), soft_labels: None };
-    let (images, drawn, soft_labels) = ambiguous(seed, 2, sizes.train_ambiguous);
-    append_drawn(&mut train, &images, &drawn, &soft_labels);
-    let (images, drawn, soft_labels) = ambiguous(seed, 5, sizes.ambiguous);
+    let (descriptor, composition) = Catalogue::built_in()?.dataset(NAME)?;
+    let missing = || DataError::Descriptor { file: NAME.into(), reason: "dataset.drawn is missing".into() };
+    let drawn = composition.drawn.as_ref().ok_or_else(missing)?;
+    let mut train = TrainSet::of(clean(seed, 1, sizes.train_clean));
+    train.append(&ambiguous(seed, 2, sizes.train_ambiguous), CLASSES);
     Ok(Dataset {
-        name: "strokes".into(),
-        classes: CLASSES,
+        name: descriptor.name.clone(),
+        class_names: drawn.classes.clone(),
         train,
         validation: clean(seed, 3, sizes.validation),
-        clean: clean(seed, 4, sizes.clean),
-        ambiguous: Some(Group { images, labels: Some(first_drawn(&drawn)), soft_labels: Some(soft_labels) }),
-        ood: Group { images: ood(seed, 6, sizes.ood), labels: None, soft_labels: None },
-        train_noise: TRAIN_NOISE,
-        pixel_mean: PIXEL_MEAN,
-        pixel_std: PIXEL_STD,
-        note: Some(
-            "strokes is a synthetic set drawn by this program: its figures compare methods, not data sets".into(),
-        ),
+        groups: vec![
+            TestGroup::clean("clean", clean(seed, 4, sizes.clean)),
+            TestGroup::ambiguous("ambiguous", ambiguous(seed, 5, sizes.ambiguous)),
+            TestGroup::ood("ood", ood(seed, 6, sizes.ood)),
+        ],
+        train_noise: composition.train_noise,
+        pixels: drawn.pixels,
+        note: composition.note.clone(),
     })
 }
 
@@ -152,15 +162,14 @@ fn clean(seed: u64, group: u64, count: usize) -> Labelled {
             lines(pick(glyphs::DIGITS[usize::from(digit)], &mut random), &mut random)
         };
         Hand::draw(&mut random).render(&drawing, &mut images.pixels);
-        labels.push(digit);
+        labels.push(digit.into());
     }
     Labelled { images, labels }
 }
 
-/// Images, [`DRAWN`] labels each, and [`CLASSES`] probabilities each.
-fn ambiguous(seed: u64, group: u64, count: usize) -> (Images, Vec<u8>, Vec<f32>) {
+fn ambiguous(seed: u64, group: u64, count: usize) -> Ambiguous {
     let mut images = empty(count);
-    let (mut drawn, mut soft) = (Vec::with_capacity(count * DRAWN), vec![0.0; count * CLASSES]);
+    let (mut labels, mut soft) = (Vec::with_capacity(count * DRAWN), vec![0.0; count * CLASSES]);
     for (i, row) in soft.chunks_mut(CLASSES).enumerate() {
         let mut random = stream(seed, group, i);
         let pair = pick(&glyphs::PAIRS, &mut random);
@@ -169,11 +178,11 @@ fn ambiguous(seed: u64, group: u64, count: usize) -> (Images, Vec<u8>, Vec<f32>)
         let [a, b] = pair.digits;
         row[usize::from(a)] = (1.0 - second) as f32;
         row[usize::from(b)] = second as f32;
-        drawn.extend((0..DRAWN).map(|_| if random.unit() < second { b } else { a }));
+        labels.extend((0..DRAWN).map(|_| u16::from(if random.unit() < second { b } else { a })));
         let drawing = morph(&pair, t, &mut random);
         Hand::draw(&mut random).render(&drawing, &mut images.pixels);
     }
-    (images, drawn, soft)
+    Ambiguous { images, drawn: DRAWN, labels, soft_labels: soft }
 }
 
 fn morph(pair: &glyphs::Pair, t: f64, random: &mut Random) -> Vec<Vec<Place>> {

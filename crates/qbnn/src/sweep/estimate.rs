@@ -7,8 +7,10 @@ use super::ledger::{Outcome, Results};
 use super::plan::{Float, Plan, Run};
 use super::spec::Model;
 use crate::config::Config;
+use crate::recipe::DEFAULT_DATA;
 use qbnn_bnn::nn::Network;
 use qbnn_bnn::{Shape, Strategy};
+use qbnn_data::Extent;
 
 /// Multiply-adds of one thread per second, training and prediction.
 const RATE: f64 = 36e9;
@@ -19,22 +21,24 @@ const QUANTIZED_PARAMETER: f64 = 15e-9;
 /// Seconds of one image's metrics per number of draws.
 const METRICS: f64 = 20e-6;
 
-/// Training pairs, and images of the three test groups.
+/// What the data of an experiment holds; of data without a descriptor as much as of the default.
+fn extent(config: &Config) -> Option<Extent> {
+    Extent::of(&config.data.name).or_else(|| Extent::of(DEFAULT_DATA))
+}
+
+/// Training pairs, and images of all test groups.
 fn sizes(config: &Config) -> (f64, f64) {
-    let (pairs, groups): (usize, &[usize]) = match config.data.name.as_str() {
-        "dirty-mnist" | "dirty-fashion" => (115_000, &[10_000, 6_000, 10_000]),
-        "mnist" | "fashion-mnist" => (55_000, &[10_000, 10_000]),
-        _ => (20_000, &[2_000, 1_000, 2_000]),
-    };
-    let pairs = config.data.train_limit.map_or(pairs, |l| l.min(pairs));
+    let Some(extent) = extent(config) else { return (0.0, 0.0) };
+    let pairs = config.data.train_limit.map_or(extent.pairs, |l| l.min(extent.pairs));
     let group = |n: &usize| config.data.group_limit.map_or(*n, |l| l.min(*n));
-    (pairs as f64, groups.iter().map(group).sum::<usize>() as f64)
+    (pairs as f64, extent.groups.iter().map(group).sum::<usize>() as f64)
 }
 
 /// (multiply-adds of an image, parameters); of nothing if the network cannot be built, which its run will say.
 fn network(config: &Config) -> (f64, f64) {
-    let shape = Shape { channels: 1, rows: 28, columns: 28 };
-    let built = config.network.spec(10).ok().and_then(|spec| Network::new(&spec, shape, 10).ok());
+    let built = extent(config).and_then(|Extent { shape: [rows, columns, channels], classes, .. }| {
+        Network::new(&config.network.spec(classes).ok()?, Shape { channels, rows, columns }, classes).ok()
+    });
     built.map_or((0.0, 0.0), |net| (net.multiply_adds() as f64, net.parameters() as f64))
 }
 

@@ -121,7 +121,7 @@ impl<'a> Runner<'a> {
 
     fn untrained(&self, float: &Float, data: &Prepared<'_>) -> Result<Checkpoint> {
         let (spec, _) = experiment::network(&float.config, data)?;
-        let (classes, train) = (data.dataset.classes, float.config.train.clone());
+        let (classes, train) = (data.dataset.classes(), float.config.train.clone());
         let mut new = Checkpoint::new(&spec, data.shape(), classes, data.normalisation(), float.seed, train)?;
         new.origin = Some(consistency::origin(&float.config, data));
         Ok(new)
@@ -168,7 +168,7 @@ impl<'a> Runner<'a> {
             groups += 1;
             self.predictions(run, &mut *predictor, images, most, &|share| tell(from + share / 6.0))
         };
-        let classes = dataset.classes;
+        let classes = dataset.classes();
         let all = evaluate::group_probabilities(&data, &mut predictions)?;
         let mut done = Vec::new();
         for &samples in samples {
