@@ -2,8 +2,30 @@
 //!
 //! A mistake in what was asked for (a flag, a key, a value) exits with 2, everything else with 1.
 
-use qbnn::failure::is_usage;
-pub use qbnn::failure::{one_line, usage};
+use qbnn::error::is_usage;
+use std::fmt;
+
+/// A mistake at the command line, in words that name the flag and the fix.
+#[derive(Debug)]
+struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A mistake at the command line as an error to return.
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    Usage(message.into()).into()
+}
+
+/// The whole chain on one line.
+pub fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
 
 /// Exit code of a mistake in what was asked for.
 pub const USAGE: u8 = 2;
@@ -14,7 +36,7 @@ pub const STOPPED: u8 = 130;
 
 /// The exit code of an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if is_usage(error) { USAGE } else { FAILURE }
+    if error.chain().any(|e| e.is::<Usage>() || is_usage(e)) { USAGE } else { FAILURE }
 }
 
 /// What the parser of the command line says in several paragraphs, on one line: the mistake and its tips, without the usage.

@@ -78,7 +78,7 @@ impl Session {
 
     /// Adds this command to the steps of a run folder.
     pub fn record(&self, folder: &RunFolder) -> Result<()> {
-        provenance::append(self, folder, shell::command(), self.elapsed())
+        Ok(provenance::append(self, folder, shell::command(), self.elapsed())?)
     }
 }
 

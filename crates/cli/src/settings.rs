@@ -235,7 +235,7 @@ impl BaseArgs {
 impl SettingArgs {
     /// The experiment that these flags describe.
     pub fn config(&self) -> Result<Config> {
-        self.layers()?.finish()
+        Ok(self.layers()?.finish()?)
     }
 
     /// The layers of it.

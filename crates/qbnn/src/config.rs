@@ -5,10 +5,9 @@
 //! keys exist is read off the struct itself. Each layer is checked alone, so that an error names the file and line or
 //! the flag it came from.
 
-use crate::failure::usage;
+use crate::error::{At, Error, Result};
 use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
 use crate::{input, keys};
-use anyhow::{Context, Result};
 use qbnn_bnn::nn::Activation;
 use qbnn_bnn::nn::{LayerSpec, NetworkSpec};
 use qbnn_bnn::quant::settings::{BitWidths, QuantizeSettings, Strategy, Widths};
@@ -130,20 +129,30 @@ pub struct Layers {
 
 impl Layers {
     /// Puts a config file on top.
+    ///
+    /// # Errors
+    /// [`Error::UnreadableSettings`]; [`Error::Settings`] of an unknown key or a value of another type, with its line.
     pub fn file(&mut self, path: &Path) -> Result<()> {
         self.read(path).map(drop)
     }
 
     /// Puts a config file on top, and gives its text: a pipe can be read only once.
     fn read(&mut self, path: &Path) -> Result<String> {
-        let text = input::text(path, input::TEXT).map_err(|e| {
-            usage(format!("cannot read config {}: {e}; check the path given to --config", path.display()))
-        })?;
+        let unreadable = |error| Error::UnreadableSettings {
+            what: "config",
+            path: path.to_owned(),
+            error,
+            fix: "check the path given to --config",
+        };
+        let text = input::text(path, input::TEXT).map_err(unreadable)?;
         self.text(&text, &path.display().to_string())?;
         Ok(text)
     }
 
     /// Puts a config file on top that was named for this command alone.
+    ///
+    /// # Errors
+    /// As [`Layers::file`].
     pub fn asked_file(&mut self, path: &Path) -> Result<()> {
         let text = self.read(path)?;
         self.asked.extend(keys::of_text(&text));
@@ -196,12 +205,16 @@ impl Layers {
     }
 
     /// Puts one `key.path=value` on top. A value that is no TOML, or of the wrong type, is tried as a string.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] of an unknown key or a value of another type.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let wrong = |problem: String| Error::settings(format!("--set {assignment}"), problem);
         let Some((key, text)) = assignment.split_once('=') else {
-            return Err(usage(format!("--set {assignment}: wanted key.path=value, such as --set train.epochs=5")));
+            return Err(wrong("wanted key.path=value, such as --set train.epochs=5".to_owned()));
         };
         let (key, text) = (key.trim(), text.trim());
-        keys::check_key(key, &Config::keys()).map_err(|problem| usage(format!("--set {assignment}: {problem}")))?;
+        keys::check_key(key, &Config::keys()).map_err(wrong)?;
         let as_string = || Value::String(text.to_owned());
         let parsed = toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v"));
         let fits = |value: &Value| Config::deserialize(keys::nested(key, value.clone()));
@@ -209,8 +222,7 @@ impl Layers {
             value if fits(&value).is_ok() => value,
             _ if fits(&as_string()).is_ok() => as_string(),
             value => {
-                let problem = fits(&value).err().map(|e| e.message().to_owned()).unwrap_or_default();
-                return Err(usage(format!("--set {assignment}: {problem}")));
+                return Err(wrong(fits(&value).err().map(|e| e.message().to_owned()).unwrap_or_default()));
             }
         };
         self.flag(key, value);
@@ -235,6 +247,10 @@ impl Layers {
     }
 
     /// The experiment: defaults and recipe below, these layers on top, files that it names read in.
+    ///
+    /// # Errors
+    /// [`Error::Settings`], [`Error::Setting`] or [`Error::Bnn`] of values that are out of range or contradict each other;
+    /// [`Error::UnknownName`] of network or activation function; [`Error::UnreadableSettings`] of a network's file.
     pub fn finish(self) -> Result<Config> {
         let text = |table: &str, key: &str| {
             self.merged.get(table).and_then(|t| t.get(key)).and_then(Value::as_str).map(str::to_owned)
@@ -245,9 +261,10 @@ impl Layers {
         let network = text("network", "name")
             .unwrap_or_else(|| if given_network { String::new() } else { DEFAULT_NETWORK.into() });
         let recipe = recipe::recipe(&data, &network);
+        let of_config = |e: toml::de::Error| Error::settings("config", e.message());
         let found = self.merged.get("quantize").and_then(|q| q.get("strategy")).cloned();
         let strategy = match found {
-            Some(name) => Strategy::deserialize(name).map_err(|e| usage(format!("config: {}", e.message())))?,
+            Some(name) => Strategy::deserialize(name).map_err(of_config)?,
             None => recipe.quantize.strategy,
         };
         let bits = strategy.widths(DEFAULT_BITS);
@@ -261,9 +278,9 @@ impl Layers {
             quantize: QuantizeSettings { strategy, bits, ..recipe.quantize },
             ..Config::default()
         };
-        let mut table = Table::try_from(base).context("the default settings cannot be written as TOML")?;
+        let mut table = Table::try_from(base).map_err(encode)?;
         merge(&mut table, self.merged.clone());
-        let mut config = Config::deserialize(table).map_err(|e| usage(format!("config: {}", e.message())))?;
+        let mut config = Config::deserialize(table).map_err(of_config)?;
         if let Some(widths) = self.widths {
             let single = |key: &str| self.flags.iter().any(|f| f == &format!("quantize.bits.{key}"));
             let (wide, given) = (widths.resolve(strategy, config.quantize.bits), config.quantize.bits);
@@ -310,6 +327,10 @@ fn merge(base: &mut Table, over: Table) {
     }
 }
 
+fn encode(e: toml::ser::Error) -> Error {
+    Error::Encode { what: "the settings", source: e.into() }
+}
+
 impl NetworkConfig {
     /// The name, for folders and tables.
     pub fn title(&self) -> &str {
@@ -320,36 +341,38 @@ impl NetworkConfig {
     fn resolve(self) -> Result<Self> {
         let Some(path) = &self.file else { return Ok(self) };
         if self.layer.is_some() {
-            return Err(usage("[network] has `file` and `layer`; keep one of them"));
+            return Err(Error::settings("[network]", "it has `file` and `layer`; keep one of them"));
         }
         let shown = path.display().to_string();
-        let text = input::text(path, input::TEXT)
-            .map_err(|e| usage(format!("cannot read network {shown}: {e}; check the path")))?;
+        let unreadable =
+            |error| Error::UnreadableSettings { what: "network", path: path.clone(), error, fix: "check the path" };
+        let text = input::text(path, input::TEXT).map_err(unreadable)?;
         let spec: NetworkSpec = toml::from_str(&text).map_err(|e| keys::located(&text, &shown, &e))?;
         let name = Some(self.name.unwrap_or(spec.name));
         Ok(NetworkConfig { name, file: None, layer: Some(spec.layers), ..self })
     }
 
     /// The description, for so many classes.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] of the network or its activation function.
     pub fn spec(&self, classes: usize) -> Result<NetworkSpec> {
         let name = self.title();
         let spec = match &self.layer {
             Some(layers) => Ok(NetworkSpec { name: name.to_owned(), layers: layers.clone() }),
-            None => NetworkSpec::named(name, classes).ok_or_else(|| {
-                let near = keys::nearest(name, NetworkSpec::NAMES.into_iter())
-                    .map_or(String::new(), |n| format!("did you mean `{n}`? "));
-                usage(format!(
-                    "unknown network `{name}`; {near}known are {}, or name a TOML file with layers",
-                    NetworkSpec::NAMES.join(", ")
-                ))
+            None => NetworkSpec::named(name, classes).ok_or_else(|| Error::UnknownName {
+                what: "network",
+                name: name.to_owned(),
+                near: keys::nearest(name, NetworkSpec::NAMES.into_iter()).map(str::to_owned),
+                known: format!("{}, or name a TOML file with layers", NetworkSpec::NAMES.join(", ")),
             }),
         }?;
         let Some(activation) = &self.activation else { return Ok(spec) };
-        let function = Activation::named(activation).ok_or_else(|| {
-            let known = Activation::NAMES;
-            let near = keys::nearest(activation, known.iter().copied());
-            let near = near.map_or(String::new(), |n| format!("did you mean `{n}`? "));
-            usage(format!("network.activation = `{activation}` is unknown; {near}known are {}", known.join(", ")))
+        let function = Activation::named(activation).ok_or_else(|| Error::UnknownName {
+            what: "network.activation",
+            name: activation.clone(),
+            near: keys::nearest(activation, Activation::NAMES.iter().copied()).map(str::to_owned),
+            known: Activation::NAMES.join(", "),
         })?;
         Ok(spec.with_activation(function))
     }
@@ -373,27 +396,32 @@ impl Config {
 
     /// Checks everything that can be told without data.
     fn check(&self) -> Result<()> {
-        self.train.check().context("[train]")?;
-        self.quantize.check().context("[quantize]")?;
+        self.train.check().at(|| "[train]".to_owned())?;
+        self.quantize.check().at(|| "[quantize]".to_owned())?;
         if self.eval.samples == 0 {
-            return Err(usage("eval.samples is 0; at least 1 network must be drawn (32 is usual)"));
+            let wanted = "at least 1 network must be drawn (32 is usual)".to_owned();
+            return Err(Error::Setting { key: "eval.samples", found: "0".to_owned(), wanted });
         }
         for (key, found, most) in
             [("eval.samples", self.eval.samples, MAX_SAMPLES), ("eval.bootstrap", self.eval.bootstrap, MAX_RESAMPLES)]
         {
             if found > most {
-                return Err(usage(format!("{key} is {found}, wanted at most {most}")));
+                return Err(Error::Setting { key, found: found.to_string(), wanted: format!("wanted at most {most}") });
             }
         }
         if self.name.contains(['/', '\\']) {
-            return Err(usage(format!("name = `{}` cannot name a folder; leave out slashes, or use --out", self.name)));
+            let wanted = "it cannot name a folder; leave out slashes, or use --out".to_owned();
+            return Err(Error::Setting { key: "name", found: self.name.clone(), wanted });
         }
         self.network.spec(2).map(drop)
     }
 
     /// As TOML that gives the same experiment again.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).context("the settings cannot be written as TOML")
+        toml::to_string(self).map_err(encode)
     }
 }
 
@@ -437,7 +465,7 @@ mod tests {
         let stored = config("", &[]).unwrap().to_toml().unwrap();
         assert_eq!(bits(&stored, None, &["quantize.strategy=vpq"]), [4, 4, 32, 4]);
         let error = config("[quantize]\nstrategy = \"vpq\"\nbits = { weight = 4 }\n", &[]).unwrap_err();
-        assert!(format!("{error:#}").contains("bits.weight = 4"), "{error:#}");
+        assert!(error.one_line().contains("bits.weight = 4"), "{error}");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! be.
 
 use crate::config::Config;
+use crate::error::{Error, Result};
 use crate::preprocess::Prepared;
-use anyhow::{Result, bail};
 use qbnn_bnn::Checkpoint;
 use qbnn_bnn::identity::Origin;
 use serde_json::{Value, json};
@@ -55,6 +55,9 @@ fn of_training(seed: u64, train: &qbnn_bnn::TrainSettings) -> BTreeMap<String, V
 
 /// The first setting that a checkpoint was trained with otherwise than a config says: key, what the config says, what
 /// the checkpoint had. Keys that `passed` names are not compared.
+///
+/// # Errors
+/// [`Error::UnknownName`] of the config's network or activation function.
 pub fn first_difference(
     checkpoint: &Checkpoint,
     config: &Config,
@@ -88,7 +91,7 @@ fn shown(value: &Value) -> String {
 /// besides restoring it.
 ///
 /// # Errors
-/// One line that names the key, what was found and what was wanted.
+/// [`Error::OtherSetting`].
 pub fn same_settings(
     path: &Path,
     checkpoint: &Checkpoint,
@@ -98,11 +101,10 @@ pub fn same_settings(
 ) -> Result<()> {
     match first_difference(checkpoint, config, passed)? {
         None => Ok(()),
-        Some((key, found, wanted)) => bail!(
-            "{}: {key} is {found} by config.toml, but the checkpoint was trained with {wanted}; restore config.toml, or {}",
-            path.display(),
-            fix(&key)
-        ),
+        Some((key, found, wanted)) => {
+            let fix = fix(&key);
+            Err(Error::OtherSetting { path: path.to_owned(), key, found, wanted, fix })
+        }
     }
 }
 
@@ -117,7 +119,7 @@ pub fn same_test(checkpoint: &Checkpoint, config: &Config) -> bool {
 /// Refuses a checkpoint whose data is no longer what is there.
 ///
 /// # Errors
-/// One line that names the part, what was found and what was wanted.
+/// [`Error::Mismatch`] names the part, what was found and what was wanted.
 pub fn same_data(path: &Path, checkpoint: &Checkpoint, data: &Prepared<'_>, part: Part) -> Result<()> {
     let Some(origin) = &checkpoint.origin else { return Ok(()) };
     let found = data.fingerprints();
@@ -126,14 +128,14 @@ pub fn same_data(path: &Path, checkpoint: &Checkpoint, data: &Prepared<'_>, part
         let found = found.get(name);
         if found != Some(wanted) {
             let short = |hash: Option<&String>| hash.map_or("none", |h| h.get(..16).unwrap_or(h)).to_owned();
-            bail!(
-                "{}: the {name} images of {} have fingerprint {}, but the checkpoint began with {}; put back the files \
-                 that it was trained with, or start a new run",
-                path.display(),
+            let problem = format!(
+                "the {name} images of {} have fingerprint {}, but the checkpoint began with {}; put back the files that \
+                 it was trained with, or start a new run",
                 data.dataset.name,
                 short(found),
                 short(Some(wanted))
             );
+            return Err(Error::mismatch(path, problem));
         }
     }
     Ok(())

@@ -7,8 +7,8 @@
 //! Paths are relative to the file. All members read the same images and tell the same classes apart, and no model is
 //! named twice: a copy would agree with itself, and the epistemic uncertainty would come out too small.
 
+use crate::error::{At, Error, Result};
 use crate::{input, keys, model_file};
-use anyhow::{Context, Result, bail};
 use qbnn_bnn::identity::sha256;
 use qbnn_bnn::import::import;
 use qbnn_bnn::predictor::{self, Analytic, Predictor};
@@ -65,9 +65,9 @@ impl Ensemble {
     /// Reads an ensemble and all its models.
     ///
     /// # Errors
-    /// One line that names the file and what is wrong with it, or with one of its models.
+    /// [`Error::Io`], [`Error::Settings`] or [`Error::Contents`] of the file; what is wrong with one of its models.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = input::text(path, input::TEXT).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = input::text(path, input::TEXT).map_err(Error::io("read", path))?;
         let File { models } = toml::from_str(&text).map_err(|e| keys::located(&text, &path.to_string_lossy(), &e))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths: Vec<_> = models.iter().map(|model| folder.join(model)).collect();
@@ -76,40 +76,45 @@ impl Ensemble {
 
     /// The ensemble of these models, as the file at `path` names them.
     fn of(path: &Path, models: &[PathBuf]) -> Result<Self> {
-        let shown = path.display();
+        let wrong = |problem: String| Err(Error::contents(path, problem));
         if !is_one(path) {
-            bail!("{shown} is no name of an ensemble; wanted NAME{ENDING}");
+            return wrong(format!("is no name of an ensemble; wanted NAME{ENDING}"));
         }
-        if models.is_empty() || models.len() > MEMBERS {
-            bail!("{shown} names {} models, wanted 1 to {MEMBERS}; change the list `models`", models.len());
+        let count = || format!("names {} models, wanted 1 to {MEMBERS}; change the list `models`", models.len());
+        if models.len() > MEMBERS {
+            return wrong(count());
         }
         let mut members: Vec<Member> = Vec::with_capacity(models.len());
         let (mut left, mut same) = (input::MODEL, None);
         for model in models {
             if is_one(model) {
-                bail!("{shown} names {}, an ensemble; name the model files of which it consists", model.display());
+                return wrong(format!(
+                    "names {}, an ensemble; name the model files of which it consists",
+                    model.display()
+                ));
             }
-            let bytes = model_file::read(model).with_context(|| format!("{shown}: a member cannot be used"))?;
+            let bytes = model_file::read(model).at(|| format!("{}: a member cannot be used", path.display()))?;
             left = match left.checked_sub(bytes.len() as u64) {
                 Some(left) => left,
-                None => bail!("the models of {shown} have more than {} bytes together; name fewer", input::MODEL),
+                None => return wrong(format!("names models of more than {} bytes together; name fewer", input::MODEL)),
             };
             if let Some(twin) = members.iter().find(|m| *m.bytes == *bytes) {
-                bail!("{shown} names one model twice, {} and {}; remove one", twin.path.display(), model.display());
+                let (twin, model) = (twin.path.display(), model.display());
+                return wrong(format!("names one model twice, {twin} and {model}; remove one"));
             }
-            let found = model_file::model(&bytes)?;
+            let found = model_file::of_file(model, &bytes)?;
             let (input, classes) = (found.input(), found.classes());
             let (wanted, wanted_classes) = *same.get_or_insert((input, classes));
             if (input, classes) != (wanted, wanted_classes) {
-                bail!(
-                    "{shown}: {} reads {input} images of {classes} classes, the first model {wanted} images of \
+                return wrong(format!(
+                    "names {}, which reads {input} images of {classes} classes, the first model {wanted} images of \
                      {wanted_classes}; members must read the same",
                     model.display()
-                );
+                ));
             }
             members.push(Member { path: model.clone(), bytes: bytes.into() });
         }
-        let (input, classes) = same.context("an ensemble has no models")?;
+        let Some((input, classes)) = same else { return wrong(count()) };
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let name = file.strip_suffix(ENDING).unwrap_or(&file).to_owned();
         Ok(Ensemble { name, path: path.to_owned(), members, input, classes })
@@ -122,14 +127,14 @@ impl Ensemble {
     pub fn save(path: &Path, models: &[PathBuf]) -> Result<Self> {
         let ensemble = Self::of(path, models)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = parent.canonicalize().with_context(|| format!("cannot find {}", parent.display()))?;
+        let folder = parent.canonicalize().map_err(Error::io("find", parent))?;
         let place = |model: &PathBuf| -> Result<PathBuf> {
-            let model = model.canonicalize().with_context(|| format!("cannot find {}", model.display()))?;
+            let model = model.canonicalize().map_err(Error::io("find", model))?;
             Ok(relative(&model, &folder))
         };
         let file = File { models: models.iter().map(place).collect::<Result<_>>()? };
-        let text = toml::to_string(&file).context("a path of a model is no text")?;
-        files::replace(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+        let text = toml::to_string(&file).map_err(|e| Error::Encode { what: "a path of a model", source: e.into() })?;
+        files::replace(path, text.as_bytes()).map_err(Error::io("write", path))?;
         Ok(ensemble)
     }
 
@@ -160,7 +165,7 @@ impl Ensemble {
     }
 
     fn each(&self, open: impl Fn(Arc<[u8]>) -> Result<Box<dyn Predictor>, BnnError>) -> Result<Box<dyn Predictor>> {
-        let open = |m: &Member| open(Arc::clone(&m.bytes)).with_context(|| m.path.display().to_string());
+        let open = |m: &Member| open(Arc::clone(&m.bytes)).at(|| m.path.display().to_string());
         let members = self.members.iter().map(open).collect::<Result<_>>()?;
         Ok(Box::new(predictor::Ensemble::new(members)?))
     }
@@ -168,13 +173,14 @@ impl Ensemble {
     /// What an evaluation says of it beside its figures; bytes are those of all members.
     ///
     /// # Errors
-    /// Members of several strategies or widths, of which a table could name only one.
+    /// [`Error::Contents`] of members of several strategies or widths, of which a table could name only one.
     pub fn describe(&self, name: &str) -> Result<ModelDescription> {
-        let width = |bits: Option<Bits>| bits.map_or(Ok(32), |b| u8::try_from(b.get()));
+        // Widths of a file are at most 16.
+        let width = |bits: Option<Bits>| bits.map_or(32, |b| b.get().try_into().unwrap_or(u8::MAX));
         let mut all: Option<ModelDescription> = None;
         for member in &self.members {
-            let model = model_file::model(&member.bytes)?;
-            let network = import(&model).with_context(|| member.path.display().to_string())?;
+            let model = model_file::of_file(&member.path, &member.bytes)?;
+            let network = import(&model).at(|| member.path.display().to_string())?;
             let bytes = network.guide.bytes(&network.net);
             let one = ModelDescription {
                 name: name.to_owned(),
@@ -185,10 +191,10 @@ impl Ensemble {
                     Kind::Jq => Strategy::Jq,
                 },
                 bits: qbnn_eval::Bits {
-                    mu: width(model.mu_bits())?,
-                    sigma: width(model.sigma_code().map(|s| s.0))?,
-                    weight: width(model.weight_code().map(qbnn_core::UniformCode::bits))?,
-                    activation: width(model.activation_bits())?,
+                    mu: width(model.mu_bits()),
+                    sigma: width(model.sigma_code().map(|s| s.0)),
+                    weight: width(model.weight_code().map(qbnn_core::UniformCode::bits)),
+                    activation: width(model.activation_bits()),
                 },
                 parameter_bytes: bytes.total() as u64,
                 parameters: Some(ParameterBytes {
@@ -203,12 +209,12 @@ impl Ensemble {
                 continue;
             };
             if (sum.strategy, sum.bits) != (one.strategy, one.bits) {
-                bail!(
-                    "{}: {} has another strategy or other widths than the first model; a table names one of both, so \
-                     evaluate members of a kind",
-                    self.path.display(),
+                let problem = format!(
+                    "names {}, which has another strategy or other widths than the first model; a table names one of \
+                     both, so evaluate members of a kind",
                     member.path.display()
                 );
+                return Err(Error::contents(&self.path, problem));
             }
             sum.parameter_bytes += one.parameter_bytes;
             if let (Some(sum), Some(one)) = (&mut sum.parameters, one.parameters) {
@@ -217,7 +223,7 @@ impl Ensemble {
                 sum.scales_bytes += one.scales_bytes;
             }
         }
-        all.context("an ensemble has no models")
+        all.ok_or_else(|| Error::contents(&self.path, "names no models"))
     }
 }
 

@@ -2,12 +2,11 @@
 
 use crate::backend;
 use crate::config::EvalConfig;
+use crate::error::{At, Error, Result};
 use crate::observer::{Event, Observer};
 use crate::opened::{Model, Opened};
 use crate::predictions_file::StoredPredictions;
 use crate::preprocess::Prepared;
-use anyhow::{Context, Result, anyhow};
-use qbnn_bnn::BnnError;
 use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{self, Draws, Predictor, Progress};
@@ -33,6 +32,9 @@ pub struct Evaluated {
 ///
 /// All models draw with the same seed and meet the same resamples, so that differences are paired. With `pfp` each has a
 /// twin, evaluated by one analytic pass and compared with the model's own draws.
+///
+/// # Errors
+/// [`Error::Bnn`] of a model that cannot run; [`Error::Eval`] of predictions that cannot be measured; [`Error::Stopped`].
 pub fn evaluate_models(
     observer: &dyn Observer,
     models: &[(String, Model)],
@@ -45,8 +47,10 @@ pub fn evaluate_models(
     let options = EvalOptions { resamples: settings.bootstrap, ..EvalOptions::default() };
     let mut metrics = Metrics::new(data.dataset.name.clone(), seed);
     let (mut evaluations, mut twins) = (Vec::new(), Vec::new());
-    let stopped =
-        |name: &str| anyhow!("stopped while {name} was evaluated; all checkpoints are whole, go on with `{go_on}`");
+    let stopped = |name: &str| Error::Stopped {
+        place: format!("while {name} was evaluated; all checkpoints are whole"),
+        go_on: go_on.to_owned(),
+    };
     let draws = Draws { count: settings.samples, seed };
     for (i, (name, model)) in models.iter().enumerate() {
         let Opened { mut predictor, analytic, description, identity } = model.open(name, pfp)?;
@@ -54,7 +58,7 @@ pub fn evaluate_models(
             Some(Ok(mut pass)) => {
                 let twin = format!("{name}-{}", if pfp == Some(pfp::Weights::Stored) { "pfp" } else { "pfp-drawn" });
                 let groups = groups(observer, &twin, &mut *pass, data, draws)?.ok_or_else(|| stopped(&twin))?;
-                let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {twin}"))?;
+                let evaluation = evaluate(&groups, &options).at(|| format!("cannot evaluate {twin}"))?;
                 let description = ModelDescription { name: twin, ..description.clone() };
                 let mut entry = ModelEntry::new(description, &evaluation);
                 entry.backend = Some(backend::of(&pass.backend()));
@@ -65,7 +69,7 @@ pub fn evaluate_models(
             None => {}
         }
         let groups = groups(observer, name, &mut *predictor, data, draws)?.ok_or_else(|| stopped(name))?;
-        let evaluation = evaluate(&groups, &options).with_context(|| format!("cannot evaluate {name}"))?;
+        let evaluation = evaluate(&groups, &options).at(|| format!("cannot evaluate {name}"))?;
         let mut entry = ModelEntry::new(description, &evaluation);
         entry.by_samples = by_samples(&groups)?;
         entry.backend = Some(backend::of(&predictor.backend()));
@@ -102,7 +106,7 @@ pub fn evaluate_models(
 /// Whether the probabilities of all test images fit into memory: to be known before hours of training.
 ///
 /// # Errors
-/// How many they are, the limit, and the most draws that fit.
+/// [`Error::Bnn`]: how many they are, the limit, and the most draws that fit.
 pub fn check_draws(data: &Prepared<'_>, samples: usize) -> Result<()> {
     let d = data.dataset;
     let images = d.groups.iter().map(|g| g.images.len()).sum();
@@ -146,18 +150,21 @@ fn groups(
         })
     };
     let all = match group_probabilities(data, &mut run) {
-        Err(e) if matches!(e.downcast_ref(), Some(BnnError::Stopped)) => return Ok(None),
+        Err(e) if e.is_stopped() => return Ok(None),
         all => all?,
     };
-    all.groups(data, count, predictor.classes()).map(Some).with_context(|| format!("model {name}"))
+    all.groups(data, count, predictor.classes()).map(Some).at(|| format!("model {name}"))
 }
 
 /// Runs a prediction, and tells how far it is.
-pub fn with_progress<T>(
+///
+/// # Errors
+/// Those of `run`.
+pub fn with_progress<T, E>(
     observer: &dyn Observer,
     what: &str,
-    run: impl FnOnce(&mut dyn Progress) -> Result<T>,
-) -> Result<T> {
+    run: impl FnOnce(&mut dyn Progress) -> Result<T, E>,
+) -> Result<T, E> {
     let mut progress = |done: usize, of: usize| {
         observer.event(Event::Predicting { what, done, of });
         if observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -174,6 +181,9 @@ pub type Predict<'a> = dyn FnMut(&str, ImagesView<'_>) -> Result<Vec<f64>> + 'a;
 pub struct GroupProbabilities(Vec<Vec<f64>>);
 
 /// Lets a model predict every test group.
+///
+/// # Errors
+/// Those of `run`.
 pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result<GroupProbabilities> {
     let groups = data.dataset.groups.iter();
     groups.map(|g| run(&g.name, g.images.view())).collect::<Result<_>>().map(GroupProbabilities)
@@ -181,6 +191,9 @@ pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result
 
 impl GroupProbabilities {
     /// The groups as the evaluation reads them, with the first `samples` draws.
+    ///
+    /// # Errors
+    /// [`Error::Eval`] of numbers that are no probabilities.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
         let of = |role: Role| -> Result<Option<(&TestGroup, Predictions)>> {
             let found = data.dataset.groups.iter().zip(&self.0).find(|g| g.0.role == role);
@@ -188,9 +201,9 @@ impl GroupProbabilities {
             let images = group.images.len();
             let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
             let predictions = Predictions::new(samples, images, classes, first);
-            Ok(Some((group, predictions.with_context(|| format!("predictions on {}", group.name))?)))
+            Ok(Some((group, predictions.at(|| format!("predictions on {}", group.name))?)))
         };
-        let (group, predictions) = of(Role::Clean)?.context("there is no clean group")?;
+        let (group, predictions) = of(Role::Clean)?.ok_or_else(|| Error::NoClean(data.dataset.name.clone()))?;
         let labels = group.labels.iter().flatten().map(|&l| l.into()).collect();
         let clean = LabelledGroup { predictions, labels };
         let ambiguous = of(Role::Ambiguous)?;
@@ -201,8 +214,11 @@ impl GroupProbabilities {
 }
 
 /// Pretty JSON with a newline at its end, as `metrics.json` holds it.
+///
+/// # Errors
+/// [`Error::Encode`].
 pub fn to_file(metrics: &Metrics) -> Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(metrics)?;
+    let mut bytes = serde_json::to_vec_pretty(metrics).map_err(Error::encode("the metrics"))?;
     bytes.push(b'\n');
     Ok(bytes)
 }

@@ -1,8 +1,8 @@
 //! From settings to what they name: data, network.
 
 use crate::config::Config;
+use crate::error::Result;
 use crate::preprocess::Prepared;
-use anyhow::Result;
 use etcetera::BaseStrategy;
 use qbnn_bnn::NetworkSpec;
 use qbnn_bnn::nn::{Network, limit};
@@ -24,7 +24,7 @@ pub fn datasets() -> String {
 /// Loads the data of an experiment.
 ///
 /// # Errors
-/// Those of [`qbnn_data::load`], among them a group without images.
+/// [`crate::Error::Data`]: those of [`qbnn_data::load`], among them a group without images.
 pub fn load(config: &Config) -> Result<Dataset> {
     let limits = Limits { train_limit: config.data.train_limit, group_limit: config.data.group_limit };
     Ok(qbnn_data::load(&config.data.name, &locations(config.data.dir.clone()), config.seed, limits)?)
@@ -33,7 +33,7 @@ pub fn load(config: &Config) -> Result<Dataset> {
 /// Builds the network of an experiment for its data; an error comes before any folder is made.
 ///
 /// # Errors
-/// A network that does not exist, does not fit the data, or takes more memory than any may.
+/// [`crate::Error::UnknownName`]; [`crate::Error::Bnn`] of a network that does not fit the data, or takes more memory than any may.
 pub fn network(config: &Config, data: &Prepared<'_>) -> Result<(NetworkSpec, Network)> {
     let spec = config.network.spec(data.dataset.classes())?;
     let net = Network::new(&spec, data.shape(), data.dataset.classes())?;

@@ -1,15 +1,14 @@
 //! What has a model file, told before anything is trained; and model files held against their checkpoints.
 
-use crate::failure::usage;
+use crate::error::{At, Error, Result};
 use crate::observer::Observer;
 use crate::preprocess::Prepared;
-use anyhow::{Context, Result};
 use qbnn_bnn::{BnnError, Checkpoint, ImagesView, NetworkSpec, QuantizeSettings, TrainSettings, verify};
 
 /// Refuses, before anything is trained, a quantization that could have no model file.
 ///
 /// # Errors
-/// One line that says what has none, and what to do instead.
+/// [`Error::NoModelFile`] says what has none, and what to do instead.
 pub fn check(
     network: &NetworkSpec,
     data: &Prepared<'_>,
@@ -17,11 +16,8 @@ pub fn check(
     quantize: &QuantizeSettings,
 ) -> Result<()> {
     let classes = data.dataset.classes();
-    verify::check(network, data.shape(), classes, data.normalisation(), train, Some(quantize)).map_err(|e| {
-        usage(format!(
-            "{e}. Nothing was trained: there could be no model file (`qbnn sweep` measures it in float alone)"
-        ))
-    })
+    verify::check(network, data.shape(), classes, data.normalisation(), train, Some(quantize))
+        .map_err(Error::NoModelFile)
 }
 
 /// Says, before a float network is trained, that it will have no model file.
@@ -36,7 +32,7 @@ pub fn warn_of_float(observer: &dyn Observer, network: &NetworkSpec, data: &Prep
 /// without one can be evaluated all the same: what it lacks is said, and there are no bytes.
 ///
 /// # Errors
-/// Names the model and what its file does not hold, or how far it is from the checkpoint.
+/// [`Error::Bnn`] at the model: what its file does not hold, or how far it is from the checkpoint.
 pub fn file(
     observer: &dyn Observer,
     name: &str,
@@ -49,6 +45,6 @@ pub fn file(
             observer.warn(&format!("{name} has no model file: {e}"));
             Ok(None)
         }
-        Err(e) => Err(e).with_context(|| format!("{name}.qbnn is not written; the checkpoint is whole")),
+        Err(e) => Err(e).at(|| format!("{name}.qbnn is not written; the checkpoint is whole")),
     }
 }

@@ -4,11 +4,11 @@
 //! `groups` `[N]` as names (clean, ambiguous, ood) or numbers (0, 1, 2), without which all inputs count as clean;
 //! `images` `[N][rows][columns]` or with a last axis of 1 or 3, 8-bit, for the gallery.
 
+use crate::error::{At, Error, Result, bail, ensure};
 use crate::file_kind::Found;
 use crate::input;
 use crate::npy::{Archive, Array, VALUES, Values, half, read_npz};
 use crate::report::shown;
-use anyhow::{Context, Result, bail, ensure};
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, Page, RunReport, choose, run_page};
 use qbnn_eval::{
     AmbiguousGroup, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
@@ -29,23 +29,27 @@ struct File {
 }
 
 /// The page of one file, or of several compared with the first, and the numbers on it.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Arrays`] says which array of which file is wrong, and how to write it; [`Error::SameName`];
+/// [`Error::Eval`] of files that cannot be compared; [`Error::Settings`] of a name in `show` that no file has.
 pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: usize) -> Result<(Page, Metrics)> {
     let mut files = Vec::new();
     for path in paths {
-        files.push(read(path).with_context(|| path.display().to_string())?);
+        let bytes = input::tensors(path)?;
+        files.push(read(path, &bytes).map_err(|problem| Error::Arrays { path: path.clone(), problem })?);
     }
     let names: Vec<String> = files.iter().map(|f| f.name.clone()).collect();
     for (i, name) in names.iter().enumerate() {
-        ensure!(
-            !names[..i].contains(name),
-            "two files are called {name}; rename one, the page tells them apart by name"
-        );
+        if names[..i].contains(name) {
+            return Err(Error::SameName(name.clone()));
+        }
     }
     let options = EvalOptions { resamples, ..EvalOptions::default() };
     let mut metrics = Metrics::new(names.first().cloned().unwrap_or_default(), 0);
     let mut evaluations = Vec::new();
     for file in &files {
-        let evaluation = evaluate(&file.groups, &options).with_context(|| file.name.clone())?;
+        let evaluation = evaluate(&file.groups, &options).at(|| file.name.clone())?;
         let description = ModelDescription {
             name: file.name.clone(),
             strategy: Strategy::Float,
@@ -59,7 +63,7 @@ pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: 
         metrics.models.push(entry);
         if let (Some(first), Some(reference)) = (names.first().filter(|n| **n != file.name), evaluations.first()) {
             let difference = compare(file.name.as_str(), &evaluation, first.as_str(), reference);
-            metrics.differences.push(difference.with_context(|| format!("{first} and {}", file.name))?);
+            metrics.differences.push(difference.at(|| format!("{first} and {}", file.name))?);
         }
         evaluations.push(evaluation);
     }
@@ -104,16 +108,15 @@ fn image(images: &Array, place: usize, chosen: Chosen) -> Option<GalleryImage> {
 /// The names of what is read.
 const NAMES: [&str; 4] = ["probs", "labels", "groups", "images"];
 
-fn arrays(path: &Path) -> Result<Archive> {
-    let bytes = input::tensors(path)?;
-    let found = Found::of(&bytes);
+fn arrays(path: &Path, bytes: &[u8]) -> Result<Archive, String> {
+    let found = Found::of(bytes);
     match path.extension().and_then(|e| e.to_str()) {
         _ if found == Found::Npy => bail!(
             "is a single array, wanted probs and labels in one file; np.savez(file, probs=..., labels=..., groups=...)"
         ),
-        Some("safetensors") if found != Found::Zip => read_safetensors(&bytes),
-        Some("npz") => read_npz(&bytes, &NAMES),
-        _ if found == Found::Zip => read_npz(&bytes, &NAMES),
+        Some("safetensors") if found != Found::Zip => read_safetensors(bytes),
+        Some("npz") => read_npz(bytes, &NAMES),
+        _ if found == Found::Zip => read_npz(bytes, &NAMES),
         _ => bail!(
             "is neither .npz nor .safetensors{}; write one with np.savez or safetensors.numpy.save_file",
             found.what().map_or(String::new(), |what| format!(" but {what}"))
@@ -121,10 +124,10 @@ fn arrays(path: &Path) -> Result<Archive> {
     }
 }
 
-fn read_safetensors(bytes: &[u8]) -> Result<Archive> {
-    let file = SafeTensors::deserialize(bytes).with_context(|| {
+fn read_safetensors(bytes: &[u8]) -> Result<Archive, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| {
         let found = Found::of(bytes).what().filter(|_| Found::of(bytes) != Found::Safetensors);
-        format!("it is no whole safetensors file{}", found.map_or(String::new(), |what| format!(" but {what}")))
+        format!("it is no whole safetensors file{}: {e}", found.map_or(String::new(), |what| format!(" but {what}")))
     })?;
     let mut archive = Archive::default();
     for (name, view) in file.tensors() {
@@ -161,7 +164,7 @@ fn read_safetensors(bytes: &[u8]) -> Result<Archive> {
 /// Probabilities of draws, inputs and classes, checked.
 ///
 /// Rounding may leave a value a little outside 0 to 1: as far as a row's sum may be from 1 it is put back.
-fn predictions(probs: Array, others: Option<usize>) -> Result<Predictions> {
+fn predictions(probs: Array, others: Option<usize>) -> Result<Predictions, String> {
     let shape = probs.shape;
     let Values::Float(values) = probs.values else {
         bail!("probs holds {}, wanted floating-point numbers: the outputs of a softmax", probs.values.what())
@@ -189,7 +192,8 @@ fn predictions(probs: Array, others: Option<usize>) -> Result<Predictions> {
     }
     // All at once: an error then counts draws and inputs as the file does.
     let precision = Precision::of(&values);
-    Ok(Predictions::new(samples, inputs, classes, values).context("probs")?.with_precision(precision))
+    let predictions = Predictions::new(samples, inputs, classes, values).map_err(|e| format!("probs: {e}"))?;
+    Ok(predictions.with_precision(precision))
 }
 
 /// The axis other than the last along which all sums are 1, if those along the last are not.
@@ -205,7 +209,7 @@ fn class_axis(values: &[f64], shape: &[usize]) -> Option<usize> {
 }
 
 /// Whether an array has one value per input.
-fn check_shape(what: &str, shape: &[usize], inputs: usize, hint: &str) -> Result<()> {
+fn check_shape(what: &str, shape: &[usize], inputs: usize, hint: &str) -> Result<(), String> {
     match *shape {
         [n] if n == inputs => Ok(()),
         [n] => bail!("found {n} {what}, wanted {inputs}: one per input{hint}"),
@@ -214,7 +218,7 @@ fn check_shape(what: &str, shape: &[usize], inputs: usize, hint: &str) -> Result
 }
 
 /// The class of each input.
-fn labels(array: Array, inputs: usize, classes: usize, clean: usize) -> Result<Vec<i64>> {
+fn labels(array: Array, inputs: usize, classes: usize, clean: usize) -> Result<Vec<i64>, String> {
     let Array { shape, values } = array;
     ensure!(
         shape != [inputs, classes],
@@ -233,7 +237,7 @@ fn labels(array: Array, inputs: usize, classes: usize, clean: usize) -> Result<V
 }
 
 /// Whether the images are what a gallery can show.
-fn check_images(images: &Array, inputs: usize) -> Result<()> {
+fn check_images(images: &Array, inputs: usize) -> Result<(), String> {
     let Array { shape, values } = images;
     let sizes = shape.get(1..).unwrap_or(&[]);
     let right = matches!(sizes, [_, _] | [_, _, 1 | 3]) && !sizes.contains(&0) && shape.first() == Some(&inputs);
@@ -251,13 +255,14 @@ fn check_images(images: &Array, inputs: usize) -> Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<File> {
-    let Archive { mut arrays, names } = arrays(path)?;
-    let probs = arrays.remove("probs").with_context(|| {
+/// What the bytes of a file hold, or what is wrong with them.
+fn read(path: &Path, bytes: &[u8]) -> Result<File, String> {
+    let Archive { mut arrays, names } = arrays(path, bytes)?;
+    let probs = arrays.remove("probs").ok_or_else(|| {
         let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
         format!("found {found}, wanted an array probs [S][N][C]; np.savez(file, probs=..., labels=..., groups=...)")
     })?;
-    let of_class = arrays.remove("labels").with_context(|| {
+    let of_class = arrays.remove("labels").ok_or_else(|| {
         format!("found {}, wanted an array labels [N] too; those of clean inputs are needed", names.join(", "))
     })?;
     // How many inputs the other arrays are about, where they agree.
@@ -299,14 +304,14 @@ fn read(path: &Path) -> Result<File> {
     let mut clean = Vec::with_capacity(places[0].len());
     for &i in &places[0] {
         let label = usize::try_from(labels[i]).ok().filter(|&l| l < classes);
-        clean.push(label.with_context(|| {
+        clean.push(label.ok_or_else(|| {
             format!(
                 "found label {} at clean input {i}, wanted one in 0..{classes}; number the classes from 0",
                 labels[i]
             )
         })?);
     }
-    let part = |group: Group| -> Result<Option<Predictions>> {
+    let part = |group: Group| -> Result<Option<Predictions>, String> {
         let own = &places[group as usize];
         if own.is_empty() {
             return Ok(None);
@@ -314,7 +319,8 @@ fn read(path: &Path) -> Result<File> {
         let rows = all.probs().chunks_exact(inputs * classes);
         let row = |draw: &[f64], i: usize| draw[i * classes..(i + 1) * classes].to_vec();
         let values = rows.flat_map(|draw| own.iter().flat_map(move |&i| row(draw, i))).collect();
-        Ok(Some(Predictions::new(samples, own.len(), classes, values)?.with_precision(all.precision())))
+        let part = Predictions::new(samples, own.len(), classes, values).map_err(|e| e.to_string())?;
+        Ok(Some(part.with_precision(all.precision())))
     };
     let images = arrays.remove("images");
     if let Some(images) = &images {
@@ -331,10 +337,10 @@ fn read(path: &Path) -> Result<File> {
 }
 
 /// The group of each input, by name or number.
-fn groups(array: &Array, inputs: usize) -> Result<Vec<Group>> {
+fn groups(array: &Array, inputs: usize) -> Result<Vec<Group>, String> {
     check_shape("groups", &array.shape, inputs, "")?;
     let unknown = |found: &dyn std::fmt::Display, i: usize| {
-        anyhow::anyhow!("found group {found} at input {i}, wanted clean, ambiguous or ood (or 0, 1, 2)")
+        format!("found group {found} at input {i}, wanted clean, ambiguous or ood (or 0, 1, 2)")
     };
     match &array.values {
         Values::Text(names) => {

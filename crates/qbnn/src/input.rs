@@ -3,7 +3,7 @@
 //! A path may lead to a device without end, to a pipe, or to a file of many gigabytes. Each kind of file has a limit, and
 //! what is longer is refused with what was found and the limit, before memory ends.
 
-use anyhow::{Context, Result, anyhow};
+use crate::error::{Error, Result};
 use qbnn_bnn::files;
 use std::fs::File;
 use std::io;
@@ -25,9 +25,9 @@ const HEADER: u64 = 1 << 24;
 /// The bytes of a file of at most `limit`.
 ///
 /// # Errors
-/// One line that names the file and what is wrong with it.
+/// [`Error::Io`]: a file that cannot be read, or is longer.
 pub fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    files::read(path, limit).with_context(|| format!("cannot read {}", path.display()))
+    files::read(path, limit).map_err(Error::io("read", path))
 }
 
 /// The text of a file of at most `limit` bytes.
@@ -47,17 +47,19 @@ pub fn text(path: &Path, limit: u64) -> io::Result<String> {
 /// # Errors
 /// As [`bytes`].
 pub fn of_open(file: &mut File, path: &Path, limit: u64) -> Result<Vec<u8>> {
-    files::read_open(file, limit).with_context(|| format!("cannot read {}", path.display()))
+    files::read_open(file, limit).map_err(Error::io("read", path))
 }
 
 /// The bytes of a safetensors file, whose header has a sensible length.
 ///
 /// # Errors
-/// As [`bytes`].
+/// As [`bytes`], and [`Error::Contents`] of such a header.
 pub fn tensors(path: &Path) -> Result<Vec<u8>> {
     let bytes = bytes(path, PREDICTIONS)?;
     match bytes.first_chunk().map(|b| u64::from_le_bytes(*b)).filter(|&n| n > HEADER && n < bytes.len() as u64) {
-        Some(n) => Err(anyhow!("{} has a header of {n} bytes, wanted at most {HEADER}", path.display())),
+        Some(n) => {
+            Err(Error::contents(path, format!("has a header of {n} bytes, wanted at most {HEADER}; write it again")))
+        }
         None => Ok(bytes),
     }
 }

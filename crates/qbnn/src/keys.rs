@@ -1,7 +1,6 @@
 //! Keys of config files as dotted paths: which are unknown, and the known one that is nearest.
 
-use crate::failure::usage;
-use anyhow::Result;
+use crate::error::{Error, Result};
 use toml::de::DeTable;
 use toml::{Table, Value};
 
@@ -53,6 +52,9 @@ pub fn check_key(path: &str, known: &[String]) -> Result<(), String> {
 }
 
 /// Checks every key of a config file.
+///
+/// # Errors
+/// Text that is no TOML, or an unknown key: file, line, and the nearest known key.
 pub fn check_text(text: &str, origin: &str, known: &[String]) -> Result<()> {
     let table = DeTable::parse(text).map_err(|e| located(text, origin, &e))?;
     check_table("", table.get_ref(), text, origin, known)
@@ -73,9 +75,9 @@ fn check_table(prefix: &str, table: &DeTable<'_>, text: &str, origin: &str, know
     Ok(())
 }
 
-fn at(text: &str, origin: &str, byte: usize, problem: &str) -> anyhow::Error {
+fn at(text: &str, origin: &str, byte: usize, problem: &str) -> Error {
     let line = text.bytes().take(byte).filter(|&b| b == b'\n').count() + 1;
-    usage(format!("{origin}, line {line}: {problem}"))
+    Error::Settings { origin: origin.to_owned(), line: Some(line), problem: problem.to_owned() }
 }
 
 /// Every key that a config file sets, as dotted paths.
@@ -84,11 +86,11 @@ pub fn of_text(text: &str) -> Vec<String> {
 }
 
 /// A TOML error with its file and line.
-pub fn located(text: &str, origin: &str, error: &toml::de::Error) -> anyhow::Error {
+pub fn located(text: &str, origin: &str, error: &toml::de::Error) -> Error {
     let problem = error.message().trim();
     match error.span() {
         Some(span) => at(text, origin, span.start, problem),
-        None => usage(format!("{origin}: {problem}")),
+        None => Error::settings(origin, problem),
     }
 }
 

@@ -5,7 +5,7 @@
 //! over settings and seeds. [`external`] measures the predictions of any other program.
 //!
 //! Nothing here prints. What happens is told to an [`Observer`], which also says when to stop; what goes wrong is an
-//! error.
+//! [`Error`].
 //!
 //! A network that is trained on a few embedded images, quantized to 4 bits, and measured:
 //!
@@ -17,7 +17,7 @@
 //! use qbnn::training::TrainingContext;
 //! use qbnn::{Silent, evaluate, experiment};
 //!
-//! # fn main() -> anyhow::Result<()> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let temporary = tempfile::tempdir()?;
 //! # let out = temporary.path().join("run");
 //! let mut settings = Layers::default();
@@ -60,11 +60,11 @@ pub mod backend;
 pub mod config;
 pub mod consistency;
 pub mod ensemble;
+pub mod error;
 pub mod evaluate;
 pub mod experiment;
 pub mod export;
 pub mod external;
-pub mod failure;
 pub mod file_kind;
 pub mod input;
 mod keys;
@@ -85,4 +85,5 @@ pub mod sweep;
 pub mod training;
 pub mod wording;
 
+pub use error::{Error, Result};
 pub use observer::{Event, Observer, Silent};

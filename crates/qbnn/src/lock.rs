@@ -3,8 +3,8 @@
 //! The lock is the operating system's (it ends with the process, however that ends); the file tells who holds it. It is
 //! removed with the lock, so a folder that nobody writes in has none, unless its last writer was killed.
 
+use crate::error::{Error, Result};
 use crate::output;
-use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::files;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -45,7 +45,7 @@ impl Lock {
     /// Takes the lock of a folder.
     ///
     /// # Errors
-    /// Another process holds it: who that is; or the folder cannot be written.
+    /// [`Error::Locked`] says which process holds it; [`Error::Io`] that the folder cannot be written.
     pub fn folder(folder: &Path) -> Result<Self> {
         Self::take(&folder.join(LOCK), &folder.display().to_string())
     }
@@ -55,20 +55,20 @@ impl Lock {
     /// # Errors
     /// As [`Lock::folder`].
     pub fn take(path: &Path, what: &str) -> Result<Self> {
-        match Self::attempt(path).with_context(|| cannot(path))? {
+        match Self::attempt(path).map_err(cannot(path))? {
             Some(lock) => Ok(lock),
-            None => bail!("{what} is being written by {}; wait for it, or name another one", owner(path)),
+            None => Err(Error::Locked { what: what.to_owned(), owner: owner(path) }),
         }
     }
 
     /// Waits for a lock; `None` once `stop` says so. `waiting` hears once who holds it.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// [`Error::Io`]: the file cannot be written.
     pub fn wait(path: &Path, stop: impl Fn() -> bool, waiting: impl FnOnce(&str)) -> Result<Option<Self>> {
         let mut waiting = Some(waiting);
         loop {
-            if let Some(lock) = Self::attempt(path).with_context(|| cannot(path))? {
+            if let Some(lock) = Self::attempt(path).map_err(cannot(path))? {
                 return Ok(Some(lock));
             }
             if let Some(waiting) = waiting.take() {
@@ -105,8 +105,8 @@ impl Lock {
     }
 }
 
-fn cannot(path: &Path) -> String {
-    format!("cannot lock {}; choose a folder that can be written with --out", path.display())
+fn cannot(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    Error::io_fix("lock", path, "choose a folder that can be written with --out")
 }
 
 /// Whether a path still leads to an open file.
@@ -140,12 +140,12 @@ fn owner(path: &Path) -> String {
 /// Whether a file could be written to, without touching what is there.
 ///
 /// # Errors
-/// One line that names the file and what the system says.
+/// [`Error::Io`]: what the system says.
 pub fn check_writable(path: &Path) -> Result<()> {
     let fix = "name another file with --out";
-    let fail = |e: io::Error| anyhow!("cannot write {}: {e}; {fix}", path.display());
+    let fail = |e: io::Error| Error::io_fix("write", path, fix)(e);
     match std::fs::metadata(path) {
-        Ok(there) if there.is_dir() => bail!("cannot write {}: it is a folder; {fix}", path.display()),
+        Ok(there) if there.is_dir() => Err(fail(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"))),
         // Something else than a file is written through; it may be a pipe, which opening would disturb.
         Ok(there) if !there.is_file() => Ok(()),
         // So is a file that whoever started the command opened.

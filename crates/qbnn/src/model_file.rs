@@ -3,18 +3,21 @@
 //! A model file and its checkpoint lie side by side under one name. The checkpoint keeps the SHA-256 of its file from the
 //! moment at which its training is finished, and whoever reads one of the two compares it with the other.
 
+use crate::error::{At, Error, Result};
 use crate::observer::Observer;
 use crate::run_folder::RunFolder;
 use crate::{export, input, shell};
-use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::identity::sha256;
 use qbnn_bnn::nn::limit::MAX_VALUES;
 use qbnn_bnn::{Checkpoint, ImagesView, files};
-use qbnn_core::model::Model;
+use qbnn_core::model::{Model, ModelError};
 use std::path::{Path, PathBuf};
 
 /// Sees to it that the model file of a finished checkpoint, checked on training images, lies beside it, and that the
 /// checkpoint knows it; `None` for a float network that no file can hold, which is said, or whose file is there already.
+///
+/// # Errors
+/// As [`export::file`]; [`Error::Io`]; a checkpoint that cannot be written.
 pub fn settle(
     observer: &dyn Observer,
     folder: &RunFolder,
@@ -37,17 +40,18 @@ pub fn settle(
     } else if files::read(&path, input::MODEL).is_ok_and(|there| there == file) {
         return Ok(None);
     }
-    files::replace(&path, &file).with_context(|| format!("cannot write {}", path.display()))?;
+    files::replace(&path, &file).map_err(Error::io("write", &path))?;
     Ok(Some(path))
 }
 
 /// Removes the model file of a checkpoint that is about to change.
+///
+/// # Errors
+/// [`Error::Io`].
 pub fn remove(folder: &RunFolder, name: &str) -> Result<()> {
     let path = folder.model_file(name);
     match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("cannot remove {}", path.display()))
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path)(e)),
         _ => Ok(()),
     }
 }
@@ -55,49 +59,58 @@ pub fn remove(folder: &RunFolder, name: &str) -> Result<()> {
 /// Refuses a checkpoint beside whose file lies a model file that is not of it.
 ///
 /// # Errors
-/// One line that names the model file, what is wrong with it, and the fix.
+/// [`Error::Stale`]; a model file that cannot be read.
 pub fn check_beside(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
     let beside = path.with_extension("qbnn");
     if !beside.is_file() {
         return Ok(());
     }
     let file = input::bytes(&beside, input::MODEL)?;
-    checkpoint.owns(&file).map_err(|why| stale(&beside, path, &why))
+    checkpoint.owns(&file).map_err(|why| stale(&beside, path, why))
 }
 
-fn stale(file: &Path, checkpoint: &Path, why: &str) -> anyhow::Error {
+fn stale(file: &Path, checkpoint: &Path, why: String) -> Error {
     let folder = RunFolder::of_checkpoint(checkpoint);
-    let again = match folder.config() {
+    let fix = match folder.config() {
         Some(_) => {
             format!("`qbnn train --resume {}` writes it again, or move it elsewhere", shell::path(folder.path()))
         }
         None => "move one of them elsewhere".to_owned(),
     };
-    anyhow!("{} {why} ({}); {again}", file.display(), checkpoint.display())
+    Error::Stale { file: file.to_owned(), checkpoint: checkpoint.to_owned(), why, fix }
 }
 
 /// The bytes of a model file, checked; [`Model::new`] cannot fail on them.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Model`] or [`Error::Contents`] of a file that is no model or too large; [`Error::Stale`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = input::bytes(path, input::MODEL)?;
-    match Model::new(&bytes) {
-        Ok(model) => check_size(&model).map_err(|e| anyhow!("{} {e}", path.display()))?,
-        Err(e) => bail!("{} {e}", path.display()),
-    }
+    check_size(path, &of_file(path, &bytes)?)?;
     check_checkpoint(path, &bytes)?;
     Ok(bytes)
 }
 
 /// The model of bytes that [`read`] gave.
-pub fn model(bytes: &[u8]) -> Result<Model<'_>> {
-    Ok(Model::new(bytes)?)
+///
+/// # Errors
+/// None of such bytes; what is wrong with others.
+pub fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
+    Model::new(bytes)
+}
+
+/// The model of a file's bytes.
+pub(crate) fn of_file<'a>(path: &Path, bytes: &'a [u8]) -> Result<Model<'a>> {
+    Model::new(bytes).map_err(|error| Error::Model { path: path.to_owned(), error })
 }
 
 /// Refuses a model whose layers would take more memory than any network that this program makes.
-fn check_size(model: &Model<'_>) -> Result<()> {
+fn check_size(path: &Path, model: &Model<'_>) -> Result<()> {
     let numbers = |shape: qbnn_core::model::Shape| shape.len() as u128;
     let found = model.iter().map(|layer| numbers(layer.shape)).sum::<u128>() + numbers(model.input());
     if found > MAX_VALUES as u128 {
-        bail!("has {found} numbers an image, wanted at most {MAX_VALUES}; write the model file again");
+        let problem = format!("has {found} numbers an image, wanted at most {MAX_VALUES}; write the model file again");
+        return Err(Error::contents(path, problem));
     }
     Ok(())
 }
@@ -109,6 +122,6 @@ fn check_checkpoint(path: &Path, bytes: &[u8]) -> Result<()> {
         return Ok(());
     }
     let checkpoint = Checkpoint::load(&beside)
-        .with_context(|| format!("cannot tell whether {} is of the checkpoint beside it", path.display()))?;
-    checkpoint.owns(bytes).map_err(|why| stale(path, &beside, &why))
+        .at(|| format!("cannot tell whether {} is of the checkpoint beside it", path.display()))?;
+    checkpoint.owns(bytes).map_err(|why| stale(path, &beside, why))
 }

@@ -4,8 +4,8 @@
 //! is asked for by name is unpacked: what else lies in an archive may be of any kind. A file is read as if it were hostile:
 //! every size is checked against what is there before anything is taken for granted.
 
+use crate::error::{bail, ensure};
 use crate::file_kind::Found;
-use anyhow::{Context, Result, bail, ensure};
 use flate2::read::DeflateDecoder;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -67,11 +67,11 @@ pub struct Archive {
 ///
 /// # Errors
 /// What is wrong with the archive, or with one of these arrays.
-pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive> {
+pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive, String> {
     let whole = "write it again with np.savez";
     let start = bytes.len().saturating_sub(22 + 65_535);
     let end = bytes[start..].windows(4).rposition(|w| w == b"PK\x05\x06").map(|i| start + i);
-    let end = end.with_context(|| match Found::of(bytes) {
+    let end = end.ok_or_else(|| match Found::of(bytes) {
         Found::Zip => format!("the .npz (zip) archive is cut off: its directory is missing; {whole}"),
         found => format!("it is no .npz (zip) archive but {}; {whole}", found.what().unwrap_or("something else")),
     })?;
@@ -99,20 +99,23 @@ pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive> {
         let mut wide = zip64(extra);
         for value in [&mut size, &mut stored, &mut local] {
             if *value == u64::from(u32::MAX) {
-                *value = wide.next().context("its zip directory is damaged")?;
+                *value = wide.next().ok_or("its zip directory is damaged")?;
             }
         }
-        let local = usize::try_from(local)?;
+        let local = place(local)?;
         ensure!(slice(bytes, local, 4)? == b"PK\x03\x04", "its zip entry {name} is damaged");
         let head = 30 + usize::from(u16_at(bytes, local + 26)?) + usize::from(u16_at(bytes, local + 28)?);
-        let place = local.checked_add(head).context("it names an impossible place")?;
-        let data = slice(bytes, place, usize::try_from(stored)?)?;
+        let data = local.checked_add(head).ok_or("it names an impossible place")?;
+        let data = slice(bytes, data, place(stored)?)?;
         ensure!(size <= MOST, "{name} unpacks to {size} bytes, at most {MOST} are read; store fewer draws or inputs");
         let content = match method {
             0 => data.to_vec(),
             8 => {
                 let mut content = Vec::new();
-                DeflateDecoder::new(data).take(size + 1).read_to_end(&mut content).with_context(|| name.clone())?;
+                DeflateDecoder::new(data)
+                    .take(size + 1)
+                    .read_to_end(&mut content)
+                    .map_err(|e| format!("{name}: {e}"))?;
                 content
             }
             other => bail!("{name} is packed by method {other}; write it with np.savez or np.savez_compressed"),
@@ -120,7 +123,7 @@ pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive> {
         let mut crc = flate2::Crc::new();
         crc.update(&content);
         ensure!(content.len() as u64 == size && crc.sum() == sum, "{name} is damaged (its checksum differs)");
-        let read = read_npy(&content).with_context(|| format!("array {array}"))?;
+        let read = read_npy(&content).map_err(|e| format!("array {array}: {e}"))?;
         archive.arrays.insert(array.to_owned(), read);
     }
     Ok(archive)
@@ -128,14 +131,14 @@ pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive> {
 
 /// How many entries the directory of a zip archive has, and where it begins. `end` is the place of its end record; where
 /// that is too narrow, one in 64 bits stands before it.
-fn directory(bytes: &[u8], end: usize) -> Result<(u64, usize)> {
+fn directory(bytes: &[u8], end: usize) -> Result<(u64, usize), String> {
     let (count, at) = (u64::from(u16_at(bytes, end + 10)?), u64::from(u32_at(bytes, end + 16)?));
     let (count, at) = match end.checked_sub(20) {
         Some(locator) if count == 0xffff || at == 0xffff_ffff => {
             if slice(bytes, locator, 4)? == b"PK\x06\x07" {
-                let wide = usize::try_from(u64_at(bytes, locator + 8)?)?;
+                let wide = place(u64_at(bytes, locator + 8)?)?;
                 ensure!(slice(bytes, wide, 4)? == b"PK\x06\x06", "its zip directory is damaged");
-                let entry = |offset| wide.checked_add(offset).context("it names an impossible place");
+                let entry = |offset| wide.checked_add(offset).ok_or("it names an impossible place");
                 (u64_at(bytes, entry(32)?)?, u64_at(bytes, entry(48)?)?)
             } else {
                 (count, at)
@@ -143,7 +146,7 @@ fn directory(bytes: &[u8], end: usize) -> Result<(u64, usize)> {
         }
         _ => (count, at),
     };
-    Ok((count, usize::try_from(at)?))
+    Ok((count, place(at)?))
 }
 
 /// The 64-bit numbers of a zip64 extra field.
@@ -161,29 +164,29 @@ fn zip64(mut extra: &[u8]) -> impl Iterator<Item = u64> + use<> {
 }
 
 /// One `.npy`.
-fn read_npy(bytes: &[u8]) -> Result<Array> {
+fn read_npy(bytes: &[u8]) -> Result<Array, String> {
     ensure!(
         bytes.starts_with(b"\x93NUMPY"),
         "it is no .npy array but {}; write it with np.savez",
         Found::of(bytes).what().unwrap_or("something else")
     );
-    let major = *bytes.get(6).context("it ends too early")?;
+    let major = *bytes.get(6).ok_or("it ends too early")?;
     let (at, length) = if major == 1 { (10, usize::from(u16_at(bytes, 8)?)) } else { (12, u32_at(bytes, 8)? as usize) };
     let header = String::from_utf8_lossy(slice(bytes, at, length)?).into_owned();
-    let field = |name: &str| -> Result<&str> {
+    let field = |name: &str| -> Result<&str, String> {
         let key = format!("'{name}':");
-        let place = header.find(&key).with_context(|| format!("its header has no {name}"))?;
+        let place = header.find(&key).ok_or_else(|| format!("its header has no {name}"))?;
         Ok(header[place + key.len()..].trim_start())
     };
     let kind = field("descr")?;
     let kind = kind.strip_prefix('\'').and_then(|k| k.split('\'').next());
-    let kind = kind.context("it is a record array; store plain arrays")?;
+    let kind = kind.ok_or("it is a record array; store plain arrays")?;
     let fortran = field("fortran_order")?.starts_with("True");
     let sizes = field("shape")?.trim_start_matches('(');
     let sizes = sizes.split(')').next().unwrap_or_default();
     let sizes = sizes.split(',').map(str::trim).filter(|s| !s.is_empty());
-    let shape: Vec<usize> = sizes.map(str::parse).collect::<Result<_, _>>().context("its shape cannot be read")?;
-    let n = shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s)).context("its shape is impossible")?;
+    let shape: Vec<usize> = sizes.map(str::parse).collect::<Result<_, _>>().map_err(|_| "its shape cannot be read")?;
+    let n = shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s)).ok_or("its shape is impossible")?;
     ensure!(n <= VALUES, "it has {n} values, at most {VALUES} are read; store fewer draws or inputs");
     ensure!(shape.len() <= AXES, "it has {} axes, at most {AXES} are read", shape.len());
     let data = &bytes[at + length..];
@@ -199,10 +202,10 @@ fn read_npy(bytes: &[u8]) -> Result<Array> {
     Ok(Array { shape, values })
 }
 
-fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
+fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values, String> {
     let big = kind.starts_with('>');
     let plain = kind.trim_start_matches(['<', '>', '|', '=']);
-    let (letter, width) = plain.split_at_checked(1).with_context(|| format!("its type {kind:?} is unknown"))?;
+    let (letter, width) = plain.split_at_checked(1).ok_or_else(|| format!("its type {kind:?} is unknown"))?;
     let unreadable = || match letter {
         "O" => {
             "it holds Python objects, wanted numbers or text; convert it with np.asarray(x, dtype=float) or dtype=str"
@@ -210,10 +213,10 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
         }
         _ => format!("its type is {kind}, wanted float16 to float64, integers, bool or text; convert it with astype"),
     };
-    let width: usize = width.parse().ok().with_context(unreadable)?;
+    let width: usize = width.parse().ok().ok_or_else(unreadable)?;
     ensure!(!["S", "U"].contains(&letter) || n <= TEXTS, "it has {n} texts, at most {TEXTS} are read; use numbers");
-    let size = if letter == "U" { width.checked_mul(4).context("its type is impossible")? } else { width };
-    let wanted = n.checked_mul(size).context("its shape is impossible")?;
+    let size = if letter == "U" { width.checked_mul(4).ok_or("its type is impossible")? } else { width };
+    let wanted = n.checked_mul(size).ok_or("its shape is impossible")?;
     ensure!(data.len() == wanted, "it holds {} bytes, wanted {wanted}", data.len());
     // Numbers are at most 8 bytes; each is brought into the machine's order here.
     let ordered = |b: &[u8]| {
@@ -239,8 +242,8 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
         ("b", 1) => Values::Boolean(cells().map(|b| b[0] != 0).collect()),
         ("u", 1 | 2 | 4) => Values::Integer(cells().map(|b| i64::from_le_bytes(ordered(b))).collect()),
         ("u", 8) => {
-            let read = |b| i64::try_from(u64::from_le_bytes(ordered(b))).context("it holds a number beyond 2^63");
-            Values::Integer(cells().map(read).collect::<Result<_>>()?)
+            let read = |b| i64::try_from(u64::from_le_bytes(ordered(b))).map_err(|_| "it holds a number beyond 2^63");
+            Values::Integer(cells().map(read).collect::<Result<_, _>>()?)
         }
         // Text without a letter takes no bytes.
         ("S" | "U", 0) => Values::Text(vec![String::new(); n]),
@@ -253,7 +256,7 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values> {
             let text = |b: &[u8]| b.chunks_exact(4).map(letter).filter(|&c| c != '\0').collect();
             Values::Text(cells().map(text).collect())
         }
-        _ => bail!(unreadable()),
+        _ => return Err(unreadable()),
     })
 }
 
@@ -287,22 +290,27 @@ fn row_major<T: Clone>(values: &[T], shape: &[usize]) -> Vec<T> {
     out
 }
 
-fn slice(bytes: &[u8], at: usize, size: usize) -> Result<&[u8]> {
-    let end = at.checked_add(size).context("it names an impossible place")?;
-    bytes.get(at..end).context("it ends too early; write it again with np.savez")
+/// A place or a size of a file in memory.
+fn place(number: u64) -> Result<usize, String> {
+    usize::try_from(number).map_err(|_| "it names an impossible place".to_owned())
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
+fn slice(bytes: &[u8], at: usize, size: usize) -> Result<&[u8], String> {
+    let end = at.checked_add(size).ok_or("it names an impossible place")?;
+    Ok(bytes.get(at..end).ok_or("it ends too early; write it again with np.savez")?)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16, String> {
     let b = slice(bytes, at, 2)?;
     Ok(u16::from_le_bytes([b[0], b[1]]))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32, String> {
     let b = slice(bytes, at, 4)?;
     Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
+fn u64_at(bytes: &[u8], at: usize) -> Result<u64, String> {
     Ok(u64::from(u32_at(bytes, at)?) | u64::from(u32_at(bytes, at + 4)?) << 32)
 }
 
@@ -350,7 +358,7 @@ mod tests {
             assert!(read_npy(bad).is_err());
         }
         assert!(read_npz(b"", &["a"]).is_err() && read_npz(b"PK\x05\x06", &["a"]).is_err());
-        let error = |descr, data: &[u8]| read_npy(&npy(descr, "False", "(1,)", data)).unwrap_err().to_string();
+        let error = |descr, data: &[u8]| read_npy(&npy(descr, "False", "(1,)", data)).unwrap_err();
         assert!(error("|O", &[0; 8]).contains("dtype=str"));
         for (descr, size) in [("<f16", 16), ("<c16", 16), ("<M8[s]", 8), ("|V3", 3), ("<u3", 3)] {
             assert!(error(descr, &vec![0; size]).contains(descr), "{descr}");

@@ -1,7 +1,7 @@
 //! Models to evaluate, each opened once: exported, described, made ready to predict.
 
 use crate::ensemble::Ensemble;
-use anyhow::Result;
+use crate::error::Result;
 use qbnn_bnn::Checkpoint;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{Export, Predictor};
@@ -36,7 +36,7 @@ impl Model {
     /// Opens it, and its analytic pass with such weights.
     ///
     /// # Errors
-    /// A model that cannot run.
+    /// [`crate::Error::Bnn`] of a model that cannot run; those of [`Ensemble::describe`].
     pub fn open(&self, name: &str, pfp: Option<pfp::Weights>) -> Result<Opened> {
         match self {
             Model::Checkpoint(checkpoint) => {

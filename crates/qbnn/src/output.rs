@@ -5,8 +5,7 @@
 //! `/dev/stdout`) is written through: renaming would put a plain file in its place. And no file is written that the
 //! command reads.
 
-use crate::failure::usage;
-use anyhow::{Context, Result, anyhow};
+use crate::error::{Error, Result};
 use qbnn_bnn::files;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -40,19 +39,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes a file as [`write()`] does, with an error for people.
+///
+/// # Errors
+/// [`Error::Io`] with the fix.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    write(path, bytes).map_err(|e| write_error("write", path, &e))
+    write(path, bytes).map_err(|e| write_error("write", path, e))
 }
 
 /// The error of what could not be written, with the fix.
-pub(crate) fn write_error(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
+pub(crate) fn write_error(action: &'static str, path: &Path, error: io::Error) -> Error {
     let fix = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "free some space and resume; what was written before is intact"
         }
         _ => "choose a folder that can be written with --out",
     };
-    anyhow!("cannot {action} {}: {error}; {fix}", path.display())
+    Error::Io { action, path: path.to_owned(), error, fix: Some(fix) }
 }
 
 /// Whether a path leads to this command's own stdout: its messages go elsewhere then.
@@ -109,15 +111,13 @@ fn owner(folder: &Path) -> Option<bool> {
 /// Refuses a file to write that is one to read, under whatever name. `flag` is how it was named.
 ///
 /// # Errors
-/// A usage error that names both.
+/// [`Error::WouldOverwrite`].
 pub fn refuse_inputs<P: AsRef<Path>>(flag: &str, out: &Path, inputs: impl IntoIterator<Item = P>) -> Result<()> {
     let Some(own) = Identity::of(out) else { return Ok(()) };
     for input in inputs {
         if Identity::of(input.as_ref()).is_some_and(|of_input| of_input == own) {
-            let (out, input) = (out.display(), input.as_ref().display());
-            return Err(usage(format!(
-                "{flag} {out} would overwrite {input}, which this command reads; name another file"
-            )));
+            let (flag, out, input) = (flag.to_owned(), out.to_owned(), input.as_ref().to_owned());
+            return Err(Error::WouldOverwrite { flag, out, input });
         }
     }
     Ok(())
@@ -126,7 +126,7 @@ pub fn refuse_inputs<P: AsRef<Path>>(flag: &str, out: &Path, inputs: impl IntoIt
 /// Refuses a folder to write files of an ending into, where one of those that are there is a file to read.
 ///
 /// # Errors
-/// A usage error that names both.
+/// [`Error::WouldOverwrite`].
 pub fn refuse_inputs_in(flag: &str, folder: &Path, ending: &str, inputs: &[PathBuf]) -> Result<()> {
     for path in inside(folder).into_iter().filter(|p| p.extension().is_some_and(|e| e == ending)) {
         refuse_inputs(flag, &path, inputs)?;
@@ -165,7 +165,7 @@ impl Identity {
 /// in the first bytes of those that this program writes.
 ///
 /// # Errors
-/// A usage error that names the file and the flag.
+/// [`Error::NotOurs`]; a file that cannot be read.
 pub fn refuse_others(path: &Path, mark: &str) -> Result<()> {
     use io::Read;
     if !path.is_file() {
@@ -173,11 +173,11 @@ pub fn refuse_others(path: &Path, mark: &str) -> Result<()> {
     }
     let mut start = Vec::new();
     let read = fs::File::open(path).and_then(|f| f.take(1 << 12).read_to_end(&mut start));
-    read.with_context(|| format!("cannot read {}", path.display()))?;
+    read.map_err(Error::io("read", path))?;
     if start.is_empty() || String::from_utf8_lossy(&start).contains(mark) {
         return Ok(());
     }
-    Err(usage(format!("{} is there and was not written by qbnn; name another file with --out", path.display())))
+    Err(Error::NotOurs { path: path.to_owned() })
 }
 
 #[cfg(all(test, unix))]

@@ -6,11 +6,11 @@
 //! one JSON text under `qbnn_predictions` in the header; it says to which evaluation the file belongs. Version 1 held single
 //! precision, and is read.
 
-use crate::failure::usage;
+use crate::error::{Error, Result};
 use crate::input;
-use anyhow::{Context, Result, anyhow};
 use qbnn_eval::report::{Chosen, GalleryImage, GroupPredictions, ModelPredictions, Shelf};
 use qbnn_eval::{Group, Metrics, Precision};
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ use std::path::Path;
 
 const KEY: &str = "qbnn_predictions";
 const VERSION: u32 = 2;
+/// What errors call them.
+const WHAT: &str = "the predictions";
 
 /// To which evaluation predictions belong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,9 @@ impl StoredPredictions {
     }
 
     /// The bytes of the file.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut tensors: Vec<Raw> = Vec::new();
         let floats = |values: &[f64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
@@ -103,38 +108,39 @@ impl StoredPredictions {
             }
         }
         let views = tensors.iter().map(|(name, kind, shape, bytes)| {
-            Ok::<_, anyhow::Error>((name.as_str(), TensorView::new(*kind, shape.clone(), bytes)?))
+            TensorView::new(*kind, shape.clone(), bytes).map(|view| (name.as_str(), view))
         });
-        let views = views.collect::<Result<Vec<_>>>().context("the predictions cannot be encoded")?;
-        let info = HashMap::from([(KEY.to_owned(), serde_json::to_string(&self.header)?)]);
-        safetensors::serialize(views, Some(info)).context("the predictions cannot be encoded")
+        let fail = |e: SafeTensorError| Error::Encode { what: WHAT, source: e.into() };
+        let views = views.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        let header = serde_json::to_string(&self.header).map_err(Error::encode(WHAT))?;
+        safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), header)]))).map_err(fail)
     }
 
     /// Reads a file that an evaluation wrote.
     ///
     /// # Errors
-    /// One line that names the file and what is wrong with it.
+    /// [`Error::Io`]; [`Error::Contents`] of a file that is damaged.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = input::tensors(path)?;
-        Self::parse(&bytes).map_err(|e| {
-            anyhow!("{} holds no whole predictions ({e:#}); `qbnn eval` on the run writes them again", path.display())
-        })
+        let damaged = |e| format!("holds no whole predictions ({e}); `qbnn eval` on the run writes them again");
+        Self::parse(&bytes).map_err(|e| Error::contents(path, damaged(e)))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
-        let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).context("its header is missing")?;
-        let header: Header = serde_json::from_str(json)?;
+    /// What the bytes hold, or what is wrong with them.
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(text)?;
+        let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or("its header is missing")?;
+        let header: Header = serde_json::from_str(json).map_err(text)?;
         let precision = match header.version {
             VERSION => Precision::Double,
             1 => Precision::Single,
-            other => return Err(usage(format!("version {other}, this program reads {VERSION} and older"))),
+            other => return Err(format!("version {other}, this program reads {VERSION} and older")),
         };
-        let file = SafeTensors::deserialize(bytes)?;
-        let get = |name: &str, kind: Dtype| -> Result<Option<(Vec<usize>, Vec<u8>)>> {
+        let file = SafeTensors::deserialize(bytes).map_err(text)?;
+        let get = |name: &str, kind: Dtype| -> Result<Option<(Vec<usize>, Vec<u8>)>, String> {
             let Ok(view) = file.tensor(name) else { return Ok(None) };
             if view.dtype() != kind {
-                return Err(anyhow!("{name} is {:?}, wanted {kind:?}", view.dtype()));
+                return Err(format!("{name} is {:?}, wanted {kind:?}", view.dtype()));
             }
             Ok(Some((view.shape().to_vec(), view.data().to_vec())))
         };
@@ -142,9 +148,9 @@ impl StoredPredictions {
         let fits = |name: &str, shape: &[usize], wanted: &[Option<usize>]| {
             let same = shape.len() == wanted.len() && shape.iter().zip(wanted).all(|(s, w)| w.is_none_or(|w| w == *s));
             let axes: Vec<_> = wanted.iter().map(|w| w.map_or("images".to_owned(), |w| w.to_string())).collect();
-            if same { Ok(()) } else { Err(anyhow!("{name} has shape {shape:?}, wanted [{}]", axes.join(", "))) }
+            if same { Ok(()) } else { Err(format!("{name} has shape {shape:?}, wanted [{}]", axes.join(", "))) }
         };
-        let floats = |name: &str, wanted: &[Option<usize>]| -> Result<Option<Vec<f64>>> {
+        let floats = |name: &str, wanted: &[Option<usize>]| -> Result<Option<Vec<f64>>, String> {
             let kind = if precision == Precision::Double { Dtype::F64 } else { Dtype::F32 };
             let Some((shape, bytes)) = get(name, kind)? else { return Ok(None) };
             fits(name, &shape, wanted)?;
@@ -153,8 +159,8 @@ impl StoredPredictions {
                 Precision::Single => bytes.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c).into()).collect(),
             }))
         };
-        let numbers = |name: &str| -> Result<Vec<usize>> {
-            let (shape, bytes) = get(name, Dtype::U32)?.with_context(|| format!("{name} is missing"))?;
+        let numbers = |name: &str| -> Result<Vec<usize>, String> {
+            let (shape, bytes) = get(name, Dtype::U32)?.ok_or_else(|| format!("{name} is missing"))?;
             fits(name, &shape, &[None])?;
             Ok(bytes.as_chunks().0.iter().map(|c| u32::from_le_bytes(*c) as usize).collect())
         };
@@ -164,14 +170,14 @@ impl StoredPredictions {
             for group in Group::ALL {
                 let at = |what: &str| format!("{name}/{}/{what}", group.name());
                 let Some(mean_probs) = floats(&at("mean_probs"), &[None, Some(header.classes)])? else { continue };
-                let must = |what: &str| floats(&at(what), &[None])?.with_context(|| format!("{} is missing", at(what)));
+                let must = |what: &str| floats(&at(what), &[None])?.ok_or_else(|| format!("{} is missing", at(what)));
                 let (total, aleatoric) = (must("total")?, must("aleatoric")?);
                 let epistemic = floats(&at("epistemic"), &[None])?;
                 let read =
                     GroupPredictions { classes: header.classes, mean_probs, total, aleatoric, epistemic, precision };
                 let sound = read.mean_probs.iter().chain(&read.total).chain(&read.aleatoric).all(|v| v.is_finite());
                 if !read.is_whole() || !sound || read.epistemic.iter().flatten().any(|v| !v.is_finite()) {
-                    return Err(anyhow!("the arrays of {name}, {} do not fit together", group.name()));
+                    return Err(format!("the arrays of {name}, {} do not fit together", group.name()));
                 }
                 groups[group as usize] = Some(read);
             }
@@ -180,18 +186,18 @@ impl StoredPredictions {
         let labels = numbers("labels")?;
         let mut gallery = Vec::new();
         if let Some((shape, pixels)) = get("gallery/pixels", Dtype::U8)? {
-            let &[k, height, width, channels] = &shape[..] else { return Err(anyhow!("gallery/pixels has {shape:?}")) };
+            let &[k, height, width, channels] = &shape[..] else { return Err(format!("gallery/pixels has {shape:?}")) };
             let (shelves, groups, inputs) =
                 (numbers("gallery/shelf")?, numbers("gallery/group")?, numbers("gallery/input")?);
             // Their product is that of the tensor's bytes, unless there are none at all.
             let size = pixels.len() / k.max(1);
             if k > pixels.len() {
-                return Err(anyhow!("gallery/pixels has {shape:?}"));
+                return Err(format!("gallery/pixels has {shape:?}"));
             }
             for i in 0..k {
-                let place = |all: &[usize]| all.get(i).copied().context("the gallery's arrays differ in length");
-                let shelf = *Shelf::ALL.get(place(&shelves)?).context("an unknown shelf")?;
-                let group = *Group::ALL.get(place(&groups)?).context("an unknown group")?;
+                let place = |all: &[usize]| all.get(i).copied().ok_or("the gallery's arrays differ in length");
+                let shelf = *Shelf::ALL.get(place(&shelves)?).ok_or("an unknown shelf")?;
+                let group = *Group::ALL.get(place(&groups)?).ok_or("an unknown group")?;
                 let chosen = Chosen { shelf, group, input: place(&inputs)? };
                 let pixels = pixels.get(i * size..(i + 1) * size).unwrap_or_default().to_vec();
                 gallery.push(GalleryImage { chosen, height, width, channels: channels.max(1), pixels });
@@ -199,6 +205,11 @@ impl StoredPredictions {
         }
         Ok(StoredPredictions { header, predictions, labels, gallery })
     }
+}
+
+/// A decoder's error in words.
+fn text(e: impl std::fmt::Display) -> String {
+    e.to_string()
 }
 
 #[cfg(test)]
@@ -231,7 +242,7 @@ mod tests {
         for other in [b"4,1", b"1,4"] {
             let mut turned = bytes.clone();
             turned[at..at + 3].copy_from_slice(other);
-            let error = format!("{:#}", StoredPredictions::parse(&turned).unwrap_err());
+            let error = StoredPredictions::parse(&turned).unwrap_err();
             assert!(error.contains("mean_probs") && error.contains("wanted"), "{error}");
         }
         for damaged in [&bytes[..bytes.len() - 3], &bytes[..9], &[]] {

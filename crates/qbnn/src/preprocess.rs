@@ -1,6 +1,6 @@
 //! A dataset as training and evaluation read it.
 
-use anyhow::Result;
+use crate::error::{Error, Result};
 use qbnn_bnn::TrainSettings;
 use qbnn_bnn::sets::{Normalisation, TrainData};
 use qbnn_core::{ImagesView, Shape};
@@ -90,17 +90,19 @@ impl<'a> Prepared<'a> {
     }
 
     /// Checks that a checkpoint reads images and gives classes like these.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`].
     pub fn check(&self, path: &std::path::Path, input: Shape, classes: usize) -> Result<()> {
         let shape = self.shape();
         if input == shape && classes == self.dataset.classes() {
             return Ok(());
         }
-        anyhow::bail!(
-            "{}: the network reads {input} images of {classes} classes, {} has {shape} images of {}; name the data it \
-             was trained on with --data",
-            path.display(),
-            self.dataset.name,
-            self.dataset.classes()
-        )
+        let (name, own) = (&self.dataset.name, self.dataset.classes());
+        let problem = format!(
+            "the network reads {input} images of {classes} classes, {name} has {shape} images of {own}; name the data it \
+             was trained on with --data"
+        );
+        Err(Error::mismatch(path, problem))
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! It stands beside `metrics.json` and not in it: the same experiment gives the same metrics on every machine.
 
+use crate::error::{Error, Result};
 use crate::input;
 use crate::observer::Observer;
 use crate::output::write_whole;
 use crate::run_folder::{PROVENANCE, RunFolder};
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -97,14 +97,14 @@ pub fn read(folder: &RunFolder) -> Vec<Step> {
 /// Adds a command, which took so long until now, to the folder's steps.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// [`Error::Io`]: a file that cannot be written.
 pub fn append(observer: &dyn Observer, folder: &RunFolder, command: String, elapsed: Duration) -> Result<()> {
     let path = folder.path().join(PROVENANCE);
     let mut steps = read(folder);
     if steps.is_empty() && std::fs::metadata(&path).is_ok_and(|m| m.len() > 0) {
         // Nothing of it is lost: a person may be able to read it.
         let kept = folder.path().join("provenance.damaged.json");
-        std::fs::rename(&path, &kept).with_context(|| format!("cannot rename {}", path.display()))?;
+        std::fs::rename(&path, &kept).map_err(Error::io("rename", &path))?;
         observer.warn(&format!("{} cannot be read; it is kept as {}", path.display(), kept.display()));
     }
     let started = jiff::Timestamp::now() - jiff::SignedDuration::try_from(elapsed).unwrap_or_default();
@@ -116,7 +116,7 @@ pub fn append(observer: &dyn Observer, folder: &RunFolder, command: String, elap
         threads: rayon::current_num_threads(),
         machine: Machine::here(),
     });
-    let mut bytes = serde_json::to_vec_pretty(&steps)?;
+    let mut bytes = serde_json::to_vec_pretty(&steps).map_err(Error::encode("the provenance"))?;
     bytes.push(b'\n');
     write_whole(&path, &bytes)
 }

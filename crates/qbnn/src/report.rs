@@ -1,11 +1,10 @@
 //! From what lies in a run folder to its page and card. Nothing is computed here: a page is a view of what is stored.
 
 use crate::config::Layers;
-use crate::failure::usage;
+use crate::error::{At, Error, Result};
 use crate::predictions_file::StoredPredictions;
 use crate::run_folder::{CARD, CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, PREDICTIONS, REPORT, RunFolder};
 use crate::{input, model_file, provenance, shell};
-use anyhow::{Context, Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::guide::Drawn;
 use qbnn_data::Catalogue;
@@ -14,6 +13,9 @@ use qbnn_eval::report::{CardText, Epoch, Page, RunReport, Tensor, card, run_page
 use std::path::{Path, PathBuf};
 
 /// Writes page and card into a run folder and says where the page is.
+///
+/// # Errors
+/// As [`of_run`]; [`Error::Io`].
 pub fn write(folder: &RunFolder) -> Result<PathBuf> {
     let (page, card) = of_run(folder, None, &[])?;
     folder.write(REPORT, page.html.as_bytes())?;
@@ -24,17 +26,19 @@ pub fn write(folder: &RunFolder) -> Result<PathBuf> {
 /// The metrics of a folder.
 ///
 /// # Errors
-/// They are missing or damaged: one line that says how to have them made.
+/// [`Error::Contents`] where they are missing, [`Error::Json`] or [`Error::Eval`] where they are damaged: how to have them made.
 pub fn metrics(folder: &RunFolder) -> Result<Metrics> {
     let path = folder.path().join(METRICS);
-    let (shown, word) = (folder.path().display(), shell::path(folder.path()));
+    let word = shell::path(folder.path());
     if !path.is_file() {
-        bail!("{shown} holds no {METRICS} yet; `qbnn run --resume {word}` or `qbnn eval {word}` makes it");
+        let problem = format!("holds no {METRICS} yet; `qbnn run --resume {word}` or `qbnn eval {word}` makes it");
+        return Err(Error::contents(folder.path(), problem));
     }
     let bytes = input::bytes(&path, input::JSON)?;
-    let metrics: Metrics = serde_json::from_slice(&bytes)
-        .with_context(|| format!("{} is damaged; `qbnn eval {word}` makes it again", path.display()))?;
-    metrics.check().with_context(|| path.display().to_string())?;
+    let damaged =
+        |source| Error::Json { path: path.clone(), fix: format!("`qbnn eval {word}` makes it again"), source };
+    let metrics: Metrics = serde_json::from_slice(&bytes).map_err(damaged)?;
+    metrics.check().at(|| path.display().to_string())?;
     Ok(metrics)
 }
 
@@ -46,17 +50,24 @@ pub fn network(folder: &RunFolder) -> Option<String> {
 }
 
 /// The models that figures are to show, each of them there.
+///
+/// # Errors
+/// [`Error::Settings`] names one that is not.
 pub fn shown(asked: &[String], names: &[impl AsRef<str>]) -> Result<Vec<String>> {
     match asked.iter().find(|a| !names.iter().any(|n| n.as_ref() == a.as_str())) {
         None => Ok(asked.to_vec()),
         Some(unknown) => {
             let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-            Err(usage(format!("--show {unknown}: there are {}; name one of them", names.join(", "))))
+            let problem = format!("there are {}; name one of them", names.join(", "));
+            Err(Error::settings(format!("--show {unknown}"), problem))
         }
     }
 }
 
 /// The page and the card of a run folder.
+///
+/// # Errors
+/// As [`metrics`] and [`shown`]; [`Error::Stale`].
 pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Result<(Page, String)> {
     let metrics = metrics(folder)?;
     let network = network(folder).unwrap_or_else(|| "network".into());
@@ -81,7 +92,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
                 "{PREDICTIONS} belongs to another evaluation than {METRICS}; `qbnn eval {}` makes both anew.",
                 shell::path(folder.path())
             )),
-            Err(e) => report.left_out.push(format!("{e:#}.")),
+            Err(e) => report.left_out.push(format!("{}.", e.one_line())),
         }
     }
     report.left_out.extend(checkpoints(folder, &report.metrics)?);
@@ -90,7 +101,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
     for entry in report.metrics.models.iter().filter(|m| m.name != FLOAT) {
         match tensors(folder, &entry.name) {
             Ok(tensors) => report.tensors.extend(tensors),
-            Err(e) => report.left_out.push(format!("The posterior of {} is left out: {e:#}.", entry.name)),
+            Err(e) => report.left_out.push(format!("The posterior of {} is left out: {e}.", entry.name)),
         }
     }
     report.provenance = provenance::in_words(&provenance::read(folder));
@@ -104,7 +115,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
 /// model whose figures are of another network than the one that is there.
 ///
 /// # Errors
-/// A model file that is not of the checkpoint beside it.
+/// [`Error::Stale`].
 fn checkpoints(folder: &RunFolder, metrics: &Metrics) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for model in folder.models()? {
@@ -139,12 +150,13 @@ fn epochs(folder: &RunFolder) -> Vec<Epoch> {
 }
 
 /// The posterior of every weight tensor, float and as the quantized model stores it.
-fn tensors(folder: &RunFolder, model: &str) -> Result<Vec<Tensor>> {
-    let (Some(float), Some(quantized)) = (folder.load(FLOAT)?, folder.load(model)?) else {
-        bail!("its checkpoint or that of {FLOAT} is not there")
+fn tensors(folder: &RunFolder, model: &str) -> Result<Vec<Tensor>, String> {
+    let load = |name: &str| folder.load(name).map_err(|e| e.one_line());
+    let (Some(float), Some(quantized)) = (load(FLOAT)?, load(model)?) else {
+        return Err(format!("its checkpoint or that of {FLOAT} is not there"));
     };
     if float.network != quantized.network || quantized.quantize.is_none() {
-        bail!("the checkpoints are not float and quantized of one network")
+        return Err("the checkpoints are not float and quantized of one network".to_owned());
     }
     let stored = |c: &Checkpoint| {
         let mut drawn = Drawn::default();
@@ -199,9 +211,17 @@ fn card_text(folder: &RunFolder, report: &RunReport, network: &str) -> CardText 
     CardText { purpose, data, commands }
 }
 
-/// Files of figures, one for each panel, in a folder.
-pub fn figures(page: &Page, folder: &Path, suffix: &str, make: impl Fn(&str) -> Result<Vec<u8>>) -> Result<usize> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+/// Files of figures, one for each panel, in a folder. `make` turns the SVG text of a panel into the bytes of its file.
+///
+/// # Errors
+/// [`Error::Io`]; those of `make`.
+pub fn figures<E: From<Error>>(
+    page: &Page,
+    folder: &Path,
+    suffix: &str,
+    make: impl Fn(&str) -> Result<Vec<u8>, E>,
+) -> Result<usize, E> {
+    std::fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
     let mut written = 0;
     for figure in &page.figures {
         for (i, panel) in figure.panels.iter().enumerate() {

@@ -3,11 +3,10 @@
 //! Files are written under a temporary name and renamed. `metrics.jsonl` is appended to, and cut back to the epochs of
 //! the checkpoint when a run is resumed, so that no epoch appears twice.
 
-use crate::failure::usage;
+use crate::error::{Error, Result};
 use crate::lock::{LOCK, Lock};
 use crate::output::{write_error, write_whole};
 use crate::{input, shell};
-use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::Strategy;
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::files;
@@ -112,23 +111,23 @@ impl RunFolder {
     /// Whether `--out` can be the folder of a new run, without touching the disk.
     ///
     /// # Errors
-    /// An existing folder that is not empty, unless it is a run folder and may be overwritten.
+    /// [`Error::FolderTaken`] of a folder that is not empty, unless it is a run folder and may be overwritten.
     pub fn check_free(out: &Path, overwrite: bool) -> Result<()> {
-        let shown = out.display();
+        let taken = |problem: String| Err(Error::FolderTaken { path: out.to_owned(), problem });
         match fs::read_dir(out) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => bail!("cannot use {shown} as a run folder: {e}; name another with --out"),
+            Err(e) => return Err(Error::io_fix("use", out, "name another run folder with --out")(e)),
             Ok(entries) => {
                 let empty = entries.filter_map(Result::ok).all(|e| e.file_name() == LOCK);
                 if !empty && !out.join(CONFIG).is_file() {
-                    return Err(usage(format!("{shown} exists and is no run folder; name another with --out")));
+                    return taken("exists and is no run folder; name another with --out".to_owned());
                 }
                 if !empty && !overwrite {
-                    return Err(usage(format!(
-                        "{shown} holds a run already; name another with --out, give --overwrite to replace it, or go \
-                         on with `qbnn train --resume {}`",
+                    return taken(format!(
+                        "holds a run already; name another with --out, give --overwrite to replace it, or go on with \
+                         `qbnn train --resume {}`",
                         shell::path(out)
-                    )));
+                    ));
                 }
             }
         }
@@ -143,7 +142,7 @@ impl RunFolder {
     pub fn make(out: Option<&Path>, name: &str, overwrite: bool, config: &str) -> Result<Held> {
         let path = match out {
             Some(out) => {
-                fs::create_dir_all(out).map_err(|e| write_error("make", out, &e))?;
+                fs::create_dir_all(out).map_err(|e| write_error("make", out, e))?;
                 out.to_owned()
             }
             None => Self::number(name)?,
@@ -152,7 +151,7 @@ impl RunFolder {
         // Another command may have been here between the first look and the lock.
         Self::check_free(held.path(), overwrite)?;
         for old in held.own_files()? {
-            fs::remove_file(&old).map_err(|e| write_error("remove", &old, &e))?;
+            fs::remove_file(&old).map_err(|e| write_error("remove", &old, e))?;
         }
         let version = env!("CARGO_PKG_VERSION");
         let text =
@@ -165,7 +164,7 @@ impl RunFolder {
     fn number(name: &str) -> Result<PathBuf> {
         let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
         let runs = Path::new("runs");
-        fs::create_dir_all(runs).map_err(|e| write_error("make", runs, &e))?;
+        fs::create_dir_all(runs).map_err(|e| write_error("make", runs, e))?;
         for n in 1..10_000 {
             let path = match n {
                 1 => PathBuf::from(format!("runs/{date}-{name}")),
@@ -173,36 +172,38 @@ impl RunFolder {
             };
             match fs::create_dir(&path) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|()| path.clone()).map_err(|e| write_error("make", &path, &e)),
+                made => return made.map(|()| path.clone()).map_err(|e| write_error("make", &path, e)),
             }
         }
-        Err(usage("runs/ is full for today; name one with --out"))
+        Err(Error::FolderTaken { path: runs.to_owned(), problem: "is full for today; name one with --out".to_owned() })
     }
 
     /// Takes the folder's lock, and removes what a killed writer left half-written.
     ///
     /// # Errors
-    /// Another command writes in it, or it cannot be written.
+    /// As [`Lock::folder`].
     pub fn hold(self) -> Result<Held> {
         let lock = Lock::folder(&self.path)?;
         for path in self.entries()? {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
             if files::whole_name(name).is_some_and(|n| NAMED.contains(&n) || model_of(n).is_some()) {
-                fs::remove_file(&path).map_err(|e| write_error("remove", &path, &e))?;
+                fs::remove_file(&path).map_err(|e| write_error("remove", &path, e))?;
             }
         }
         Ok(Held { folder: self, _lock: lock })
     }
 
     /// The folder of an earlier run.
+    ///
+    /// # Errors
+    /// [`Error::Contents`] of a folder without settings.
     pub fn open(path: &Path) -> Result<Self> {
         if path.join(CONFIG).is_file() {
             return Ok(Self { path: path.to_owned() });
         }
-        let shown = path.display();
-        Err(anyhow!(
-            "{shown} is no run folder ({CONFIG} is missing there); name one that `qbnn run` or `qbnn train` made"
-        ))
+        let problem =
+            format!("is no run folder ({CONFIG} is missing there); name one that `qbnn run` or `qbnn train` made");
+        Err(Error::contents(path, problem))
     }
 
     /// The folder that a checkpoint lies in, whatever else is there.
@@ -232,6 +233,9 @@ impl RunFolder {
     }
 
     /// The checkpoint of a model, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Bnn`]: a checkpoint that cannot be read.
     pub fn load(&self, model: &str) -> Result<Option<Checkpoint>> {
         let path = self.checkpoint(model);
         if !path.exists() {
@@ -241,6 +245,9 @@ impl RunFolder {
     }
 
     /// Names of the models that have a checkpoint here: float first, then by name.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: the folder cannot be listed.
     pub fn models(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for path in self.entries()? {
@@ -257,7 +264,7 @@ impl RunFolder {
 
     fn entries(&self) -> Result<Vec<PathBuf>> {
         let read = || fs::read_dir(&self.path)?.map(|e| e.map(|e| e.path())).collect::<io::Result<Vec<_>>>();
-        read().with_context(|| format!("cannot list {}", self.path.display()))
+        read().map_err(Error::io("list", &self.path))
     }
 
     /// Files of a run that is replaced, in the order of their removal: no model file outlives its checkpoint. The
@@ -276,17 +283,23 @@ impl RunFolder {
     }
 
     /// Writes a file of the folder as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_whole(&self.path.join(name), bytes)
     }
 
     /// Cuts `metrics.jsonl` back to what the checkpoints know: of `model` the first `epochs` epochs, of others all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
     pub fn cut_epochs(&self, model: &str, epochs: usize) -> Result<()> {
         let path = self.path.join(EPOCHS);
         let bytes = match files::read(&path, input::JSON) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => bail!("cannot read {}: {e}", path.display()),
+            Err(e) => return Err(Error::io("read", &path)(e)),
         };
         // A line that was cut off by a kill is no line.
         let keep = |line: &[u8]| {
@@ -298,11 +311,14 @@ impl RunFolder {
     }
 
     /// Appends one epoch to `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
     pub fn append_epoch(&self, line: &EpochLine) -> Result<()> {
         let path = self.path.join(EPOCHS);
-        let text = format!("{}\n", serde_json::to_string(line)?);
+        let text = format!("{}\n", serde_json::to_string(line).map_err(Error::encode("an epoch"))?);
         let append = || OpenOptions::new().create(true).append(true).open(&path)?.write_all(text.as_bytes());
-        append().map_err(|e| write_error("write", &path, &e))
+        append().map_err(|e| write_error("write", &path, e))
     }
 }
 

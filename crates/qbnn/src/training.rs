@@ -3,11 +3,11 @@
 
 use crate::config::Config;
 use crate::consistency::{self, Part};
+use crate::error::{Error, Result};
 use crate::observer::{self, Observer};
 use crate::preprocess::Prepared;
 use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
 use crate::{model_file, shell};
-use anyhow::{Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, NetworkSpec};
@@ -28,6 +28,10 @@ pub struct TrainingContext<'a> {
 
 impl TrainingContext<'_> {
     /// The float network, trained to the end: from the start, or from where its checkpoint is.
+    ///
+    /// # Errors
+    /// [`Error::Bnn`] of the network, the settings or the training; [`Error::OtherSetting`] or [`Error::Mismatch`] of a
+    /// checkpoint of another experiment; [`Error::Io`]; [`Error::Stopped`].
     pub fn float(&self, config: &Config, spec: &NetworkSpec) -> Result<Checkpoint> {
         let checkpoint = match self.folder.load(FLOAT)? {
             Some(checkpoint) => checkpoint,
@@ -46,12 +50,16 @@ impl TrainingContext<'_> {
             }
         };
         if checkpoint.quantize.is_some() {
-            bail!("{} is quantized; restore the float checkpoint", self.folder.checkpoint(FLOAT).display());
+            let path = self.folder.checkpoint(FLOAT);
+            return Err(Error::contents(&path, "is quantized; restore the float checkpoint"));
         }
         self.go_on(config, FLOAT, checkpoint)
     }
 
     /// The quantized network, fine-tuned to the end: from its checkpoint where there is one.
+    ///
+    /// # Errors
+    /// As [`TrainingContext::float`]; a model file that would not compute what the checkpoint does.
     pub fn quantized(&self, float: Checkpoint, config: &Config) -> Result<Checkpoint> {
         let settings = &config.quantize;
         let name = settings.name();
@@ -59,10 +67,10 @@ impl TrainingContext<'_> {
             Some(checkpoint) if checkpoint.quantize.as_ref() == Some(settings) => {
                 return self.go_on(config, &name, checkpoint);
             }
-            Some(_) => bail!(
-                "{} was quantized with other settings than [quantize] says; use `qbnn quantize --overwrite`",
-                self.folder.checkpoint(&name).display()
-            ),
+            Some(_) => {
+                let problem = "was quantized with other settings than [quantize] says; use `qbnn quantize --overwrite`";
+                return Err(Error::contents(&self.folder.checkpoint(&name), problem));
+            }
             None => {
                 let train_data = self.data.train_data(&float.train, float.seed);
                 let checkpoint = Checkpoint::quantized(float, settings.clone(), &train_data)?;
@@ -74,6 +82,9 @@ impl TrainingContext<'_> {
     }
 
     /// A checkpoint of the folder, compared with settings and data, trained to its end.
+    ///
+    /// # Errors
+    /// As [`TrainingContext::float`].
     pub fn go_on(&self, config: &Config, name: &str, mut checkpoint: Checkpoint) -> Result<Checkpoint> {
         self.same_experiment(&self.folder.checkpoint(name), &checkpoint, config)?;
         if checkpoint.origin.is_none() && !checkpoint.finished() {
@@ -155,12 +166,16 @@ impl TrainingContext<'_> {
     }
 
     /// An error that says where it stopped and how to go on, if the user asked to stop.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
     pub fn check_stop(&self, place: &str) -> Result<()> {
         if self.observer.stopped() { self.stop(place) } else { Ok(()) }
     }
 
     fn stop(&self, place: &str) -> Result<()> {
-        bail!("stopped {place}; go on with `{} {}`", self.go_on, shell::path(self.folder.path()))
+        let go_on = format!("{} {}", self.go_on, shell::path(self.folder.path()));
+        Err(Error::Stopped { place: place.to_owned(), go_on })
     }
 
     /// A checkpoint goes on only with the settings and the data that it began with.
@@ -169,13 +184,13 @@ impl TrainingContext<'_> {
         let fix = |_: &str| "start a new run with --out".to_owned();
         consistency::same_settings(path, checkpoint, config, |_| false, fix)?;
         if checkpoint.normalisation != self.data.normalisation() {
-            bail!(
-                "{}: it reads pixels by {:?}, {} now wants {:?}; start a new run with --out",
-                path.display(),
+            let problem = format!(
+                "it reads pixels by {:?}, {} now wants {:?}; start a new run with --out",
                 checkpoint.normalisation,
                 self.data.dataset.name,
                 self.data.normalisation()
             );
+            return Err(Error::mismatch(path, problem));
         }
         if checkpoint.finished() {
             return Ok(());

@@ -13,7 +13,6 @@ use qbnn::evaluate::{self, group_probabilities, with_progress};
 use qbnn::experiment;
 use qbnn::preprocess::Prepared;
 use qbnn::wording::thousands;
-use qbnn_bnn::BnnError;
 use qbnn_bnn::predictor::{Draws, Export, Predictor};
 use qbnn_core::ImagesView;
 use qbnn_eval::{Agreement, Groups};
@@ -91,8 +90,8 @@ fn predicted(
         })
     };
     match group_probabilities(data, &mut run) {
-        Err(e) if matches!(e.downcast_ref(), Some(BnnError::Stopped)) => bail!("stopped; nothing was written"),
-        all => all?.groups(data, draws.count, predictor.classes()),
+        Err(e) if e.is_stopped() => bail!("stopped; nothing was written"),
+        all => Ok(all?.groups(data, draws.count, predictor.classes())?),
     }
 }
 

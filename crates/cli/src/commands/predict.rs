@@ -11,7 +11,7 @@ use crate::source::Source;
 use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
-use qbnn_bnn::BnnError;
+use qbnn::error::is_stopped;
 use qbnn_bnn::predictor::Draws;
 use qbnn_core::{ImagesView, Shape};
 use std::ops::ControlFlow;
@@ -182,7 +182,7 @@ impl Work<'_> {
     fn predict(&mut self, source: &mut Source, pixels: &[u8], names: &[Name]) -> Result<()> {
         let images = ImagesView { shape: self.shape, pixels };
         let answers = match self.answers(source, images) {
-            Err(e) if matches!(e.downcast_ref(), Some(BnnError::Stopped)) => {
+            Err(e) if is_stopped(&*e) => {
                 bail!("stopped after {} images", self.done)
             }
             answers => answers?,

@@ -278,7 +278,7 @@ fn finish(
     write_whole(&out, page.html.as_bytes())?;
     let mut figures = Vec::new();
     if let Some(folder) = &args.svg {
-        let written = report::figures(page, folder, "svg", |svg| Ok(svg.as_bytes().to_vec()))?;
+        let written = report::figures(page, folder, "svg", |svg| Ok::<_, qbnn::Error>(svg.as_bytes().to_vec()))?;
         figures.push((written, folder.display().to_string()));
     }
     if let Some(folder) = &args.png {

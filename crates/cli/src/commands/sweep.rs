@@ -15,7 +15,7 @@ use qbnn::sweep::ledger::{self, Ledger, Outcome, Results};
 use qbnn::sweep::plan::Plan;
 use qbnn::sweep::schedule::{self, SIDE_BY_SIDE, Task};
 use qbnn::sweep::spec::Spec;
-use qbnn::sweep::work::{Runner, Stopped};
+use qbnn::sweep::work::Runner;
 use qbnn::sweep::{document, tables};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -91,10 +91,10 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
     ));
     let ended = schedule::work(&plan, &runner, tasks, (jobs, threads), file, &mut results);
     if let Err(error) = ended {
-        if error.is::<Stopped>() {
+        if error.is_stopped() {
             bail!("stopped; finished runs are in {}, the same command goes on", folder.display());
         }
-        return Err(error);
+        return Err(error.into());
     }
     // Shards beside this one may have written meanwhile.
     let results = ledger::read(&folder, &plan)?;
@@ -186,7 +186,7 @@ fn write_answers(plan: &Plan, results: &Results, folder: &Path) -> Result<()> {
         }
         page.push('\n');
     }
-    write_whole(&folder.join("tables.md"), page.as_bytes())
+    Ok(write_whole(&folder.join("tables.md"), page.as_bytes())?)
 }
 
 fn show(session: &Session, plan: &Plan, results: &Results, folder: &Path) -> Result<()> {

@@ -5,11 +5,10 @@
 
 use super::derive;
 use super::plan::{Plan, Point};
-use crate::failure::usage;
+use crate::error::{Error, Result};
 use crate::input;
 use crate::lock::Lock;
 use crate::output::write_whole;
-use anyhow::{Context, Result, anyhow, bail};
 use qbnn_bnn::files::Writing;
 use qbnn_eval::{Backend, ByHeadline, Headline};
 use serde::{Deserialize, Serialize};
@@ -129,19 +128,18 @@ impl Results {
     /// Takes a line of a ledger in, with the backend that its spec tells where it has none.
     ///
     /// # Errors
-    /// Another line has other figures of the same result.
+    /// [`Error::Contents`]: another line has other figures of the same result.
     fn read(&mut self, path: &Path, plan: &Plan, mut line: Line) -> Result<()> {
         if let Outcome::Done(done) = &mut line.outcome {
             let point = Point { run: line.run.clone(), samples: line.samples };
             if let Some(Outcome::Done(other)) = self.get(&point).map(|l| &l.outcome)
                 && !done.same_figures(other)
             {
-                bail!(
-                    "{} holds figures of run {} with {} draws that differ from those of another line; remove one of them",
-                    path.display(),
-                    line.run,
-                    line.samples
+                let problem = format!(
+                    "holds figures of run {} with {} draws that differ from those of another line; remove one of them",
+                    line.run, line.samples
                 );
+                return Err(Error::contents(path, problem));
             }
             if done.backend.is_none() {
                 done.backend = plan.runs.iter().find(|r| r.id == line.run).and_then(derive::backend);
@@ -171,17 +169,18 @@ struct Contents<'a> {
 }
 
 fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>> {
-    let shown = path.display();
     let mut rows = input::lines(bytes);
-    let Some((_, first)) = rows.next() else { bail!("{shown} is no ledger of a sweep: it is empty") };
+    let Some((_, first)) = rows.next() else {
+        return Err(Error::contents(path, "is no ledger of a sweep: it is empty"));
+    };
     let header: Header = serde_json::from_slice(first)
-        .map_err(|_| anyhow!("{shown} is no ledger of a sweep; name another folder with --out"))?;
+        .map_err(|_| Error::contents(path, "is no ledger of a sweep; name another folder with --out"))?;
     if header.ledger != VERSION {
-        bail!("{shown} has version {}; this program reads version {VERSION}: update qbnn", header.ledger);
+        let problem = format!("has version {}; this program reads version {VERSION}: update qbnn", header.ledger);
+        return Err(Error::contents(path, problem));
     }
     let parse = |(line, row): (usize, &[u8])| {
-        serde_json::from_slice(row)
-            .map_err(|e| anyhow!("{shown}, line {line}: {e}; remove the line and its run is made again"))
+        serde_json::from_slice(row).map_err(|error| Error::LedgerLine { path: path.to_owned(), line, error })
     };
     let lines = rows.map(parse).collect::<Result<Vec<Line>>>()?;
     Ok(Contents { header, lines, rest: &input::whole_lines(bytes)[first.len() + 1..] })
@@ -190,7 +189,7 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>> {
 /// Reads the ledgers of a folder (of all its shards), or one file. Nothing there is an empty result.
 ///
 /// # Errors
-/// A file that is no ledger, or one of another spec.
+/// [`Error::Io`]; [`Error::Contents`] or [`Error::LedgerLine`] of a file that is no ledger; [`Error::OtherSweep`].
 pub fn read(path: &Path, plan: &Plan) -> Result<Results> {
     let mut results = Results::default();
     for file in files(path)? {
@@ -207,13 +206,13 @@ pub fn read(path: &Path, plan: &Plan) -> Result<Results> {
 /// What the ledgers of other sweeps hold of a plan's results: a run's name tells what it is, whoever made it.
 ///
 /// # Errors
-/// A path without a ledger, or a file that is none.
+/// [`Error::Contents`] of a path without a ledger, or a file that is none; [`Error::LedgerLine`]; [`Error::Io`].
 pub fn known(paths: &[PathBuf], plan: &Plan, results: &Results) -> Result<Vec<Line>> {
     let mut found = Results::default();
     for path in paths {
         let files = files(path)?;
         if files.is_empty() {
-            bail!("{} holds no ledger of a sweep; check the path given to --known", path.display());
+            return Err(Error::contents(path, "holds no ledger of a sweep; check the path given to --known"));
         }
         for file in files {
             let bytes = input::bytes(&file, input::LEDGER)?;
@@ -229,7 +228,7 @@ pub fn known(paths: &[PathBuf], plan: &Plan, results: &Results) -> Result<Vec<Li
 /// Whether a folder holds a ledger.
 ///
 /// # Errors
-/// A folder that cannot be listed.
+/// [`Error::Io`]: a folder that cannot be listed.
 pub fn is_begun(folder: &Path) -> Result<bool> {
     Ok(!files(folder)?.is_empty())
 }
@@ -241,7 +240,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     }
     let Ok(entries) = std::fs::read_dir(path) else { return Ok(Vec::new()) };
     let entries = entries.collect::<std::io::Result<Vec<_>>>();
-    let entries = entries.with_context(|| format!("cannot list {}", path.display()))?;
+    let entries = entries.map_err(Error::io("list", path))?;
     let is_ledger = |p: &PathBuf| {
         let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         name.starts_with("ledger") && name.ends_with(".jsonl")
@@ -255,15 +254,13 @@ fn same_plan(path: &Path, header: &Header, plan: &Plan) -> Result<()> {
     if header.plan == plan.hash {
         return Ok(());
     }
-    Err(usage(format!(
-        "{} was begun by another spec (`{}`, plan {}; this one is `{}`, plan {}): give --adopt to keep the runs that both \
-         have, or name another folder with --out",
-        path.display(),
-        header.sweep,
-        header.plan,
-        plan.name,
-        plan.hash
-    )))
+    Err(Error::OtherSweep {
+        path: path.to_owned(),
+        found: header.sweep.clone(),
+        found_plan: header.plan.clone(),
+        wanted: plan.name.clone(),
+        wanted_plan: plan.hash.clone(),
+    })
 }
 
 /// A ledger that is written to, by this process alone.
@@ -277,19 +274,19 @@ impl Ledger {
     /// Opens or begins a ledger; with `adopt` also one that another spec began.
     ///
     /// # Errors
-    /// A ledger of another spec, of another running sweep, or that cannot be written.
+    /// [`Error::OtherSweep`]; [`Error::Locked`] by another running sweep; [`Error::Io`]; those of [`read`].
     pub fn open(path: &Path, plan: &Plan, adopt: bool) -> Result<Self> {
-        let shown = path.display();
         let open = || OpenOptions::new().read(true).append(true).create(true).open(path);
-        let lock = Lock::take(&path.with_extension("lock"), &shown.to_string())?;
-        let cannot = || format!("cannot write {shown}; name another folder with --out");
-        let mut file = open().with_context(cannot)?;
-        if !file.metadata().with_context(cannot)?.is_file() {
-            bail!("{shown} is no plain file, as a ledger must be; name another folder with --out");
+        let lock = Lock::take(&path.with_extension("lock"), &path.display().to_string())?;
+        let cannot = || Error::io_fix("write", path, "name another folder with --out");
+        let mut file = open().map_err(cannot())?;
+        if !file.metadata().map_err(cannot())?.is_file() {
+            let problem = "is no plain file, as a ledger must be; name another folder with --out";
+            return Err(Error::contents(path, problem));
         }
         let bytes = input::of_open(&mut file, path, input::LEDGER)?;
         let header = Header { ledger: VERSION, sweep: plan.name.clone(), plan: plan.hash.clone() };
-        let first = format!("{}\n", serde_json::to_string(&header)?);
+        let first = format!("{}\n", serde_json::to_string(&header).map_err(Error::encode("a ledger"))?);
         let wanted = if bytes.contains(&b'\n') {
             let contents = parse(path, &bytes)?;
             if !adopt {
@@ -301,19 +298,22 @@ impl Ledger {
         };
         if wanted != bytes {
             write_whole(path, &wanted)?;
-            file = open().with_context(cannot)?;
+            file = open().map_err(cannot())?;
         }
         Ok(Ledger { _lock: lock, file, path: path.to_owned() })
     }
 
     /// Appends a line and waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
     pub fn append(&mut self, line: &Line) -> Result<()> {
-        let text = format!("{}\n", serde_json::to_string(line)?);
+        let text = format!("{}\n", serde_json::to_string(line).map_err(Error::encode("a line of a ledger"))?);
         let _writing = Writing::begin();
         let mut write = || {
             self.file.write_all(text.as_bytes())?;
             self.file.sync_data()
         };
-        write().with_context(|| format!("cannot write {}; free some space and start again", self.path.display()))
+        write().map_err(Error::io_fix("write", &self.path, "free some space and start again"))
     }
 }

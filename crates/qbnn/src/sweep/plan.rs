@@ -8,8 +8,7 @@
 
 use super::spec::{Axis, Choice, Made, Model, Question, Settings, Spec};
 use crate::config::Config;
-use crate::failure::usage;
-use anyhow::{Context, Result};
+use crate::error::{At, Error, Result};
 use qbnn_bnn::quant::settings::{QuantizeSettings, Start};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -132,7 +131,7 @@ impl Plan {
     /// Works a spec out.
     ///
     /// # Errors
-    /// A usage error for a run whose settings contradict each other: it names question, row and fix.
+    /// [`Error::At`] the question and row whose settings contradict each other or name nothing that is known.
     pub fn new(spec: &Spec) -> Result<Self> {
         let mut builder = Builder { spec, floats: BTreeMap::new(), runs: BTreeMap::new() };
         let mut answers = Vec::new();
@@ -188,8 +187,8 @@ impl Builder<'_> {
             let (mut results, mut against) = (Vec::new(), Vec::new());
             for &seed in &question.seeds {
                 let chosen = || split.iter().chain(&choices).flat_map(|c| &c.settings);
-                let point = self.run(chosen(), &question.set, None, seed).with_context(place)?;
-                let float = self.run(chosen(), &question.set, Some(&question.against), seed).with_context(place)?;
+                let point = self.run(chosen(), &question.set, None, seed).at(place)?;
+                let float = self.run(chosen(), &question.set, Some(&question.against), seed).at(place)?;
                 results.push((seed, point));
                 against.push((seed, float));
             }
@@ -213,19 +212,20 @@ impl Builder<'_> {
         seed: u64,
     ) -> Result<Point> {
         let mut made = Made::default();
+        let wrong = |problem: String| Error::settings("settings", problem);
         // Intervals are over seeds here.
-        made.layers.put("eval.bootstrap", 0.into()).map_err(usage)?;
+        made.layers.put("eval.bootstrap", 0.into()).map_err(wrong)?;
         let common = self.spec.set.iter().chain(set).map(|(key, value)| (key, value));
         for (key, value) in common.chain(choices.map(|(key, value)| (key, value))) {
-            made.put(key, value.clone()).map_err(usage)?;
+            made.put(key, value.clone()).map_err(wrong)?;
         }
         if let Some(against) = against {
             made.model = Model::Float;
             for (key, value) in against {
-                made.put(key, value.clone()).map_err(usage)?;
+                made.put(key, value.clone()).map_err(wrong)?;
             }
         }
-        let seed_value = i64::try_from(seed).map_err(|_| usage(format!("seed {seed} is too large")))?;
+        let seed_value = i64::try_from(seed).map_err(|_| Error::settings("seeds", format!("{seed} is too large")))?;
         made.layers.flag("seed", seed_value.into());
         let Made { layers, model, members } = made;
         let config = layers.finish()?;

@@ -5,10 +5,9 @@ use super::estimate;
 use super::ledger::{Ledger, Line, Outcome, Results};
 use super::plan::{Id, Plan, Point};
 use super::progress::Progress;
-use super::work::{Runner, Stopped};
-use crate::failure::one_line;
+use super::work::Runner;
+use crate::error::{Error, Result};
 use crate::observer::Event;
-use anyhow::{Context, Result};
 use qbnn_eval::{Headline, Score};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -106,7 +105,7 @@ struct State {
     /// Float networks that are still to be trained, and those that failed.
     floats: HashMap<Id, Option<String>>,
     /// What ends everything: a stop, or a ledger that cannot be written.
-    end: Option<anyhow::Error>,
+    end: Option<Error>,
 }
 
 /// Everything that the workers share.
@@ -125,7 +124,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Does the tasks, `jobs` at a time with `threads` each, and writes each result down.
 ///
 /// # Errors
-/// [`Stopped`] if the user asked to stop; a ledger that cannot be written.
+/// One for which [`Error::is_stopped`] holds, if the user asked to stop; [`Error::Io`] of a ledger that cannot be written;
+/// [`Error::Threads`].
 pub fn work(
     plan: &Plan,
     runner: &Runner<'_>,
@@ -149,15 +149,14 @@ pub fn work(
     let mut pools = Vec::new();
     for _ in 0..jobs {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pools.push(pool.context("cannot start the threads; give fewer --jobs")?);
+        pools.push(pool.map_err(|e| Error::Threads(e.into()))?);
     }
     tell(Progress::Began { total, models, jobs });
     std::thread::scope(|scope| {
         for pool in &pools {
             let worker = std::thread::Builder::new().spawn_scoped(scope, || queue.serve(pool));
             if let Err(e) = worker {
-                let error = anyhow::Error::new(e).context("cannot start the threads; give fewer --jobs");
-                lock(&queue.state).end.get_or_insert(error);
+                lock(&queue.state).end.get_or_insert(Error::Threads(e.into()));
                 break;
             }
         }
@@ -218,13 +217,13 @@ impl WorkQueue<'_> {
 
     /// Trains a float network. An error ends the whole sweep.
     fn float(&self, id: &str, tell: super::work::Tell<'_>) -> Result<String> {
-        let float = self.plan.floats.get(id).context("a float network without a plan")?;
+        let Some(float) = self.plan.floats.get(id) else { return Ok(format!("float {id}: no run needs it")) };
         let started = Instant::now();
         let outcome = caught(|| self.runner.float(id, float, tell));
         let what = format!("float {} {} seed {}", float.config.data.name, float.config.network.title(), float.seed);
         let reason = match outcome {
-            Err(error) if error.is::<Stopped>() => return Err(error),
-            Err(error) => Some(one_line(&error)),
+            Err(error) if error.is_stopped() => return Err(error),
+            Err(error) => Some(error.one_line()),
             Ok(()) => None,
         };
         let mut state = lock(&self.state);
@@ -250,7 +249,7 @@ impl WorkQueue<'_> {
             run.floats.iter().find_map(|id| state.floats.get(id).cloned().flatten())
         };
         let outcome = match failed_float {
-            Some(reason) => Err(anyhow::anyhow!("its float network: {reason}")),
+            Some(reason) => Err(Error::FloatNetwork(reason)),
             None => caught(|| self.runner.run(run, samples, tell)),
         };
         let line = |samples: usize, outcome: Outcome| Line {
@@ -263,9 +262,9 @@ impl WorkQueue<'_> {
             outcome,
         };
         let (lines, said) = match outcome {
-            Err(error) if error.is::<Stopped>() => return Err(error),
+            Err(error) if error.is_stopped() => return Err(error),
             Err(error) => {
-                let reason = one_line(&error);
+                let reason = error.one_line();
                 let failed = |&s: &usize| line(s, Outcome::Failed(reason.clone()));
                 (samples.iter().map(failed).collect::<Vec<_>>(), format!("failed: {reason}"))
             }
@@ -298,6 +297,6 @@ fn caught<R>(task: impl FnOnce() -> Result<R>) -> Result<R> {
     catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(anyhow::anyhow!("it panicked, which is a fault of this program: {text}"))
+        Err(Error::Panicked(text.to_owned()))
     })
 }

@@ -24,9 +24,8 @@
 //! `against` (settings again) describes.
 
 use crate::config::Layers;
-use crate::failure::usage;
+use crate::error::{Error, Result};
 use crate::{input, keys};
-use anyhow::Result;
 use qbnn_bnn::quant::settings::Widths;
 use serde::Deserialize;
 use std::path::Path;
@@ -149,17 +148,18 @@ impl Spec {
     /// Reads a spec.
     ///
     /// # Errors
-    /// A usage error that names file, line or question and axis, and the fix.
+    /// [`Error::UnreadableSettings`]; [`Error::Settings`] names file, line or question and axis, and the fix.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        let text = input::text(path, input::TEXT)
-            .map_err(|e| usage(format!("cannot read sweep {shown}: {e}; check the path")))?;
+        let unreadable =
+            |error| Error::UnreadableSettings { what: "sweep", path: path.to_owned(), error, fix: "check the path" };
+        let text = input::text(path, input::TEXT).map_err(unreadable)?;
         Self::parse(&text, &shown)
     }
 
     fn parse(text: &str, origin: &str) -> Result<Self> {
         let file: File = toml::from_str(text).map_err(|e| keys::located(text, origin, &e))?;
-        let fail = |problem: String| usage(format!("{origin}: {problem}"));
+        let fail = |problem: String| Error::settings(origin, problem);
         if file.name.is_empty() || !file.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             return Err(fail(format!("name = `{}` must be letters, digits, `-`, `_` or `.`", file.name)));
         }

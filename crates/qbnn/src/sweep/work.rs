@@ -5,12 +5,12 @@ use super::plan::{Float, Run};
 use super::spec::Model;
 use crate::config::Config;
 use crate::consistency::{self, Part};
+use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::observer::Observer;
 use crate::opened;
 use crate::preprocess::Prepared;
 use crate::{backend, evaluate, experiment};
-use anyhow::{Result, bail};
 use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::identity::sha256;
 use qbnn_bnn::predictor::{Draws, Ensemble, Predictor, of_checkpoint};
@@ -25,18 +25,6 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-
-/// The error of a task that was asked to stop.
-#[derive(Debug)]
-pub struct Stopped;
-
-impl std::fmt::Display for Stopped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stopped")
-    }
-}
-
-impl std::error::Error for Stopped {}
 
 /// Hears which share of a task is done, 0 to 1.
 pub type Tell<'a> = &'a (dyn Fn(f64) + Sync);
@@ -86,10 +74,13 @@ impl<'a> Runner<'a> {
     }
 
     fn check_stop(&self) -> Result<()> {
-        if self.observer.stopped() { Err(Stopped.into()) } else { Ok(()) }
+        if self.observer.stopped() { Err(BnnError::Stopped.into()) } else { Ok(()) }
     }
 
     /// Trains a float network to its end, from its checkpoint where there is one.
+    ///
+    /// # Errors
+    /// Those of data, network and training; [`Error::Io`]; [`BnnError::Stopped`].
     pub fn float(&self, id: &str, float: &Float, tell: Tell<'_>) -> Result<()> {
         let path = self.checkpoint(id);
         let dataset = self.dataset(&float.config)?;
@@ -97,7 +88,7 @@ impl<'a> Runner<'a> {
         // Another sweep that shares the folder may be at it: its network is this one's too.
         let waiting = |owner: &str| self.observer.note(&format!("waiting for float network {id}, trained by {owner}"));
         let lock = Lock::wait(&self.floats.join(format!("{id}.lock")), || self.observer.stopped(), waiting)?;
-        let Some(_lock) = lock else { return Err(Stopped.into()) };
+        let Some(_lock) = lock else { return Err(BnnError::Stopped.into()) };
         // What a killed sweep left half-trained goes on; what cannot be read is made again.
         let mut checkpoint = match Checkpoint::load(&path) {
             Ok(checkpoint) if self.is_of(&path, &checkpoint, float, &data) => checkpoint,
@@ -144,11 +135,14 @@ impl<'a> Runner<'a> {
         let train_data = data.train_data(&checkpoint.train, checkpoint.seed);
         match train(checkpoint, &train_data, &mut observe, &mut save)? {
             Outcome::Finished => self.check_stop(),
-            Outcome::Stopped => Err(Stopped.into()),
+            Outcome::Stopped => Err(BnnError::Stopped.into()),
         }
     }
 
     /// Makes a model and evaluates it at each number of draws.
+    ///
+    /// # Errors
+    /// As [`Runner::float`]; [`Error::Mismatch`] or [`Error::Contents`] of a float network that is not this run's.
     pub fn run(&self, run: &Run, samples: &[usize], tell: Tell<'_>) -> Result<Vec<(usize, Done)>> {
         let dataset = self.dataset(&run.config)?;
         let data = Prepared::new(&dataset);
@@ -202,9 +196,10 @@ impl<'a> Runner<'a> {
             let seed = checkpoint.seed;
             let float = Float { config: Config { quantize: QuantizeSettings::default(), ..run.config.clone() }, seed };
             if !self.is_of(&path, &checkpoint, &float, data) {
-                bail!("{} was trained with other settings or data; remove it and start again", path.display());
+                let problem = "was trained with other settings or data; remove it and start again";
+                return Err(Error::contents(&path, problem));
             }
-            if checkpoint.finished() { Ok(checkpoint) } else { bail!("its float network is not trained") }
+            if checkpoint.finished() { Ok(checkpoint) } else { Err(Error::contents(&path, "is not trained")) }
         };
         if run.model != Model::Quantized {
             return run.floats.iter().map(load).collect();
@@ -239,10 +234,7 @@ impl<'a> Runner<'a> {
             tell(done as f64 / of as f64);
             if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        match predictor.predict(images, Draws { count: samples, seed: run.config.seed }, &mut progress) {
-            Err(BnnError::Stopped) => Err(Stopped.into()),
-            found => Ok(found?.values),
-        }
+        Ok(predictor.predict(images, Draws { count: samples, seed: run.config.seed }, &mut progress)?.values)
     }
 }
 
