@@ -395,7 +395,7 @@ fn any(error: &(dyn StdError + 'static), is: impl Fn(Link<'_>) -> bool) -> bool 
 impl<'a> Link<'a> {
     fn of(error: &'a (dyn StdError + 'static)) -> Option<Self> {
         // The source of [`Error::At`] is the box.
-        let own = error.downcast_ref().or_else(|| error.downcast_ref().map(|boxed: &Box<Error>| &**boxed));
+        let own = error.downcast_ref().or_else(|| error.downcast_ref::<Box<Error>>().map(AsRef::as_ref));
         match own {
             Some(Error::Bnn(e)) => Some(Link::Bnn(e)),
             Some(Error::Data(e)) => Some(Link::Data(e)),

@@ -45,6 +45,9 @@ pub struct StoredPredictions {
     pub gallery: Vec<GalleryImage>,
 }
 
+/// A tensor that was read: shape, bytes.
+type Read = (Vec<usize>, Vec<u8>);
+
 /// A tensor about to be written: name, type, shape, bytes.
 type Raw = (String, Dtype, Vec<usize>, Vec<u8>);
 
@@ -137,7 +140,7 @@ impl StoredPredictions {
             other => return Err(format!("version {other}, this program reads {VERSION} and older")),
         };
         let file = SafeTensors::deserialize(bytes).map_err(text)?;
-        let get = |name: &str, kind: Dtype| -> Result<Option<(Vec<usize>, Vec<u8>)>, String> {
+        let get = |name: &str, kind: Dtype| -> Result<Option<Read>, String> {
             let Ok(view) = file.tensor(name) else { return Ok(None) };
             if view.dtype() != kind {
                 return Err(format!("{name} is {:?}, wanted {kind:?}", view.dtype()));
