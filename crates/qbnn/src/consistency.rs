@@ -102,7 +102,7 @@ pub fn same_settings(
     match first_difference(checkpoint, config, passed)? {
         None => Ok(()),
         Some((key, found, wanted)) => {
-            let fix = fix(&key);
+            let fix = fix(&key).into();
             Err(Error::OtherSetting { path: path.to_owned(), key, found, wanted, fix })
         }
     }

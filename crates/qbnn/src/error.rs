@@ -94,21 +94,17 @@ pub enum Error {
     NoModelFile(BnnError),
     /// A ledger that another spec began.
     #[error(
-        "{} was begun by another spec (`{found}`, plan {found_plan}; this one is `{wanted}`, plan {wanted_plan}): give \
+        "{} was begun by another spec ({found}; this one is {wanted}): give \
          --adopt to keep the runs that both have, or name another folder with --out",
         path.display()
     )]
     OtherSweep {
         /// The ledger.
         path: PathBuf,
-        /// The sweep that it names.
+        /// The sweep that it names, and the hash of that sweep's plan.
         found: String,
-        /// The hash of that sweep's plan.
-        found_plan: String,
-        /// The sweep that was asked for.
+        /// The sweep that was asked for, and the hash of its plan.
         wanted: String,
-        /// The hash of its plan.
-        wanted_plan: String,
     },
 
     // The system.
@@ -213,7 +209,7 @@ pub enum Error {
         /// Its value in the checkpoint.
         wanted: String,
         /// What can be done besides.
-        fix: String,
+        fix: Box<str>,
     },
     /// A checkpoint that does not go with the data, the settings or the files that are there.
     #[error("{}: {problem}", path.display())]

@@ -256,10 +256,8 @@ fn same_plan(path: &Path, header: &Header, plan: &Plan) -> Result<()> {
     }
     Err(Error::OtherSweep {
         path: path.to_owned(),
-        found: header.sweep.clone(),
-        found_plan: header.plan.clone(),
-        wanted: plan.name.clone(),
-        wanted_plan: plan.hash.clone(),
+        found: format!("`{}`, plan {}", header.sweep, header.plan),
+        wanted: format!("`{}`, plan {}", plan.name, plan.hash),
     })
 }
 
