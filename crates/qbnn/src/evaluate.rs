@@ -12,11 +12,10 @@ use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{self, Draws, Predictor, Progress};
 use qbnn_core::ImagesView;
-use qbnn_data::{Role, TestGroup};
+use qbnn_data::Role;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    AmbiguousGroup, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
-    Predictions, by_samples, compare, evaluate,
+    EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Predictions, TestGroup, by_samples, compare, evaluate,
 };
 use std::ops::ControlFlow;
 
@@ -111,17 +110,19 @@ pub fn check_draws(data: &Prepared<'_>, samples: usize) -> Result<()> {
 
 /// An image of the gallery with its pixels.
 fn image(dataset: &qbnn_data::Dataset, chosen: Chosen) -> Option<GalleryImage> {
-    let images = &dataset.first(role(chosen.group))?.images;
+    let images = &dataset.groups.get(chosen.group)?.images;
     let pixels = images.get(chosen.input)?.to_vec();
     let &qbnn_data::Images { height, width, channels, .. } = images;
     Some(GalleryImage { chosen, height, width, channels, pixels })
 }
 
-fn role(group: Group) -> Role {
-    match group {
-        Group::Clean => Role::Clean,
-        Group::Ambiguous => Role::Ambiguous,
-        Group::Ood => Role::Ood,
+/// A role as the evaluation calls it.
+fn role(role: Role) -> qbnn_eval::Role {
+    match role {
+        Role::Clean => qbnn_eval::Role::Clean,
+        Role::Ambiguous => qbnn_eval::Role::Ambiguous,
+        Role::Ood => qbnn_eval::Role::Ood,
+        Role::Shifted => qbnn_eval::Role::Shifted,
     }
 }
 
@@ -182,21 +183,19 @@ pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result
 impl GroupProbabilities {
     /// The groups as the evaluation reads them, with the first `samples` draws.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
-        let of = |role: Role| -> Result<Option<(&TestGroup, Predictions)>> {
-            let found = data.dataset.groups.iter().zip(&self.0).find(|g| g.0.role == role);
-            let Some((group, probs)) = found else { return Ok(None) };
+        let one = |(group, probs): (&qbnn_data::TestGroup, &Vec<f64>)| {
             let images = group.images.len();
             let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
             let predictions = Predictions::new(samples, images, classes, first);
-            Ok(Some((group, predictions.with_context(|| format!("predictions on {}", group.name))?)))
+            Ok(TestGroup {
+                name: group.name.clone(),
+                role: role(group.role),
+                predictions: predictions.with_context(|| format!("predictions on {}", group.name))?,
+                labels: group.labels.iter().flatten().map(|&l| l.into()).collect(),
+                soft_labels: group.soft_labels.clone(),
+            })
         };
-        let (group, predictions) = of(Role::Clean)?.context("there is no clean group")?;
-        let labels = group.labels.iter().flatten().map(|&l| l.into()).collect();
-        let clean = LabelledGroup { predictions, labels };
-        let ambiguous = of(Role::Ambiguous)?;
-        let ambiguous = ambiguous
-            .map(|(group, predictions)| AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
-        Ok(Groups { clean, ambiguous, ood: of(Role::Ood)?.map(|(_, predictions)| OodGroup { predictions }) })
+        data.dataset.groups.iter().zip(&self.0).map(one).collect::<Result<_>>().map(Groups)
     }
 }
 
