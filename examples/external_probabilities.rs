@@ -3,7 +3,7 @@
 //! `cargo run --release --example external_probabilities`
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
-use qbnn_eval::{EvalError, EvalOptions, Groups, Headline, LabelledGroup, OodGroup, Predictions, evaluate};
+use qbnn_eval::{EvalError, EvalOptions, Groups, Headline, Predictions, TestGroup, evaluate};
 
 fn main() -> Result<(), EvalError> {
     // Class probabilities [draw][input][class] of three draws of a network: four inputs with labels, two without.
@@ -18,11 +18,7 @@ fn main() -> Result<(), EvalError> {
         ],
     )?;
     let ood = Predictions::new(3, 2, 2, vec![0.9, 0.1, 0.2, 0.8, 0.1, 0.9, 0.9, 0.1, 0.5, 0.5, 0.3, 0.7])?;
-    let groups = Groups {
-        clean: LabelledGroup { predictions: clean, labels: vec![0, 1, 0, 1] },
-        ambiguous: None,
-        ood: Some(OodGroup { predictions: ood }),
-    };
+    let groups = Groups(vec![TestGroup::clean(clean, vec![0, 1, 0, 1]), TestGroup::ood(ood)]);
     let evaluation = evaluate(&groups, &EvalOptions::default())?;
     for headline in Headline::FRONT {
         if let Some(value) = evaluation.value(headline) {

@@ -6,9 +6,9 @@
 use crate::layout::{Medium, Sheet, broken, draw, fits, one_line};
 use comfy_table::presets;
 use qbnn::wording::{number, thousands};
-use qbnn_eval::{DifferenceEntry, Headline, Interval, Metrics, ModelEntry};
+use qbnn_eval::{DifferenceEntry, Headline, Interval, Measure, Metrics, ModelEntry};
 
-/// The columns.
+/// The columns of every table; each further group adds its own.
 pub const METRICS: [Headline; Headline::FRONT.len()] = Headline::FRONT;
 
 /// Columns that the name of a model takes in a narrow table: as many as an interval.
@@ -17,12 +17,13 @@ const NAME: usize = 18;
 /// The table as it is shown there.
 pub fn table(metrics: &Metrics, medium: Medium) -> String {
     let mut header = vec![String::new()];
-    header.extend(METRICS.map(|h| h.about().heading.clone()));
+    let measures = metrics.measures(&METRICS);
+    header.extend(measures.iter().map(Measure::heading));
     header.push(size_heading(&metrics.models).to_owned());
     let mut cells = vec![header];
     let float = metrics.models.iter().find(|m| m.bits == qbnn_eval::Bits::FLOAT);
-    cells.extend(metrics.models.iter().map(|m| model(m, float)));
-    cells.extend(metrics.differences.iter().map(difference));
+    cells.extend(metrics.models.iter().map(|m| model(m, float, &measures)));
+    cells.extend(metrics.differences.iter().map(|d| difference(d, &measures)));
     match medium {
         Medium::Lines => {
             cells[0][0] = "model".to_owned();
@@ -94,20 +95,20 @@ fn heading(model: &ModelEntry) -> String {
     format!("{}\nS = {}{backend}", model.name, model.samples)
 }
 
-fn model(model: &ModelEntry, float: Option<&ModelEntry>) -> Vec<String> {
+fn model(model: &ModelEntry, float: Option<&ModelEntry>, measures: &[Measure]) -> Vec<String> {
     let mut row = vec![heading(model)];
-    row.extend(METRICS.map(|h| cell(h, model.value(h), model.interval(h), false)));
+    row.extend(measures.iter().map(|m| cell(m.headline, model.measured(m), model.measured_interval(m), false)));
     let sizes = float.map(|f| model.bytes_beside(f)).filter(|(own, float)| own != float && *own > 0);
     let ratio = sizes.map_or(String::new(), |(own, f)| format!("\n1/{:.2} of float", f as f64 / own as f64));
     row.push(format!("{}{ratio}", thousands(model.bytes())));
     row
 }
 
-fn difference(entry: &DifferenceEntry) -> Vec<String> {
+fn difference(entry: &DifferenceEntry, measures: &[Measure]) -> Vec<String> {
     let mut row = vec![format!("{}\n- {}", entry.name, entry.against)];
-    row.extend(METRICS.map(|h| {
-        let difference = entry.metrics.get(h);
-        cell(h, difference.map(|d| d.value), difference.and_then(|d| d.ci95), true)
+    row.extend(measures.iter().map(|measure| {
+        let difference = entry.measured(measure);
+        cell(measure.headline, difference.map(|d| d.value), difference.and_then(|d| d.ci95), true)
     }));
     row.push(String::new());
     row
@@ -183,6 +184,7 @@ mod tests {
             mean_uncertainty: Default::default(),
             counts: Default::default(),
             by_samples: Vec::new(),
+            groups: Vec::new(),
         }
     }
 
@@ -197,6 +199,7 @@ mod tests {
                 name: name(i),
                 against: name(0),
                 metrics: ByHeadline::from_fn(|_| Some(difference)),
+                groups: Vec::new(),
             });
         }
         metrics

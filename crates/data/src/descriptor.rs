@@ -65,7 +65,8 @@ pub struct SetFiles {
     pub test: usize,
     /// Labels drawn per image, where an image has several.
     pub drawn: Option<usize>,
-    /// Addresses of folders to download from, tried in order.
+    /// Addresses of folders to download from, tried in order; none where the files are not to be had that way.
+    #[serde(default)]
     pub mirrors: Vec<String>,
     /// What the mirrors have where it is not the files themselves with `.gz` after their names.
     pub tensors: Option<Tensors>,

@@ -7,70 +7,22 @@
 
 mod convert;
 mod download;
+mod event;
+mod sum;
 #[cfg(test)]
 mod tests;
 
+pub use event::{FetchEvent, OnEvent};
+
 use crate::descriptor::{Descriptor, Download, Half, SetFile, SetFiles, Tensors};
 use crate::error::DataError;
-use crate::idx::{sibling, ungzip};
 use crate::locations::{FileReport, Locations};
 use crate::pt;
 use crate::read::load_ambiguous;
 use download::{Check, Job};
-use sha2::{Digest, Sha256};
-use std::ops::ControlFlow;
+use event::tell;
 use std::path::{Path, PathBuf};
-
-/// What happens during [`fetch`]. `file` is the name of the file as it is downloaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FetchEvent<'a> {
-    /// The file is already there and correct; nothing is downloaded.
-    Present {
-        /// The file.
-        file: &'a str,
-    },
-    /// A mirror has answered.
-    Started {
-        /// The file.
-        file: &'a str,
-        /// Its address.
-        url: &'a str,
-        /// Bytes that had arrived earlier and are not sent again.
-        resumed: u64,
-    },
-    /// More has arrived.
-    Progress {
-        /// The file.
-        file: &'a str,
-        /// Bytes so far, those of earlier calls included.
-        bytes: u64,
-        /// Size of the whole file in bytes, where the mirror tells.
-        total: Option<u64>,
-    },
-    /// A mirror has failed; the same one is asked to go on, or the next is tried, or none is left.
-    Failed {
-        /// The file.
-        file: &'a str,
-        /// The address that failed.
-        url: &'a str,
-        /// What happened, on one line.
-        reason: &'a str,
-    },
-    /// The file has arrived and is correct.
-    Verified {
-        /// The file.
-        file: &'a str,
-    },
-    /// Files have been converted to IDX.
-    Converted {
-        /// The set's name.
-        set: &'a str,
-    },
-}
-
-/// What is told of the progress; [`ControlFlow::Break`] stops the download, keeping what has arrived.
-pub type OnEvent<'a> = dyn FnMut(FetchEvent<'_>) -> ControlFlow<()> + 'a;
+use sum::sha256;
 
 /// Makes sure that a set lies complete and correct in `<root>/<set>/`, downloading what is not; answers with its files.
 /// `mirrors` are addresses of folders, tried in order: mostly those of its descriptor.
@@ -106,14 +58,16 @@ fn fetch_idx(folder: &Path, file: &SetFile, mirrors: &[String], on: &mut OnEvent
     let goal = folder.join(&zipped);
     let check = file.sha256.as_deref().map_or(Check::None, Check::Sha256);
     if let Some(path) = FileReport::look(folder, &file.name).path {
-        // A damaged gzip stream is as wrong as another checksum.
-        let found = sha256(&path).unwrap_or_else(|e| e.to_string());
-        let Some(wanted) = file.sha256.as_ref().filter(|wanted| **wanted != found) else {
+        let found = sha256(&path);
+        if found.as_ref().is_ok_and(|found| file.sha256.as_ref().is_none_or(|wanted| wanted == found)) {
             return tell(on, FetchEvent::Present { file: &zipped }, &zipped);
-        };
+        }
         // A wrong `.gz` is replaced; a wrong plain file would hide the right one, and is not ours to delete.
         if path != goal {
-            return Err(DataError::Checksum { path, kind: "SHA-256", found, wanted: wanted.clone() });
+            // A damaged gzip stream is as wrong as another checksum.
+            let found = found.unwrap_or_else(|e| e.to_string());
+            let wanted = file.sha256.clone().unwrap_or_else(|| "a file that can be read".into());
+            return Err(DataError::Checksum { path, kind: "SHA-256", found, wanted });
         }
     }
     download::run(&Job { file: &zipped, goal: &goal, check, mirrors }, on)
@@ -160,29 +114,4 @@ fn fetch_tensors(
         std::fs::remove_file(goal).map_err(|e| DataError::io("delete", goal, &e))?;
     }
     tell(on, FetchEvent::Converted { set: &set.name }, &tensors.samples.name)
-}
-
-fn tell(on: &mut OnEvent<'_>, event: FetchEvent<'_>, file: &str) -> Result<(), DataError> {
-    if on(event).is_break() { Err(DataError::Stopped { file: file.into() }) } else { Ok(()) }
-}
-
-/// SHA-256 of the decompressed content of a file, in hexadecimal.
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let (_, mut content) = ungzip(std::io::BufReader::new(std::fs::File::open(path)?))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match content.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn part_of(goal: &Path) -> PathBuf {
-    sibling(goal, ".part")
 }

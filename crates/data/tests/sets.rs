@@ -345,8 +345,9 @@ fn descriptors_are_checked_against_each_other() {
 #[test]
 fn built_in_descriptors_are_whole() {
     let catalogue = Catalogue::built_in().unwrap();
-    let names: Vec<_> = catalogue.datasets().map(|d| d.0.name.as_str()).collect();
-    assert_eq!(names, ["dirty-fashion", "dirty-mnist", "fashion-mnist", "mnist", "strokes"]);
+    for name in ["dirty-fashion", "dirty-mnist", "fashion-mnist", "mnist", "strokes"] {
+        assert!(catalogue.dataset(name).is_ok(), "{name}");
+    }
     for (set, files) in catalogue.sets() {
         assert!(set.source.is_some() && !files.files.is_empty(), "{set}");
         let sums = files.files.iter().filter_map(|f| f.sha256.as_ref());

@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use qbnn_eval::{AmbiguousGroup, EvalOptions, Groups, LabelledGroup, OodGroup, Predictions, evaluate};
+use qbnn_eval::{EvalOptions, Groups, Predictions, TestGroup, evaluate};
 
 /// Cheap, uneven rows without ties.
 fn some(samples: usize, inputs: usize, classes: usize, state: &mut u64) -> Predictions {
@@ -31,14 +31,11 @@ fn groups(samples: usize, [clean, ambiguous, ood]: [usize; 3]) -> Groups {
     let mut state = 1;
     let predictions = some(samples, ambiguous, 10, &mut state);
     let soft_labels = Some(some(1, ambiguous, 10, &mut state).probs().iter().map(|&p| p as f32).collect());
-    Groups {
-        clean: LabelledGroup {
-            predictions: some(samples, clean, 10, &mut state),
-            labels: (0..clean).map(|n| n % 10).collect(),
-        },
-        ambiguous: Some(AmbiguousGroup { predictions, soft_labels }),
-        ood: Some(OodGroup { predictions: some(samples, ood, 10, &mut state) }),
-    }
+    Groups(vec![
+        TestGroup::clean(some(samples, clean, 10, &mut state), (0..clean).map(|n| n % 10).collect()),
+        TestGroup::ambiguous(predictions, soft_labels),
+        TestGroup::ood(some(samples, ood, 10, &mut state)),
+    ])
 }
 
 fn main() {

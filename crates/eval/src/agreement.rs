@@ -1,29 +1,30 @@
 //! Do two programs that should compute the same network say the same? Their predictions of the same groups, held side by
 //! side: classes, probabilities and every headline metric.
 
-use crate::disentangle::{EvalOptions, evaluate};
+use crate::disentangle::{EvalOptions, EvaluatedGroup, evaluate};
 use crate::error::EvalError;
-use crate::groups::{Group, Groups};
-use crate::headline::{ByHeadline, Headline};
-use crate::uncertainty::Uncertainty;
+use crate::groups::Groups;
+use crate::headline::{ByHeadline, Headline, Measure, OfGroup};
 use crate::uncertainty::arg_max;
 use serde::Serialize;
 
 /// How far two sets of predictions are apart.
 #[derive(Clone, Debug, Serialize)]
 pub struct Agreement {
-    /// One entry for each group that is there.
+    /// One entry for each group.
     pub groups: Vec<GroupAgreement>,
     /// Second less first, for each metric that is defined.
     pub differences: ByHeadline<Option<f64>>,
+    /// The same of each further group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<OfGroup<f64>>,
 }
 
 /// How far they are apart on one group.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GroupAgreement {
-    /// Which group.
-    #[serde(serialize_with = "by_name")]
-    pub group: Group,
+    /// Its name.
+    pub group: String,
     /// Its images.
     pub images: usize,
     /// Images to which the two give different classes (of the mean prediction).
@@ -45,17 +46,23 @@ impl Agreement {
         let (a, b) = (evaluate(first, &options)?, evaluate(second, &options)?);
         let both = |h: Headline| a.value(h).zip(b.value(h)).map(|(a, b)| b - a);
         let mut groups = Vec::new();
-        for group in [Group::Clean, Group::Ambiguous, Group::Ood] {
-            let (a, b) = (a.uncertainty(group), b.uncertainty(group));
-            let of = |u: Option<&Uncertainty>| u.map_or(0, |u| u.mean_probs.len());
+        for place in 0..a.groups().len().max(b.groups().len()) {
+            let (a, b) = (a.groups().get(place), b.groups().get(place));
+            let of = |g: Option<&EvaluatedGroup>| g.map_or(0, |g| g.uncertainty.mean_probs.len());
             if of(a) != of(b) {
                 let what = "two programs' predictions of a group";
                 return Err(EvalError::LengthsDiffer { what, left: of(a), right: of(b) });
             }
-            let classes = first.clean.predictions.classes();
-            groups.extend(a.zip(b).map(|(a, b)| GroupAgreement::of(group, classes, &a.mean_probs, &b.mean_probs)));
+            let probs = |g: &'_ EvaluatedGroup| g.uncertainty.mean_probs.clone();
+            groups.extend(
+                a.zip(b).map(|(a, b)| GroupAgreement::of(a.name.clone(), first.classes(), &probs(a), &probs(b))),
+            );
         }
-        Ok(Agreement { groups, differences: ByHeadline::from_fn(both) })
+        let further = a.further().map(|(group, measured)| OfGroup {
+            name: group.name.clone(),
+            metrics: ByHeadline::from_fn(|h| measured.value(h).zip(b.value_of(&group.name, h)).map(|(a, b)| b - a)),
+        });
+        Ok(Agreement { groups, differences: ByHeadline::from_fn(both), further: further.collect() })
     }
 
     /// Images whose class differs, in all groups.
@@ -64,15 +71,19 @@ impl Agreement {
     }
 
     /// The metric that differs most, and by how much (unsigned).
-    pub fn largest_difference(&self) -> Option<(Headline, f64)> {
-        let all = Headline::ALL.into_iter().filter_map(|h| self.differences.get(h).map(|d| (h, d.abs())));
-        all.max_by(|a, b| a.1.total_cmp(&b.1))
+    pub fn largest_difference(&self) -> Option<(Measure, f64)> {
+        let first = self.differences.iter().filter_map(|(h, d)| Some((Measure::from(h), (*d)?)));
+        let further = self.further.iter().flat_map(|g| {
+            let of = |h| Measure { group: Some(g.name.clone()), headline: h };
+            g.metrics.iter().filter_map(move |(h, d)| Some((of(h), (*d)?)))
+        });
+        first.chain(further).map(|(m, d)| (m, d.abs())).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 
 impl GroupAgreement {
     /// Of two mean predictions `[image][class]`.
-    fn of(group: Group, classes: usize, first: &[f64], second: &[f64]) -> Self {
+    fn of(group: String, classes: usize, first: &[f64], second: &[f64]) -> Self {
         let images = first.len() / classes;
         let mut found = GroupAgreement { group, images, classes_differ: 0, largest_lead: 0.0, largest_difference: 0.0 };
         for (a, b) in first.chunks_exact(classes).zip(second.chunks_exact(classes)) {
@@ -88,20 +99,16 @@ impl GroupAgreement {
     }
 }
 
-fn by_name<S: serde::Serializer>(group: &Group, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(group.name())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::groups::LabelledGroup;
+    use crate::groups::TestGroup;
     use crate::predictions::Predictions;
 
     fn groups(probs: &[f64]) -> Groups {
         let predictions = Predictions::new(1, probs.len() / 2, 2, probs.to_vec()).unwrap();
-        Groups { clean: LabelledGroup { predictions, labels: vec![0; probs.len() / 2] }, ambiguous: None, ood: None }
+        Groups(vec![TestGroup::clean(predictions, vec![0; probs.len() / 2])])
     }
 
     #[test]
@@ -109,7 +116,7 @@ mod tests {
         let first = groups(&[0.9, 0.1, 0.51, 0.49]);
         let second = groups(&[0.8, 0.2, 0.49, 0.51]);
         let found = Agreement::of(&first, &second).unwrap();
-        let clean = found.groups[0];
+        let clean = &found.groups[0];
         assert_eq!((clean.images, clean.classes_differ, found.classes_differ()), (2, 1, 1));
         assert!((clean.largest_lead - 0.02).abs() < 1e-6 && (clean.largest_difference - 0.1).abs() < 1e-6);
         assert!((found.differences.get(Headline::Accuracy).unwrap() + 0.5).abs() < 1e-12);

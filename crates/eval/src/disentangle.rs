@@ -1,5 +1,5 @@
-//! The composed evaluation: every headline metric of one model on the three groups, with its bootstrap interval, and
-//! the paired comparison of two models.
+//! The composed evaluation: every headline metric of one model on its groups, with its bootstrap interval, and the paired
+//! comparison of two models.
 //!
 //! The pairs of kind and group follow Mukhoti et al. (DDU, arXiv 2102.11582) and Mucsanyi et al. (arXiv 2402.19460):
 //! epistemic uncertainty should find ood inputs and aleatoric ambiguous ones; the cross terms and the rank
@@ -10,10 +10,11 @@ use crate::calibration::Terms;
 use crate::metrics::{Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty};
 use crate::sum::Sum;
 use crate::{
-    AmbiguousGroup, ByHeadline, Calibration, Contrast, EvalError, Group, Groups, Headline, Interval, PooledAuroc,
-    Resampler, Score, Uncertainty, WeightedEce, WeightedMean, WeightedSpearman, logit_interval, parallel,
-    percentile_interval, uncertainty,
+    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, PooledAuroc, Resampler, Role,
+    Score, Uncertainty, WeightedEce, WeightedMean, WeightedSpearman, logit_interval, parallel, percentile_interval,
+    uncertainty,
 };
+use std::ops::Range;
 
 /// Settings of the bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +37,73 @@ impl Default for EvalOptions {
 pub struct Evaluation {
     samples: usize,
     classes: usize,
-    counts: Counts,
-    calibration: Calibration,
-    mean_uncertainty: GroupMeans,
+    groups: Vec<EvaluatedGroup>,
+    /// Of the first groups of their roles.
+    headline: Measured,
+    /// Of each further group: its place, and the metrics with it in the place of the first of its role.
+    further: Vec<(usize, Measured)>,
+    options: EvalOptions,
+}
+
+/// One group of an evaluation.
+#[derive(Debug, Clone)]
+pub struct EvaluatedGroup {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// Mean prediction and uncertainties of every input.
+    pub uncertainty: Uncertainty,
+    /// Their means.
+    pub means: MeanUncertainty,
+    /// The label of every input of a clean or shifted group; of others none.
+    pub labels: Vec<usize>,
+    /// Accuracy, NLL, Brier score and ECE of a clean or shifted group.
+    pub calibration: Option<Calibration>,
+}
+
+impl EvaluatedGroup {
+    /// Number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.uncertainty.total.len()
+    }
+}
+
+/// Metrics of some groups.
+#[derive(Debug, Clone)]
+pub struct Measured {
     values: ByHeadline<Option<f64>>,
     tied: ByHeadline<Option<f64>>,
     intervals: ByHeadline<Option<Interval>>,
     /// One value per resample and metric; what [`compare`] pairs.
     replicates: ByHeadline<Vec<Option<f64>>>,
-    labels: Vec<usize>,
-    options: EvalOptions,
-    /// Of clean, ambiguous and ood.
-    uncertainties: [Option<Uncertainty>; 3],
+}
+
+impl Measured {
+    /// A metric; `None` where its group or the epistemic part is absent, or a rank correlation undefined.
+    pub fn value(&self, headline: Headline) -> Option<f64> {
+        *self.values.get(headline)
+    }
+
+    /// Of an AUROC: the share of pairs of a positive and a negative whose scores tie; `None` for other metrics.
+    pub fn tied(&self, headline: Headline) -> Option<f64> {
+        *self.tied.get(headline)
+    }
+
+    /// Its 95 % interval; `None` too without resamples, or if one of them left the metric undefined.
+    pub fn interval(&self, headline: Headline) -> Option<Interval> {
+        *self.intervals.get(headline)
+    }
+
+    /// Differences `self - reference`, paired resample by resample.
+    fn less(&self, reference: &Self) -> ByHeadline<Option<Difference>> {
+        ByHeadline::from_fn(|headline| {
+            let value = self.value(headline)? - reference.value(headline)?;
+            let pairs = self.replicates.get(headline).iter().zip(reference.replicates.get(headline));
+            let replicates: Vec<_> = pairs.map(|(m, r)| Some((*m)? - (*r)?)).collect();
+            Some(Difference { value, ci95: percentile_interval(&replicates) })
+        })
+    }
 }
 
 impl Evaluation {
@@ -61,58 +117,79 @@ impl Evaluation {
         self.classes
     }
 
-    /// Inputs per group.
+    /// All groups, in the order in which they were given.
+    pub fn groups(&self) -> &[EvaluatedGroup] {
+        &self.groups
+    }
+
+    /// Every group that is not the first of a headline role, with its metrics: those of [`Headline::is_of`] its role.
+    pub fn further(&self) -> impl Iterator<Item = (&EvaluatedGroup, &Measured)> {
+        self.further.iter().map(|(place, measured)| (&self.groups[*place], measured))
+    }
+
+    /// Inputs of the first groups of their roles.
     pub fn counts(&self) -> Counts {
-        self.counts
+        let n = |role| self.first(role).map_or(0, EvaluatedGroup::inputs) as u64;
+        Counts { clean: n(Role::Clean), ambiguous: n(Role::Ambiguous), ood: n(Role::Ood) }
     }
 
-    /// Accuracy, NLL, Brier score and ECE on clean.
-    pub fn calibration(&self) -> Calibration {
-        self.calibration
+    /// Accuracy, NLL, Brier score and ECE on the first clean group.
+    pub fn calibration(&self) -> Option<Calibration> {
+        self.first(Role::Clean)?.calibration
     }
 
-    /// Mean uncertainties per group, nats.
-    pub fn mean_uncertainty(&self) -> &GroupMeans {
-        &self.mean_uncertainty
+    /// Mean uncertainties of the first groups of their roles, nats.
+    pub fn mean_uncertainty(&self) -> GroupMeans {
+        let of = |role| self.first(role).map(|g| g.means);
+        GroupMeans { clean: of(Role::Clean), ambiguous: of(Role::Ambiguous), ood: of(Role::Ood) }
     }
 
     /// One headline metric; `None` where its group or the epistemic part is absent, or a rank correlation undefined.
     pub fn value(&self, headline: Headline) -> Option<f64> {
-        *self.values.get(headline)
+        self.headline.value(headline)
+    }
+
+    /// The metric of the group of this name, with it in the place of the first of its role; `None` for a metric that is
+    /// not of its role.
+    pub fn value_of(&self, group: &str, headline: Headline) -> Option<f64> {
+        let place = self.groups.iter().position(|g| g.name == group)?;
+        let further = self.further.iter().find(|f| f.0 == place).map(|f| &f.1);
+        let measured = further.unwrap_or(&self.headline);
+        measured.value(headline).filter(|_| headline.is_of(self.groups[place].role))
     }
 
     /// Of an AUROC: the share of pairs of a positive and a negative whose scores tie; `None` for other metrics.
     pub fn tied(&self, headline: Headline) -> Option<f64> {
-        *self.tied.get(headline)
+        self.headline.tied(headline)
     }
 
-    /// Mean prediction and uncertainties of every input of a group; `None` for an absent group.
-    pub fn uncertainty(&self, group: Group) -> Option<&Uncertainty> {
-        self.uncertainties[group as usize].as_ref()
+    /// The first group of a role; `None` where there is none.
+    pub fn first(&self, role: Role) -> Option<&EvaluatedGroup> {
+        self.groups.iter().find(|g| g.role == role)
     }
 
-    /// The label of every clean input.
+    /// The label of every input of the first clean group.
     pub fn labels(&self) -> &[usize] {
-        &self.labels
+        self.first(Role::Clean).map_or(&[], |g| &g.labels)
     }
 
     /// Its 95 % interval; `None` too without resamples, or if one of them left the metric undefined.
     pub fn interval(&self, headline: Headline) -> Option<Interval> {
-        *self.intervals.get(headline)
+        self.headline.interval(headline)
     }
 }
 
-/// Every metric made ready for any resample. Inputs are pooled in the order clean, ambiguous, ood.
+/// Every metric of one view made ready for any resample. Inputs are pooled in the order clean, ambiguous, ood.
 struct Statistics {
-    means: [(Headline, WeightedMean); 3],
-    ece: WeightedEce,
+    means: Vec<(Headline, WeightedMean)>,
+    ece: Option<WeightedEce>,
     aurocs: Vec<(Score, PooledAuroc)>,
     spearmans: Vec<(Headline, WeightedSpearman)>,
 }
 
 impl Statistics {
     fn new(
-        terms: Terms,
+        terms: Option<Terms>,
         groups: [Option<&Uncertainty>; 3],
         soft_label_entropy: Option<&[f64]>,
     ) -> Result<Self, EvalError> {
@@ -120,7 +197,7 @@ impl Statistics {
         for score in Score::ALL {
             let scores = groups.map(|u| u.and_then(|u| score.of(u)));
             // Without draws that could disagree no group has this score.
-            if scores[0].is_some() {
+            if scores[0].is_some() && scores[1..].iter().any(Option::is_some) {
                 let of = |i: usize| scores[i].as_deref().unwrap_or_default();
                 aurocs.push((score, PooledAuroc::new([of(0), of(1), of(2)])?));
             }
@@ -138,13 +215,13 @@ impl Statistics {
             spearmans.push((Headline::SpearmanAleatoricSoftLabel, spearman));
         }
         let mean = |values| WeightedMean::new(values, 0);
-        let Terms { correct, nll, brier, bin, gap, .. } = terms;
-        Ok(Self {
-            means: [(Headline::Accuracy, mean(correct)), (Headline::Nll, mean(nll)), (Headline::Brier, mean(brier))],
-            ece: WeightedEce::new(bin, gap, 0),
-            aurocs,
-            spearmans,
-        })
+        let (mut means, mut ece) = (Vec::new(), None);
+        if let Some(Terms { correct, nll, brier, bin, gap, .. }) = terms {
+            means =
+                vec![(Headline::Accuracy, mean(correct)), (Headline::Nll, mean(nll)), (Headline::Brier, mean(brier))];
+            ece = Some(WeightedEce::new(bin, gap, 0));
+        }
+        Ok(Self { means, ece, aurocs, spearmans })
     }
 
     /// Every metric of a resample.
@@ -153,7 +230,7 @@ impl Statistics {
         for (headline, mean) in &self.means {
             *values.get_mut(*headline) = mean.value(counts);
         }
-        *values.get_mut(Headline::Ece) = self.ece.value(counts);
+        *values.get_mut(Headline::Ece) = self.ece.as_ref().and_then(|ece| ece.value(counts));
         self.fill_aurocs(&mut values, |auroc| auroc.value(counts));
         for (headline, spearman) in &self.spearmans {
             *values.get_mut(*headline) = spearman.value(counts);
@@ -181,12 +258,101 @@ impl Statistics {
     }
 }
 
+/// Which groups stand for clean, ambiguous and ood in a set of metrics.
+struct View {
+    /// Their places among the groups.
+    places: [Option<usize>; 3],
+    /// The role of the further group that it is about; `None` of the headline metrics.
+    of: Option<Role>,
+    statistics: Statistics,
+}
+
+impl View {
+    /// The headline metrics' where `further` is `None`, else those of the group at that place.
+    fn new(
+        places: [Option<usize>; 3],
+        further: Option<usize>,
+        groups: &Groups,
+        evaluated: &[EvaluatedGroup],
+    ) -> Result<Self, EvalError> {
+        let of = further.map(|place| groups.0[place].role);
+        let [clean, ambiguous, _] = places;
+        let places = match of {
+            None => places,
+            Some(Role::Ood) => [clean, ambiguous, further],
+            Some(Role::Ambiguous) => [clean, further, None],
+            Some(Role::Clean | Role::Shifted) => [further, None, None],
+        };
+        // A group that is measured against the clean one does not measure that again.
+        let labelled = of.is_none_or(Role::is_labelled).then_some(places[0]).flatten();
+        let terms = labelled.map(|place| {
+            let EvaluatedGroup { uncertainty: u, labels, .. } = &evaluated[place];
+            Terms::new(&u.mean_probs, groups.classes(), labels, u.precision)
+        });
+        let soft = places[1].and_then(|place| groups.0[place].soft_label_entropy());
+        let uncertainties = places.map(|place| place.map(|place| &evaluated[place].uncertainty));
+        let statistics = Statistics::new(terms.transpose()?, uncertainties, soft.as_deref())?;
+        Ok(Self { places, of, statistics })
+    }
+
+    /// Whether a metric is its own, and not that of the groups it is measured against.
+    fn has(&self, headline: Headline) -> bool {
+        self.of.is_none_or(|role| headline.is_of(role))
+    }
+
+    /// Every metric of a resample; `counts` are those of all groups, each in its range.
+    fn values(&self, counts: &[u8], ranges: &[Range<usize>]) -> ByHeadline<Option<f64>> {
+        let own = self.places.iter().flatten().map(|&place| &counts[ranges[place].clone()]);
+        let values = self.statistics.values(&own.collect::<Vec<_>>().concat());
+        ByHeadline::from_fn(|h| values.get(h).filter(|_| self.has(h)))
+    }
+
+    /// Values, and what the resamples make of them.
+    fn measured(
+        &self,
+        evaluated: &[EvaluatedGroup],
+        mut values: ByHeadline<Option<f64>>,
+        resamples: &[ByHeadline<Option<f64>>],
+    ) -> Measured {
+        // Sums in one order, exactly rounded: not those of the bootstrap.
+        let calibration = self.places[0].and_then(|place| evaluated[place].calibration);
+        if let Some(Calibration { accuracy, nll, brier, ece, .. }) = calibration {
+            for (headline, value) in
+                [(Headline::Accuracy, accuracy), (Headline::Nll, nll), (Headline::Brier, brier), (Headline::Ece, ece)]
+            {
+                *values.get_mut(headline) = Some(value).filter(|_| self.has(headline));
+            }
+        }
+        let replicates = ByHeadline::from_fn(|h| match values.get(h) {
+            Some(_) => resamples.iter().map(|values| *values.get(h)).collect(),
+            None => Vec::new(),
+        });
+        let place = |role: Role| Role::HEADLINE.iter().position(|r| *r == role);
+        let size = |role| place(role).and_then(|i| self.places[i]).map_or(0, |place| evaluated[place].inputs());
+        let intervals = ByHeadline::from_fn(|headline| {
+            let replicates: &Vec<_> = replicates.get(headline);
+            match headline {
+                Headline::Auroc(_, contrast) => {
+                    let negatives: usize = contrast.negatives().iter().map(|&g| size(g)).sum();
+                    let pairs = negatives.min(size(contrast.positives()));
+                    logit_interval((*values.get(headline))?, replicates, pairs)
+                }
+                _ => percentile_interval(replicates),
+            }
+        });
+        let tied = self.statistics.tied();
+        let tied = ByHeadline::from_fn(|h| tied.get(h).filter(|_| self.has(h)));
+        Measured { values, tied, intervals, replicates }
+    }
+}
+
 /// Measures one model on its groups.
 ///
-/// Accuracy, NLL, Brier and ECE are taken on clean alone. The AUROC of every [`Score`] is taken over every [`Contrast`]. The
-/// rank correlation of the two kinds is taken in-distribution, over clean + ambiguous pooled; the one with the entropy of
-/// the soft labels over ambiguous. Resamples are shared out among the processor's threads; results do not depend on how
-/// many there are.
+/// Of the first groups of their roles: accuracy, NLL, Brier and ECE are taken on clean alone. The AUROC of every [`Score`] is
+/// taken over every [`Contrast`]. The rank correlation of the two kinds is taken in-distribution, over clean + ambiguous
+/// pooled; the one with the entropy of the soft labels over ambiguous. Every further group has the metrics of its role, with
+/// itself in the place of the first; adding one changes no figure of the others, intervals included. Resamples are shared
+/// out among the processor's threads; results do not depend on how many there are.
 ///
 /// # Errors
 ///
@@ -198,99 +364,102 @@ pub fn evaluate(groups: &Groups, options: &EvalOptions) -> Result<Evaluation, Ev
 /// The same by at most so many threads.
 fn measure(groups: &Groups, options: &EvalOptions, threads: usize) -> Result<Evaluation, EvalError> {
     groups.check()?;
-    let clean = uncertainty(&groups.clean.predictions);
-    let ambiguous = groups.ambiguous.as_ref().map(|g| uncertainty(&g.predictions));
-    let ood = groups.ood.as_ref().map(|g| uncertainty(&g.predictions));
-    let classes = groups.clean.predictions.classes();
-    let terms = Terms::new(&clean.mean_probs, classes, &groups.clean.labels, clean.precision)?;
-    let calibration = terms.calibration();
-    let mean_uncertainty = GroupMeans {
-        clean: Some(means(&clean)),
-        ambiguous: ambiguous.as_ref().map(means),
-        ood: ood.as_ref().map(means),
-    };
-    let soft = groups.ambiguous.as_ref().and_then(AmbiguousGroup::soft_label_entropy);
-    let statistics = Statistics::new(terms, [Some(&clean), ambiguous.as_ref(), ood.as_ref()], soft.as_deref())?;
-
-    let size = |group| groups.predictions(group).map_or(0, crate::Predictions::inputs);
-    let sizes = Group::ALL.map(size);
-    let mut values = statistics.values(&vec![1; sizes.iter().sum()]);
-    let exact = [calibration.accuracy, calibration.nll, calibration.brier, calibration.ece];
-    for (headline, value) in [Headline::Accuracy, Headline::Nll, Headline::Brier, Headline::Ece].into_iter().zip(exact)
-    {
-        *values.get_mut(headline) = Some(value);
+    let classes = groups.classes();
+    let mut evaluated = Vec::with_capacity(groups.0.len());
+    for group in groups.iter() {
+        let uncertainty = uncertainty(&group.predictions);
+        let labels = if group.role.is_labelled() { group.labels.clone() } else { Vec::new() };
+        let terms = group
+            .role
+            .is_labelled()
+            .then(|| Terms::new(&uncertainty.mean_probs, classes, &labels, uncertainty.precision));
+        evaluated.push(EvaluatedGroup {
+            name: group.name.clone(),
+            role: group.role,
+            means: means(&uncertainty),
+            uncertainty,
+            labels,
+            calibration: terms.transpose()?.map(|terms| terms.calibration()),
+        });
     }
+    let firsts = Role::HEADLINE.map(|role| groups.iter().position(|g| g.role == role));
+    let further: Vec<usize> = (0..evaluated.len()).filter(|place| !firsts.contains(&Some(*place))).collect();
+    let headline = View::new(firsts, None, groups, &evaluated)?;
+    let views = further.iter().map(|&place| View::new(firsts, Some(place), groups, &evaluated));
+    let views = std::iter::once(Ok(headline)).chain(views).collect::<Result<Vec<_>, _>>()?;
 
+    // Pooled in the order of the headline roles, then the further groups: these draw after the others in every resample,
+    // and so change nothing there.
+    let (mut ranges, mut sizes) = (vec![0..0; evaluated.len()], Vec::new());
+    for place in firsts.into_iter().chain(further.iter().copied().map(Some)) {
+        let begin = sizes.iter().sum();
+        let size = place.map_or(0, |place: usize| evaluated[place].inputs());
+        if let Some(place) = place {
+            ranges[place] = begin..begin + size;
+        }
+        sizes.push(size);
+    }
     let resampler = Resampler::new(options.seed, &sizes);
     let resamples = parallel::each(options.resamples, threads, |resample| {
         let mut counts = Vec::new();
         resampler.fill(resample as u64, &mut counts);
-        statistics.values(&counts)
+        views.iter().map(|view| view.values(&counts, &ranges)).collect::<Vec<_>>()
     });
-    let replicates = ByHeadline::from_fn(|h| match values.get(h) {
-        Some(_) => resamples.iter().map(|values| *values.get(h)).collect(),
-        None => Vec::new(),
-    });
-    let interval = |headline| {
-        let replicates: &Vec<_> = replicates.get(headline);
-        match headline {
-            Headline::Auroc(_, contrast) => {
-                let negatives: usize = contrast.negatives().iter().map(|&g| size(g)).sum();
-                let pairs = negatives.min(size(contrast.positives()));
-                logit_interval((*values.get(headline))?, replicates, pairs)
-            }
-            _ => percentile_interval(replicates),
-        }
-    };
-    let intervals = ByHeadline::from_fn(interval);
+    let once = vec![1; sizes.iter().sum()];
+    let mut measured = Vec::with_capacity(views.len());
+    // By view: the resamples of each.
+    let mut by_view: Vec<Vec<_>> = views.iter().map(|_| Vec::with_capacity(resamples.len())).collect();
+    for values in resamples {
+        by_view.iter_mut().zip(values).for_each(|(all, values)| all.push(values));
+    }
+    for (view, resamples) in views.iter().zip(&by_view) {
+        measured.push(view.measured(&evaluated, view.values(&once, &ranges), resamples));
+    }
+    let headline = measured.remove(0);
     Ok(Evaluation {
-        samples: groups.clean.predictions.samples(),
+        samples: groups.samples(),
         classes,
-        counts: Counts { clean: sizes[0] as u64, ambiguous: sizes[1] as u64, ood: sizes[2] as u64 },
-        calibration,
-        mean_uncertainty,
-        values,
-        tied: statistics.tied(),
-        intervals,
-        replicates,
-        labels: groups.clean.labels.clone(),
+        groups: evaluated,
+        headline,
+        further: further.into_iter().zip(measured).collect(),
         options: *options,
-        uncertainties: [Some(clean), ambiguous, ood],
     })
 }
 
-/// Paired differences `model - reference` of every headline metric, with paired bootstrap intervals: both models meet
+/// Paired differences `model - reference` of every metric, with paired bootstrap intervals: both models meet
 /// the same resamples of the same inputs, so what the inputs have in common cancels.
 ///
-/// The caller answers for the inputs being the same; what can be told is checked (group sizes, classes, labels). The
+/// The caller answers for the inputs being the same; what can be told is checked (groups, their sizes, classes, labels). The
 /// number of draws may differ.
 ///
 /// # Errors
 ///
-/// [`EvalError::NotPaired`] if group sizes, classes, clean labels or bootstrap options differ.
+/// [`EvalError::NotPaired`] if groups, their sizes, classes, labels or bootstrap options differ.
 pub fn compare(
     name: impl Into<String>,
     model: &Evaluation,
     against: impl Into<String>,
     reference: &Evaluation,
 ) -> Result<DifferenceEntry, EvalError> {
+    let groups = |e: &'_ Evaluation| e.groups.iter().map(|g| (g.name.clone(), g.role, g.inputs())).collect::<Vec<_>>();
+    let labels = |e: &'_ Evaluation| e.groups.iter().map(|g| g.labels.clone()).collect::<Vec<_>>();
     for (what, same) in [
-        ("the number of inputs per group", model.counts == reference.counts),
+        ("the number of inputs per group", groups(model) == groups(reference)),
         ("the number of classes", model.classes == reference.classes),
-        ("the labels of clean", model.labels == reference.labels),
+        ("the labels of clean", labels(model) == labels(reference)),
         ("the bootstrap's seed or number of resamples", model.options == reference.options),
     ] {
         if !same {
             return Err(EvalError::NotPaired { what });
         }
     }
-    let metrics = ByHeadline::from_fn(|headline| {
-        let value = model.value(headline)? - reference.value(headline)?;
-        let pairs = model.replicates.get(headline).iter().zip(reference.replicates.get(headline));
-        let replicates: Vec<_> = pairs.map(|(m, r)| Some((*m)? - (*r)?)).collect();
-        Some(Difference { value, ci95: percentile_interval(&replicates) })
-    });
-    Ok(DifferenceEntry { name: name.into(), against: against.into(), metrics })
+    let metrics = model.headline.less(&reference.headline);
+    let further = model.further().zip(&reference.further);
+    let of = |((group, measured), reference): ((&EvaluatedGroup, &Measured), &(usize, Measured))| OfGroup {
+        name: group.name.clone(),
+        metrics: measured.less(&reference.1),
+    };
+    Ok(DifferenceEntry { name: name.into(), against: against.into(), metrics, groups: further.map(of).collect() })
 }
 
 /// Mean uncertainties of one group.
@@ -307,7 +476,11 @@ fn means(u: &Uncertainty) -> MeanUncertainty {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::{LabelledGroup, OodGroup, Predictions};
+    use crate::{Predictions, TestGroup};
+
+    fn every(evaluation: &Evaluation) -> impl Iterator<Item = &Measured> {
+        std::iter::once(&evaluation.headline).chain(evaluation.further().map(|f| f.1))
+    }
 
     #[test]
     fn the_number_of_threads_changes_nothing() {
@@ -316,15 +489,20 @@ mod tests {
             let probs = (0..3).flat_map(|s| (0..n).flat_map(move |i| [p(s, i), 1.0 - p(s, i)])).collect();
             Predictions::new(3, n, 2, probs).unwrap()
         };
-        let groups = Groups {
-            clean: LabelledGroup { predictions: some(600, 0), labels: (0..600).map(|i| i % 2).collect() },
-            ambiguous: Some(AmbiguousGroup { predictions: some(40, 1), soft_labels: None }),
-            ood: Some(OodGroup { predictions: some(50, 2) }),
-        };
+        let groups = Groups(vec![
+            TestGroup::clean(some(600, 0), (0..600).map(|i| i % 2).collect()),
+            TestGroup::ambiguous(some(40, 1), None),
+            TestGroup::ood(some(50, 2)),
+            TestGroup::ood(some(30, 3)).named("near"),
+        ]);
         let options = EvalOptions { resamples: 33, seed: 4 };
         let [one, two, many] = [1, 2, 5].map(|threads| measure(&groups, &options, threads).unwrap());
-        assert_eq!((&one.replicates, &one.intervals), (&two.replicates, &two.intervals));
-        assert_eq!((&one.replicates, &one.intervals), (&many.replicates, &many.intervals));
-        assert_eq!(one.replicates.get(Headline::AMBIGUOUS).len(), 33);
+        for other in [&two, &many] {
+            for (a, b) in every(&one).zip(every(other)) {
+                assert_eq!((&a.replicates, &a.intervals), (&b.replicates, &b.intervals));
+            }
+        }
+        assert_eq!(every(&one).count(), 2);
+        assert_eq!(one.headline.replicates.get(Headline::AMBIGUOUS).len(), 33);
     }
 }

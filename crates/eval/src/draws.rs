@@ -4,7 +4,7 @@
 //! their mean, lowest and highest are kept: the range is what another seed of the noise could have shown.
 
 use crate::metrics::{SamplesEntry, Spread};
-use crate::{ByHeadline, EvalError, EvalOptions, Groups, evaluate};
+use crate::{ByHeadline, EvalError, EvalOptions, Evaluation, Groups, Headline, OfGroup, evaluate};
 
 /// At most this many sets per S: enough to see the spread, and the work stays a few times that of one evaluation.
 pub const MAX_SETS: usize = 8;
@@ -15,7 +15,7 @@ pub const MAX_SETS: usize = 8;
 ///
 /// Those of [`Groups::check`].
 pub fn by_samples(groups: &Groups) -> Result<Vec<SamplesEntry>, EvalError> {
-    let all = groups.clean.predictions.samples();
+    let all = groups.samples();
     let none = EvalOptions { resamples: 0, seed: 0 };
     let below = std::iter::successors(Some(1usize), |s| s.checked_mul(2)).take_while(|&s| s < all);
     let mut entries = Vec::new();
@@ -27,15 +27,22 @@ pub fn by_samples(groups: &Groups) -> Result<Vec<SamplesEntry>, EvalError> {
                 evaluations.push(evaluate(&part, &none)?);
             }
         }
-        let metrics = ByHeadline::from_fn(|headline| {
-            let values: Vec<f64> = evaluations.iter().map(|e| e.value(headline)).collect::<Option<_>>()?;
-            Some(Spread {
-                mean: values.iter().sum::<f64>() / values.len() as f64,
-                low: values.iter().copied().fold(f64::INFINITY, f64::min),
-                high: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        let spread = |of: &dyn Fn(&Evaluation, Headline) -> Option<f64>| {
+            ByHeadline::from_fn(|headline| {
+                let values: Vec<f64> = evaluations.iter().map(|e| of(e, headline)).collect::<Option<_>>()?;
+                Some(Spread {
+                    mean: values.iter().sum::<f64>() / values.len() as f64,
+                    low: values.iter().copied().fold(f64::INFINITY, f64::min),
+                    high: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                })
             })
+        };
+        let further = evaluations.first().into_iter().flat_map(Evaluation::further).map(|(group, _)| OfGroup {
+            name: group.name.clone(),
+            metrics: spread(&|e, headline| e.value_of(&group.name, headline)),
         });
-        entries.push(SamplesEntry { samples: samples as u64, sets: sets as u64, metrics });
+        let (metrics, groups) = (spread(&|e, headline| e.value(headline)), further.collect());
+        entries.push(SamplesEntry { samples: samples as u64, sets: sets as u64, metrics, groups });
     }
     Ok(entries)
 }
@@ -43,17 +50,13 @@ pub fn by_samples(groups: &Groups) -> Result<Vec<SamplesEntry>, EvalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Headline, LabelledGroup, Predictions};
+    use crate::{Predictions, TestGroup};
 
     #[test]
     fn all_draws_are_the_evaluation_and_one_draw_has_no_epistemic() {
         // Draw s is right on input 0 alone where s is even.
         let probs = (0..12).flat_map(|s| if s % 2 == 0 { [0.9, 0.1] } else { [0.4, 0.6] }).collect();
-        let groups = Groups {
-            clean: LabelledGroup { predictions: Predictions::new(12, 1, 2, probs).unwrap(), labels: vec![0] },
-            ambiguous: None,
-            ood: None,
-        };
+        let groups = Groups(vec![TestGroup::clean(Predictions::new(12, 1, 2, probs).unwrap(), vec![0])]);
         let entries = by_samples(&groups).unwrap();
         let shape: Vec<_> = entries.iter().map(|e| (e.samples, e.sets)).collect();
         assert_eq!(shape, [(1, 8), (2, 6), (4, 3), (8, 1), (12, 1)]);

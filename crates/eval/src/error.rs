@@ -83,14 +83,23 @@ pub enum EvalError {
         "found {found} {dimension} in group {group}, wanted {wanted} as in clean; predict every group with the same model and settings"
     )]
     GroupsDisagree {
-        /// `ambiguous` or `ood`.
-        group: &'static str,
+        /// Its name.
+        group: String,
         /// `samples` or `classes`.
         dimension: &'static str,
         /// The size in that group.
         found: usize,
         /// The size in the clean group.
         wanted: usize,
+    },
+    /// Every evaluation needs inputs with one right label.
+    #[error("found no clean group, wanted one: accuracy and calibration need inputs that have one right label")]
+    NoClean,
+    /// Two groups have one name.
+    #[error("found two groups called {name}, wanted a name of its own for each; rename one")]
+    GroupTwice {
+        /// The name.
+        name: String,
     },
     /// Two arrays that belong together differ in length.
     #[error("found {what} of lengths {left} and {right}, wanted equal lengths; pass one value of each per input")]

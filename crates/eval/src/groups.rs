@@ -1,129 +1,187 @@
-//! The three groups of every evaluation: clean, ambiguous and out-of-distribution inputs.
+//! The groups of every evaluation: predictions on inputs whose kind is known, each group with a name and a role.
 //!
 //! Uncertainty can only be judged against inputs whose kind is known: clean inputs deserve little of either kind,
-//! ambiguous ones (several labels are right) aleatoric, OOD ones epistemic.
+//! ambiguous ones (several labels are right) aleatoric, OOD ones epistemic. There may be several groups of a role, such as
+//! near and far OOD. The first of a role is the one that the headline metrics are about; each further one has the same
+//! metrics with itself in the place of the first.
 
 use crate::predictions::check_row;
 use crate::uncertainty::normalise;
 use crate::{EvalError, Precision, Predictions, entropy};
+use serde::{Deserialize, Serialize};
 
-/// Which of the three groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Group {
-    /// One right label each.
+/// What the inputs of a group have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Of the training distribution, one right label each.
     Clean,
-    /// Several right labels.
+    /// Of the training distribution, several right labels each.
     Ambiguous,
-    /// No right label: another distribution.
+    /// Of another distribution: no label is right.
     Ood,
+    /// Of the training distribution but for a change, one right label each.
+    Shifted,
 }
 
-impl Group {
-    /// All groups, in the order in which inputs are pooled.
-    pub const ALL: [Group; 3] = [Group::Clean, Group::Ambiguous, Group::Ood];
+impl Role {
+    /// All roles.
+    pub const ALL: [Role; 4] = [Role::Clean, Role::Ambiguous, Role::Ood, Role::Shifted];
 
-    /// `clean`, `ambiguous` or `ood`.
+    /// The roles whose first groups the headline metrics are about, in the order in which inputs are pooled.
+    pub const HEADLINE: [Role; 3] = [Role::Clean, Role::Ambiguous, Role::Ood];
+
+    /// `clean`, `ambiguous`, `ood` or `shifted`.
     pub fn name(self) -> &'static str {
         match self {
-            Group::Clean => "clean",
-            Group::Ambiguous => "ambiguous",
-            Group::Ood => "ood",
+            Role::Clean => "clean",
+            Role::Ambiguous => "ambiguous",
+            Role::Ood => "ood",
+            Role::Shifted => "shifted",
         }
+    }
+
+    /// Whether each input has one right label, so that accuracy and calibration are measured.
+    pub fn is_labelled(self) -> bool {
+        matches!(self, Role::Clean | Role::Shifted)
     }
 }
 
-/// Inputs with one right label each: the group on which accuracy and calibration are measured.
+/// One model's predictions on one group.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelledGroup {
+pub struct TestGroup {
+    /// Its name, which no other group has.
+    pub name: String,
+    /// What its inputs have in common.
+    pub role: Role,
     /// The model's probabilities, `[S][N][C]`.
     pub predictions: Predictions,
-    /// The right class of each input, N values in `0..C`.
+    /// The right class of each input, N values in `0..C`: of clean and shifted groups; of others it is not looked at.
     pub labels: Vec<usize>,
-}
-
-/// Inputs for which several labels are right.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AmbiguousGroup {
-    /// The model's probabilities, `[S][N][C]`.
-    pub predictions: Predictions,
-    /// Where known, the true label distribution of each input, `[N][C]` row-major, each row summing to 1 within 1e-3.
+    /// Where known, the true label distribution of each input of an ambiguous group, `[N][C]` row-major, each row summing to
+    /// 1 within 1e-3.
     pub soft_labels: Option<Vec<f32>>,
 }
 
-/// Foreign inputs, for which no label is right.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OodGroup {
-    /// The model's probabilities, `[S][N][C]`.
-    pub predictions: Predictions,
+impl TestGroup {
+    /// Inputs of the training distribution with one right label each; the group is called `clean`.
+    pub fn clean(predictions: Predictions, labels: Vec<usize>) -> Self {
+        Self { name: Role::Clean.name().into(), role: Role::Clean, predictions, labels, soft_labels: None }
+    }
+
+    /// Inputs of the training distribution with several right labels each; the group is called `ambiguous`.
+    pub fn ambiguous(predictions: Predictions, soft_labels: Option<Vec<f32>>) -> Self {
+        Self {
+            name: Role::Ambiguous.name().into(),
+            role: Role::Ambiguous,
+            predictions,
+            labels: Vec::new(),
+            soft_labels,
+        }
+    }
+
+    /// Inputs of another distribution; the group is called `ood`.
+    pub fn ood(predictions: Predictions) -> Self {
+        Self { name: Role::Ood.name().into(), role: Role::Ood, ..Self::ambiguous(predictions, None) }
+    }
+
+    /// Changed inputs with one right label each; the group is called `shifted`.
+    pub fn shifted(predictions: Predictions, labels: Vec<usize>) -> Self {
+        Self { name: Role::Shifted.name().into(), role: Role::Shifted, ..Self::clean(predictions, labels) }
+    }
+
+    /// The same group under another name.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Entropy of each input's true label distribution in nats, N values in \[0, ln C\], where soft labels are known.
+    /// Meaningful after [`Groups::check`].
+    pub fn soft_label_entropy(&self) -> Option<Vec<f64>> {
+        let one = |probs: &[f32]| {
+            let mut row = wide(probs);
+            row.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
+            normalise(&mut row, Precision::Single);
+            entropy(&row)
+        };
+        self.soft_labels.as_ref().map(|soft| soft.chunks_exact(self.predictions.classes()).map(one).collect())
+    }
 }
 
-/// One model's predictions on all groups. Groups that are absent leave their metrics `None`.
+/// One model's predictions on all groups, one of them clean. Roles without a group leave their metrics `None`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Groups {
-    /// Inputs of the training distribution with one right label.
-    pub clean: LabelledGroup,
-    /// Inputs of the training distribution with several right labels.
-    pub ambiguous: Option<AmbiguousGroup>,
-    /// Inputs of another distribution.
-    pub ood: Option<OodGroup>,
-}
+pub struct Groups(pub Vec<TestGroup>);
 
 impl Groups {
-    /// One group's predictions; `None` where it is absent.
-    pub fn predictions(&self, group: Group) -> Option<&Predictions> {
-        match group {
-            Group::Clean => Some(&self.clean.predictions),
-            Group::Ambiguous => self.ambiguous.as_ref().map(|g| &g.predictions),
-            Group::Ood => self.ood.as_ref().map(|g| &g.predictions),
-        }
+    /// The groups.
+    pub fn iter(&self) -> std::slice::Iter<'_, TestGroup> {
+        self.0.iter()
+    }
+
+    /// The first group of a role.
+    pub fn first(&self, role: Role) -> Option<&TestGroup> {
+        self.iter().find(|g| g.role == role)
+    }
+
+    /// The group of a name.
+    pub fn named(&self, name: &str) -> Option<&TestGroup> {
+        self.iter().find(|g| g.name == name)
+    }
+
+    /// S, the number of draws.
+    pub fn samples(&self) -> usize {
+        self.0.first().map_or(0, |g| g.predictions.samples())
+    }
+
+    /// C, the number of classes.
+    pub fn classes(&self) -> usize {
+        self.0.first().map_or(0, |g| g.predictions.classes())
     }
 
     /// The same inputs under some of the draws alone; `None` unless every group has these draws.
     pub fn draws(&self, draws: std::ops::Range<usize>) -> Option<Groups> {
-        let ambiguous = match &self.ambiguous {
-            None => None,
-            Some(g) => Some(AmbiguousGroup {
-                predictions: g.predictions.draws(draws.clone())?,
-                soft_labels: g.soft_labels.clone(),
-            }),
+        let one = |g: &TestGroup| {
+            let predictions = g.predictions.draws(draws.clone())?;
+            let (labels, soft_labels) = (g.labels.clone(), g.soft_labels.clone());
+            Some(TestGroup { name: g.name.clone(), role: g.role, predictions, labels, soft_labels })
         };
-        let ood = match &self.ood {
-            None => None,
-            Some(g) => Some(OodGroup { predictions: g.predictions.draws(draws.clone())? }),
-        };
-        let predictions = self.clean.predictions.draws(draws)?;
-        Some(Groups { clean: LabelledGroup { predictions, labels: self.clean.labels.clone() }, ambiguous, ood })
+        self.iter().map(one).collect::<Option<_>>().map(Groups)
     }
 
-    /// Checks labels, soft labels, and that all groups come from the same settings (S and C equal).
+    /// Checks names, labels, soft labels, and that all groups come from the same settings (S and C equal).
     ///
     /// # Errors
     ///
-    /// [`EvalError::LabelCount`], [`EvalError::LabelRange`], [`EvalError::GroupsDisagree`],
-    /// [`EvalError::LengthsDiffer`] for soft labels of another shape, [`EvalError::NotAProbability`] and
-    /// [`EvalError::RowSum`] for soft labels that are no distributions, [`EvalError::TooManyInputs`].
+    /// [`EvalError::NoClean`], [`EvalError::GroupTwice`], [`EvalError::LabelCount`], [`EvalError::LabelRange`],
+    /// [`EvalError::GroupsDisagree`], [`EvalError::LengthsDiffer`] for soft labels of another shape,
+    /// [`EvalError::NotAProbability`] and [`EvalError::RowSum`] for soft labels that are no distributions,
+    /// [`EvalError::TooManyInputs`].
     pub fn check(&self) -> Result<(), EvalError> {
-        let clean = &self.clean.predictions;
-        check_labels(&self.clean.labels, clean.inputs(), clean.classes())?;
-        let mut inputs = clean.inputs();
-        for (group, other) in [
-            ("ambiguous", self.ambiguous.as_ref().map(|g| &g.predictions)),
-            ("ood", self.ood.as_ref().map(|g| &g.predictions)),
-        ] {
-            let Some(other) = other else { continue };
-            inputs = inputs.saturating_add(other.inputs());
+        let Some(clean) = self.first(Role::Clean) else { return Err(EvalError::NoClean) };
+        let mut inputs = 0usize;
+        for (i, group) in self.iter().enumerate() {
+            let (found, wanted) = (&group.predictions, &clean.predictions);
+            if self.0[..i].iter().any(|g| g.name == group.name) {
+                return Err(EvalError::GroupTwice { name: group.name.clone() });
+            }
+            if group.role.is_labelled() {
+                check_labels(&group.labels, found.inputs(), found.classes())?;
+            }
+            inputs = inputs.saturating_add(found.inputs());
             for (dimension, found, wanted) in
-                [("samples", other.samples(), clean.samples()), ("classes", other.classes(), clean.classes())]
+                [("samples", found.samples(), wanted.samples()), ("classes", found.classes(), wanted.classes())]
             {
                 if found != wanted {
-                    return Err(EvalError::GroupsDisagree { group, dimension, found, wanted });
+                    return Err(EvalError::GroupsDisagree { group: group.name.clone(), dimension, found, wanted });
                 }
             }
         }
         if inputs >= 1 << 31 {
             return Err(EvalError::TooManyInputs { found: inputs });
         }
-        if let Some(AmbiguousGroup { predictions, soft_labels: Some(soft) }) = &self.ambiguous {
+        for TestGroup { predictions, soft_labels, .. } in self.iter() {
+            let Some(soft) = soft_labels else { continue };
             let right = predictions.inputs() * predictions.classes();
             if soft.len() != right {
                 return Err(EvalError::LengthsDiffer {
@@ -137,20 +195,6 @@ impl Groups {
             }
         }
         Ok(())
-    }
-}
-
-impl AmbiguousGroup {
-    /// Entropy of each input's true label distribution in nats, N values in \[0, ln C\], where soft labels are known.
-    /// Meaningful after [`Groups::check`].
-    pub fn soft_label_entropy(&self) -> Option<Vec<f64>> {
-        let one = |probs: &[f32]| {
-            let mut row = wide(probs);
-            row.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
-            normalise(&mut row, Precision::Single);
-            entropy(&row)
-        };
-        self.soft_labels.as_ref().map(|soft| soft.chunks_exact(self.predictions.classes()).map(one).collect())
     }
 }
 

@@ -5,11 +5,13 @@
 //! in its table; the metric, its name in files, its interval and its row in tables follow.
 
 mod by;
+mod measure;
 
 pub(crate) use by::present;
 pub use by::{Absent, ByHeadline};
+pub use measure::{Measure, OfGroup};
 
-use crate::{Group, Uncertainty};
+use crate::{Role, Uncertainty};
 use std::sync::LazyLock;
 
 /// A number per input that should be higher where something is wrong with the input.
@@ -100,8 +102,8 @@ struct ContrastWords {
     contrast: Contrast,
     name: &'static str,
     title: &'static str,
-    positives: Group,
-    negatives: &'static [Group],
+    positives: Role,
+    negatives: &'static [Role],
 }
 
 const CONTRASTS: [ContrastWords; 3] = [
@@ -109,22 +111,22 @@ const CONTRASTS: [ContrastWords; 3] = [
         contrast: Contrast::OodVsClean,
         name: "ood_vs_clean",
         title: "ood vs clean",
-        positives: Group::Ood,
-        negatives: &[Group::Clean],
+        positives: Role::Ood,
+        negatives: &[Role::Clean],
     },
     ContrastWords {
         contrast: Contrast::OodVsCleanAmbiguous,
         name: "ood_vs_clean_ambiguous",
         title: "ood vs clean + ambiguous",
-        positives: Group::Ood,
-        negatives: &[Group::Clean, Group::Ambiguous],
+        positives: Role::Ood,
+        negatives: &[Role::Clean, Role::Ambiguous],
     },
     ContrastWords {
         contrast: Contrast::AmbiguousVsClean,
         name: "ambiguous_vs_clean",
         title: "ambiguous vs clean",
-        positives: Group::Ambiguous,
-        negatives: &[Group::Clean],
+        positives: Role::Ambiguous,
+        negatives: &[Role::Clean],
     },
 ];
 
@@ -155,12 +157,12 @@ impl Contrast {
     }
 
     /// The group to be found.
-    pub fn positives(self) -> Group {
+    pub fn positives(self) -> Role {
         self.words().positives
     }
 
     /// The groups among which it is to be found.
-    pub fn negatives(self) -> &'static [Group] {
+    pub fn negatives(self) -> &'static [Role] {
         self.words().negatives
     }
 }
@@ -280,6 +282,16 @@ impl Headline {
         }
     }
 
+    /// Whether it is measured on a group of this role that stands in the place of the first of its role.
+    pub fn is_of(self, role: Role) -> bool {
+        match self {
+            Headline::Accuracy | Headline::Nll | Headline::Brier | Headline::Ece => role.is_labelled(),
+            Headline::Auroc(_, contrast) => contrast.positives() == role,
+            Headline::SpearmanAleatoricSoftLabel => role == Role::Ambiguous,
+            Headline::SpearmanAleatoricEpistemic => false,
+        }
+    }
+
     /// What it is called and asks.
     pub fn about(self) -> &'static About {
         static ALL: LazyLock<Vec<About>> = LazyLock::new(|| Headline::ALL.iter().map(|h| h.describe()).collect());
@@ -347,18 +359,18 @@ impl Headline {
 /// Whether a score is not meant for a group: it should then leave it alone.
 fn is_cross(score: Score, contrast: Contrast) -> bool {
     match contrast.positives() {
-        Group::Ood => score == Score::Aleatoric,
-        Group::Ambiguous => matches!(score, Score::Epistemic | Score::Share),
-        Group::Clean => false,
+        Role::Ood => score == Score::Aleatoric,
+        Role::Ambiguous => matches!(score, Score::Epistemic | Score::Share),
+        Role::Clean | Role::Shifted => false,
     }
 }
 
 fn auroc(score: Score, contrast: Contrast) -> About {
     let cross = is_cross(score, contrast);
     let mark = if cross { "cross: " } else { "" };
-    let what = if contrast.positives() == Group::Ood { "foreign" } else { "ambiguous" };
+    let what = if contrast.positives() == Role::Ood { "foreign" } else { "ambiguous" };
     let others = match contrast.negatives() {
-        [Group::Clean] => "clean ones",
+        [Role::Clean] => "clean ones",
         _ => "clean and ambiguous ones",
     };
     About {

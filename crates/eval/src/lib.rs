@@ -5,21 +5,17 @@
 //! honest are its probabilities, and does each kind of uncertainty react to the kind of input it is meant for.
 //! Nothing is printed, no file is read or written; all arithmetic is `f64`, entropies are in nats.
 //!
-//! The way through: [`Predictions::new`] checks an array, [`Groups`] gathers the three groups of inputs,
+//! The way through: [`Predictions::new`] checks an array, [`Groups`] gathers named groups of inputs, each with a [`Role`],
 //! [`evaluate`] measures them with bootstrap intervals, [`compare`] pairs two models on the same inputs, and
 //! [`Metrics`] is the schema of `metrics.json`. [`report`] turns metrics and predictions into a page.
 //!
 //! ```
-//! use qbnn_eval::{evaluate, Contrast, EvalOptions, Groups, Headline, LabelledGroup, OodGroup, Predictions, Score};
+//! use qbnn_eval::{evaluate, Contrast, EvalOptions, Groups, Headline, Predictions, Score, TestGroup};
 //! # fn main() -> Result<(), qbnn_eval::EvalError> {
 //! // Two draws, two inputs, two classes.
 //! let clean = Predictions::new(2, 2, 2, vec![0.9, 0.1, 0.2, 0.8, 0.9, 0.1, 0.1, 0.9])?;
 //! let ood = Predictions::new(2, 1, 2, vec![0.9, 0.1, 0.1, 0.9])?;
-//! let groups = Groups {
-//!     clean: LabelledGroup { predictions: clean, labels: vec![0, 1] },
-//!     ambiguous: None,
-//!     ood: Some(OodGroup { predictions: ood }),
-//! };
+//! let groups = Groups(vec![TestGroup::clean(clean, vec![0, 1]), TestGroup::ood(ood)]);
 //! let evaluation = evaluate(&groups, &EvalOptions::default())?;
 //! assert_eq!(evaluation.value(Headline::Accuracy), Some(1.0));
 //! assert_eq!(evaluation.value(Headline::Auroc(Score::Epistemic, Contrast::OodVsClean)), Some(1.0));
@@ -50,14 +46,14 @@ pub use agreement::{Agreement, GroupAgreement};
 pub use backend::Backend;
 pub use bootstrap::{Interval, Resampler, logit_interval, percentile_interval};
 pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, bin_of, brier, calibration, ece, nll};
-pub use disentangle::{EvalOptions, Evaluation, compare, evaluate};
+pub use disentangle::{EvalOptions, EvaluatedGroup, Evaluation, Measured, compare, evaluate};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
-pub use groups::{AmbiguousGroup, Group, Groups, LabelledGroup, OodGroup};
-pub use headline::{About, Absent, Aim, ByHeadline, Contrast, Headline, Score};
+pub use groups::{Groups, Role, TestGroup};
+pub use headline::{About, Absent, Aim, ByHeadline, Contrast, Headline, Measure, OfGroup, Score};
 pub use metrics::{
-    Bits, Clamped, Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty, Metrics, ModelDescription,
-    ModelEntry, ParameterBytes, SCHEMA_VERSION, SamplesEntry, Spread, Strategy, TIES_MATTER,
+    Bits, Clamped, Counts, Difference, DifferenceEntry, GroupEntry, GroupMeans, MeanUncertainty, Metrics,
+    ModelDescription, ModelEntry, ParameterBytes, SCHEMA_VERSION, SamplesEntry, Spread, Strategy, TIES_MATTER,
 };
 pub use predictions::{Precision, Predictions, ROW_SUM_TOLERANCE};
 pub use rank::{TIE, auroc, mid_ranks, spearman};

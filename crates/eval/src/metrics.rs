@@ -7,7 +7,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::headline::present;
-use crate::{Backend, ByHeadline, Contrast, EvalError, Evaluation, Headline, Interval, NLL_EPS, Score};
+use crate::{
+    Backend, ByHeadline, Contrast, EvalError, Evaluation, Headline, Interval, Measure, NLL_EPS, OfGroup, Role, Score,
+};
 
 /// The version that this crate writes. It reads version 1 too, whose AUROCs were named without their negatives.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -72,7 +74,7 @@ pub struct ParameterBytes {
     pub scales_bytes: u64,
 }
 
-/// Number of inputs per group; 0 for an absent group.
+/// Number of inputs of the first group of each role; 0 for an absent group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Inputs of the clean group.
@@ -94,7 +96,7 @@ pub struct MeanUncertainty {
     pub epistemic: Option<f64>,
 }
 
-/// Mean uncertainties of each group; `None` for an absent group.
+/// Mean uncertainties of the first group of each role; `None` for an absent group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupMeans {
     /// The clean group.
@@ -168,6 +170,31 @@ pub struct ModelEntry {
     /// The same metrics with fewer draws, in ascending order of S; empty where they were not measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_samples: Vec<SamplesEntry>,
+    /// Every group that is not the first of its role: a second OOD group, a shifted one. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupEntry>,
+}
+
+/// A group beside the first ones of their roles, measured by the metrics of its role.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupEntry {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// Its inputs.
+    pub inputs: u64,
+    /// The metrics, named as the headline metrics are, with this group in the place of the first of its role.
+    #[serde(serialize_with = "present")]
+    pub metrics: ByHeadline<Option<f64>>,
+    /// 95 % bootstrap intervals `[lo, hi]`.
+    #[serde(default, serialize_with = "present")]
+    pub ci95: ByHeadline<Option<Interval>>,
+    /// Of each AUROC the share of pairs that tie.
+    #[serde(default, serialize_with = "present")]
+    pub tied_pairs: ByHeadline<Option<f64>>,
+    /// Its mean uncertainties.
+    pub mean_uncertainty: MeanUncertainty,
 }
 
 /// Clean inputs whose label had a lesser probability than `at` and entered the NLL with `at`.
@@ -201,6 +228,9 @@ pub struct SamplesEntry {
     /// One spread per metric.
     #[serde(flatten)]
     pub metrics: ByHeadline<Option<Spread>>,
+    /// The same of each further group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<OfGroup<Spread>>,
 }
 
 /// A paired difference of one metric.
@@ -223,6 +253,19 @@ pub struct DifferenceEntry {
     /// One difference per metric.
     #[serde(flatten)]
     pub metrics: ByHeadline<Option<Difference>>,
+    /// The same of each further group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<OfGroup<Difference>>,
+}
+
+impl DifferenceEntry {
+    /// The difference of one metric of one of the groups.
+    pub fn measured(&self, measure: &Measure) -> Option<Difference> {
+        match &measure.group {
+            None => *self.metrics.get(measure.headline),
+            Some(group) => OfGroup::find(&self.groups, group, measure.headline).copied(),
+        }
+    }
 }
 
 impl ModelEntry {
@@ -253,7 +296,16 @@ impl ModelEntry {
     /// Joins what was measured with what is known of the model.
     pub fn new(description: ModelDescription, evaluation: &Evaluation) -> Self {
         let ModelDescription { name, strategy, bits, parameter_bytes, parameters, file_bytes } = description;
-        let clamped = evaluation.calibration().clamped;
+        let clamped = evaluation.calibration().map_or(0, |c| c.clamped);
+        let further = evaluation.further().map(|(group, measured)| GroupEntry {
+            name: group.name.clone(),
+            role: group.role,
+            inputs: group.inputs() as u64,
+            metrics: ByHeadline::from_fn(|h| measured.value(h)),
+            ci95: ByHeadline::from_fn(|h| measured.interval(h)),
+            tied_pairs: ByHeadline::from_fn(|h| measured.tied(h)),
+            mean_uncertainty: group.means,
+        });
         Self {
             name,
             strategy,
@@ -268,10 +320,32 @@ impl ModelEntry {
             ci95: ByHeadline::from_fn(|h| evaluation.interval(h)),
             tied_pairs: ByHeadline::from_fn(|h| evaluation.tied(h)),
             nll_clamped: (clamped > 0).then_some(Clamped { inputs: clamped, at: NLL_EPS }),
-            mean_uncertainty: *evaluation.mean_uncertainty(),
+            mean_uncertainty: evaluation.mean_uncertainty(),
             counts: evaluation.counts(),
             by_samples: Vec::new(),
+            groups: further.collect(),
         }
+    }
+
+    /// The value of one metric of one of the groups.
+    pub fn measured(&self, measure: &Measure) -> Option<f64> {
+        match &measure.group {
+            None => self.value(measure.headline),
+            Some(group) => *self.group(group)?.metrics.get(measure.headline),
+        }
+    }
+
+    /// Its 95 % bootstrap interval.
+    pub fn measured_interval(&self, measure: &Measure) -> Option<Interval> {
+        match &measure.group {
+            None => self.interval(measure.headline),
+            Some(group) => *self.group(group)?.ci95.get(measure.headline),
+        }
+    }
+
+    /// The further group of this name.
+    pub fn group(&self, name: &str) -> Option<&GroupEntry> {
+        self.groups.iter().find(|g| g.name == name)
     }
 
     /// The value of one headline metric.
@@ -340,6 +414,17 @@ impl Metrics {
         }
     }
 
+    /// The metrics that tables show of these headline metrics: each of them, and after them those of every further group that
+    /// some model has.
+    pub fn measures(&self, headlines: &[Headline]) -> Vec<Measure> {
+        let further = self.models.iter().flat_map(|m| m.groups.iter().map(|g| g.name.as_str()));
+        let exists = |group: &str, headline| {
+            let has = |m: &ModelEntry| m.group(group).is_some_and(|g| g.metrics.get(headline).is_some());
+            self.models.iter().any(has)
+        };
+        Measure::all(headlines, further, exists)
+    }
+
     /// Checks a file that was read, or one that was built by hand and is about to be written.
     ///
     /// # Errors
@@ -366,9 +451,17 @@ impl Metrics {
                 }
             }
             let means = &model.mean_uncertainty;
-            for mean in [means.clean, means.ambiguous, means.ood].into_iter().flatten() {
+            let further = model.groups.iter().map(|g| g.mean_uncertainty);
+            for mean in [means.clean, means.ambiguous, means.ood].into_iter().flatten().chain(further) {
                 finite([mean.total, mean.aleatoric], "mean_uncertainty", &model.name)?;
                 finite(mean.epistemic, "mean_uncertainty", &model.name)?;
+            }
+            for group in &model.groups {
+                for headline in Headline::ALL {
+                    let field = |what: &str| format!("groups.{}{what}.{}", group.name, headline.name());
+                    finite(*group.metrics.get(headline), &field(""), &model.name)?;
+                    finite(group.ci95.get(headline).iter().flatten().copied(), &field(".ci95"), &model.name)?;
+                }
             }
             for entry in &model.by_samples {
                 for spread in Headline::ALL.into_iter().filter_map(|h| *entry.metrics.get(h)) {

@@ -21,17 +21,26 @@ fn some(samples: usize, inputs: usize, classes: usize, salt: usize, spread: f64)
 }
 
 fn groups(samples: usize, salt: usize) -> Groups {
-    Groups {
-        clean: LabelledGroup {
-            predictions: some(samples, 50, 4, salt, 0.3),
-            labels: (0..50).map(|n| (n * 3 + n / 7) % 4).collect(),
-        },
-        ambiguous: Some(AmbiguousGroup {
-            predictions: some(samples, 40, 4, salt + 1, 0.6),
-            soft_labels: Some(some(1, 40, 4, 5, 0.4).probs().iter().map(|&p| p as f32).collect()),
-        }),
-        ood: Some(OodGroup { predictions: some(samples, 30, 4, salt + 2, 1.5) }),
-    }
+    let soft_labels = some(1, 40, 4, 5, 0.4).probs().iter().map(|&p| p as f32).collect();
+    Groups(vec![
+        TestGroup::clean(some(samples, 50, 4, salt, 0.3), (0..50).map(|n| (n * 3 + n / 7) % 4).collect()),
+        TestGroup::ambiguous(some(samples, 40, 4, salt + 1, 0.6), Some(soft_labels)),
+        TestGroup::ood(some(samples, 30, 4, salt + 2, 1.5)),
+    ])
+}
+
+/// The same, with a second group of each role, and a shifted one.
+fn more_groups(samples: usize, salt: usize) -> Groups {
+    let Groups(mut all) = groups(samples, salt);
+    all.insert(0, TestGroup::ood(some(samples, 25, 4, salt + 4, 0.9)).named("near"));
+    all.swap(0, 3);
+    let Groups(others) = groups(samples, salt + 6);
+    all.extend(others.into_iter().map(|g| {
+        let name = format!("second-{}", g.name);
+        g.named(name)
+    }));
+    all.push(TestGroup::shifted(some(samples, 20, 4, salt + 5, 0.5), vec![1; 20]).named("noise"));
+    Groups(all)
 }
 
 fn description(name: &str, strategy: Strategy, bits: Bits) -> ModelDescription {
@@ -173,7 +182,7 @@ fn one_draw_has_nulls_and_no_nan() {
 
 #[test]
 fn absent_groups_leave_their_metrics_out() {
-    let alone = Groups { ambiguous: None, ood: None, ..groups(4, 0) };
+    let alone = Groups(groups(4, 0).0[..1].to_vec());
     let evaluation = evaluate(&alone, &QUICK).unwrap();
     let defined: Vec<_> = Headline::ALL.into_iter().filter(|h| evaluation.value(*h).is_some()).collect();
     use Headline::*;
@@ -219,9 +228,7 @@ fn pairing_cancels_what_the_inputs_share() {
         let size = p.inputs() * p.classes();
         Predictions::new(12, p.inputs(), p.classes(), p.probs()[..12 * size].to_vec()).unwrap()
     };
-    fewer.clean.predictions = cut(&fewer.clean.predictions);
-    fewer.ambiguous = fewer.ambiguous.map(|g| AmbiguousGroup { predictions: cut(&g.predictions), ..g });
-    fewer.ood = fewer.ood.map(|g| OodGroup { predictions: cut(&g.predictions) });
+    fewer.0.iter_mut().for_each(|g| g.predictions = cut(&g.predictions));
     let fewer = evaluate(&fewer, &QUICK).unwrap();
     let [lo, hi] = compare("few", &fewer, "float", &float).unwrap().metrics.get(Headline::Nll).unwrap().ci95.unwrap();
     let [own_lo, own_hi] = float.interval(Headline::Nll).unwrap();
@@ -233,9 +240,9 @@ fn evaluations_that_do_not_pair_are_refused() {
     let float = evaluate(&groups(8, 0), &QUICK).unwrap();
     let seed = evaluate(&groups(8, 0), &EvalOptions { seed: 1, ..QUICK }).unwrap();
     let mut other = groups(8, 0);
-    other.clean.labels[0] = 3 - other.clean.labels[0];
+    other.0[0].labels[0] = 3 - other.0[0].labels[0];
     let labels = evaluate(&other, &QUICK).unwrap();
-    other.ood = None;
+    other.0.pop();
     let fewer = evaluate(&other, &QUICK).unwrap();
     for other in [seed, labels, fewer] {
         let error = compare("a", &other, "float", &float).unwrap_err();
@@ -251,18 +258,89 @@ fn groups_that_disagree_are_refused() {
         change(&mut groups);
         evaluate(&groups, &QUICK).unwrap_err()
     };
-    let error = refuse(|g| g.clean.labels.truncate(49));
+    let error = refuse(|g| g.0[0].labels.truncate(49));
     assert_eq!(error, EvalError::LabelCount { found: 49, wanted: 50 });
-    let error = refuse(|g| g.clean.labels[7] = 4);
+    let error = refuse(|g| g.0[0].labels[7] = 4);
     assert_eq!(error, EvalError::LabelRange { label: 4, input: 7, classes: 4 });
-    let error = refuse(|g| g.ood = Some(OodGroup { predictions: some(5, 30, 4, 0, 1.0) }));
-    assert!(matches!(error, EvalError::GroupsDisagree { group: "ood", dimension: "samples", .. }));
-    let error = refuse(|g| g.ood = Some(OodGroup { predictions: some(4, 30, 3, 0, 1.0) }));
+    let error = refuse(|g| g.0[2].predictions = some(5, 30, 4, 0, 1.0));
+    assert!(matches!(error, EvalError::GroupsDisagree { ref group, dimension: "samples", .. } if group == "ood"));
+    let error = refuse(|g| g.0[2].predictions = some(4, 30, 3, 0, 1.0));
     assert!(matches!(error, EvalError::GroupsDisagree { dimension: "classes", .. }));
-    let error = refuse(|g| g.ambiguous.iter_mut().for_each(|a| a.soft_labels = Some(vec![0.25; 3])));
+    let error = refuse(|g| g.0[1].soft_labels = Some(vec![0.25; 3]));
     assert!(matches!(error, EvalError::LengthsDiffer { left: 3, right: 160, .. }));
-    let error = refuse(|g| g.ambiguous.iter_mut().for_each(|a| a.soft_labels = Some(vec![f32::NAN; 160])));
+    let error = refuse(|g| g.0[1].soft_labels = Some(vec![f32::NAN; 160]));
     assert!(matches!(error, EvalError::NotAProbability { .. }));
+    assert_eq!(refuse(|g| g.0.retain(|g| g.role != Role::Clean)), EvalError::NoClean);
+    let twice = refuse(|g| g.0[2].name = "clean".into());
+    assert_eq!(twice, EvalError::GroupTwice { name: "clean".into() });
+}
+
+/// Whatever is added to the first groups of their roles, wherever it stands, changes no figure of theirs.
+#[test]
+fn further_groups_change_no_figure_of_the_first() {
+    let (few, more) = (groups(8, 0), more_groups(8, 0));
+    assert_eq!(more.iter().map(|g| g.name.as_str()).collect::<Vec<_>>()[..4], ["ood", "clean", "ambiguous", "near"]);
+    let [few, more] = [&few, &more].map(|g| evaluate(g, &QUICK).unwrap());
+    for h in Headline::ALL {
+        assert_eq!((few.value(h), few.interval(h), few.tied(h)), (more.value(h), more.interval(h), more.tied(h)));
+    }
+    assert_eq!((few.counts(), few.mean_uncertainty()), (more.counts(), more.mean_uncertainty()));
+    assert_eq!(few.labels(), more.labels());
+}
+
+/// A further group has the figures that it would have, were it the first of its role.
+#[test]
+fn a_further_group_is_measured_as_the_first_would_be() {
+    let all = more_groups(8, 0);
+    let more = evaluate(&all, &QUICK).unwrap();
+    let names: Vec<_> = more.further().map(|(g, _)| g.name.as_str()).collect();
+    assert_eq!(names, ["near", "second-clean", "second-ambiguous", "second-ood", "noise"]);
+    for (group, measured) in more.further() {
+        let mut alone = all.clone();
+        alone.0.retain(|g| g.role != group.role && g.role != Role::Shifted || g.name == group.name);
+        if group.role == Role::Shifted {
+            // Measured by itself, as a clean one.
+            alone = Groups(vec![TestGroup { role: Role::Clean, ..all.named(&group.name).unwrap().clone() }]);
+        }
+        let alone = evaluate(&alone, &QUICK).unwrap();
+        for h in Headline::ALL {
+            let wanted = alone.value(h).filter(|_| h.is_of(group.role));
+            assert_eq!(measured.value(h), wanted, "{} of {}", h.name(), group.name);
+            assert_eq!(more.value_of(&group.name, h), wanted);
+            assert_eq!(measured.interval(h).is_some(), wanted.is_some());
+        }
+    }
+    assert_eq!(more.value_of("clean", Headline::Accuracy), more.value(Headline::Accuracy));
+    assert_eq!(more.value_of("nobody", Headline::Accuracy), None);
+}
+
+#[test]
+fn further_groups_are_written_read_and_compared() {
+    let [float, other] = [0, 3].map(|salt| evaluate(&more_groups(8, salt), &QUICK).unwrap());
+    let mut metrics = Metrics::new("x", 1);
+    let mut entry = ModelEntry::new(description("float", Strategy::Float, Bits::FLOAT), &float);
+    entry.by_samples = by_samples(&more_groups(8, 0)).unwrap();
+    metrics.models.push(entry);
+    metrics.models.push(ModelEntry::new(description("jq", Strategy::Jq, Bits::FLOAT), &other));
+    metrics.differences.push(compare("jq", &other, "float", &float).unwrap());
+    metrics.check().unwrap();
+    let json = serde_json::to_value(&metrics).unwrap();
+    let near = &json["models"][0]["groups"][0];
+    assert_eq!((&near["name"], &near["role"], &near["inputs"]), (&json!("near"), &json!("ood"), &json!(25)));
+    assert!(near["metrics"]["auroc_epistemic_ood_vs_clean"].is_f64() && near["metrics"].get("accuracy").is_none());
+    assert_eq!(serde_json::from_value::<Metrics>(json).unwrap(), metrics);
+    let measure = Measure { group: Some("noise".into()), headline: Headline::Accuracy };
+    let values = metrics.models.iter().map(|m| m.measured(&measure).unwrap()).collect::<Vec<_>>();
+    assert_eq!(metrics.differences[0].measured(&measure).unwrap().value, values[1] - values[0]);
+    let last = metrics.models[0].by_samples.last().unwrap();
+    let noise = last.groups.iter().find(|g| g.name == "noise").unwrap();
+    assert_eq!(noise.metrics.get(Headline::Accuracy).unwrap().mean, values[0]);
+    // Other groups are not the same inputs.
+    let few = evaluate(&groups(8, 0), &QUICK).unwrap();
+    assert!(matches!(compare("a", &few, "b", &float), Err(EvalError::NotPaired { .. })));
+    // A file of groups that are the first of their roles has no such field.
+    let text = serde_json::to_string(&file()).unwrap();
+    assert!(!text.contains("\"groups\""));
 }
 
 #[test]
@@ -280,11 +358,8 @@ fn a_file_that_json_cannot_hold_is_refused() {
 #[test]
 fn the_interval_of_the_accuracy_is_the_textbook_one() {
     // 80 of 100 right: standard error sqrt(0.8 * 0.2 / 100) = 0.04.
-    let clean = LabelledGroup {
-        predictions: Predictions::new(1, 100, 2, [0.9, 0.1].repeat(100)).unwrap(),
-        labels: (0..100).map(|n| usize::from(n < 20)).collect(),
-    };
-    let groups = Groups { clean, ambiguous: None, ood: None };
+    let predictions = Predictions::new(1, 100, 2, [0.9, 0.1].repeat(100)).unwrap();
+    let groups = Groups(vec![TestGroup::clean(predictions, (0..100).map(|n| usize::from(n < 20)).collect())]);
     let evaluation = evaluate(&groups, &EvalOptions { resamples: 4000, seed: 5 }).unwrap();
     let [lo, hi] = evaluation.interval(Headline::Accuracy).unwrap();
     assert!((lo - 0.7216).abs() < 0.015 && (hi - 0.8784).abs() < 0.015, "[{lo}, {hi}]");

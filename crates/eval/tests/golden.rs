@@ -83,14 +83,12 @@ fn golden_groups(golden: &Value) -> Groups {
         let probs = probs(&golden[name], &golden["parts"]);
         Predictions::new(samples, probs.len() / samples / classes, classes, probs).unwrap()
     };
-    Groups {
-        clean: LabelledGroup { predictions: predictions("clean"), labels: labels(&golden["labels"]) },
-        ambiguous: Some(AmbiguousGroup {
-            predictions: predictions("ambiguous"),
-            soft_labels: Some(probs(&golden["soft_labels"], &golden["parts"]).iter().map(|&p| p as f32).collect()),
-        }),
-        ood: Some(OodGroup { predictions: predictions("ood") }),
-    }
+    let soft_labels = probs(&golden["soft_labels"], &golden["parts"]).iter().map(|&p| p as f32).collect();
+    Groups(vec![
+        TestGroup::clean(predictions("clean"), labels(&golden["labels"])),
+        TestGroup::ambiguous(predictions("ambiguous"), Some(soft_labels)),
+        TestGroup::ood(predictions("ood")),
+    ])
 }
 
 #[test]
@@ -114,7 +112,7 @@ fn the_composed_evaluation() {
     }
 
     // Each AUROC needs every group that it names.
-    groups.ambiguous = None;
+    groups.0.remove(1);
     let evaluation = evaluate(&groups, &options).unwrap();
     for (score, contrast) in Score::ALL.into_iter().flat_map(|s| Contrast::ALL.map(|c| (s, c))) {
         let headline = Headline::Auroc(score, contrast);

@@ -25,11 +25,7 @@ fn votes(votes: &[Vec<usize>]) -> Predictions {
 
 fn two_groups(clean: Predictions, ood: Predictions) -> Groups {
     let labels = vec![0; clean.inputs()];
-    Groups {
-        clean: LabelledGroup { predictions: clean, labels },
-        ambiguous: None,
-        ood: Some(OodGroup { predictions: ood }),
-    }
+    Groups(vec![TestGroup::clean(clean, labels), TestGroup::ood(ood)])
 }
 
 fn turned(all: &[Vec<usize>], by: usize) -> Vec<Vec<usize>> {
@@ -60,8 +56,7 @@ fn equal_votes_in_another_class_order_are_no_difference() {
             }
             // All images score the same, whatever the order of their classes.
             let mixed: Vec<_> = (0..6).flat_map(|i| turned(&rows[..1], i)).collect();
-            let clean = LabelledGroup { predictions: votes(&mixed), labels: vec![0; 6] };
-            let groups = Groups { clean, ambiguous: None, ood: None };
+            let groups = Groups(vec![TestGroup::clean(votes(&mixed), vec![0; 6])]);
             assert_eq!(evaluate(&groups, &NONE).unwrap().value(Headline::SpearmanAleatoricEpistemic), None);
         }
     }
@@ -137,8 +132,7 @@ fn the_reliability_diagram_and_the_ece_have_the_same_bins() {
     let confidences: Vec<f64> = (0..20).map(|i| if i % 2 == 0 { 14.0 / 15.0 } else { 14.0 / 15.0 + 0.01 }).collect();
     let probs: Vec<f64> = confidences.iter().flat_map(|&p| [p, 1.0 - p]).collect();
     let labels: Vec<usize> = (0..20).map(|i| usize::from(i % 2 == 0)).collect();
-    let clean = LabelledGroup { predictions: Predictions::new(1, 20, 2, probs).unwrap(), labels: labels.clone() };
-    let groups = Groups { clean, ambiguous: None, ood: None };
+    let groups = Groups(vec![TestGroup::clean(Predictions::new(1, 20, 2, probs).unwrap(), labels.clone())]);
     let evaluation = evaluate(&groups, &NONE).unwrap();
     let wanted = (14.0 / 15.0 + 1.0 - (14.0 / 15.0 + 0.01)) / 2.0;
     assert!((evaluation.value(Headline::Ece).unwrap() - wanted).abs() < 1e-12);
@@ -166,12 +160,10 @@ fn the_reliability_diagram_and_the_ece_have_the_same_bins() {
 
 #[test]
 fn a_clamped_likelihood_is_said() {
-    let clean = LabelledGroup {
-        predictions: Predictions::new(1, 3, 2, vec![1.0, 0.0, 0.5, 0.5, 1.0, 1e-13]).unwrap(),
-        labels: vec![1, 0, 1],
-    };
-    let evaluation = evaluate(&Groups { clean, ambiguous: None, ood: None }, &NONE).unwrap();
-    assert_eq!(evaluation.calibration().clamped, 2);
+    let clean =
+        TestGroup::clean(Predictions::new(1, 3, 2, vec![1.0, 0.0, 0.5, 0.5, 1.0, 1e-13]).unwrap(), vec![1, 0, 1]);
+    let evaluation = evaluate(&Groups(vec![clean]), &NONE).unwrap();
+    assert_eq!(evaluation.calibration().unwrap().clamped, 2);
     let description = ModelDescription {
         name: "m".into(),
         strategy: Strategy::Float,

@@ -11,11 +11,10 @@ use qbnn_bnn::nn::limit;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{self, Draws, Predictor, Progress};
 use qbnn_core::ImagesView;
-use qbnn_data::{Role, TestGroup};
+use qbnn_data::Role;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    AmbiguousGroup, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
-    Predictions, by_samples, compare, evaluate,
+    EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Predictions, TestGroup, by_samples, compare, evaluate,
 };
 use std::ops::ControlFlow;
 
@@ -115,17 +114,19 @@ pub fn check_draws(data: &Prepared<'_>, samples: usize) -> Result<()> {
 
 /// An image of the gallery with its pixels.
 fn image(dataset: &qbnn_data::Dataset, chosen: Chosen) -> Option<GalleryImage> {
-    let images = &dataset.first(role(chosen.group))?.images;
+    let images = &dataset.groups.get(chosen.group)?.images;
     let pixels = images.get(chosen.input)?.to_vec();
     let &qbnn_data::Images { height, width, channels, .. } = images;
     Some(GalleryImage { chosen, height, width, channels, pixels })
 }
 
-fn role(group: Group) -> Role {
-    match group {
-        Group::Clean => Role::Clean,
-        Group::Ambiguous => Role::Ambiguous,
-        Group::Ood => Role::Ood,
+/// A role as the evaluation calls it.
+fn role(role: Role) -> qbnn_eval::Role {
+    match role {
+        Role::Clean => qbnn_eval::Role::Clean,
+        Role::Ambiguous => qbnn_eval::Role::Ambiguous,
+        Role::Ood => qbnn_eval::Role::Ood,
+        Role::Shifted => qbnn_eval::Role::Shifted,
     }
 }
 
@@ -195,21 +196,19 @@ impl GroupProbabilities {
     /// # Errors
     /// [`Error::Eval`] of numbers that are no probabilities.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
-        let of = |role: Role| -> Result<Option<(&TestGroup, Predictions)>> {
-            let found = data.dataset.groups.iter().zip(&self.0).find(|g| g.0.role == role);
-            let Some((group, probs)) = found else { return Ok(None) };
+        let one = |(group, probs): (&qbnn_data::TestGroup, &Vec<f64>)| {
             let images = group.images.len();
             let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
             let predictions = Predictions::new(samples, images, classes, first);
-            Ok(Some((group, predictions.at(|| format!("predictions on {}", group.name))?)))
+            Ok(TestGroup {
+                name: group.name.clone(),
+                role: role(group.role),
+                predictions: predictions.at(|| format!("predictions on {}", group.name))?,
+                labels: group.labels.iter().flatten().map(|&l| l.into()).collect(),
+                soft_labels: group.soft_labels.clone(),
+            })
         };
-        let (group, predictions) = of(Role::Clean)?.ok_or_else(|| Error::NoClean(data.dataset.name.clone()))?;
-        let labels = group.labels.iter().flatten().map(|&l| l.into()).collect();
-        let clean = LabelledGroup { predictions, labels };
-        let ambiguous = of(Role::Ambiguous)?;
-        let ambiguous = ambiguous
-            .map(|(group, predictions)| AmbiguousGroup { predictions, soft_labels: group.soft_labels.clone() });
-        Ok(Groups { clean, ambiguous, ood: of(Role::Ood)?.map(|(_, predictions)| OodGroup { predictions }) })
+        data.dataset.groups.iter().zip(&self.0).map(one).collect::<Result<_>>().map(Groups)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Anyone's predictions: arrays of any program, in an `.npz` or `.safetensors` file, evaluated and drawn like a run.
 //!
 //! `probs` `[S][N][C]` (or `[N][C]` for a single draw); `labels` `[N]`, of which only those of clean inputs count;
-//! `groups` `[N]` as names (clean, ambiguous, ood) or numbers (0, 1, 2), without which all inputs count as clean;
+//! `groups` `[N]` as roles (clean, ambiguous, ood, shifted), roles with names (ood:near), or numbers (0, 1, 2), without which
+//! all inputs count as clean;
 //! `images` `[N][rows][columns]` or with a last axis of 1 or 3, 8-bit, for the gallery.
 
 use crate::error::{At, Error, Result, bail, ensure};
@@ -11,8 +12,8 @@ use crate::npy::{Archive, Array, VALUES, Values, half, read_npz};
 use crate::report::shown;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, Page, RunReport, choose, run_page};
 use qbnn_eval::{
-    AmbiguousGroup, Bits, EvalOptions, Group, Groups, LabelledGroup, Metrics, ModelDescription, ModelEntry, OodGroup,
-    Precision, Predictions, ROW_SUM_TOLERANCE, Strategy, by_samples, compare, evaluate,
+    Bits, EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Precision, Predictions, ROW_SUM_TOLERANCE, Role,
+    Strategy, TestGroup, by_samples, compare, evaluate,
 };
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ struct File {
     name: String,
     groups: Groups,
     /// Place in the file of each group's inputs.
-    places: [Vec<usize>; 3],
+    places: Vec<Vec<usize>>,
     images: Option<Array>,
     /// What is missing, in sentences.
     left_out: Vec<String>,
@@ -78,7 +79,7 @@ pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: 
     if let (Some(model), Some(file)) = (report.predictions.last(), files.last())
         && let Some(images) = &file.images
     {
-        let image = |chosen: Chosen| image(images, *file.places[chosen.group as usize].get(chosen.input)?, chosen);
+        let image = |chosen: Chosen| image(images, *file.places.get(chosen.group)?.get(chosen.input)?, chosen);
         report.gallery = choose(model, &report.labels).into_iter().filter_map(image).collect();
     }
     for path in paths {
@@ -280,19 +281,37 @@ fn read(path: &Path, bytes: &[u8]) -> Result<File, String> {
             left_out.push(
                 "The file has no groups: all inputs count as clean, and what compares groups is left out.".to_owned(),
             );
-            vec![Group::Clean; inputs]
+            vec![Kind::of(Role::Clean); inputs]
         }
     };
-    let places = Group::ALL.map(|g| (0..inputs).filter(|&i| kinds[i] == g).collect::<Vec<_>>());
-    let found = Group::ALL.map(|g| format!("{} {}", places[g as usize].len(), g.name())).join(", ");
+    // The usual groups first, then others as they come.
+    let mut names: Vec<Kind> = Role::HEADLINE.map(Kind::of).to_vec();
+    for kind in &kinds {
+        if !names.contains(kind) {
+            ensure!(names.len() < MOST_GROUPS, "found more than {MOST_GROUPS} groups; give fewer of them names");
+            names.push(kind.clone());
+        }
+    }
+    let of = |kind: &Kind| (0..inputs).filter(|&i| kinds[i] == *kind).collect::<Vec<_>>();
+    let mut all_places: Vec<Vec<usize>> = names.iter().map(of).collect();
+    let counts = names.iter().zip(&all_places).map(|(kind, places)| format!("{} {}", places.len(), kind.name));
+    let found = counts.collect::<Vec<_>>().join(", ");
+    let count =
+        |role: Role| names.iter().zip(&all_places).filter(|n| n.0.role == role).map(|n| n.1.len()).sum::<usize>();
     ensure!(
-        !places[0].is_empty(),
+        count(Role::Clean) > 0,
         "found {found}; accuracy and calibration need clean inputs: mark those that have one right label as clean"
     );
-    for group in [Group::Ambiguous, Group::Ood] {
-        if places[group as usize].is_empty() && !left_out.iter().any(|l| l.contains("no groups")) {
-            left_out.push(format!("There are no {} inputs: what they would answer is left out.", group.name()));
+    for role in [Role::Ambiguous, Role::Ood] {
+        if count(role) == 0 && !left_out.iter().any(|l| l.contains("no groups")) {
+            left_out.push(format!("There are no {} inputs: what they would answer is left out.", role.name()));
         }
+    }
+    let clean = count(Role::Clean);
+    let (mut groups, mut places) = (Vec::new(), Vec::new());
+    for (kind, own) in names.into_iter().zip(all_places.drain(..)).filter(|n| !n.1.is_empty()) {
+        groups.push(kind);
+        places.push(own);
     }
     if samples == 1 {
         left_out.push(
@@ -300,58 +319,81 @@ fn read(path: &Path, bytes: &[u8]) -> Result<File, String> {
                 .to_owned(),
         );
     }
-    let labels = labels(of_class, inputs, classes, places[0].len())?;
-    let mut clean = Vec::with_capacity(places[0].len());
-    for &i in &places[0] {
-        let label = usize::try_from(labels[i]).ok().filter(|&l| l < classes);
-        clean.push(label.ok_or_else(|| {
-            format!(
-                "found label {} at clean input {i}, wanted one in 0..{classes}; number the classes from 0",
-                labels[i]
-            )
-        })?);
-    }
-    let part = |group: Group| -> Result<Option<Predictions>, String> {
-        let own = &places[group as usize];
-        if own.is_empty() {
-            return Ok(None);
-        }
+    let labels = labels(of_class, inputs, classes, clean)?;
+    let right = |own: &[usize], name: &str| -> Result<Vec<usize>, String> {
+        let one = |&i: &usize| {
+            let label = usize::try_from(labels[i]).ok().filter(|&l| l < classes);
+            label.ok_or_else(|| {
+                format!(
+                    "found label {} at {name} input {i}, wanted one in 0..{classes}; number the classes from 0",
+                    labels[i]
+                )
+            })
+        };
+        own.iter().map(one).collect()
+    };
+    let part = |own: &[usize]| -> Result<Predictions, String> {
         let rows = all.probs().chunks_exact(inputs * classes);
         let row = |draw: &[f64], i: usize| draw[i * classes..(i + 1) * classes].to_vec();
         let values = rows.flat_map(|draw| own.iter().flat_map(move |&i| row(draw, i))).collect();
         let part = Predictions::new(samples, own.len(), classes, values).map_err(|e| e.to_string())?;
-        Ok(Some(part.with_precision(all.precision())))
+        Ok(part.with_precision(all.precision()))
     };
     let images = arrays.remove("images");
     if let Some(images) = &images {
         check_images(images, inputs)?;
     }
-    let Some(predictions) = part(Group::Clean)? else { bail!("found {found}, wanted clean inputs") };
-    let groups = Groups {
-        clean: LabelledGroup { predictions, labels: clean },
-        ambiguous: part(Group::Ambiguous)?.map(|predictions| AmbiguousGroup { predictions, soft_labels: None }),
-        ood: part(Group::Ood)?.map(|predictions| OodGroup { predictions }),
+    let group = |(kind, own): (Kind, &Vec<usize>)| -> Result<TestGroup, String> {
+        let labels = if kind.role.is_labelled() { right(own, &kind.name)? } else { Vec::new() };
+        Ok(TestGroup { name: kind.name, role: kind.role, predictions: part(own)?, labels, soft_labels: None })
     };
+    let groups = Groups(groups.into_iter().zip(&places).map(group).collect::<Result<_, String>>()?);
     let name = path.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());
     Ok(File { name, groups, places, images, left_out })
 }
 
+/// More groups than this are taken for something else, such as numbers of classes.
+const MOST_GROUPS: usize = 100;
+
+/// A group of inputs.
+#[derive(Clone, PartialEq)]
+struct Kind {
+    name: String,
+    role: Role,
+}
+
+impl Kind {
+    /// The group that is called as its role.
+    fn of(role: Role) -> Self {
+        Kind { name: role.name().to_owned(), role }
+    }
+
+    /// Of `ood`, or of `ood:near`.
+    fn parse(text: &str) -> Option<Self> {
+        let (role, name) = text.split_once(':').unwrap_or((text, text));
+        let role = Role::ALL.into_iter().find(|r| r.name() == role)?;
+        (!name.is_empty()).then(|| Kind { name: name.to_owned(), role })
+    }
+}
+
 /// The group of each input, by name or number.
-fn groups(array: &Array, inputs: usize) -> Result<Vec<Group>, String> {
+fn groups(array: &Array, inputs: usize) -> Result<Vec<Kind>, String> {
     check_shape("groups", &array.shape, inputs, "")?;
     let unknown = |found: &dyn std::fmt::Display, i: usize| {
-        format!("found group {found} at input {i}, wanted clean, ambiguous or ood (or 0, 1, 2)")
+        format!(
+            "found group {found} at input {i}, wanted clean, ambiguous, ood or shifted, perhaps with a name as in ood:near \
+             (or 0, 1, 2)"
+        )
     };
     match &array.values {
         Values::Text(names) => {
-            let of = |(i, name): (usize, &String)| {
-                Group::ALL.into_iter().find(|g| g.name() == name).ok_or_else(|| unknown(name, i))
-            };
+            let of = |(i, name): (usize, &String)| Kind::parse(name).ok_or_else(|| unknown(name, i));
             names.iter().enumerate().map(of).collect()
         }
         Values::Integer(numbers) => {
             let of = |(i, &n): (usize, &i64)| {
-                usize::try_from(n).ok().and_then(|n| Group::ALL.get(n).copied()).ok_or_else(|| unknown(&n, i))
+                let role = usize::try_from(n).ok().and_then(|n| Role::HEADLINE.get(n).copied());
+                role.map(Kind::of).ok_or_else(|| unknown(&n, i))
             };
             numbers.iter().enumerate().map(of).collect()
         }

@@ -1,6 +1,6 @@
 //! `predictions.safetensors`: what an evaluation keeps so that its page can be drawn without the data or the models.
 //!
-//! Of each model and group, in double precision: `<model>/<group>/mean_probs` `[N][C]`, and `total`, `aleatoric`,
+//! Of each model and group (by its name), in double precision: `<model>/<group>/mean_probs` `[N][C]`, and `total`, `aleatoric`,
 //! `epistemic` `[N]` in nats (the last absent with one draw). `labels` `[N]` of the clean group. `gallery/pixels`
 //! `[K][row][column][channel]` with `gallery/shelf`, `gallery/group` and `gallery/input` `[K]`. What is not an array is
 //! one JSON text under `qbnn_predictions` in the header; it says to which evaluation the file belongs. Version 1 held single
@@ -9,7 +9,7 @@
 use crate::error::{Error, Result};
 use crate::input;
 use qbnn_eval::report::{Chosen, GalleryImage, GroupPredictions, ModelPredictions, Shelf};
-use qbnn_eval::{Group, Metrics, Precision};
+use qbnn_eval::{Metrics, Precision, Role};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,17 @@ struct Header {
     /// Name and draws of each model.
     models: Vec<(String, u64)>,
     note: Option<String>,
+    /// Name and role of each group; absent where they are among those of [`USUAL`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<(String, Role)>,
+}
+
+/// The groups of a file that names none, in the order of the numbers by which its gallery names them.
+const USUAL: [Role; 3] = [Role::Clean, Role::Ambiguous, Role::Ood];
+
+/// Those of [`USUAL`], as a file would name them.
+fn usual() -> Vec<(String, Role)> {
+    USUAL.map(|role| (role.name().to_owned(), role)).to_vec()
 }
 
 /// The contents of the file.
@@ -55,8 +66,15 @@ impl StoredPredictions {
     /// Predictions of one evaluation.
     pub fn new(metrics: &Metrics, classes: usize, note: Option<String>) -> Self {
         let models = metrics.models.iter().map(|m| (m.name.clone(), m.samples)).collect();
-        let header =
-            Header { version: VERSION, dataset: metrics.dataset.clone(), seed: metrics.seed, classes, models, note };
+        let header = Header {
+            version: VERSION,
+            dataset: metrics.dataset.clone(),
+            seed: metrics.seed,
+            classes,
+            models,
+            note,
+            groups: Vec::new(),
+        };
         StoredPredictions { header, predictions: Vec::new(), labels: Vec::new(), gallery: Vec::new() }
     }
 
@@ -69,7 +87,16 @@ impl StoredPredictions {
     pub fn belongs_to(&self, metrics: &Metrics) -> bool {
         let mut wanted = StoredPredictions::new(metrics, self.header.classes, self.header.note.clone()).header;
         wanted.version = self.header.version;
+        wanted.groups.clone_from(&self.header.groups);
         wanted == self.header
+    }
+
+    /// The groups as the file numbers them: those of [`USUAL`], if all are among them, else those that are there.
+    fn groups(&self) -> Vec<(String, Role)> {
+        let all = self.predictions.first().map_or(&[][..], |m| &m.groups);
+        let all: Vec<_> = all.iter().map(|g| (g.name.clone(), g.role)).collect();
+        let usual = usual();
+        if all.iter().all(|g| usual.contains(g)) { usual } else { all }
     }
 
     /// The bytes of the file.
@@ -78,13 +105,13 @@ impl StoredPredictions {
     /// [`Error::Encode`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut tensors: Vec<Raw> = Vec::new();
+        let groups = self.groups();
         let floats = |values: &[f64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
         for model in &self.predictions {
-            for group in Group::ALL {
-                let Some(p) = model.group(group) else { continue };
+            for p in &model.groups {
                 let n = p.total.len();
                 let mut put = |what: &str, shape: Vec<usize>, values: &[f64]| {
-                    let name = format!("{}/{}/{what}", model.name, group.name());
+                    let name = format!("{}/{}/{what}", model.name, p.name);
                     tensors.push((name, Dtype::F64, shape, floats(values)));
                 };
                 put("mean_probs", vec![n, p.classes], &p.mean_probs);
@@ -102,9 +129,15 @@ impl StoredPredictions {
             let number = |of: fn(&Chosen) -> usize| self.gallery.iter().map(|g| of(&g.chosen)).collect::<Vec<_>>();
             let pixels = self.gallery.iter().flat_map(|g| g.pixels.clone()).collect();
             tensors.push(("gallery/pixels".into(), Dtype::U8, vec![k, *height, *width, *channels], pixels));
+            let first = self.predictions.first().map_or(&[][..], |m| &m.groups);
+            let listed = |chosen: &Chosen| {
+                let name = &first.get(chosen.group)?.name;
+                groups.iter().position(|g| g.0 == *name)
+            };
+            let group = self.gallery.iter().map(|g| listed(&g.chosen)).collect::<Option<Vec<_>>>();
             for (name, values) in [
                 ("gallery/shelf", number(|c| c.shelf as usize)),
-                ("gallery/group", number(|c| c.group as usize)),
+                ("gallery/group", group.context("an image of the gallery is of no group")?),
                 ("gallery/input", number(|c| c.input)),
             ] {
                 tensors.push((name.into(), Dtype::U32, vec![k], wide(&values)));
@@ -115,7 +148,9 @@ impl StoredPredictions {
         });
         let fail = |e: SafeTensorError| Error::Encode { what: WHAT, source: e.into() };
         let views = views.collect::<Result<Vec<_>, _>>().map_err(fail)?;
-        let header = serde_json::to_string(&self.header).map_err(Error::encode(WHAT))?;
+        let mut header = self.header.clone();
+        header.groups = if groups == usual() { Vec::new() } else { groups };
+        let header = serde_json::to_string(&header).map_err(Error::encode(WHAT))?;
         safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), header)]))).map_err(fail)
     }
 
@@ -133,7 +168,8 @@ impl StoredPredictions {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(text)?;
         let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or("its header is missing")?;
-        let header: Header = serde_json::from_str(json).map_err(text)?;
+        let mut header: Header = serde_json::from_str(json).map_err(text)?;
+        let named = if header.groups.is_empty() { usual() } else { std::mem::take(&mut header.groups) };
         let precision = match header.version {
             VERSION => Precision::Double,
             1 => Precision::Single,
@@ -169,20 +205,28 @@ impl StoredPredictions {
         };
         let mut predictions = Vec::new();
         for (name, _) in &header.models {
-            let mut groups = [None, None, None];
-            for group in Group::ALL {
-                let at = |what: &str| format!("{name}/{}/{what}", group.name());
+            let mut groups = Vec::new();
+            for (group, role) in &named {
+                let at = |what: &str| format!("{name}/{group}/{what}");
                 let Some(mean_probs) = floats(&at("mean_probs"), &[None, Some(header.classes)])? else { continue };
                 let must = |what: &str| floats(&at(what), &[None])?.ok_or_else(|| format!("{} is missing", at(what)));
                 let (total, aleatoric) = (must("total")?, must("aleatoric")?);
                 let epistemic = floats(&at("epistemic"), &[None])?;
-                let read =
-                    GroupPredictions { classes: header.classes, mean_probs, total, aleatoric, epistemic, precision };
+                let read = GroupPredictions {
+                    name: group.clone(),
+                    role: *role,
+                    classes: header.classes,
+                    mean_probs,
+                    total,
+                    aleatoric,
+                    epistemic,
+                    precision,
+                };
                 let sound = read.mean_probs.iter().chain(&read.total).chain(&read.aleatoric).all(|v| v.is_finite());
                 if !read.is_whole() || !sound || read.epistemic.iter().flatten().any(|v| !v.is_finite()) {
-                    return Err(format!("the arrays of {name}, {} do not fit together", group.name()));
+                    return Err(format!("the arrays of {name}, {group} do not fit together"));
                 }
-                groups[group as usize] = Some(read);
+                groups.push(read);
             }
             predictions.push(ModelPredictions { name: name.clone(), groups });
         }
@@ -200,12 +244,15 @@ impl StoredPredictions {
             for i in 0..k {
                 let place = |all: &[usize]| all.get(i).copied().ok_or("the gallery's arrays differ in length");
                 let shelf = *Shelf::ALL.get(place(&shelves)?).ok_or("an unknown shelf")?;
-                let group = *Group::ALL.get(place(&groups)?).ok_or("an unknown group")?;
+                let (name, _) = named.get(place(&groups)?).ok_or("an unknown group")?;
+                let all = predictions.first().map_or(&[][..], |m: &ModelPredictions| &m.groups);
+                let group = all.iter().position(|g| g.name == *name).ok_or("a group without predictions")?;
                 let chosen = Chosen { shelf, group, input: place(&inputs)? };
                 let pixels = pixels.get(i * size..(i + 1) * size).unwrap_or_default().to_vec();
                 gallery.push(GalleryImage { chosen, height, width, channels: channels.max(1), pixels });
             }
         }
+        header.groups = if named == usual() { Vec::new() } else { named };
         Ok(StoredPredictions { header, predictions, labels, gallery })
     }
 }
@@ -218,19 +265,19 @@ fn text(e: impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qbnn_eval::{EvalOptions, Groups, LabelledGroup, Predictions, evaluate};
+    use qbnn_eval::{EvalOptions, Groups, Predictions, TestGroup, evaluate};
 
     #[test]
     fn what_was_written_is_read_back_and_damage_is_named() {
         let predictions = Predictions::new(2, 2, 2, vec![0.5, 0.5, 0.25, 0.75, 1.0, 0.0, 0.25, 0.75]).unwrap();
-        let groups = Groups { clean: LabelledGroup { predictions, labels: vec![0, 1] }, ambiguous: None, ood: None };
+        let groups = Groups(vec![TestGroup::clean(predictions, vec![0, 1])]);
         let evaluation = evaluate(&groups, &EvalOptions { resamples: 0, seed: 0 }).unwrap();
         let metrics = Metrics::new("x", 1);
         let mut stored = StoredPredictions::new(&metrics, 2, Some("note".into()));
         stored.header.models = vec![("float".into(), 2)];
         stored.predictions = vec![ModelPredictions::of("float", &evaluation)];
         stored.labels = vec![0, 1];
-        let chosen = Chosen { shelf: Shelf::Foreign, group: Group::Clean, input: 1 };
+        let chosen = Chosen { shelf: Shelf::Foreign, group: 0, input: 1 };
         stored.gallery = vec![GalleryImage { chosen, height: 1, width: 2, channels: 1, pixels: vec![7, 9] }];
         let bytes = stored.to_bytes().unwrap();
         let read = StoredPredictions::parse(&bytes).unwrap();
@@ -253,6 +300,34 @@ mod tests {
         }
     }
 
+    /// Groups of other names are in the header; a file of the usual ones is as it always was, though one is missing.
+    #[test]
+    fn groups_are_read_back_by_name_and_role() {
+        let some = || Predictions::new(1, 1, 2, vec![0.25, 0.75]).unwrap();
+        let usual = vec![TestGroup::clean(some(), vec![1]), TestGroup::ood(some())];
+        let more = [usual.clone(), vec![TestGroup::ood(some()).named("near")]].concat();
+        for (groups, gallery, listed) in [(usual, [0, 2], false), (more, [0, 1], true)] {
+            let evaluation = evaluate(&Groups(groups), &EvalOptions { resamples: 0, seed: 0 }).unwrap();
+            let mut stored = StoredPredictions::new(&Metrics::new("x", 1), 2, None);
+            stored.header.models = vec![("float".into(), 1)];
+            stored.predictions = vec![ModelPredictions::of("float", &evaluation)];
+            stored.labels = vec![1];
+            let image = |group| {
+                let chosen = Chosen { shelf: Shelf::Certain, group, input: 0 };
+                GalleryImage { chosen, height: 1, width: 1, channels: 1, pixels: vec![7] }
+            };
+            stored.gallery = vec![image(0), image(1)];
+            let bytes = stored.to_bytes().unwrap();
+            assert_eq!(String::from_utf8_lossy(&bytes).contains("near\\\",\\\"ood"), listed);
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            let numbers: Vec<u8> = gallery.iter().flat_map(|n: &u32| n.to_le_bytes()).collect();
+            assert_eq!(file.tensor("gallery/group").unwrap().data(), numbers);
+            let read = StoredPredictions::parse(&bytes).unwrap();
+            assert_eq!((&read.predictions, &read.gallery), (&stored.predictions, &stored.gallery));
+            assert_eq!(read.to_bytes().unwrap(), bytes);
+        }
+    }
+
     #[test]
     fn single_precision_of_version_1_is_read() {
         let header = r#"{"version":1,"dataset":"x","seed":1,"classes":2,"models":[["float",1]],"note":null}"#;
@@ -267,7 +342,7 @@ mod tests {
         ];
         let file = safetensors::serialize(tensors, Some(HashMap::from([(KEY.to_owned(), header.to_owned())]))).unwrap();
         let read = StoredPredictions::parse(&file).unwrap();
-        let clean = read.predictions[0].group(Group::Clean).unwrap();
+        let clean = read.predictions[0].first(Role::Clean).unwrap();
         assert_eq!((&clean.mean_probs[..], &clean.total[..]), (&[0.25, 0.75][..], &[0.5][..]));
         assert_eq!(clean.precision, Precision::Single);
     }

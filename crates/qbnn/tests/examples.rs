@@ -21,6 +21,7 @@ fn every_example_runs() {
         ("session", "epistemic"),
         ("external_probabilities", "accuracy"),
         ("training_loop", "epochs"),
+        ("add_a_test_group", "AUROC epistemic, stripes vs clean: "),
     ] {
         let text = run(name);
         assert!(text.contains(said), "{name} printed:\n{text}");

@@ -111,7 +111,7 @@ fn show(session: &Session, found: &[(String, Agreement)]) -> Result<()> {
         rows.extend(agreement.groups.iter().map(|g| {
             vec![
                 name.clone(),
-                g.group.name().to_owned(),
+                g.group.clone(),
                 thousands(g.images as u64),
                 g.classes_differ.to_string(),
                 format!("{:.5}", g.largest_lead),

@@ -1,11 +1,12 @@
 //! One file from the first of several mirrors that has it right, continued where an earlier attempt stopped.
 
-use super::{FetchEvent, OnEvent, hex, part_of, sha256, tell};
+use super::event::{FetchEvent, OnEvent, tell};
+use super::sum::{md5, sha256};
 use crate::error::{DataError, one_line};
-use md5::{Digest, Md5};
-use std::fs::{File, OpenOptions};
+use crate::idx::sibling;
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Agent;
 
@@ -44,15 +45,9 @@ impl Check<'_> {
     }
 }
 
-fn md5(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut buffer) = (Md5::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
+/// Where a file lies until it is whole and verified.
+pub(super) fn part_of(goal: &Path) -> PathBuf {
+    sibling(goal, ".part")
 }
 
 /// A file to download.

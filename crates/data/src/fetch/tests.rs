@@ -1,10 +1,12 @@
 //! Downloads against a small server in this process: it answers a script, one connection after the other, and ends.
 
+use super::download::part_of;
 use super::*;
 use crate::descriptor::Catalogue;
 use crate::pt::{Tensor, TensorValues};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::ops::ControlFlow;
 use std::thread::JoinHandle;
 
 /// One answer of the server.
@@ -294,7 +296,6 @@ fn tensors_that_are_not_the_set_are_refused() {
 #[test]
 fn every_mirror_is_a_folder() {
     for (set, files) in Catalogue::built_in().unwrap().sets() {
-        assert!(!files.mirrors.is_empty(), "{set}");
         assert!(files.mirrors.iter().all(|m| m.starts_with("http") && m.ends_with('/')), "{set}");
     }
 }

@@ -21,11 +21,9 @@ use crate::descriptor::Catalogue;
 use crate::error::DataError;
 use crate::images::Images;
 use crate::random::Random;
+pub use pen::SIDE;
 use pen::{Hand, Place, between, even, flatten, lines, turn};
 use std::ops::Range;
-
-/// Height and width of an image.
-pub const SIDE: usize = 28;
 
 /// Range of the weight t of the second digit in an ambiguous image.
 pub const MORPH: Range<f64> = 0.25..0.75;

@@ -3,9 +3,11 @@
 //! Only `+ - * / sqrt` on `f64` are used, which IEEE 754 fixes to the last bit, so that every machine draws the same
 //! bytes. Rotations come from the rational points of the circle, not from sine and cosine.
 
-use super::SIDE;
 use super::glyphs::{Glyph, Point};
 use crate::random::Random;
+
+/// Height and width of an image.
+pub const SIDE: usize = 28;
 
 /// A place, x and y.
 pub(super) type Place = (f64, f64);

@@ -29,8 +29,11 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
         out.push_str(&format!("- {line}\n"));
     }
     let counts = m.models.first().map(|m| m.counts).unwrap_or_default();
+    let further = m.models.first().into_iter().flat_map(|m| &m.groups);
+    let further: String =
+        further.map(|g| format!(", {} of {} ({})", thousands(g.inputs), g.name, g.role.name())).collect();
     out.push_str(&format!(
-        "- evaluated on {} clean, {} ambiguous and {} ood images, seed {}\n\n## Figures\n\n",
+        "- evaluated on {} clean, {} ambiguous and {} ood images{further}, seed {}\n\n## Figures\n\n",
         thousands(counts.clean),
         thousands(counts.ambiguous),
         thousands(counts.ood),
@@ -44,17 +47,18 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
         let cells: Vec<String> = m.models.iter().map(backend).collect();
         out.push_str(&format!("| backend | {} |\n", cells.join(" | ")));
     }
-    for h in Headline::ALL {
-        if m.models.iter().all(|m| m.value(h).is_none()) {
+    for measure in m.measures(&Headline::ALL) {
+        if m.models.iter().all(|m| m.measured(&measure).is_none()) {
             continue;
         }
-        let about = h.about();
-        let cell =
-            |m: &crate::ModelEntry| m.value(h).map_or("–".into(), |v| with_interval(h, v, m.interval(h), false));
+        let h = measure.headline;
+        let cell = |m: &crate::ModelEntry| {
+            m.measured(&measure).map_or("–".into(), |v| with_interval(h, v, m.measured_interval(&measure), false))
+        };
         let cells: Vec<String> = m.models.iter().map(cell).collect();
         out.push_str(&format!(
             "| {} | {} |\n",
-            format!("{} {}", about.title, about.unit).trim_end(),
+            format!("{} {}", measure.title(), h.about().unit).trim_end(),
             cells.join(" | ")
         ));
     }

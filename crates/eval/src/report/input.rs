@@ -1,7 +1,7 @@
 //! What a page is made of: plain data, gathered by the caller.
 
 use crate::uncertainty::arg_max;
-use crate::{Evaluation, Group, Metrics, ModelEntry, Precision, Uncertainty};
+use crate::{EvaluatedGroup, Evaluation, Metrics, ModelEntry, Precision, Role};
 
 /// More models than this in one figure cannot be told apart by colour and dashes.
 pub(crate) const MOST_SHOWN: usize = 8;
@@ -93,27 +93,35 @@ impl RunReport {
 pub struct ModelPredictions {
     /// As in the metrics.
     pub name: String,
-    /// Of clean, ambiguous, ood (the order of [`Group::ALL`]); `None` for an absent group.
-    pub groups: [Option<GroupPredictions>; 3],
+    /// Of each group.
+    pub groups: Vec<GroupPredictions>,
 }
 
 impl ModelPredictions {
     /// What an evaluation found.
     pub fn of(name: impl Into<String>, evaluation: &Evaluation) -> Self {
-        let groups =
-            Group::ALL.map(|g| evaluation.uncertainty(g).map(|u| GroupPredictions::of(u, evaluation.classes())));
-        Self { name: name.into(), groups }
+        let groups = evaluation.groups().iter().map(|g| GroupPredictions::of(g, evaluation.classes()));
+        Self { name: name.into(), groups: groups.collect() }
     }
 
-    /// One group; `None` if it is absent.
-    pub fn group(&self, group: Group) -> Option<&GroupPredictions> {
-        self.groups[group as usize].as_ref()
+    /// The first group of a role; `None` if it is absent.
+    pub fn first(&self, role: Role) -> Option<&GroupPredictions> {
+        self.groups.iter().find(|g| g.role == role)
+    }
+
+    /// The group of this name.
+    pub fn named(&self, name: &str) -> Option<&GroupPredictions> {
+        self.groups.iter().find(|g| g.name == name)
     }
 }
 
 /// Mean predictions and uncertainties of one group of N inputs, C classes; uncertainties in nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupPredictions {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
     /// C.
     pub classes: usize,
     /// mean_s p_s, `[N][C]` row-major.
@@ -129,8 +137,11 @@ pub struct GroupPredictions {
 }
 
 impl GroupPredictions {
-    fn of(uncertainty: &Uncertainty, classes: usize) -> Self {
+    fn of(group: &EvaluatedGroup, classes: usize) -> Self {
+        let uncertainty = &group.uncertainty;
         Self {
+            name: group.name.clone(),
+            role: group.role,
             classes,
             mean_probs: uncertainty.mean_probs.clone(),
             total: uncertainty.total.clone(),
@@ -248,8 +259,8 @@ impl Shelf {
 pub struct Chosen {
     /// Why.
     pub shelf: Shelf,
-    /// Its group.
-    pub group: Group,
+    /// Its group, by its place among those of the predictions.
+    pub group: usize,
     /// Its place in the group.
     pub input: usize,
 }

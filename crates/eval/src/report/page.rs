@@ -7,7 +7,7 @@ use super::sweep::SweepReport;
 use super::words::{Said, Verdict, ratio, sentences, size_in_words, smallest, verdict};
 use super::{palette, sweep};
 use crate::metrics::{Counts, Metrics, ModelEntry};
-use crate::{Headline, SCHEMA_VERSION};
+use crate::{Headline, Measure, SCHEMA_VERSION};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// Layout of the page; colours and charts are in [`palette`].
@@ -277,6 +277,9 @@ fn facts(m: &Metrics, foreign: bool) -> Markup {
             li { "clean " b { (thousands(counts.clean)) } }
             li { "ambiguous " b { (thousands(counts.ambiguous)) } }
             li { "ood " b { (thousands(counts.ood)) } }
+            @for group in m.models.first().into_iter().flat_map(|m| &m.groups) {
+                li { (group.name) " (" (group.role.name()) ") " b { (thousands(group.inputs)) } }
+            }
             li { "draws " b { (samples.join(", ")) } }
             @if !foreign { li { "seed " b { (m.seed) } } }
         }
@@ -289,8 +292,8 @@ const SIDE_BY_SIDE: usize = 3;
 /// The headline table: every model of the page, side by side or, where there are many, below each other, so that none is
 /// out of sight.
 fn headline(m: &Metrics) -> Markup {
-    let shown: Vec<Headline> =
-        Headline::FRONT.into_iter().filter(|&h| m.models.iter().any(|model| model.value(h).is_some())).collect();
+    let mut shown = m.measures(&Headline::FRONT);
+    shown.retain(|measure| m.models.iter().any(|model| model.measured(measure).is_some()));
     let sizes = m.models.iter().any(|m| m.bytes() > 0);
     if m.models.len() > SIDE_BY_SIDE {
         return below_each_other(m, &shown, sizes);
@@ -309,7 +312,7 @@ fn headline(m: &Metrics) -> Markup {
                         th scope="row" { (BACKEND) }
                         @for model in &m.models { td { (backend(model)) } }
                     } }
-                    @for h in shown {
+                    @for h in &shown {
                         tr {
                             th scope="row" { (asked(h)) }
                             @for model in &m.models { td { (cell(m, model, h)) } }
@@ -333,7 +336,7 @@ fn headline(m: &Metrics) -> Markup {
 }
 
 /// One group of rows for each metric, one row in it for each model.
-fn below_each_other(m: &Metrics, shown: &[Headline], sizes: bool) -> Markup {
+fn below_each_other(m: &Metrics, shown: &[Measure], sizes: bool) -> Markup {
     html! {
         div.scroll tabindex="0" {
             table.long {
@@ -345,7 +348,7 @@ fn below_each_other(m: &Metrics, shown: &[Headline], sizes: bool) -> Markup {
                         }
                     }
                 }
-                @for &h in shown {
+                @for h in shown {
                     tbody {
                         tr { th.asks scope="rowgroup" colspan="3" { (asked(h)) } }
                         @for model in &m.models {
@@ -382,10 +385,10 @@ fn backend(model: &ModelEntry) -> Markup {
 }
 
 /// A metric's name and what it asks.
-fn asked(h: Headline) -> Markup {
-    let about = h.about();
+fn asked(measure: &Measure) -> Markup {
+    let about = measure.headline.about();
     html! {
-        (about.title) @if !about.unit.is_empty() { " " (about.unit) }
+        (measure.title()) @if !about.unit.is_empty() { " " (about.unit) }
         span.sub { (about.asks) }
     }
 }
@@ -402,14 +405,14 @@ fn size(m: &Metrics, model: &ModelEntry) -> Markup {
 }
 
 /// A value with its interval, and beside it the difference from the reference and what it says.
-fn cell(m: &Metrics, model: &ModelEntry, h: Headline) -> Markup {
+fn cell(m: &Metrics, model: &ModelEntry, h: &Measure) -> Markup {
     html! { div.both { (difference(m, model, h)) (value(model, h)) } }
 }
 
 /// A value above its interval.
-fn value(model: &ModelEntry, h: Headline) -> Markup {
-    let Some(value) = model.value(h) else { return html! { div { "–" } } };
-    let text = with_interval(h, value, model.interval(h), false);
+fn value(model: &ModelEntry, measure: &Measure) -> Markup {
+    let Some(value) = model.measured(measure) else { return html! { div { "–" } } };
+    let text = with_interval(measure.headline, value, model.measured_interval(measure), false);
     let (value, interval) = text.split_once(' ').unwrap_or((&text, ""));
     html! {
         div {
@@ -420,10 +423,11 @@ fn value(model: &ModelEntry, h: Headline) -> Markup {
 }
 
 /// The difference of a model from its reference, where it has one, and what it says.
-fn difference(m: &Metrics, model: &ModelEntry, h: Headline) -> Markup {
+fn difference(m: &Metrics, model: &ModelEntry, measure: &Measure) -> Markup {
+    let h = measure.headline;
     let entry = m.differences.iter().find(|d| d.name == model.name);
-    let reference = entry.and_then(|e| m.models.iter().find(|m| m.name == e.against)).and_then(|r| r.value(h));
-    let Some(d) = entry.and_then(|e| e.metrics.get(h).as_ref()) else { return html! {} };
+    let reference = entry.and_then(|e| m.models.iter().find(|m| m.name == e.against)).and_then(|r| r.measured(measure));
+    let Some(d) = &entry.and_then(|e| e.measured(measure)) else { return html! {} };
     let text = with_interval(h, d.value, d.ci95, true);
     let (value, interval) = text.split_once(' ').unwrap_or((&text, ""));
     let verdict = verdict(h, d, reference);

@@ -4,7 +4,7 @@
 //! test simulates them); models differ in their dashes too. Text and the marks of groups and models stand out from the
 //! ground by at least 4.5:1 in both schemes (WCAG 2.2, level AA for text).
 
-use crate::Group;
+use crate::Role;
 
 /// The colours of one scheme.
 pub(crate) struct Scheme {
@@ -70,9 +70,14 @@ pub(crate) fn heat(share: f64) -> (f64, &'static str) {
     }
 }
 
-/// The class of a group.
-pub(crate) fn group(group: Group) -> &'static str {
-    ["g0", "g1", "g2"][group as usize]
+/// The class of a group of this role.
+pub(crate) fn group(role: Role) -> &'static str {
+    match role {
+        Role::Clean => "g0",
+        Role::Ambiguous => "g1",
+        Role::Ood => "g2",
+        Role::Shifted => "k3",
+    }
 }
 
 /// The class of the model at this place of the metrics.

@@ -5,7 +5,7 @@
 
 use crate::metrics::{Bits, Difference, DifferenceEntry, Metrics, ModelEntry, Strategy};
 use crate::report::number::{fixed, metric};
-use crate::{Aim, Headline, Interval, Score};
+use crate::{Aim, Headline, Interval, Measure, OfGroup, Score};
 
 /// A difference in accuracy that still counts as kept, as a fraction.
 const ACCURACY_KEPT: f64 = 0.01;
@@ -211,12 +211,14 @@ fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> S
     let result = format!("{} {text}{link} {}{memory}.", capitalised(&words(model)), words(reference));
     let mut more = Vec::new();
     let group = |wanted: Verdict| {
-        let names: Vec<String> = Headline::FRONT
-            .into_iter()
-            .filter_map(|h| {
-                let d = entry.metrics.get(h).as_ref()?;
-                let by = || format!("{} ({})", h.about().title, metric(h, d.value, true));
-                (verdict(h, d, reference.value(h)) == wanted).then(by)
+        let further = entry.groups.iter().map(|g| g.name.as_str());
+        let exists = |group: &str, h| OfGroup::find(&entry.groups, group, h).is_some();
+        let names: Vec<String> = Measure::all(&Headline::FRONT, further, exists)
+            .iter()
+            .filter_map(|measure| {
+                let (h, d) = (measure.headline, entry.measured(measure)?);
+                let by = || format!("{} ({})", measure.title(), metric(h, d.value, true));
+                (verdict(h, &d, reference.measured(measure)) == wanted).then(by)
             })
             .collect();
         names.join(", ")

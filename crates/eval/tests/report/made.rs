@@ -21,14 +21,21 @@ fn some(samples: usize, inputs: usize, salt: usize, spread: f64) -> Predictions 
 }
 
 pub fn groups(samples: usize, salt: usize) -> Groups {
-    Groups {
-        clean: LabelledGroup {
-            predictions: some(samples, 50, salt, 0.3),
-            labels: (0..50).map(|n| (n * 3 + n / 7) % CLASSES).collect(),
-        },
-        ambiguous: Some(AmbiguousGroup { predictions: some(samples, 40, salt + 1, 0.6), soft_labels: None }),
-        ood: Some(OodGroup { predictions: some(samples, 30, salt + 2, 1.5) }),
-    }
+    Groups(vec![
+        TestGroup::clean(some(samples, 50, salt, 0.3), (0..50).map(|n| (n * 3 + n / 7) % CLASSES).collect()),
+        TestGroup::ambiguous(some(samples, 40, salt + 1, 0.6), None),
+        TestGroup::ood(some(samples, 30, salt + 2, 1.5)),
+    ])
+}
+
+/// The same with a second OOD group and a shifted one.
+pub fn more_groups(samples: usize, salt: usize) -> Groups {
+    let Groups(mut all) = groups(samples, salt);
+    all.push(TestGroup::ood(some(samples, 35, salt + 4, 0.9)).named("near"));
+    all.push(
+        TestGroup::shifted(some(samples, 45, salt + 5, 0.5), (0..45).map(|n| n % CLASSES).collect()).named("noise"),
+    );
+    Groups(all)
 }
 
 fn metrics(float: &Groups, quantized: &Groups, bits: Bits, seed: u64) -> (Metrics, Vec<ModelPredictions>) {
@@ -66,7 +73,7 @@ const FOUR: Bits = Bits { mu: 4, sigma: 4, weight: 4, activation: 4 };
 pub fn run_report(float: &Groups, quantized: &Groups) -> RunReport {
     let (metrics, predictions) = metrics(float, quantized, FOUR, 1);
     let mut report = RunReport::new("A run", metrics);
-    report.labels = float.clean.labels.clone();
+    report.labels = float.0[0].labels.clone();
     let image = |chosen| GalleryImage {
         chosen,
         height: 3,

@@ -3,7 +3,7 @@
 
 mod made;
 
-use made::{groups, run_report, sweep_report};
+use made::{groups, more_groups, run_report, sweep_report};
 use qbnn_eval::report::*;
 use qbnn_eval::*;
 
@@ -106,13 +106,13 @@ fn a_single_draw_has_no_epistemic_and_the_page_says_so() {
 
 #[test]
 fn absent_groups_leave_their_figures_out() {
-    let clean = |salt| Groups { ambiguous: None, ood: None, ..groups(8, salt) };
+    let clean = |salt| Groups(groups(8, salt).0[..1].to_vec());
     let page = run_page(&run_report(&clean(0), &clean(3)));
     is_sound(&page.html);
     assert!(page.left_out.iter().any(|l| l.contains("ROC")), "{:?}", page.left_out);
     let ids: Vec<_> = page.figures.iter().map(|f| f.id).collect();
     assert!(ids.contains(&"reliability") && ids.contains(&"uncertainty") && !ids.contains(&"roc"), "{ids:?}");
-    let no_ood = |salt| Groups { ood: None, ..groups(8, salt) };
+    let no_ood = |salt| Groups(groups(8, salt).0[..2].to_vec());
     let page = run_page(&run_report(&no_ood(0), &no_ood(3)));
     is_sound(&page.html);
     assert!(page.html.contains("Aleatoric finds ambiguous") && !page.html.contains("Epistemic finds ood"));
@@ -134,9 +134,9 @@ fn metrics_alone_make_a_page_that_says_what_is_missing() {
 #[test]
 fn a_class_never_seen_is_named() {
     let mut one = groups(8, 0);
-    one.clean.labels.iter_mut().for_each(|l| *l = (*l).min(2));
+    one.0[0].labels.iter_mut().for_each(|l| *l = (*l).min(2));
     let mut other = groups(8, 3);
-    other.clean.labels.clone_from(&one.clean.labels);
+    other.0[0].labels.clone_from(&one.0[0].labels);
     let page = run_page(&run_report(&one, &other));
     is_sound(&page.html);
     assert!(page.html.contains("No clean image is of class 3."));
@@ -150,4 +150,29 @@ fn text_of_others_cannot_break_the_page() {
     report.config = Some("</code><script>".into());
     report.provenance = vec![("a<".into(), "b>".into())];
     is_sound(&run_page(&report).html);
+}
+
+/// A second OOD group and a shifted one have rows, curves and counts of their own; the others' stay as they were.
+#[test]
+fn further_groups_are_on_the_page_and_on_the_card() {
+    let report = run_report(&more_groups(8, 0), &more_groups(8, 3));
+    let page = run_page(&report);
+    for said in [
+        "near (ood)",
+        "noise (shifted)",
+        "AUROC epistemic, near vs clean",
+        "cross: AUROC aleatoric, near vs clean + ambiguous",
+        "accuracy, noise",
+        "Epistemic finds near among clean",
+    ] {
+        assert!(page.html.contains(said), "{said}");
+    }
+    assert!(!page.html.contains("noise vs clean"));
+    let card = card(&report, &CardText::default());
+    assert!(card.contains("30 ood images, 35 of near (ood), 45 of noise (shifted), seed 1"), "{card}");
+    assert!(card.contains("| NLL, noise nats |") && card.contains("| AUROC epistemic, near vs clean |"), "{card}");
+    let fewer = run_report(&groups(8, 0), &groups(8, 3));
+    for (more, fewer) in report.metrics.models.iter().zip(&fewer.metrics.models) {
+        assert_eq!((&more.values, &more.ci95, more.counts), (&fewer.values, &fewer.ci95, fewer.counts));
+    }
 }

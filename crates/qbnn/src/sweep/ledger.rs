@@ -10,7 +10,7 @@ use crate::input;
 use crate::lock::Lock;
 use crate::output::write_whole;
 use qbnn_bnn::files::Writing;
-use qbnn_eval::{Backend, ByHeadline, Headline};
+use qbnn_eval::{Backend, ByHeadline, Headline, Measure, OfGroup};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -65,6 +65,9 @@ pub struct Done {
     pub metrics: ByHeadline<Option<f64>>,
     /// Mean total, aleatoric and epistemic uncertainty in nats: of clean, ambiguous and ood images.
     pub means: [Option<[Option<f64>; 3]>; 3],
+    /// The metrics of each further group; absent where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<OfGroup<f64>>,
     /// Bytes of the stored parameters.
     pub bytes: u64,
     /// What computed the predictions; `None` in ledgers of before it was written down.
@@ -92,7 +95,8 @@ impl Done {
     }
 
     fn same_figures(&self, other: &Self) -> bool {
-        (&self.metrics, self.means, self.bytes) == (&other.metrics, other.means, other.bytes)
+        (&self.metrics, self.means, self.bytes, &self.groups)
+            == (&other.metrics, other.means, other.bytes, &other.groups)
     }
 
     /// The backend as tables have it: a simulation with its reason, what is derived as such, `-` where nobody knows.
@@ -105,6 +109,14 @@ impl Done {
     /// A metric.
     pub fn value(&self, headline: Headline) -> Option<f64> {
         *self.metrics.get(headline)
+    }
+
+    /// A metric of one of the groups.
+    pub fn measured(&self, measure: &Measure) -> Option<f64> {
+        match &measure.group {
+            None => self.value(measure.headline),
+            Some(name) => *self.groups.iter().find(|g| g.name == *name)?.metrics.get(measure.headline),
+        }
     }
 }
 

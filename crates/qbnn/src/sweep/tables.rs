@@ -4,7 +4,7 @@ use super::interval::{Mean, mean};
 use super::ledger::{Done, Outcome, Results};
 use super::plan::{Answer, Plan, Point, RowPlan, TablePlan};
 use crate::wording::{number, thousands};
-use qbnn_eval::{Contrast, Headline, Score};
+use qbnn_eval::{Contrast, Headline, Measure, Score};
 use serde_json::{Value, json};
 
 /// A laid-out table; lines of a cell are parted by `\n`.
@@ -59,15 +59,15 @@ impl<'a> Figures<'a> {
         Figures { row, done: kept, against, failed, twice }
     }
 
-    fn mean(&self, headline: Headline) -> Option<Mean> {
-        mean(&self.done.iter().filter_map(|d| d.1.value(headline)).collect::<Vec<_>>())
+    fn mean(&self, measure: &Measure) -> Option<Mean> {
+        mean(&self.done.iter().filter_map(|d| d.1.measured(measure)).collect::<Vec<_>>())
     }
 
     /// Of the seeds that both have.
-    fn difference(&self, headline: Headline) -> Option<Mean> {
+    fn difference(&self, measure: &Measure) -> Option<Mean> {
         let of = |(seed, done): &(u64, &Done)| {
             let reference = self.against.iter().find(|a| a.0 == *seed)?;
-            Some(done.value(headline)? - reference.1.value(headline)?)
+            Some(done.measured(measure)? - reference.1.measured(measure)?)
         };
         mean(&self.done.iter().filter_map(of).collect::<Vec<_>>())
     }
@@ -106,10 +106,20 @@ fn cell(headline: Headline, value: Option<Mean>, signed: bool) -> String {
 
 /// Whether some result has a metric, and none lacks it that could have it. A metric younger than part of a ledger is left
 /// out: its means would be over other seeds than those beside them.
-fn is_whole(rows: &[Figures<'_>], headline: Headline) -> bool {
+fn is_whole(rows: &[Figures<'_>], measure: &Measure) -> bool {
     let done = || rows.iter().flat_map(|row| &row.done).map(|d| d.1);
-    let lacks = |done: &Done| done.value(headline).is_none() && could_have(done, headline);
-    !done().any(lacks) && (done().next().is_none() || done().any(|d| d.value(headline).is_some()))
+    let lacks = |done: &Done| {
+        let could = measure.group.is_some() || could_have(done, measure.headline);
+        done.measured(measure).is_none() && could
+    };
+    !done().any(lacks) && (done().next().is_none() || done().any(|d| d.measured(measure).is_some()))
+}
+
+/// The metrics that some results may have: the headline ones, then those of each further group.
+fn measures(rows: &[Figures<'_>], headlines: &[Headline]) -> Vec<Measure> {
+    let groups = || rows.iter().flat_map(|row| &row.done).flat_map(|d| &d.1.groups);
+    let exists = |name: &str, h| groups().any(|g| g.name == name && g.metrics.get(h).is_some());
+    Measure::all(headlines, groups().map(|g| g.name.as_str()), exists)
 }
 
 /// Whether a result would have a metric, had it been measured: its groups are there and, for a score that needs several
@@ -140,8 +150,9 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
     }
     let labels = header.len();
     let figures: Vec<Figures<'_>> = plan.rows.iter().map(|row| Figures::new(row, results)).collect();
-    let shown: Vec<_> = Headline::FRONT.into_iter().filter(|&headline| is_whole(&figures, headline)).collect();
-    header.extend(shown.iter().map(|headline| headline.about().heading.clone()));
+    let mut shown = measures(&figures, &Headline::FRONT);
+    shown.retain(|measure| is_whole(&figures, measure));
+    header.extend(shown.iter().map(Measure::heading));
     header.extend(["parameter\nbytes", "backend", "seeds"].map(str::to_owned));
     let mut rendered = Rendered { heading: plan.heading.clone(), labels, cells: vec![header], notes: Vec::new() };
     for (row, figures) in plan.rows.iter().zip(&figures) {
@@ -155,9 +166,9 @@ fn one(plan: &TablePlan, results: &Results) -> Rendered {
         {
             last.push_str(SIMULATED);
         }
-        cells.extend(shown.iter().map(|&headline| {
-            let difference = cell(headline, figures.difference(headline), true);
-            let value = cell(headline, figures.mean(headline), false);
+        cells.extend(shown.iter().map(|measure| {
+            let difference = cell(measure.headline, figures.difference(measure), true);
+            let value = cell(measure.headline, figures.mean(measure), false);
             if difference.is_empty() { value } else { format!("{value}\n{difference}") }
         }));
         cells.push(figures.bytes());
@@ -209,10 +220,11 @@ pub fn rows(plan: &Plan, results: &Results) -> Vec<Value> {
         for table in &answer.tables {
             for row in &table.rows {
                 let figures = Figures::new(row, results);
-                let metrics = Headline::ALL.into_iter().filter_map(|h| {
-                    let mut value = number(figures.mean(h)?);
-                    value["difference"] = figures.difference(h).map_or(Value::Null, number);
-                    Some((h.name().to_owned(), value))
+                let measures = measures(std::slice::from_ref(&figures), &Headline::ALL);
+                let metrics = measures.iter().filter_map(|measure| {
+                    let mut value = number(figures.mean(measure)?);
+                    value["difference"] = figures.difference(measure).map_or(Value::Null, number);
+                    Some((measure.name(), value))
                 });
                 let metrics: serde_json::Map<_, _> = metrics.collect();
                 let labels = table.axes.iter().cloned().zip(figures.row.labels.iter().map(|l| json!(l)));

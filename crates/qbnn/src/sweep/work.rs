@@ -19,7 +19,7 @@ use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, verify};
 use qbnn_core::ImagesView;
 use qbnn_data::Dataset;
-use qbnn_eval::{ByHeadline, EvalOptions, MeanUncertainty, ModelDescription};
+use qbnn_eval::{ByHeadline, EvalOptions, MeanUncertainty, ModelDescription, OfGroup};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -156,11 +156,11 @@ impl<'a> Runner<'a> {
         let mut predictor = predictor(&models)?;
         let backend = backend::of(&predictor.backend());
         let identity = identity(&models);
-        let mut groups = 0;
+        let (mut groups, of) = (0, 2.0 * dataset.groups.len() as f64);
         let mut predictions = |_: &str, images: ImagesView<'_>| {
-            let from = 0.5 + groups as f64 / 6.0;
+            let from = 0.5 + groups as f64 / of;
             groups += 1;
-            self.predictions(run, &mut *predictor, images, most, &|share| tell(from + share / 6.0))
+            self.predictions(run, &mut *predictor, images, most, &|share| tell(from + share / of))
         };
         let classes = dataset.classes();
         let all = evaluate::group_probabilities(&data, &mut predictions)?;
@@ -169,12 +169,18 @@ impl<'a> Runner<'a> {
             // Draws do not depend on how many follow: fewer are the first of them.
             let groups = all.groups(&data, samples, classes)?;
             let evaluation = qbnn_eval::evaluate(&groups, &EvalOptions { resamples: 0, ..EvalOptions::default() })?;
-            let means = *evaluation.mean_uncertainty();
+            let means = evaluation.mean_uncertainty();
+            let further = evaluation.further().map(|(group, measured)| OfGroup {
+                name: group.name.clone(),
+                metrics: ByHeadline::from_fn(|h| measured.value(h).map(rounded)),
+            });
+            let groups = further.collect();
             done.push((
                 samples,
                 Done {
                     metrics: ByHeadline::from_fn(|h| evaluation.value(h).map(rounded)),
                     means: [means.clean, means.ambiguous, means.ood].map(|m| m.map(three)),
+                    groups,
                     bytes: described.parameter_bytes,
                     backend: Some(backend.clone()),
                     identity: Some(identity.clone()),

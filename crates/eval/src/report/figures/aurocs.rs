@@ -3,26 +3,25 @@
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::RunReport;
 use crate::report::number::with_interval;
-use crate::{Contrast, Headline, ModelEntry, Score};
+use crate::{Contrast, Headline, Measure, ModelEntry, Score};
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
     let mut table = Table::new(["group found", "score", "model", "AUROC", "pairs that tie %"]);
     let mut any_ties = false;
-    for contrast in Contrast::ALL {
-        for score in Score::ALL {
-            for model in &report.metrics.models {
-                let headline = Headline::Auroc(score, contrast);
-                let Some(value) = model.value(headline) else { continue };
-                let tied = *model.tied_pairs.get(headline);
-                any_ties |= tied.is_some_and(|t| t > 0.0);
-                table.row([
-                    contrast.title().to_owned(),
-                    score.title().to_owned(),
-                    model.name.clone(),
-                    with_interval(headline, value, model.interval(headline), false),
-                    tied.map_or("–".to_owned(), |t| format!("{:.2}", 100.0 * t)),
-                ]);
-            }
+    let aurocs = Contrast::ALL.into_iter().flat_map(|c| Score::ALL.map(|s| Headline::Auroc(s, c)));
+    for measure in report.metrics.measures(&aurocs.collect::<Vec<_>>()) {
+        let Headline::Auroc(score, _) = measure.headline else { continue };
+        for model in &report.metrics.models {
+            let Some(value) = model.measured(&measure) else { continue };
+            let tied = tied(model, &measure);
+            any_ties |= tied.is_some_and(|t| t > 0.0);
+            table.row([
+                measure.found().unwrap_or_default(),
+                score.title().to_owned(),
+                model.name.clone(),
+                with_interval(measure.headline, value, model.measured_interval(&measure), false),
+                tied.map_or("–".to_owned(), |t| format!("{:.2}", 100.0 * t)),
+            ]);
         }
     }
     if table.rows.is_empty() {
@@ -40,4 +39,11 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         );
     }
     Ok(Figure { id: "aurocs", title: "Every score against every group".into(), caption, panels: Vec::new(), table })
+}
+
+fn tied(model: &ModelEntry, measure: &Measure) -> Option<f64> {
+    match &measure.group {
+        None => *model.tied_pairs.get(measure.headline),
+        Some(group) => *model.group(group)?.tied_pairs.get(measure.headline),
+    }
 }

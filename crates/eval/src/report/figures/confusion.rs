@@ -1,7 +1,7 @@
 //! The confusion matrix of each model on clean images.
 
 use super::NO_PREDICTIONS;
-use crate::Group;
+use crate::Role;
 use crate::report::chart::{Axis, Chart};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::RunReport;
@@ -17,7 +17,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     let mut table = Table::new(["model", "true class", "images", "accuracy %", "most often taken for"]);
     let (mut panels, mut unseen) = (Vec::new(), Vec::new());
     for (_, model) in &models {
-        let Some(clean) = model.group(Group::Clean).filter(|g| g.total.len() == report.labels.len()) else { continue };
+        let Some(clean) = model.first(Role::Clean).filter(|g| g.total.len() == report.labels.len()) else { continue };
         let classes = clean.classes;
         let mut counts = vec![0usize; classes * classes];
         for ((class, _), &label) in clean.decisions().zip(&report.labels) {

@@ -1,9 +1,9 @@
 //! The images themselves, with what each model predicts for them.
 
-use crate::Group;
+use crate::Role;
 use crate::report::chart::{Key, Mark, Panel, WIDTH, draw_legend, escape, panel};
 use crate::report::figure::{Drawn, Figure, Table};
-use crate::report::input::{Chosen, GalleryImage, Kind, ModelPredictions, RunReport, Shelf};
+use crate::report::input::{Chosen, GalleryImage, GroupPredictions, Kind, ModelPredictions, RunReport, Shelf};
 use crate::report::number::{coordinate as n, fixed, nats};
 use crate::report::palette;
 
@@ -19,10 +19,11 @@ const BARS: f64 = 34.0;
 pub fn choose(model: &ModelPredictions, labels: &[usize]) -> Vec<Chosen> {
     let mut chosen = Vec::new();
     for shelf in Shelf::ALL {
-        let mut all: Vec<(f64, usize, Group, usize)> = Vec::new();
-        for group in Group::ALL {
-            let Some(p) = model.group(group) else { continue };
-            if shelf == Shelf::Mistaken && group != Group::Clean {
+        let mut all: Vec<(f64, usize, usize, usize)> = Vec::new();
+        // The labels are those of the first clean group.
+        let clean = model.groups.iter().position(|g| g.role == Role::Clean);
+        for (group, p) in model.groups.iter().enumerate() {
+            if shelf == Shelf::Mistaken && Some(group) != clean {
                 continue;
             }
             let kind = match shelf {
@@ -89,7 +90,7 @@ fn pixels(image: &GalleryImage, x: f64, y: f64) -> String {
 fn bars(models: &[(usize, &ModelPredictions)], chosen: Chosen, x: f64, y: f64, width: f64) -> String {
     let mut out = String::new();
     let predictions: Vec<_> =
-        models.iter().filter_map(|(i, m)| m.group(chosen.group).map(|g| (*i, g.probs(chosen.input)))).collect();
+        models.iter().filter_map(|(i, m)| m.groups.get(chosen.group).map(|g| (*i, g.probs(chosen.input)))).collect();
     let classes = predictions.iter().map(|p| p.1.len()).max().unwrap_or(0).max(1);
     let step = width / classes as f64;
     let bar = (step * 0.84) / predictions.len().max(1) as f64;
@@ -109,6 +110,12 @@ fn bars(models: &[(usize, &ModelPredictions)], chosen: Chosen, x: f64, y: f64, w
         }
     }
     out
+}
+
+/// The label of an image of the first clean group, to which the report's labels belong.
+fn label(report: &RunReport, group: Option<&GroupPredictions>, input: usize) -> Option<usize> {
+    let group = group.filter(|g| g.role == Role::Clean && g.total.len() == report.labels.len())?;
+    report.labels.get(input).copied().filter(|_| input < group.total.len())
 }
 
 fn shelf_panel(
@@ -133,17 +140,15 @@ fn shelf_panel(
         let (x, y) = (column as f64 * CELL + (CELL - IMAGE) / 2.0, top + row as f64 * row_height);
         let GalleryImage { chosen, .. } = image;
         body.push_str(&pixels(image, x, y));
-        let label = if chosen.group == Group::Clean {
-            report.labels.get(chosen.input).map_or("clean".into(), |l| format!("clean: {l}"))
-        } else {
-            chosen.group.name().to_owned()
-        };
+        let own = models.last().and_then(|m| m.1.groups.get(chosen.group));
+        let (name, role) = own.map_or(("", Role::Clean), |g| (&g.name, g.role));
+        let label = label(report, own, chosen.input).map_or(name.to_owned(), |l| format!("{name}: {l}"));
         // Of the last model: it is what would be put to use, and what chose the images.
-        let value = models.last().and_then(|m| m.1.group(chosen.group)?.kind(kind)?.get(chosen.input).copied());
+        let value = own.and_then(|g| g.kind(kind)?.get(chosen.input).copied());
         let middle = n(x + IMAGE / 2.0);
         body.push_str(&format!(
             "<text class=\"tg mid {}\" x=\"{middle}\" y=\"{}\">{}</text><text class=\"tk mid\" x=\"{middle}\" y=\"{}\">{}</text>",
-            palette::group(chosen.group),
+            palette::group(role),
             n(y + IMAGE + 12.0),
             escape(&label),
             n(y + IMAGE + 24.0),
@@ -184,13 +189,13 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         for image in images {
             let Chosen { group, input, .. } = image.chosen;
             for (_, model) in &models {
-                let Some(p) = model.group(group) else { continue };
+                let Some(p) = model.groups.get(group) else { continue };
                 let (class, most) = p.decisions().nth(input).unwrap_or((0, 0.0));
                 let text = |kind| p.kind(kind).and_then(|v| v.get(input)).map_or("–".to_owned(), |&v| nats(v));
-                let label = if group == Group::Clean { report.labels.get(input).map(usize::to_string) } else { None };
+                let label = label(report, Some(p), input).map(|l| l.to_string());
                 table.row([
                     panel.title.clone(),
-                    group.name().into(),
+                    p.name.clone(),
                     input.to_string(),
                     label.unwrap_or_else(|| "–".into()),
                     model.name.clone(),

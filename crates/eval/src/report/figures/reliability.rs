@@ -8,7 +8,7 @@ use crate::report::input::RunReport;
 use crate::report::number::fixed;
 use crate::report::palette;
 use crate::sum::Sum;
-use crate::{ECE_BINS, Group, Headline};
+use crate::{ECE_BINS, Headline, Role};
 
 /// What lies in one bin of confidence.
 #[derive(Clone, Copy, Default)]
@@ -36,7 +36,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     let mut table = Table::new(["model", "confidence", "images", "mean confidence %", "accuracy %", "95 % interval"]);
     let mut panels = Vec::new();
     for (i, model) in &models {
-        let Some(clean) = model.group(Group::Clean).filter(|g| g.total.len() == report.labels.len()) else { continue };
+        let Some(clean) = model.first(Role::Clean).filter(|g| g.total.len() == report.labels.len()) else { continue };
         let mut bins = [Bin::default(); ECE_BINS];
         for ((class, p), &label) in clean.decisions().zip(&report.labels) {
             let bin = &mut bins[bin_of(p, clean.precision)];

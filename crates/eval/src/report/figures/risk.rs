@@ -2,7 +2,7 @@
 //! (El-Yaniv and Wiener 2010; Geifman and El-Yaniv, arXiv 1705.08500).
 
 use super::NO_PREDICTIONS;
-use crate::Group;
+use crate::Role;
 use crate::rank::rises;
 use crate::report::chart::{Axis, Chart, Key, Mark, thin};
 use crate::report::figure::{Drawn, Figure, Table};
@@ -32,7 +32,7 @@ fn at(points: &[(f64, f64)], coverage: f64) -> f64 {
 }
 
 fn right(model: &ModelPredictions, labels: &[usize]) -> Option<Vec<bool>> {
-    let clean = model.group(Group::Clean)?;
+    let clean = model.first(Role::Clean)?;
     (clean.total.len() == labels.len()).then(|| clean.decisions().zip(labels).map(|(d, &l)| d.0 == l).collect())
 }
 
@@ -45,15 +45,15 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     let clean: Vec<Line> = models
         .iter()
         .filter_map(|(i, m)| {
-            Some((*i, m.name.as_str(), curve(&m.group(Group::Clean)?.total, &right(m, &report.labels)?)))
+            Some((*i, m.name.as_str(), curve(&m.first(Role::Clean)?.total, &right(m, &report.labels)?)))
         })
         .collect();
     let mixed = |kind: Kind| -> Vec<Line> {
         let one = |m: &'_ ModelPredictions| {
             let mut right = right(m, &report.labels)?;
-            let ood = m.group(Group::Ood)?.kind(kind)?;
+            let ood = m.first(Role::Ood)?.kind(kind)?;
             right.resize(right.len() + ood.len(), false);
-            Some(curve(&[m.group(Group::Clean)?.kind(kind)?, ood].concat(), &right))
+            Some(curve(&[m.first(Role::Clean)?.kind(kind)?, ood].concat(), &right))
         };
         models.iter().filter_map(|(i, m)| Some((*i, m.name.as_str(), one(m)?))).collect()
     };

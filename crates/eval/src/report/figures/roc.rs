@@ -7,7 +7,7 @@ use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::{Kind, ModelPredictions, RunReport};
 use crate::report::number::fixed;
 use crate::report::palette;
-use crate::{Contrast, Group, Headline, Score};
+use crate::{Contrast, Headline, Measure, Role, Score};
 
 /// The questions: which uncertainty, which group is to be found among which. Both kinds meet the same negatives.
 const QUESTIONS: [(Kind, Score, Contrast, &str); 6] = [
@@ -42,9 +42,23 @@ pub(crate) fn curve(positives: &[f64], negatives: &[f64]) -> Vec<(f64, f64)> {
     points
 }
 
-fn scores(model: &ModelPredictions, kind: Kind, groups: &[Group]) -> Option<Vec<f64>> {
-    let parts: Option<Vec<&[f64]>> = groups.iter().map(|&g| model.group(g)?.kind(kind)).collect();
+fn scores(model: &ModelPredictions, kind: Kind, roles: &[Role]) -> Option<Vec<f64>> {
+    let parts: Option<Vec<&[f64]>> = roles.iter().map(|&r| model.first(r)?.kind(kind)).collect();
     parts.map(|parts| parts.concat())
+}
+
+/// The questions on the first groups of their roles; then, of every further OOD group, whether epistemic uncertainty finds
+/// it among clean.
+fn questions(report: &RunReport) -> Vec<(Kind, Measure, String)> {
+    let first = QUESTIONS.map(|(kind, score, contrast, title)| {
+        (kind, Measure::from(Headline::Auroc(score, contrast)), title.to_owned())
+    });
+    let found = [Headline::Auroc(Score::Epistemic, Contrast::OodVsClean)];
+    let further = report.metrics.measures(&found).into_iter().filter_map(|measure| {
+        let title = format!("Epistemic finds {} among clean", measure.group.as_ref()?);
+        Some((Kind::Epistemic, measure, title))
+    });
+    first.into_iter().chain(further).collect()
 }
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
@@ -56,18 +70,23 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     let mut table = Table::new(["question", "model", "AUROC"]);
     table.head.extend(rates.iter().map(|r| format!("found at {} % false alarms", 100.0 * r)));
     let mut panels = Vec::new();
-    for (kind, score, contrast, title) in QUESTIONS {
-        let (headline, positive, negatives) =
-            (Headline::Auroc(score, contrast), contrast.positives(), contrast.negatives());
+    for (kind, measure, title) in questions(report) {
+        let Headline::Auroc(_, contrast) = measure.headline else { continue };
+        let negatives = contrast.negatives();
+        let positives = |m: &ModelPredictions| match &measure.group {
+            None => scores(m, kind, &[contrast.positives()]),
+            Some(group) => m.named(group)?.kind(kind).map(<[f64]>::to_vec),
+        };
+        let positive = measure.group.as_deref().unwrap_or(contrast.positives().name());
         let curves: Vec<_> = models
             .iter()
-            .filter_map(|(i, m)| Some((*i, m, curve(&scores(m, kind, &[positive])?, &scores(m, kind, negatives)?))))
+            .filter_map(|(i, m)| Some((*i, m, curve(&positives(m)?, &scores(m, kind, negatives)?))))
             .collect();
         if curves.is_empty() {
             continue;
         }
         let auroc = |m: &ModelPredictions| {
-            report.entry(&m.name).and_then(|e| e.value(headline)).map_or("–".to_owned(), |v| fixed(v, 3, false))
+            report.entry(&m.name).and_then(|e| e.measured(&measure)).map_or("–".to_owned(), |v| fixed(v, 3, false))
         };
         let legend: Vec<Key> = curves
             .iter()
@@ -77,16 +96,16 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         let description = format!(
             "ROC curve of {} uncertainty, {} against {against}. AUROC: {}.",
             kind.name(),
-            positive.name(),
+            positive,
             legend.iter().map(|k| k.2.as_str()).collect::<Vec<_>>().join(", ")
         );
         let x = Axis::linear(&format!("false alarms: share of {against}"), 0.0, 1.0).percent();
-        let y = Axis::linear(&format!("found: share of {}", positive.name()), 0.0, 1.0).percent();
-        let mut chart = Chart::new(title, &description, x, y, &legend, 220.0);
+        let y = Axis::linear(&format!("found: share of {positive}"), 0.0, 1.0).percent();
+        let mut chart = Chart::new(&title, &description, x, y, &legend, 220.0);
         chart.rule((0.0, 0.0), (1.0, 1.0));
         for (i, model, points) in &curves {
             chart.line(&palette::model(*i), &thin(points, 0.006));
-            let mut row = vec![title.to_owned(), model.name.clone(), auroc(model)];
+            let mut row = vec![title.clone(), model.name.clone(), auroc(model)];
             row.extend(rates.iter().map(|&rate| {
                 let at = points.partition_point(|p| p.0 <= rate);
                 let found = points.get(at.saturating_sub(1)).map_or(0.0, |p| p.1);

@@ -4,10 +4,11 @@ use super::NO_PREDICTIONS;
 use super::uncertainty::median;
 use crate::report::chart::{Axis, Chart, Key, Mark};
 use crate::report::figure::{Drawn, Figure, Table};
+use crate::report::input::GroupPredictions;
 use crate::report::input::{Kind, RunReport};
 use crate::report::number::{nats, short};
 use crate::report::palette;
-use crate::{Group, spearman};
+use crate::spearman;
 
 /// Dots per group: more would only darken what is dark already.
 const DOTS: usize = 900;
@@ -26,18 +27,15 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     if models.is_empty() {
         return Err(format!("The scatter of both uncertainties is left out: {NO_PREDICTIONS}."));
     }
-    let pairs = |place: usize, group: Group| {
-        let g = models[place].1.group(group)?;
-        Some((g.kind(Kind::Aleatoric)?, g.kind(Kind::Epistemic)?))
-    };
+    fn pair(group: &GroupPredictions) -> Option<(&[f64], &[f64])> {
+        Some((group.kind(Kind::Aleatoric)?, group.kind(Kind::Epistemic)?))
+    }
     let (mut far, mut high) = (0.1f64, 0.05f64);
     let mut any = false;
-    for place in 0..models.len() {
-        for (a, e) in Group::ALL.into_iter().filter_map(|g| pairs(place, g)) {
-            far = far.max(nearly_all(a));
-            high = high.max(nearly_all(e));
-            any = true;
-        }
+    for (a, e) in models.iter().flat_map(|m| &m.1.groups).filter_map(pair) {
+        far = far.max(nearly_all(a));
+        high = high.max(nearly_all(e));
+        any = true;
     }
     if !any {
         return Err(
@@ -55,32 +53,32 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         "Spearman of the two",
     ]);
     let mut panels = Vec::new();
-    for (place, (_, model)) in models.iter().enumerate() {
-        let groups: Vec<Group> = Group::ALL.into_iter().filter(|&g| pairs(place, g).is_some()).collect();
+    for (_, model) in &models {
+        let groups: Vec<&GroupPredictions> = model.groups.iter().filter(|g| pair(g).is_some()).collect();
         let legend: Vec<Key> =
-            groups.iter().map(|&g| (Mark::Dot, palette::group(g).to_owned(), g.name().to_owned())).collect();
+            groups.iter().map(|g| (Mark::Dot, palette::group(g.role).to_owned(), g.name.clone())).collect();
         let description = format!(
             "Scatter of aleatoric (across) and epistemic uncertainty (up) of {}: {}; large dots are medians.",
             model.name,
-            groups.iter().map(|g| g.name()).collect::<Vec<_>>().join(", ")
+            groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>().join(", ")
         );
         let (x, y) = (Axis::linear("aleatoric, nats", 0.0, right), Axis::linear("epistemic, nats", 0.0, top));
         let mut chart = Chart::new(&model.name, &description, x, y, &legend, 240.0);
         for layer in 0..LAYERS {
             for &group in &groups {
-                let Some((a, e)) = pairs(place, group) else { continue };
+                let Some((a, e)) = pair(group) else { continue };
                 let stride = a.len().div_ceil(DOTS).max(1);
                 let points = a.iter().zip(e).step_by(stride).skip(layer).step_by(LAYERS);
-                chart.dots(palette::group(group), points.map(|(&a, &e)| (a, e)));
+                chart.dots(palette::group(group.role), points.map(|(&a, &e)| (a, e)));
             }
         }
         for &group in &groups {
-            let Some((a, e)) = pairs(place, group) else { continue };
-            chart.point(palette::group(group), median(a), median(e));
+            let Some((a, e)) = pair(group) else { continue };
+            chart.point(palette::group(group.role), median(a), median(e));
             let rank = spearman(a, e).ok().flatten().map_or("–".to_owned(), short);
             table.row([
                 model.name.clone(),
-                group.name().into(),
+                group.name.clone(),
                 a.len().to_string(),
                 nats(median(a)),
                 nats(median(e)),

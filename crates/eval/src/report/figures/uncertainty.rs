@@ -3,7 +3,7 @@
 //! The axis is logarithmic: most clean images lie below a hundredth of a nat, and a linear axis would show one bar.
 
 use super::NO_PREDICTIONS;
-use crate::Group;
+use crate::Role;
 use crate::report::chart::{Axis, Chart, Key, Mark};
 use crate::report::figure::{Drawn, Figure, Table};
 use crate::report::input::{Kind, RunReport};
@@ -33,7 +33,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
 
 pub(crate) fn figure(report: &RunReport) -> Drawn {
     let models = report.drawn();
-    let Some(classes) = models.iter().flat_map(|m| m.1.groups.iter().flatten()).map(|g| g.classes).next() else {
+    let Some(classes) = models.iter().flat_map(|m| &m.1.groups).map(|g| g.classes).next() else {
         return Err(format!("Histograms of uncertainty are left out: {NO_PREDICTIONS}."));
     };
     let top = (classes as f64).ln() * 1.0001;
@@ -49,10 +49,12 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     ]);
     let mut panels = Vec::new();
     for kind in [Kind::Aleatoric, Kind::Epistemic] {
-        let present: Vec<Group> = Group::ALL
-            .into_iter()
-            .filter(|&g| models.iter().any(|m| m.1.group(g).and_then(|p| p.kind(kind)).is_some()))
-            .collect();
+        let mut present: Vec<(&str, Role)> = Vec::new();
+        for group in models.iter().flat_map(|m| &m.1.groups).filter(|g| g.kind(kind).is_some()) {
+            if !present.iter().any(|p| p.0 == group.name) {
+                present.push((&group.name, group.role));
+            }
+        }
         if present.is_empty() {
             continue;
         }
@@ -72,21 +74,21 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         let description = format!(
             "Histograms of {} uncertainty of {}, models over each other.",
             kind.name(),
-            present.iter().map(|g| g.name()).collect::<Vec<_>>().join(", ")
+            present.iter().map(|g| g.0).collect::<Vec<_>>().join(", ")
         );
         let mut chart =
             Chart::new(&format!("{} by group", capital(kind.name())), &description, x, y, &legend, 76.0 * rows);
-        for (row, &group) in present.iter().enumerate() {
+        for (row, &(group, role)) in present.iter().enumerate() {
             let base = rows - 1.0 - row as f64;
             let histograms: Vec<_> = models
                 .iter()
-                .filter_map(|(i, m)| Some((*i, &m.name, m.group(group)?.kind(kind)?)))
+                .filter_map(|(i, m)| Some((*i, &m.name, m.named(group)?.kind(kind)?)))
                 .map(|(i, name, values)| (i, name, values, shares(values, top)))
                 .collect();
             let highest = histograms.iter().flat_map(|h| &h.3).copied().fold(1e-9, f64::max);
             for (i, name, values, bins) in histograms {
                 let heights: Vec<f64> = bins.iter().map(|b| 0.86 * b / highest).collect();
-                let class = palette::group(group);
+                let class = palette::group(role);
                 if i == 0 {
                     chart.steps(class, &edges, &heights, base, true);
                 } else {
@@ -99,7 +101,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
                 table.row([
                     name.clone(),
                     kind.name().to_owned(),
-                    group.name().to_owned(),
+                    group.to_owned(),
                     values.len().to_string(),
                     nats(median(values)),
                     share(&|v| v < 1e-3),
@@ -107,7 +109,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
                 ]);
             }
             chart.rule((LEAST, base), (top, base));
-            chart.text(&format!("tg {}", palette::group(group)), LEAST, base + 0.86, (6.0, 8.0), group.name());
+            chart.text(&format!("tg {}", palette::group(role)), LEAST, base + 0.86, (6.0, 8.0), group);
         }
         panels.push(chart.finish());
     }
