@@ -4,6 +4,7 @@
 //! the format does not fix the order of several, and a resumed training must end in the same bytes). Noise is keyed by
 //! counters, so there is no generator state to keep.
 
+use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::files;
 use crate::guide::Guide;
@@ -15,7 +16,6 @@ use crate::posterior::Posterior;
 use crate::quant::Quantizers;
 use crate::quant::params::Named;
 use crate::quant::settings::QuantizeSettings;
-use crate::sets::Normalisation;
 use crate::settings::TrainSettings;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};

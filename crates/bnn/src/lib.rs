@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod data;
 mod difference;
 mod divergence;
 pub mod draw;
@@ -32,7 +33,7 @@ pub mod prior;
 pub mod profile;
 mod progress;
 pub mod quant;
-pub mod sets;
+
 pub mod settings;
 pub mod step;
 pub mod stored;
@@ -40,11 +41,11 @@ pub mod train;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
+pub use data::{Normalisation, TrainData};
 pub use error::BnnError;
 pub use guide::{Guide, ParameterBytes};
 pub use nn::{Network, NetworkSpec};
 pub use posterior::Posterior;
 pub use qbnn_core::{ImagesView, Shape};
 pub use quant::settings::{BitWidths, QuantizeSettings, Rounding, Strategy};
-pub use sets::{Normalisation, TrainData};
 pub use settings::{Estimator, Labels, PosteriorKind, TrainSettings};

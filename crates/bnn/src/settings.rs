@@ -1,12 +1,12 @@
 //! What a training is told: plain data that a config file and a checkpoint hold alike. What a quantization is told
 //! stands with the quantizers, in [`crate::quant::settings`].
 
+use crate::data::TrainData;
 use crate::error::BnnError;
 pub use crate::estimator::Estimator;
 use crate::nn::pass::BLOCK;
 pub use crate::posterior::PosteriorKind;
 use crate::posterior::PosteriorSettings;
-use crate::sets::TrainData;
 use serde::{Deserialize, Serialize};
 
 /// How training is done. Defaults are the project's own recipe.

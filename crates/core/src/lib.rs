@@ -29,4 +29,4 @@ pub use code::{Bits, BitsError, LogCode, UniformCode};
 pub use images::ImagesView;
 pub use model::Shape;
 #[cfg(feature = "alloc")]
-pub use run::{Answer, Session, SessionError};
+pub use run::{Prediction, Session, SessionError};

@@ -1,9 +1,9 @@
 //! A network with its shapes worked out: what runs, in which order, on which parameters.
 
 use super::activation::Activation;
-use super::limit::{MAX_LAYERS, MAX_PARAMETERS, MAX_VALUES, at_most, len, padded_len, product};
 use super::linear::{Conv, Linear};
 use super::pool::Pool;
+use super::sizes::{MAX_LAYERS, MAX_PARAMETERS, MAX_VALUES, at_most, len, padded_len, product};
 use super::spec::{NetworkSpec, OpSpec};
 use crate::error::BnnError;
 use qbnn_core::Shape;

@@ -299,7 +299,7 @@ struct Rig<'a> {
     copies: Vec<Mutex<[Vec<u8>; 2]>>,
     logits: Mutex<Vec<i32>>,
     pfp: Pfp,
-    pass: Mutex<pfp::Memory>,
+    pass: Mutex<pfp::Workspace>,
 }
 
 /// What a thread of the current pool has for itself.
