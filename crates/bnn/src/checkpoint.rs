@@ -7,7 +7,7 @@
 use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::files;
-use crate::guide::Guide;
+use crate::guide::{Guide, ParameterBytes};
 use crate::identity::{Origin, digest};
 use crate::nn::limit::MAX_PARAMETERS;
 use crate::nn::{Network, NetworkSpec, Shape};
@@ -166,7 +166,13 @@ impl Checkpoint {
         &self.net
     }
 
+    /// Bytes of its parameters as stored.
+    pub fn bytes(&self) -> ParameterBytes {
+        self.guide.bytes(&self.net)
+    }
+
     /// Posterior and quantizers.
+    #[doc(hidden)]
     pub fn guide(&self) -> &Guide {
         &self.guide
     }

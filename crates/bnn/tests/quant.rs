@@ -4,21 +4,22 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use qbnn_bnn::draw::Draw;
-use qbnn_bnn::guide::GuideGradient;
-use qbnn_bnn::nn::activation::Activation;
-use qbnn_bnn::nn::pass::ActivationQuantizer;
-use qbnn_bnn::posterior::Gaussian;
-use qbnn_bnn::quant::Quantizers;
-use qbnn_bnn::quant::activation::{QuantizedActivations, calibrate};
-use qbnn_bnn::quant::gradient::QuantizerGradient;
-use qbnn_bnn::quant::log::{LogGrid, fit};
-use qbnn_bnn::quant::params::Named;
-use qbnn_bnn::quant::quantizers::TensorQuantizers;
-use qbnn_bnn::quant::settings::Calibration;
-use qbnn_bnn::quant::uniform::{Uniform, least_error, min_max};
-use qbnn_bnn::{BitWidths, BnnError, Guide, Network, NetworkSpec, ParameterBytes, Posterior, QuantizeSettings};
-use qbnn_bnn::{Normalisation, Rounding, Shape};
+use qbnn_bnn::internals::draw::Draw;
+use qbnn_bnn::internals::guide::{Guide, GuideGradient};
+use qbnn_bnn::internals::nn::activation::Activation;
+use qbnn_bnn::internals::nn::pass::ActivationQuantizer;
+use qbnn_bnn::internals::posterior::{Gaussian, Posterior};
+use qbnn_bnn::internals::quant::Quantizers;
+use qbnn_bnn::internals::quant::activation::{QuantizedActivations, calibrate};
+use qbnn_bnn::internals::quant::gradient::QuantizerGradient;
+use qbnn_bnn::internals::quant::log::{LogGrid, fit};
+use qbnn_bnn::internals::quant::params::Named;
+use qbnn_bnn::internals::quant::quantizers::TensorQuantizers;
+use qbnn_bnn::internals::quant::uniform::{Uniform, least_error, min_max};
+use qbnn_bnn::{
+    BitWidths, BnnError, Calibration, Network, NetworkSpec, Normalisation, ParameterBytes, QuantizeSettings, Rounding,
+    Shape,
+};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 use qbnn_core::{Bits, LogCode, UniformCode};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! How large networks, batches and predictions may be: the limits of [`sizes`](super::sizes), and what a training holds.
+//! How large networks, batches and predictions may be: the limits of `sizes`, and what a training holds.
 
 use super::linear::Linear;
 use super::network::{Network, Op};

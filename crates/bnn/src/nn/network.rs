@@ -175,27 +175,27 @@ impl Network {
     }
 
     /// Shape of a value: 0 is the image, `i + 1` the output of node `i`.
-    pub fn shape_of(&self, value: usize) -> Shape {
+    pub(crate) fn shape_of(&self, value: usize) -> Shape {
         value.checked_sub(1).map_or(self.input, |i| self.nodes[i].shape)
     }
 
     /// The value that holds the numbers of `value`: itself, or what was flattened into it.
-    pub fn resolve(&self, value: usize) -> usize {
+    pub(crate) fn resolve(&self, value: usize) -> usize {
         if self.is_alias(value) { self.nodes[value - 1].input } else { value }
     }
 
     /// Whether a value only renames another.
-    pub fn is_alias(&self, value: usize) -> bool {
+    pub(crate) fn is_alias(&self, value: usize) -> bool {
         value > 0 && matches!(self.nodes[value - 1].op, Op::Flatten)
     }
 
     /// The value that holds the logits.
-    pub fn output(&self) -> usize {
+    pub(crate) fn output(&self) -> usize {
         self.resolve(self.nodes.len())
     }
 
     /// What the numbers of a value are codes of, where a guide puts activations on grids: pools of codes are codes.
-    pub fn codes_of(&self, value: usize) -> Option<Codes> {
+    pub(crate) fn codes_of(&self, value: usize) -> Option<Codes> {
         let mut value = value;
         loop {
             let Some(node) = value.checked_sub(1).map(|i| &self.nodes[i]) else { return Some(Codes::Image) };

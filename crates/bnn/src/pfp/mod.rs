@@ -12,10 +12,14 @@
 //!
 //! One image at a time, in float and on `std`; a device without float runs draws (`qbnn_core::run`).
 
+#[doc(hidden)]
 pub mod activation;
 
+#[doc(hidden)]
 pub mod linear;
+#[doc(hidden)]
 pub mod pool;
+#[doc(hidden)]
 pub mod prediction;
 
 use crate::error::BnnError;

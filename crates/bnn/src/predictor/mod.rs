@@ -14,6 +14,7 @@ mod interface;
 mod open;
 mod simulated;
 
+pub use crate::integer::kernel;
 pub use crate::progress::{NoProgress, Progress};
 pub use analytic::Analytic;
 pub use ensemble::Ensemble;

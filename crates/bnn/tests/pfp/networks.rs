@@ -2,12 +2,10 @@
 
 use super::reference::{self, Random, Sample};
 use super::{DRAWS, ERRORS};
-use qbnn_bnn::export::export;
-use qbnn_bnn::nn::{NetworkSpec, Shape};
-use qbnn_bnn::pfp::{self, Pfp, Points, Weights, Workspace};
+use qbnn_bnn::internals::stored::DecodedPosterior;
+use qbnn_bnn::pfp::{Pfp, Points, Weights, Workspace};
 use qbnn_bnn::predictor::{Analytic, Draws, NoProgress, Predictor};
-use qbnn_bnn::stored::DecodedPosterior;
-use qbnn_bnn::{BnnError, Checkpoint, ImagesView, Normalisation, TrainSettings};
+use qbnn_bnn::{BnnError, Checkpoint, ImagesView, NetworkSpec, Normalisation, Shape, TrainSettings, export, pfp};
 use qbnn_core::model::{self, Model};
 use serde_json::json;
 use std::ops::ControlFlow;

@@ -4,9 +4,7 @@
 
 use super::plan::Run;
 use super::spec::Model;
-use qbnn_bnn::Strategy;
-use qbnn_bnn::nn::{Activation, NetworkSpec, OpSpec};
-use qbnn_bnn::quant::settings::{QuantizeSettings, Scale, SigmaGrid};
+use qbnn_bnn::{Activation, NetworkSpec, OpSpec, QuantizeSettings, Scale, SigmaGrid, Strategy};
 use qbnn_eval::Backend;
 
 /// What computed the figures of a run; `None` where its settings do not tell.
