@@ -183,7 +183,7 @@ fn widths(q: &QuantizeSettings, kind: Kind) -> Result<[Option<Bits>; 4], BnnErro
     if kind.stores_codes() && q.sigma_grid != SigmaGrid::Log {
         return Err(BnnError::setting(
             "sigma_grid",
-            "uniform",
+            q.sigma_grid.name(),
             "a model file holds the logarithmic one: set it to log",
         ));
     }

@@ -18,7 +18,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // 64 images of 4 x 4 pixels, [image][row][column][channel]; every other one is bright.
 //! let shape = Shape { channels: 1, rows: 4, columns: 4 };
-//! let labels: Vec<u8> = (0..64).map(|i| i % 2).collect();
+//! let labels: Vec<u16> = (0..64).map(|i| i % 2).collect();
 //! let pixels: Vec<u8> = (0..64 * 16).map(|i| (i * 37 % 90 + i / 16 % 2 * 120) as u8).collect();
 //! let images = ImagesView { shape, pixels: &pixels };
 //! let pairs: Vec<(u32, u8)> = (0..).zip(labels.iter().copied()).collect();

@@ -56,6 +56,23 @@ pub enum Op {
     },
 }
 
+impl Node {
+    /// Whether it reads a value, as its input or as a second one.
+    pub(crate) fn reads(&self, value: usize) -> bool {
+        self.input == value || self.op.second_input() == Some(value)
+    }
+}
+
+impl Op {
+    /// The value that it reads besides its input.
+    pub(crate) fn second_input(&self) -> Option<usize> {
+        match self {
+            Op::Add { other } => Some(*other),
+            Op::Linear { .. } | Op::Pool(_) | Op::Activation { .. } | Op::Flatten => None,
+        }
+    }
+}
+
 /// Where codes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codes {
@@ -216,10 +233,7 @@ impl Network {
             let exchanges = matches!(first.op, Op::Activation { .. })
                 && matches!(second.op, Op::Pool(Pool { max: true, .. }))
                 && second.input == activated;
-            let reads = |node: &Node, value: usize| {
-                node.input == value || matches!(node.op, Op::Add { other } if other == value)
-            };
-            let alone = self.nodes.iter().filter(|node| reads(node, activated)).count() == 1;
+            let alone = self.nodes.iter().filter(|node| node.reads(activated)).count() == 1;
             if exchanges && alone {
                 self.nodes.swap(i - 1, i);
                 self.nodes[i - 1].input = self.nodes[i].input;

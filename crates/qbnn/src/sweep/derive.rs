@@ -33,7 +33,7 @@ fn grids(q: &QuantizeSettings) -> Option<String> {
         return Some(format!("noise_bits = {}", q.noise_bits));
     }
     if q.sigma_grid != SigmaGrid::Log {
-        return Some("sigma_grid = uniform".to_owned());
+        return Some(format!("sigma_grid = {}", q.sigma_grid.name()));
     }
     (q.sigma_scale != Scale::Tensor).then(|| "sigma_scale = channel".to_owned())
 }
