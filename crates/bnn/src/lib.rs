@@ -21,7 +21,7 @@
 //! let labels: Vec<u16> = (0..64).map(|i| i % 2).collect();
 //! let pixels: Vec<u8> = (0..64 * 16).map(|i| (i * 37 % 90 + i / 16 % 2 * 120) as u8).collect();
 //! let images = ImagesView { shape, pixels: &pixels };
-//! let pairs: Vec<(u32, u8)> = (0..).zip(labels.iter().copied()).collect();
+//! let pairs: Vec<(u32, u16)> = (0..).zip(labels.iter().copied()).collect();
 //! let data = TrainData::of_pairs(images, &pairs, images, &labels);
 //!
 //! let network: NetworkSpec = serde_json::from_str(
