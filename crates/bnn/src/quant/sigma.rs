@@ -187,17 +187,23 @@ impl SigmaQuantizer {
 
     /// Whether the grid has a zero, which the KL divergence cannot be taken at.
     pub fn has_zero(&self) -> bool {
-        matches!(self, SigmaQuantizer::Uniform { .. })
+        match self {
+            SigmaQuantizer::Log { .. } => false,
+            SigmaQuantizer::Uniform { .. } => true,
+        }
     }
 
     /// Lifts stored standard deviations above zero, to where the KL divergence is taken: at least half a step. A weight
     /// without noise would be infinitely far from any prior.
     pub fn lift(&self, stored: &mut [f32]) {
-        if let SigmaQuantizer::Uniform { log2_scales, .. } = self {
-            let len = self.row_len(stored);
-            for (log2_scale, stored) in log2_scales.iter().zip(stored.chunks_exact_mut(len)) {
-                let least = 0.5 * log2_scale.exp2();
-                stored.iter_mut().for_each(|s| *s = s.max(least));
+        let len = self.row_len(stored);
+        match self {
+            SigmaQuantizer::Log { .. } => {}
+            SigmaQuantizer::Uniform { log2_scales, .. } => {
+                for (log2_scale, stored) in log2_scales.iter().zip(stored.chunks_exact_mut(len)) {
+                    let least = 0.5 * log2_scale.exp2();
+                    stored.iter_mut().for_each(|s| *s = s.max(least));
+                }
             }
         }
     }
