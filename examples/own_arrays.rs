@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut quantized = Checkpoint::quantized(float, settings, &data)?;
     train(&mut quantized, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(()))?;
 
-    let file = export::export(&quantized)?;
+    let file = export(&quantized)?;
     let path = std::env::temp_dir().join("halves.qbnn");
     std::fs::write(&path, &file)?;
     println!("{}: {} bytes", path.display(), file.len());

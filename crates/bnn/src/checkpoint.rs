@@ -4,9 +4,10 @@
 //! the format does not fix the order of several, and a resumed training must end in the same bytes). Noise is keyed by
 //! counters, so there is no generator state to keep.
 
+use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::files;
-use crate::guide::Guide;
+use crate::guide::{Guide, ParameterBytes};
 use crate::identity::{Origin, digest};
 use crate::nn::limit::MAX_PARAMETERS;
 use crate::nn::{Network, NetworkSpec, Shape};
@@ -15,7 +16,6 @@ use crate::posterior::Posterior;
 use crate::quant::Quantizers;
 use crate::quant::params::Named;
 use crate::quant::settings::QuantizeSettings;
-use crate::sets::Normalisation;
 use crate::settings::TrainSettings;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -166,7 +166,13 @@ impl Checkpoint {
         &self.net
     }
 
+    /// Bytes of its parameters as stored.
+    pub fn bytes(&self) -> ParameterBytes {
+        self.guide.bytes(&self.net)
+    }
+
     /// Posterior and quantizers.
+    #[doc(hidden)]
     pub fn guide(&self) -> &Guide {
         &self.guide
     }

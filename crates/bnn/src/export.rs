@@ -8,6 +8,7 @@
 //! them ([`layout`](crate::layout)).
 
 use crate::checkpoint::Checkpoint;
+use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::guide::Guide;
 use crate::layout::{file_order, file_shape, is_flat};
@@ -15,11 +16,10 @@ use crate::nn::Network;
 use crate::nn::activation::Activation;
 use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
-use crate::quant::params::{MU_SCALE, SIGMA_STEP, SIGMA_TOP, WEIGHT_SCALE};
+use crate::quant::params::{MU_SCALE, WEIGHT_SCALE};
 use crate::quant::quantizers::TensorQuantizers;
 use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Scale, SigmaGrid, Strategy};
-use crate::quant::sigma::SigmaQuantizer;
-use crate::sets::Normalisation;
+use crate::quant::sigma::{self, SigmaQuantizer};
 use qbnn_core::draw::{self, BiasScale, RowScale, sigma_level};
 use qbnn_core::fixed::{Log2, OCTAVE};
 use qbnn_core::model::write::{Header, Parameters, write};
@@ -183,7 +183,7 @@ fn widths(q: &QuantizeSettings, kind: Kind) -> Result<[Option<Bits>; 4], BnnErro
     if kind.stores_codes() && q.sigma_grid != SigmaGrid::Log {
         return Err(BnnError::setting(
             "sigma_grid",
-            "uniform",
+            q.sigma_grid.name(),
             "a model file holds the logarithmic one: set it to log",
         ));
     }
@@ -304,11 +304,11 @@ impl Scales<'_> {
     fn range(&self, tensor: usize) -> Result<[Log2; 2], String> {
         let name = |what: &str| format!("{}.{what}", self.net.tensors[tensor].name);
         let Some(SigmaQuantizer::Log { rows, .. }) = self.quantizers(tensor).and_then(|q| q.sigma.as_ref()) else {
-            return Err(no_grid(&name(SIGMA_TOP), 1));
+            return Err(no_grid(&name(sigma::TOP), 1));
         };
-        let &[[top, log2_step]] = &rows[..] else { return Err(no_grid(&name(SIGMA_TOP), 1)) };
-        let top = to_log2(top).ok_or_else(|| too_large(&name(SIGMA_TOP), "", top))?;
-        let step = to_log2(log2_step.exp2()).ok_or_else(|| too_large(&name(SIGMA_STEP), "", log2_step))?;
+        let &[[top, log2_step]] = &rows[..] else { return Err(no_grid(&name(sigma::TOP), 1)) };
+        let top = to_log2(top).ok_or_else(|| too_large(&name(sigma::TOP), "", top))?;
+        let step = to_log2(log2_step.exp2()).ok_or_else(|| too_large(&name(sigma::STEP), "", log2_step))?;
         Ok([top, step.max(1)])
     }
 

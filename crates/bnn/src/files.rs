@@ -98,7 +98,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (part, mut file) = temporary(path)?;
     let mut write = || {
         file.write_all(bytes)?;
-        old.as_ref().map_or(Ok(()), |old| keep(&file, old))?;
+        old.as_ref().map_or(Ok(()), |old| copy_ownership(&file, old))?;
         file.sync_all()?;
         fs::rename(&part, path)
     };
@@ -109,7 +109,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Gives a file the owner and the permissions of another.
-fn keep(file: &File, old: &Metadata) -> io::Result<()> {
+fn copy_ownership(file: &File, old: &Metadata) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt, fchown};

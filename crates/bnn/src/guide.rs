@@ -1,5 +1,6 @@
 //! The guide: the posterior, and the quantizers through which it is drawn. The network knows of neither.
 
+use crate::data::Normalisation;
 use crate::draw::Draw;
 use crate::error::BnnError;
 use crate::math::add;
@@ -10,9 +11,8 @@ use crate::posterior::Posterior;
 use crate::prior::WeightedPrior;
 use crate::quant::Quantizers;
 use crate::quant::activation::QuantizedActivations;
-use crate::quant::params::QuantizerGradient;
+use crate::quant::gradient::QuantizerGradient;
 use crate::quant::settings::FLOAT_BITS;
-use crate::sets::Normalisation;
 use crate::settings::Estimator;
 use qbnn_core::Bits;
 use qbnn_core::noise::NoiseCounter;
@@ -180,7 +180,7 @@ impl Guide {
         let n = drawn.mu.len();
         into.mu.resize(n, 0.0);
         into.log_sigma.resize(if self.posterior.kind().properties().has_sigma { n } else { 0 }, 0.0);
-        into.quantizers = self.quantizers.as_ref().map_or_else(QuantizerGradient::default, QuantizerGradient::zeros);
+        into.quantizers = self.quantizers.as_ref().map_or_else(QuantizerGradient::default, Quantizers::zero_gradient);
         let (d_mu, d_sigma) = (&mut into.mu[..], &mut into.log_sigma[..]);
         match &self.quantizers {
             Some(quantizers) => {

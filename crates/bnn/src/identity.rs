@@ -3,8 +3,6 @@
 //! A checkpoint of version 2 ends its header with a SHA-256 over the header and every tensor, and keeps, once its training
 //! is finished, the SHA-256 of the model file that was made of it.
 
-use crate::checkpoint::Checkpoint;
-use crate::export::export;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -42,33 +40,4 @@ pub(crate) fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &
         sha.update(&buffer);
     }
     hexadecimal(&sha.finalize())
-}
-
-impl Checkpoint {
-    /// Whether some bytes are the model file of this checkpoint.
-    ///
-    /// A checkpoint of version 1 does not know its file: it is exported anew.
-    ///
-    /// # Errors
-    /// Why they are not, as the end of a sentence that begins with the file.
-    pub fn owns(&self, file: &[u8]) -> Result<(), String> {
-        if !self.finished() {
-            let (epoch, epochs) = (self.epoch, self.epochs());
-            return Err(format!(
-                "is older than its checkpoint, which has {epoch} of {epochs} epochs and no model file"
-            ));
-        }
-        if self.knows_file() {
-            return match &self.model_file {
-                Some(hash) if *hash == sha256(file) => Ok(()),
-                Some(_) => Err("is another model file than the one that was made of its checkpoint".into()),
-                None => Err("was not made of its checkpoint, which has no model file yet".into()),
-            };
-        }
-        match export(self) {
-            Ok(made) if made == file => Ok(()),
-            Ok(_) => Err("is not what its checkpoint (of an earlier version) gives when it is exported".into()),
-            Err(e) => Err(format!("cannot be of its checkpoint, which has no model file ({e})")),
-        }
-    }
 }

@@ -6,6 +6,7 @@
 //!
 //! One thing that files of other writers may hold is refused: a window that is neither square nor its whole input.
 
+use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::export::{from_log2, normalisation};
 use crate::guide::Guide;
@@ -18,7 +19,6 @@ use crate::quant::Quantizers;
 use crate::quant::quantizers::TensorQuantizers;
 use crate::quant::settings::{BitWidths, FLOAT_BITS, QuantizeSettings, Rounding};
 use crate::quant::sigma::SigmaQuantizer;
-use crate::sets::Normalisation;
 use crate::stored::DecodedPosterior;
 use qbnn_core::fixed::Log2;
 use qbnn_core::model::{self, Function, Kind, Layer, Model};

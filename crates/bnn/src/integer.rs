@@ -64,8 +64,8 @@ pub(crate) fn logits(
         let draws = first..samples.min(first.saturating_add(DRAWS));
         let need = plan.weights(draws.len());
         let (mut signed, mut words) = (vec![0; need.signed], vec![0; need.words]);
-        let mut memory = Memory::new(&program);
-        let mut scratch = memory.scratch();
+        let mut workspace = Workspace::new(&program);
+        let mut scratch = workspace.scratch();
         let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch);
         let weights = weights.map_err(refused)?;
         let each = plan.images_together();
@@ -73,11 +73,13 @@ pub(crate) fn logits(
             .pixels
             .par_chunks(each * images.shape.len())
             .map_init(
-                || Memory::new(&program),
-                |memory, pixels| {
+                || Workspace::new(&program),
+                |workspace, pixels| {
                     let mut logits = vec![0; draws.len() * pixels.len() / images.shape.len() * classes];
                     let source = Source::Drawn(&weights);
-                    program.run(source, pixels, draws.clone(), &mut memory.scratch(), &mut logits).map_err(refused)?;
+                    program
+                        .run(source, pixels, draws.clone(), &mut workspace.scratch(), &mut logits)
+                        .map_err(refused)?;
                     Ok(logits)
                 },
             )
@@ -100,16 +102,16 @@ fn refused(e: RunError) -> BnnError {
 }
 
 /// One thread's memory.
-struct Memory {
+struct Workspace {
     signed: Vec<i8>,
     bytes: Vec<u8>,
     words: Vec<i32>,
 }
 
-impl Memory {
+impl Workspace {
     fn new(program: &Program<'_>) -> Self {
         let need = program.plan().scratch();
-        Memory { signed: vec![0; need.signed], bytes: vec![0; need.bytes], words: vec![0; need.words] }
+        Workspace { signed: vec![0; need.signed], bytes: vec![0; need.bytes], words: vec![0; need.words] }
     }
 
     fn scratch(&mut self) -> Scratch<'_> {

@@ -1,10 +1,10 @@
 //! From bytes to a block's input: images gathered, normalised, each training pair with its own noise, and transposed so
 //! that the images lie innermost and their channels outermost.
 
+use crate::data::{Normalisation, TrainData};
 use crate::nn::kernel::{RUN, runs_mut, transpose};
 use crate::nn::pass::Input;
 use crate::noise::{self, purpose};
-use crate::sets::{Normalisation, TrainData};
 use crate::settings::Labels;
 use pulp::{Arch, Simd, WithSimd};
 use qbnn_core::ImagesView;
@@ -12,7 +12,7 @@ use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 
 /// Working memory of loading.
 #[derive(Default)]
-pub struct LoadMemory {
+pub struct LoadScratch {
     bytes: Vec<u8>,
     noise: Vec<i16>,
 }
@@ -32,12 +32,12 @@ impl<'a> Loader<'a> {
     }
 
     /// Fills a block's input with at most 32 pairs, zeros past them.
-    pub fn load(&self, pairs: &[u32], input: Input<'_>, memory: &mut LoadMemory) {
+    pub fn load(&self, pairs: &[u32], input: Input<'_>, scratch: &mut LoadScratch) {
         let Input { input, transposed } = input;
         let pixels = input.len() / RUN;
         let image = |pair: u32| self.data.images.get(self.data.pairs[pair as usize].0 as usize);
         let members: Vec<&[u8]> = pairs.iter().map(|&pair| image(pair)).collect();
-        let LoadMemory { bytes, noise } = memory;
+        let LoadScratch { bytes, noise } = scratch;
         if self.data.noise > 0.0 {
             bytes.resize(pixels, 0);
             noise.resize(pairs.len() * pixels, 0);
@@ -135,14 +135,14 @@ impl WithSimd for Fill<'_> {
             };
             for (i, (values, image)) in tile.iter_mut().zip(images).enumerate() {
                 let pixels_at: [u8; RUN] = match channels {
-                    1 => whole(&image[at.clone()]),
+                    1 => pad_run(&image[at.clone()]),
                     _ => plane_run(image, at.clone(), channels),
                 };
                 for (value, pixel) in values.iter_mut().zip(pixels_at) {
                     *value = normalisation.value(pixel);
                 }
                 if let Some(noise) = noise.get(i * pixels + at.start..i * pixels + at.end) {
-                    let noise: [i16; RUN] = whole(noise);
+                    let noise: [i16; RUN] = pad_run(noise);
                     for (value, noise) in values.iter_mut().zip(noise) {
                         *value += noise as f32 * scale;
                     }
@@ -169,7 +169,7 @@ fn plane_run(image: &[u8], at: std::ops::Range<usize>, channels: usize) -> [u8; 
 /// A run's worth of a slice, zeros past its end: an array, so that the loops over it have a length that the compiler
 /// knows.
 #[inline(always)]
-fn whole<T: Copy + Default>(from: &[T]) -> [T; RUN] {
+fn pad_run<T: Copy + Default>(from: &[T]) -> [T; RUN] {
     match from.first_chunk() {
         Some(run) => *run,
         None => {

@@ -1,5 +1,6 @@
 //! Prediction by S drawn networks.
 
+use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::guide::{Drawn, Guide};
 use crate::likelihood::softmax;
@@ -8,7 +9,6 @@ use crate::nn::pass::{BLOCK, Weights, Workspace};
 use crate::nn::{Network, limit};
 use crate::noise::purpose;
 use crate::progress::{Progress, step};
-use crate::sets::Normalisation;
 use qbnn_core::ImagesView;
 use rayon::prelude::*;
 

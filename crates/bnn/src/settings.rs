@@ -1,12 +1,12 @@
 //! What a training is told: plain data that a config file and a checkpoint hold alike. What a quantization is told
 //! stands with the quantizers, in [`crate::quant::settings`].
 
+use crate::data::TrainData;
 use crate::error::BnnError;
 pub use crate::estimator::Estimator;
 use crate::nn::pass::BLOCK;
 pub use crate::posterior::PosteriorKind;
 use crate::posterior::PosteriorSettings;
-use crate::sets::TrainData;
 use serde::{Deserialize, Serialize};
 
 /// How training is done. Defaults are the project's own recipe.
@@ -39,7 +39,7 @@ pub struct TrainSettings {
     pub labels: Labels,
     /// Share of every label that is spread over all classes; above 0 it makes for underconfidence by as much.
     pub label_smoothing: f32,
-    /// Weight of the draws' mutual information on synthetic OOD images (see [`crate::mutual_information`]); 0 for no such
+    /// Weight of the draws' mutual information on synthetic OOD images (`bnn/src/mutual_information.rs`); 0 for no such
     /// images. (Files of 0.1 have it under `foreign_weight`.)
     #[serde(rename = "foreign_weight", alias = "ood_weight")]
     pub ood_weight: f32,

@@ -1,9 +1,10 @@
 //! One step of training: a draw, a batch forward and backward in blocks, and what is learned from it.
 
 use crate::checkpoint::Checkpoint;
+use crate::data::TrainData;
 use crate::guide::{Drawn, GuideGradient};
 use crate::likelihood::{negative_log_likelihood, smooth};
-use crate::load::{LoadMemory, Loader};
+use crate::load::{LoadScratch, Loader};
 use crate::mutual_information::mutual_information;
 use crate::nn::batch::batch_gradient;
 use crate::nn::pass::{BLOCK, Gradient, PassNoise, Workspace};
@@ -11,7 +12,6 @@ use crate::optim::{Rates, cosine};
 use crate::prior::{Prior, WeightedPrior};
 use crate::profile::{Part, Profile};
 use crate::quant::settings::Start;
-use crate::sets::TrainData;
 use crate::settings::Estimator;
 use rayon::prelude::*;
 
@@ -23,7 +23,7 @@ struct Block {
     /// Logits, then the gradient of the loss with respect to them.
     logits: Vec<f32>,
     targets: Vec<f32>,
-    loading: LoadMemory,
+    loading: LoadScratch,
     nll: f64,
     profile: Profile,
 }

@@ -5,10 +5,11 @@
 //! here prints; an observer sees every event and may say stop.
 
 use crate::checkpoint::Checkpoint;
+use crate::data::TrainData;
 use crate::divergence::Watch;
 use crate::error::BnnError;
 use crate::guide::Drawn;
-use crate::load::{LoadMemory, Loader};
+use crate::load::{LoadScratch, Loader};
 use crate::nn::limit;
 use crate::nn::pass::{BLOCK, PassNoise, Workspace};
 use crate::noise::{self, purpose};
@@ -16,7 +17,6 @@ use crate::predict::predict;
 use crate::progress::NoProgress;
 use crate::quant::activation::calibrate;
 use crate::quant::settings::{QuantizeSettings, Start};
-use crate::sets::TrainData;
 use crate::settings::Estimator;
 use crate::step::Steps;
 use qbnn_core::noise::NoiseCounter;
@@ -128,7 +128,7 @@ fn activation_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) ->
     let mut values = vec![Vec::new(); net.activations.len()];
     let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
     let (mut workspace, mut drawn) = (Workspace::default(), Drawn::default());
-    let mut loading = LoadMemory::default();
+    let mut loading = LoadScratch::default();
     let activations = float.guide().activation_quantizer(float.normalisation);
     for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);

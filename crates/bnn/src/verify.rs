@@ -11,10 +11,12 @@
 //! 18 % of a network's pairs were apart. Weights in another order move the median by about the spread of the logits.
 
 use crate::checkpoint::Checkpoint;
+use crate::data::Normalisation;
 pub use crate::difference::Difference;
 use crate::error::BnnError;
 use crate::export::{self, drawn, normalisation, snap_scales};
 use crate::guide::{Drawn, Guide};
+use crate::identity::sha256;
 use crate::import::import;
 use crate::integer;
 use crate::load::fill;
@@ -23,7 +25,6 @@ use crate::nn::{Network, NetworkSpec, Shape};
 use crate::noise::purpose;
 use crate::progress::NoProgress;
 use crate::quant::settings::QuantizeSettings;
-use crate::sets::Normalisation;
 use crate::settings::TrainSettings;
 use qbnn_core::ImagesView;
 use qbnn_core::model::{Kind, Model};
@@ -120,4 +121,33 @@ pub fn check(
         checkpoint = Checkpoint::with_quantizers(checkpoint, settings.clone(), quantizers);
     }
     export::export(&checkpoint).map(|_| ())
+}
+
+impl Checkpoint {
+    /// Whether some bytes are the model file of this checkpoint.
+    ///
+    /// A checkpoint of version 1 does not know its file: it is exported anew.
+    ///
+    /// # Errors
+    /// Why they are not, as the end of a sentence that begins with the file.
+    pub fn owns(&self, file: &[u8]) -> Result<(), String> {
+        if !self.finished() {
+            let (epoch, epochs) = (self.epoch, self.epochs());
+            return Err(format!(
+                "is older than its checkpoint, which has {epoch} of {epochs} epochs and no model file"
+            ));
+        }
+        if self.knows_file() {
+            return match &self.model_file {
+                Some(hash) if *hash == sha256(file) => Ok(()),
+                Some(_) => Err("is another model file than the one that was made of its checkpoint".into()),
+                None => Err("was not made of its checkpoint, which has no model file yet".into()),
+            };
+        }
+        match export::export(self) {
+            Ok(made) if made == file => Ok(()),
+            Ok(_) => Err("is not what its checkpoint (of an earlier version) gives when it is exported".into()),
+            Err(e) => Err(format!("cannot be of its checkpoint, which has no model file ({e})")),
+        }
+    }
 }

@@ -1,11 +1,10 @@
 //! Averages of codes: what the integer runtime makes of a pool, and the gradient that passes it.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
-use qbnn_bnn::Normalisation;
-use qbnn_bnn::nn::network::Codes;
-use qbnn_bnn::nn::pass::{ActivationQuantizer, BLOCK, Gradient, Weights, Workspace};
-use qbnn_bnn::nn::{Activation, Network, NetworkSpec, Shape};
-use qbnn_bnn::quant::activation::QuantizedActivations;
+use qbnn_bnn::internals::nn::network::Codes;
+use qbnn_bnn::internals::nn::pass::{ActivationQuantizer, BLOCK, Gradient, Weights, Workspace};
+use qbnn_bnn::internals::quant::activation::QuantizedActivations;
+use qbnn_bnn::{Activation, Network, NetworkSpec, Normalisation, Shape};
 use qbnn_core::Bits;
 use serde_json::json;
 

@@ -4,11 +4,14 @@
 
 mod random;
 
-use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec, Shape};
-use qbnn_bnn::noise::{self, purpose};
-use qbnn_bnn::optim::cosine;
-use qbnn_bnn::step::Steps;
-use qbnn_bnn::{Checkpoint, ImagesView, NetworkSpec, Normalisation, Posterior, TrainData, TrainSettings};
+use qbnn_bnn::internals::noise;
+use qbnn_bnn::internals::noise::purpose;
+use qbnn_bnn::internals::optim::cosine;
+use qbnn_bnn::internals::posterior::Posterior;
+use qbnn_bnn::internals::step::Steps;
+use qbnn_bnn::{
+    Activation, Checkpoint, ImagesView, LayerSpec, NetworkSpec, Normalisation, OpSpec, Shape, TrainData, TrainSettings,
+};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter, key};
 use random::Random;
 

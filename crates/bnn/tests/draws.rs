@@ -1,9 +1,10 @@
 //! Several draws in a step: each meets its own blocks, and their gradients add up.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
-use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::train::{Event, train};
-use qbnn_bnn::{Estimator, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
+use qbnn_bnn::{
+    Checkpoint, Estimator, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings,
+};
 use serde_json::json;
 use std::ops::ControlFlow;
 

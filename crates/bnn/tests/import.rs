@@ -3,14 +3,15 @@
 
 mod toy;
 
-use qbnn_bnn::export::{self, export, snap_scales};
-use qbnn_bnn::guide::Drawn;
-use qbnn_bnn::import::{Imported, import};
-use qbnn_bnn::layout::file_order;
-use qbnn_bnn::nn::Shape;
+use qbnn_bnn::internals::export;
+use qbnn_bnn::internals::export::snap_scales;
+use qbnn_bnn::internals::guide::Drawn;
+use qbnn_bnn::internals::layout::file_order;
+use qbnn_bnn::internals::stored::DecodedPosterior;
 use qbnn_bnn::predictor::{Backend, Draws, Integer, NoProgress, Predictor, of_file};
-use qbnn_bnn::stored::DecodedPosterior;
-use qbnn_bnn::{BitWidths, Checkpoint, ImagesView, QuantizeSettings, Rounding, Strategy, pfp};
+use qbnn_bnn::{
+    BitWidths, Checkpoint, ImagesView, Imported, QuantizeSettings, Rounding, Shape, Strategy, export, import, pfp,
+};
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{self, Activation, Function, Kind, Layer, Linear, Model, Op};
 use serde_json::json;
@@ -47,7 +48,7 @@ fn predict(file: &[u8], images: ImagesView<'_>, count: usize, seed: u64) -> Vec<
 fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: ImagesView<'_>) -> Vec<f64> {
     let (net, guide) = (checkpoint.net(), snap_scales(checkpoint.guide()));
     let normalisation = import(model).unwrap().normalisation;
-    qbnn_bnn::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut NoProgress).unwrap()
+    qbnn_bnn::internals::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut NoProgress).unwrap()
 }
 
 fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
@@ -61,7 +62,15 @@ fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
     // Against the checkpoint's own scales and pixels: 0.02 % of a scale, 0.004 deviations of an input. Where activations
     // are rounded, one of them may fall on the other side now and then.
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    let own = qbnn_bnn::predict::predict(net, guide, checkpoint.normalisation, images, SAMPLES, 7, &mut NoProgress);
+    let own = qbnn_bnn::internals::predict::predict(
+        net,
+        guide,
+        checkpoint.normalisation,
+        images,
+        SAMPLES,
+        7,
+        &mut NoProgress,
+    );
     let own = own.unwrap();
     let moved = own.iter().zip(&found).map(|(a, b)| (a - b).abs()).sum::<f64>() / own.len() as f64;
     assert!(moved < 0.01, "{kind:?}: probabilities moved by {moved}");
@@ -118,7 +127,7 @@ fn a_jq_file_runs_in_the_machine() {
     assert!(matches!(of_file(&file[..]).unwrap().backend(), Backend::Integer { .. }));
     // Raised, it is the simulation that training ran.
     let imported = import(&model).unwrap();
-    let simulated = qbnn_bnn::predict::predict(
+    let simulated = qbnn_bnn::internals::predict::predict(
         &imported.net,
         &imported.guide,
         imported.normalisation,

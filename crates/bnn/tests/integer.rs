@@ -3,10 +3,10 @@
 
 mod toy;
 
-use qbnn_bnn::export::export;
-use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::predictor::{Draws, Export, NoProgress, Predictor, of_checkpoint};
-use qbnn_bnn::{BitWidths, BnnError, Checkpoint, ImagesView, QuantizeSettings, Rounding, TrainSettings};
+use qbnn_bnn::{
+    BitWidths, BnnError, Checkpoint, ImagesView, NetworkSpec, QuantizeSettings, Rounding, Shape, TrainSettings, export,
+};
 use qbnn_core::model::{Kind, Model};
 use serde_json::json;
 use std::ops::ControlFlow;

@@ -3,9 +3,9 @@
 
 mod block;
 
-use qbnn_bnn::nn::network::Op;
-use qbnn_bnn::nn::pass::{BLOCK, Weights, Workspace};
-use qbnn_bnn::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
+use qbnn_bnn::internals::nn::network::Op;
+use qbnn_bnn::internals::nn::pass::{BLOCK, Weights, Workspace};
+use qbnn_bnn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use serde_json::Value;
 
 /// Of the largest value of a tensor.

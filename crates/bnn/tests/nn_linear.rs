@@ -3,10 +3,10 @@
 
 mod random;
 
-use qbnn_bnn::nn::Shape;
-use qbnn_bnn::nn::buffer::Buffer;
-use qbnn_bnn::nn::kernel::RUN;
-use qbnn_bnn::nn::linear::{Conv, Linear, dense_weights, transpose};
+use qbnn_bnn::Shape;
+use qbnn_bnn::internals::nn::buffer::Buffer;
+use qbnn_bnn::internals::nn::kernel::RUN;
+use qbnn_bnn::internals::nn::linear::{Conv, Linear, dense_weights, transpose};
 use random::Random;
 
 /// A sum in f64 beside the sum of its terms' sizes, which bounds what f32 may lose.

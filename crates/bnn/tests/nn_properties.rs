@@ -7,10 +7,9 @@ mod block;
 use block::{gradient, logits};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use qbnn_bnn::BnnError;
-use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
-use qbnn_bnn::nn::{Network, NetworkSpec, Shape};
-use qbnn_bnn::noise::normal;
+use qbnn_bnn::internals::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
+use qbnn_bnn::internals::noise::normal;
+use qbnn_bnn::{BnnError, Network, NetworkSpec, Shape};
 use qbnn_core::noise::NoiseCounter;
 use serde_json::json;
 

@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod toy;
 
-use qbnn_bnn::predict::predict;
+use qbnn_bnn::internals::predict::predict;
 use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::train;
 use qbnn_bnn::{

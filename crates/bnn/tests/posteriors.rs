@@ -1,15 +1,13 @@
 //! The posteriors of existing techniques: point masses (a deterministic network), MC dropout; trained, stored, drawn.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
-use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::guide::Drawn;
-use qbnn_bnn::predict::predict;
+use qbnn_bnn::internals::guide::Drawn;
+use qbnn_bnn::internals::predict::predict;
 use qbnn_bnn::predictor::NoProgress;
-use qbnn_bnn::quant::settings::Widths;
 use qbnn_bnn::train::{Event, train};
 use qbnn_bnn::{
-    Estimator, ImagesView, NetworkSpec, Normalisation, ParameterBytes, PosteriorKind, QuantizeSettings, Shape,
-    Strategy, TrainData, TrainSettings,
+    Checkpoint, Estimator, ImagesView, NetworkSpec, Normalisation, ParameterBytes, PosteriorKind, QuantizeSettings,
+    Shape, Strategy, TrainData, TrainSettings, Widths,
 };
 use serde_json::json;
 use std::ops::ControlFlow;

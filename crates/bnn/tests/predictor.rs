@@ -3,12 +3,10 @@
 
 mod toy;
 
-use qbnn_bnn::nn::Shape;
 use qbnn_bnn::predictor::{
     Analytic, Backend, Draws, Ensemble, Export, Float, NoProgress, Predictor, of_checkpoint, of_file,
 };
-use qbnn_bnn::quant::settings::SigmaGrid;
-use qbnn_bnn::{BnnError, Checkpoint, ImagesView, QuantizeSettings, pfp};
+use qbnn_bnn::{BnnError, Checkpoint, ImagesView, QuantizeSettings, Shape, SigmaGrid, pfp};
 use serde_json::json;
 use std::ops::ControlFlow;
 use toy::{CLASSES, trained};

@@ -4,20 +4,22 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use qbnn_bnn::draw::Draw;
-use qbnn_bnn::guide::GuideGradient;
-use qbnn_bnn::nn::activation::Activation;
-use qbnn_bnn::nn::pass::ActivationQuantizer;
-use qbnn_bnn::posterior::Gaussian;
-use qbnn_bnn::quant::Quantizers;
-use qbnn_bnn::quant::activation::{QuantizedActivations, calibrate};
-use qbnn_bnn::quant::log::{LogGrid, fit};
-use qbnn_bnn::quant::params::{Named, QuantizerGradient};
-use qbnn_bnn::quant::quantizers::TensorQuantizers;
-use qbnn_bnn::quant::settings::Calibration;
-use qbnn_bnn::quant::uniform::{Uniform, least_error, min_max};
-use qbnn_bnn::{BitWidths, BnnError, Guide, Network, NetworkSpec, ParameterBytes, Posterior, QuantizeSettings};
-use qbnn_bnn::{Normalisation, Rounding, Shape};
+use qbnn_bnn::internals::draw::Draw;
+use qbnn_bnn::internals::guide::{Guide, GuideGradient};
+use qbnn_bnn::internals::nn::activation::Activation;
+use qbnn_bnn::internals::nn::pass::ActivationQuantizer;
+use qbnn_bnn::internals::posterior::{Gaussian, Posterior};
+use qbnn_bnn::internals::quant::Quantizers;
+use qbnn_bnn::internals::quant::activation::{QuantizedActivations, calibrate};
+use qbnn_bnn::internals::quant::gradient::QuantizerGradient;
+use qbnn_bnn::internals::quant::log::{LogGrid, fit};
+use qbnn_bnn::internals::quant::params::Named;
+use qbnn_bnn::internals::quant::quantizers::TensorQuantizers;
+use qbnn_bnn::internals::quant::uniform::{Uniform, least_error, min_max};
+use qbnn_bnn::{
+    BitWidths, BnnError, Calibration, Network, NetworkSpec, Normalisation, ParameterBytes, QuantizeSettings, Rounding,
+    Shape,
+};
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 use qbnn_core::{Bits, LogCode, UniformCode};
 use serde_json::json;
@@ -299,7 +301,7 @@ fn of_clipped_values_every_quantizer_parameter_has_its_finite_difference() {
     let (mut d_mu, mut d_sigma) = (weights.clone(), weights.clone());
     d_mu.iter_mut().for_each(|d| *d *= 1e8);
     d_sigma.iter_mut().for_each(|d| *d *= 1e-2);
-    let mut d_params = QuantizerGradient::zeros(&grids);
+    let mut d_params = grids.zero_gradient();
     grids.backward_stored(&net, &posterior, &sigma, &mut d_mu, &mut d_sigma, &mut d_params);
     assert!(d_mu.iter().chain(&d_sigma).all(|&d| d == 0.0), "nothing passes a clipped value");
     check(&grids, &net, &[".mu.log2_scale", ".log2_top", ".sigma.log2_step"], &d_params, &loss);
@@ -321,7 +323,7 @@ fn of_clipped_values_every_quantizer_parameter_has_its_finite_difference() {
         weights.iter().enumerate().map(part).sum()
     };
     let up: Vec<f32> = weights.iter().map(|w| w * 1e5).collect();
-    let quantizers = QuantizerGradient::zeros(&grids);
+    let quantizers = grids.zero_gradient();
     let mut into = GuideGradient { mu: vec![0.0; n], log_sigma: vec![0.0; n], quantizers };
     let draw = drawn(&grids);
     grids.backward_draw(&net, &draw, &up, &mut into.mu, &mut into.log_sigma, &mut into.quantizers);

@@ -1,22 +1,20 @@
 //! The strategies: what each puts on grids, how it is named, what contradicts it, and that 32 bits are float exactly.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
-use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::draw::Draw;
-use qbnn_bnn::guide::{Drawn, GuideGradient};
-use qbnn_bnn::nn::pass::Gradient;
-use qbnn_bnn::posterior::Gaussian;
-use qbnn_bnn::predict::predict;
+use qbnn_bnn::internals::draw::Draw;
+use qbnn_bnn::internals::guide::{Drawn, Guide, GuideGradient};
+use qbnn_bnn::internals::nn::pass::Gradient;
+use qbnn_bnn::internals::posterior::{Gaussian, Posterior};
+use qbnn_bnn::internals::predict::predict;
+use qbnn_bnn::internals::prior::{Prior, WeightedPrior};
+use qbnn_bnn::internals::quant::Quantizers;
+use qbnn_bnn::internals::quant::sigma::SigmaQuantizer;
+use qbnn_bnn::internals::quant::weight::deviations;
 use qbnn_bnn::predictor::NoProgress;
-use qbnn_bnn::prior::{Prior, WeightedPrior};
-use qbnn_bnn::quant::Quantizers;
-use qbnn_bnn::quant::settings::{Calibration, Scale, SigmaGrid, Start, Widths};
-use qbnn_bnn::quant::sigma::SigmaQuantizer;
-use qbnn_bnn::quant::weight::deviations;
 use qbnn_bnn::train::{Outcome, train};
 use qbnn_bnn::{
-    BitWidths, Estimator, Guide, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes, Posterior,
-    QuantizeSettings, Rounding, Shape, Strategy, TrainData, TrainSettings,
+    BitWidths, Calibration, Checkpoint, Estimator, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes,
+    QuantizeSettings, Rounding, Scale, Shape, SigmaGrid, Start, Strategy, TrainData, TrainSettings, Widths,
 };
 use qbnn_core::noise::{GAUSSIAN, NoiseCounter};
 use qbnn_core::{Bits, UniformCode};

@@ -1,12 +1,13 @@
 //! Training as a whole: the same whatever the threads and the interruptions; and every wrong input a typed error.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should fail loudly where it stands")]
 
-use qbnn_bnn::nn::{NetworkSpec, Shape};
-use qbnn_bnn::predict::predict;
+use qbnn_bnn::internals::predict::predict;
 use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::{Event, Outcome, train};
-use qbnn_bnn::{BitWidths, TrainSettings};
-use qbnn_bnn::{BnnError, Checkpoint, Estimator, ImagesView, Normalisation, QuantizeSettings, Rounding, TrainData};
+use qbnn_bnn::{
+    BitWidths, BnnError, Checkpoint, Estimator, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Rounding,
+    Shape, TrainData, TrainSettings,
+};
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

@@ -74,8 +74,8 @@ impl Answer {
     }
 
     /// From an analytic pass.
-    pub fn of_pass(pass: pfp::Answer) -> Self {
-        let pfp::Answer { probabilities, total, aleatoric, epistemic } = pass;
+    pub fn of_pass(pass: pfp::Prediction) -> Self {
+        let pfp::Prediction { probabilities, total, aleatoric, epistemic } = pass;
         Answer { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
     }
 }

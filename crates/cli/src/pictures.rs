@@ -5,7 +5,7 @@
 use crate::answer::Name;
 use anyhow::{Context, Error, Result, bail};
 use clap::Args;
-use qbnn_bnn::nn::Shape;
+use qbnn_bnn::Shape;
 use qbnn_data::files::{self, Content, FileKind, bytes, folder, parts};
 use std::collections::VecDeque;
 use std::fs::File;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use qbnn::config::{Config, Layers};
-use qbnn_bnn::quant::settings::Widths;
+use qbnn_bnn::Widths;
 use std::path::{Path, PathBuf};
 use toml::Value;
 

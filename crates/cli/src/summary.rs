@@ -2,8 +2,8 @@
 
 use crate::layout::{Medium, Sheet, wrap};
 use qbnn::wording::thousands;
-use qbnn_bnn::nn::Network;
-use qbnn_bnn::nn::network::{Node, Op};
+use qbnn_bnn::Network;
+use qbnn_bnn::internals::nn::network::{Node, Op};
 
 /// Widths whose bytes are shown, widest first; 32 is float.
 const WIDTHS: [usize; 5] = [32, 8, 4, 3, 2];

@@ -5,8 +5,7 @@
 mod common;
 
 use common::{command, fail, json, qbnn, succeed, tiny};
-use qbnn_bnn::quant::settings::SigmaGrid;
-use qbnn_bnn::{Checkpoint, ImagesView, QuantizeSettings, TrainData};
+use qbnn_bnn::{Checkpoint, ImagesView, QuantizeSettings, SigmaGrid, TrainData};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

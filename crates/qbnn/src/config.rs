@@ -8,10 +8,7 @@
 use crate::error::{At, Error, Result};
 use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
 use crate::{input, keys};
-use qbnn_bnn::nn::Activation;
-use qbnn_bnn::nn::{LayerSpec, NetworkSpec};
-use qbnn_bnn::quant::settings::{BitWidths, QuantizeSettings, Strategy, Widths};
-use qbnn_bnn::settings::TrainSettings;
+use qbnn_bnn::{Activation, BitWidths, LayerSpec, NetworkSpec, QuantizeSettings, Strategy, TrainSettings, Widths};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -428,7 +425,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qbnn_bnn::nn::OpSpec;
+    use qbnn_bnn::OpSpec;
 
     fn config(text: &str, sets: &[&str]) -> Result<Config> {
         let mut layers = Layers::default();

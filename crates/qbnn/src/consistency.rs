@@ -7,8 +7,7 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::preprocess::Prepared;
-use qbnn_bnn::Checkpoint;
-use qbnn_bnn::identity::Origin;
+use qbnn_bnn::{Checkpoint, Origin};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -9,10 +9,10 @@
 
 use crate::error::{At, Error, Result};
 use crate::{input, keys, model_file};
-use qbnn_bnn::identity::sha256;
-use qbnn_bnn::import::import;
-use qbnn_bnn::predictor::{self, Analytic, Predictor};
-use qbnn_bnn::{BnnError, Shape, files, pfp};
+use qbnn_bnn::internals::files;
+use qbnn_bnn::internals::identity::sha256;
+use qbnn_bnn::predictor::{Analytic, Predictor};
+use qbnn_bnn::{BnnError, Shape, import, pfp, predictor};
 use qbnn_core::Bits;
 use qbnn_core::model::Kind;
 use qbnn_eval::{ModelDescription, ParameterBytes, Strategy};
@@ -241,7 +241,7 @@ fn relative(path: &Path, folder: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::opened::tests::network;
-    use qbnn_bnn::export::export;
+    use qbnn_bnn::export;
 
     #[test]
     fn what_is_saved_is_read_again() {

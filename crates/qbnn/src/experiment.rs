@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::preprocess::Prepared;
 use etcetera::BaseStrategy;
-use qbnn_bnn::NetworkSpec;
-use qbnn_bnn::nn::{Network, limit};
+use qbnn_bnn::internals::nn::limit;
+use qbnn_bnn::{Network, NetworkSpec};
 use qbnn_data::{Catalogue, Dataset, Limits, Locations};
 use std::path::PathBuf;
 

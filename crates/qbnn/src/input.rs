@@ -4,7 +4,7 @@
 //! what is longer is refused with what was found and the limit, before memory ends.
 
 use crate::error::{Error, Result};
-use qbnn_bnn::files;
+use qbnn_bnn::internals::files;
 use std::fs::File;
 use std::io;
 use std::path::Path;

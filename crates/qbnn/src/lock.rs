@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::output;
-use qbnn_bnn::files;
+use qbnn_bnn::internals::files;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};

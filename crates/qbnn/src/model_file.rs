@@ -7,9 +7,10 @@ use crate::error::{At, Error, Result};
 use crate::observer::Observer;
 use crate::run_folder::RunFolder;
 use crate::{export, input, shell};
-use qbnn_bnn::identity::sha256;
-use qbnn_bnn::nn::limit::MAX_VALUES;
-use qbnn_bnn::{Checkpoint, ImagesView, files};
+use qbnn_bnn::internals::files;
+use qbnn_bnn::internals::identity::sha256;
+use qbnn_bnn::internals::nn::limit::MAX_VALUES;
+use qbnn_bnn::{Checkpoint, ImagesView};
 use qbnn_core::model::{Model, ModelError};
 use std::path::{Path, PathBuf};
 

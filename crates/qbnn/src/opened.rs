@@ -2,9 +2,8 @@
 
 use crate::ensemble::Ensemble;
 use crate::error::Result;
-use qbnn_bnn::Checkpoint;
-use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{Export, Predictor};
+use qbnn_bnn::{Checkpoint, pfp};
 use qbnn_eval::{Bits, ModelDescription, ParameterBytes, Strategy};
 
 /// A model to evaluate.
@@ -66,7 +65,7 @@ impl Model {
 
 /// What the evaluation cannot know of a model; a model file has so many bytes.
 pub fn describe(name: &str, checkpoint: &Checkpoint, file_bytes: Option<u64>) -> ModelDescription {
-    let bytes = checkpoint.guide().bytes(checkpoint.net());
+    let bytes = checkpoint.bytes();
     // Widths are checked to be at most 32 wherever settings come in.
     let width = |bits: u32| bits.try_into().unwrap_or(u8::MAX);
     let (strategy, bits) = match &checkpoint.quantize {
@@ -106,7 +105,7 @@ pub(crate) mod tests {
     use crate::config::EvalConfig;
     use crate::evaluate::evaluate_models;
     use crate::preprocess::Prepared;
-    use qbnn_bnn::export::exports;
+    use qbnn_bnn::internals::export::exports;
     use qbnn_bnn::{NetworkSpec, QuantizeSettings, TrainSettings};
     use qbnn_data::{Dataset, Limits, Locations, load};
 

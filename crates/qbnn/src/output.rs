@@ -6,7 +6,7 @@
 //! command reads.
 
 use crate::error::{Error, Result};
-use qbnn_bnn::files;
+use qbnn_bnn::internals::files;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use qbnn_bnn::TrainSettings;
-use qbnn_bnn::sets::{Normalisation, TrainData};
+use qbnn_bnn::{Normalisation, TrainData};
 use qbnn_core::{ImagesView, Shape};
 use qbnn_data::{Dataset, Images};
 use sha2::{Digest, Sha256};

@@ -4,8 +4,7 @@
 //! Numbers that were found by experiment live here and nowhere else. A config file, a flag or `--set` overrides each of
 //! them.
 
-use qbnn_bnn::quant::settings::QuantizeSettings;
-use qbnn_bnn::settings::TrainSettings;
+use qbnn_bnn::{QuantizeSettings, TrainSettings};
 use qbnn_data::Extent;
 
 /// The data where none is named: embedded, needs no file.

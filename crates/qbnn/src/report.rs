@@ -5,8 +5,8 @@ use crate::error::{At, Error, Result};
 use crate::predictions_file::StoredPredictions;
 use crate::run_folder::{CARD, CONFIG, EPOCHS, EpochLine, FLOAT, METRICS, PREDICTIONS, REPORT, RunFolder};
 use crate::{input, model_file, provenance, shell};
-use qbnn_bnn::checkpoint::Checkpoint;
-use qbnn_bnn::guide::Drawn;
+use qbnn_bnn::Checkpoint;
+use qbnn_bnn::internals::guide::Drawn;
 use qbnn_data::Catalogue;
 use qbnn_eval::Metrics;
 use qbnn_eval::report::{CardText, Epoch, Page, RunReport, Tensor, card, run_page};
@@ -164,7 +164,7 @@ fn tensors(folder: &RunFolder, model: &str) -> Result<Vec<Tensor>, String> {
         (drawn.mu, drawn.sigma)
     };
     let (before, after) = (stored(&float), stored(&quantized));
-    let tensor = |t: &qbnn_bnn::nn::network::Tensor| {
+    let tensor = |t: &qbnn_bnn::internals::nn::network::Tensor| {
         let part = |v: &[f32]| v[t.range.clone()].to_vec();
         let (mu, sigma) = (part(&after.0), part(&after.1));
         Tensor {

@@ -8,9 +8,8 @@ use crate::observer::{self, Observer};
 use crate::preprocess::Prepared;
 use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
 use crate::{model_file, shell};
-use qbnn_bnn::checkpoint::Checkpoint;
 use qbnn_bnn::train::{Event, Outcome, train};
-use qbnn_bnn::{BnnError, NetworkSpec};
+use qbnn_bnn::{BnnError, Checkpoint, NetworkSpec};
 use std::ops::ControlFlow;
 use std::path::Path;
 

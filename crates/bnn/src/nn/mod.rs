@@ -12,6 +12,7 @@ pub mod linear;
 pub mod network;
 pub mod pass;
 pub mod pool;
+mod sizes;
 pub mod spec;
 
 pub use activation::Activation;

@@ -1,9 +1,9 @@
 //! A network with its shapes worked out: what runs, in which order, on which parameters.
 
 use super::activation::Activation;
-use super::limit::{MAX_LAYERS, MAX_PARAMETERS, MAX_VALUES, at_most, len, padded_len, product};
 use super::linear::{Conv, Linear};
 use super::pool::Pool;
+use super::sizes::{MAX_LAYERS, MAX_PARAMETERS, MAX_VALUES, at_most, len, padded_len, product};
 use super::spec::{NetworkSpec, OpSpec};
 use crate::error::BnnError;
 use qbnn_core::Shape;
@@ -54,6 +54,23 @@ pub enum Op {
         /// The other value (numbered as [`Node::input`]).
         other: usize,
     },
+}
+
+impl Node {
+    /// Whether it reads a value, as its input or as a second one.
+    pub(crate) fn reads(&self, value: usize) -> bool {
+        self.input == value || self.op.second_input() == Some(value)
+    }
+}
+
+impl Op {
+    /// The value that it reads besides its input.
+    pub(crate) fn second_input(&self) -> Option<usize> {
+        match self {
+            Op::Add { other } => Some(*other),
+            Op::Linear { .. } | Op::Pool(_) | Op::Activation { .. } | Op::Flatten => None,
+        }
+    }
 }
 
 /// Where codes come from.
@@ -175,27 +192,27 @@ impl Network {
     }
 
     /// Shape of a value: 0 is the image, `i + 1` the output of node `i`.
-    pub fn shape_of(&self, value: usize) -> Shape {
+    pub(crate) fn shape_of(&self, value: usize) -> Shape {
         value.checked_sub(1).map_or(self.input, |i| self.nodes[i].shape)
     }
 
     /// The value that holds the numbers of `value`: itself, or what was flattened into it.
-    pub fn resolve(&self, value: usize) -> usize {
+    pub(crate) fn resolve(&self, value: usize) -> usize {
         if self.is_alias(value) { self.nodes[value - 1].input } else { value }
     }
 
     /// Whether a value only renames another.
-    pub fn is_alias(&self, value: usize) -> bool {
+    pub(crate) fn is_alias(&self, value: usize) -> bool {
         value > 0 && matches!(self.nodes[value - 1].op, Op::Flatten)
     }
 
     /// The value that holds the logits.
-    pub fn output(&self) -> usize {
+    pub(crate) fn output(&self) -> usize {
         self.resolve(self.nodes.len())
     }
 
     /// What the numbers of a value are codes of, where a guide puts activations on grids: pools of codes are codes.
-    pub fn codes_of(&self, value: usize) -> Option<Codes> {
+    pub(crate) fn codes_of(&self, value: usize) -> Option<Codes> {
         let mut value = value;
         loop {
             let Some(node) = value.checked_sub(1).map(|i| &self.nodes[i]) else { return Some(Codes::Image) };
@@ -216,10 +233,7 @@ impl Network {
             let exchanges = matches!(first.op, Op::Activation { .. })
                 && matches!(second.op, Op::Pool(Pool { max: true, .. }))
                 && second.input == activated;
-            let reads = |node: &Node, value: usize| {
-                node.input == value || matches!(node.op, Op::Add { other } if other == value)
-            };
-            let alone = self.nodes.iter().filter(|node| reads(node, activated)).count() == 1;
+            let alone = self.nodes.iter().filter(|node| node.reads(activated)).count() == 1;
             if exchanges && alone {
                 self.nodes.swap(i - 1, i);
                 self.nodes[i - 1].input = self.nodes[i].input;

@@ -154,8 +154,8 @@ impl Function {
         );
     }
 
-    /// Values of numbers that are known.
-    pub fn forward_known(self, x: &[f32], y: &mut [f32]) {
+    /// Values of numbers that no weight took part in.
+    pub fn forward_deterministic(self, x: &[f32], y: &mut [f32]) {
         self.specialised(
             #[inline(always)]
             |f| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f.value(x)),

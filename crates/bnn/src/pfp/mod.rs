@@ -12,10 +12,15 @@
 //!
 //! One image at a time, in float and on `std`; a device without float runs draws (`qbnn_core::run`).
 
+#[doc(hidden)]
 pub mod activation;
-pub mod answer;
+
+#[doc(hidden)]
 pub mod linear;
+#[doc(hidden)]
 pub mod pool;
+#[doc(hidden)]
+pub mod prediction;
 
 use crate::error::BnnError;
 use crate::math::add;
@@ -24,9 +29,9 @@ use crate::nn::limit;
 use crate::progress::{Progress, step};
 use crate::stored::{DecodedPosterior, scale};
 use activation::Function;
-pub use answer::{Answer, POINTS, Points};
 use linear::{LANES, Linear};
 use pool::Pool;
+pub use prediction::{POINTS, Points, Prediction};
 use qbnn_core::ImagesView;
 use qbnn_core::model::{self, Model, Op, Shape};
 use rayon::prelude::*;
@@ -67,8 +72,8 @@ struct Node {
     /// Values that it reads: 0 is the image, `i + 1` the output of node `i`.
     input: usize,
     shape: Shape,
-    /// Whether its output is known: no weight took part.
-    known: bool,
+    /// Whether its output is deterministic: no weight took part.
+    deterministic: bool,
     step: Step,
 }
 
@@ -80,9 +85,9 @@ enum Step {
     Add { other: usize },
 }
 
-/// Memory of a pass: means and variances of every value.
+/// Workspace of a pass: means and variances of every value.
 #[derive(Clone, Debug, Default)]
-pub struct Memory {
+pub struct Workspace {
     values: Vec<[Buffer; 2]>,
     /// What the weights of a linear layer meet.
     factors: Buffer,
@@ -102,8 +107,8 @@ impl Pfp {
         let mut nodes: Vec<Node> = Vec::with_capacity(model.layers());
         for (index, layer) in model.iter().enumerate() {
             let from = model.shape_of(layer.input);
-            let known = |value: usize| value.checked_sub(1).is_none_or(|i| nodes[i].known);
-            let (known, step) = match layer.op {
+            let deterministic = |value: usize| value.checked_sub(1).is_none_or(|i| nodes[i].deterministic);
+            let (deterministic, step) = match layer.op {
                 Op::Linear(map) => {
                     let stored = match weights {
                         Weights::Stored => DecodedPosterior::read(&model, index)?,
@@ -112,11 +117,11 @@ impl Pfp {
                     let linear = Linear::new(from, layer.shape, map, &stored);
                     (false, Step::Linear(Box::new(linear)))
                 }
-                Op::Pool(pool) => (known(layer.input), Step::Pool(Pool { from, to: layer.shape, pool })),
-                Op::Activation(a) => (known(layer.input), Step::Activation(function(&model, index, a)?)),
-                Op::Add { other } => (known(layer.input) && known(other), Step::Add { other }),
+                Op::Pool(pool) => (deterministic(layer.input), Step::Pool(Pool { from, to: layer.shape, pool })),
+                Op::Activation(a) => (deterministic(layer.input), Step::Activation(function(&model, index, a)?)),
+                Op::Add { other } => (deterministic(layer.input) && deterministic(other), Step::Add { other }),
             };
-            nodes.push(Node { input: layer.input, shape: layer.shape, known, step });
+            nodes.push(Node { input: layer.input, shape: layer.shape, deterministic, step });
         }
         pools_first(&mut nodes);
         let pixels = Box::new(std::array::from_fn(|p| (p as i32 - pixels.zero) as f32 * step));
@@ -129,32 +134,32 @@ impl Pfp {
     }
 
     /// Means and variances of the logits of an image, `[row][column][channel]` as the integer runtime reads it.
-    pub fn logits<'m>(&self, image: &[u8], memory: &'m mut Memory) -> [&'m [f32]; 2] {
-        self.pass::<true>(image, memory);
-        self.value(self.nodes.len().saturating_sub(1), memory)
+    pub fn logits<'m>(&self, image: &[u8], workspace: &'m mut Workspace) -> [&'m [f32]; 2] {
+        self.pass::<true>(image, workspace);
+        self.value(self.nodes.len().saturating_sub(1), workspace)
     }
 
     /// Logits of an image under the mean of every weight: one float pass of the same network by the same loops, which
     /// is what the price of an analytic pass is to be measured in.
-    pub fn mean_pass<'m>(&self, image: &[u8], memory: &'m mut Memory) -> &'m [f32] {
-        self.pass::<false>(image, memory);
-        &memory.values[self.nodes.len()][0][..self.classes()]
+    pub fn mean_pass<'m>(&self, image: &[u8], workspace: &'m mut Workspace) -> &'m [f32] {
+        self.pass::<false>(image, workspace);
+        &workspace.values[self.nodes.len()][0][..self.classes()]
     }
 
     /// Mean and variance of a layer's outputs after [`Pfp::logits`]. Layers are counted as in the file, but that a
     /// max-pool goes before the activation that it alone reads.
-    pub fn value<'m>(&self, layer: usize, memory: &'m Memory) -> [&'m [f32]; 2] {
+    pub fn value<'m>(&self, layer: usize, workspace: &'m Workspace) -> [&'m [f32]; 2] {
         let n = self.nodes[layer].shape.len();
-        let [mean, variance] = &memory.values[layer + 1];
+        let [mean, variance] = &workspace.values[layer + 1];
         [&mean[..n], &variance[..n]]
     }
 
-    fn is_known(&self, value: usize) -> bool {
-        value.checked_sub(1).is_none_or(|i| self.nodes[i].known)
+    fn is_deterministic(&self, value: usize) -> bool {
+        value.checked_sub(1).is_none_or(|i| self.nodes[i].deterministic)
     }
 
-    fn pass<const RANDOM: bool>(&self, image: &[u8], memory: &mut Memory) {
-        let Memory { values, factors, rows, column } = memory;
+    fn pass<const RANDOM: bool>(&self, image: &[u8], workspace: &mut Workspace) {
+        let Workspace { values, factors, rows, column } = workspace;
         values.resize_with(self.nodes.len() + 1, Default::default);
         let pixels = &mut values[0][0];
         pixels.resize(self.input.len() + LANES);
@@ -162,7 +167,7 @@ impl Pfp {
         for (i, node) in self.nodes.iter().enumerate() {
             let (before, rest) = values.split_at_mut(i + 1);
             let n = node.shape.len();
-            let certain = !RANDOM || node.known;
+            let certain = !RANDOM || node.deterministic;
             let [mean, variance] = &mut rest[0];
             mean.resize(n + LANES);
             variance.resize(if RANDOM { n + LANES } else { 0 });
@@ -173,7 +178,7 @@ impl Pfp {
             match &node.step {
                 Step::Linear(linear) => {
                     let (x, y) = ([&**x_mean, &**x_variance], [&mut **mean, &mut **variance]);
-                    match (RANDOM, self.is_known(node.input)) {
+                    match (RANDOM, self.is_deterministic(node.input)) {
                         (false, _) => linear.forward::<1>(x, y, factors),
                         (true, true) => linear.forward::<2>(x, y, factors),
                         (true, false) => linear.forward::<3>(x, y, factors),
@@ -186,7 +191,7 @@ impl Pfp {
                         false => pool.forward::<true>(x, y, rows, column),
                     }
                 }
-                Step::Activation(f) if certain => f.forward_known(&x_mean[..n], &mut mean[..n]),
+                Step::Activation(f) if certain => f.forward_deterministic(&x_mean[..n], &mut mean[..n]),
                 Step::Activation(f) => {
                     // Whole vectors: what lies past the end is read by nobody.
                     let n = n.next_multiple_of(LANES);
@@ -199,7 +204,7 @@ impl Pfp {
                     if !certain {
                         variance[..n].fill(0.0);
                         for (value, v) in [(node.input, x_variance), (*other, o_variance)] {
-                            if !self.is_known(value) {
+                            if !self.is_deterministic(value) {
                                 add(&mut variance[..n], &v[..n]);
                             }
                         }
@@ -263,7 +268,7 @@ const TOGETHER: usize = 1024;
 /// What one analytic pass says of every image. `progress` is told (images done, images in
 /// all).
 ///
-/// An answer depends on (model, image) alone.
+/// A prediction depends on (model, image) alone.
 ///
 /// # Errors
 /// As [`Pfp::new`]; [`BnnError::Data`] if the images are not of the network's shape, or if its numbers grow beyond what a
@@ -273,11 +278,13 @@ pub fn predict(
     weights: Weights,
     images: ImagesView<'_>,
     progress: &mut dyn Progress,
-) -> Result<Vec<Answer>, BnnError> {
-    each(model, weights, images, progress, |points, [mean, variance], memory| points.answer(mean, variance, memory))
+) -> Result<Vec<Prediction>, BnnError> {
+    each(model, weights, images, progress, |points, [mean, variance], workspace| {
+        points.prediction(mean, variance, workspace)
+    })
 }
 
-/// Class probabilities `[point][image][class]` of every image at the [`POINTS`] points over which an [`Answer`] is taken:
+/// Class probabilities `[point][image][class]` of every image at the [`POINTS`] points over which an [`Prediction`] is taken:
 /// what a metric reads that was made for draws.
 ///
 /// # Errors
@@ -289,17 +296,17 @@ pub(crate) fn probabilities(
     progress: &mut dyn Progress,
 ) -> Result<Vec<f64>, BnnError> {
     let length = limit::probabilities(POINTS, images.len(), model.classes())?;
-    let all = each(model, weights, images, progress, |points, [mean, variance], memory| {
-        points.probabilities(mean, variance, memory)
+    let all = each(model, weights, images, progress, |points, [mean, variance], workspace| {
+        points.probabilities(mean, variance, workspace)
     })?;
     let (n, classes) = (images.len(), model.classes());
-    let mut turned = vec![0.0; length];
-    turned.par_chunks_exact_mut((n * classes).max(1)).enumerate().for_each(|(point, rows)| {
+    let mut by_point = vec![0.0; length];
+    by_point.par_chunks_exact_mut((n * classes).max(1)).enumerate().for_each(|(point, rows)| {
         for (row, image) in rows.chunks_exact_mut(classes).zip(&all) {
             row.copy_from_slice(&image[point * classes..(point + 1) * classes]);
         }
     });
-    Ok(turned)
+    Ok(by_point)
 }
 
 /// What `make` makes of every image's logits.
@@ -308,7 +315,7 @@ fn each<T: Send>(
     weights: Weights,
     images: ImagesView<'_>,
     progress: &mut dyn Progress,
-    make: impl Fn(&Points, [&[f32]; 2], &mut answer::Memory) -> T + Sync,
+    make: impl Fn(&Points, [&[f32]; 2], &mut prediction::Scratch) -> T + Sync,
 ) -> Result<Vec<T>, BnnError> {
     let wanted = model.input();
     let found = images.shape;
@@ -321,11 +328,11 @@ fn each<T: Send>(
         let made: Option<Vec<T>> = part
             .par_chunks_exact(wanted.len())
             .map_init(
-                || (Memory::default(), points.memory()),
-                |(memory, answers), image| {
-                    let logits = pfp.logits(image, memory);
+                || (Workspace::default(), points.scratch()),
+                |(workspace, scratch), image| {
+                    let logits = pfp.logits(image, workspace);
                     let finite = logits.iter().all(|part| part.iter().all(|x| x.is_finite()));
-                    finite.then(|| make(&points, logits, answers))
+                    finite.then(|| make(&points, logits, scratch))
                 },
             )
             .collect();

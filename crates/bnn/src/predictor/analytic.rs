@@ -1,6 +1,6 @@
 //! One analytic pass as a predictor.
 
-use super::{Backend, Draws, Predictor, Probabilities, Progress, checked};
+use super::interface::{Backend, Draws, Predictor, Probabilities, Progress, checked};
 use crate::error::BnnError;
 use crate::pfp;
 use qbnn_core::{ImagesView, Shape};
@@ -35,7 +35,7 @@ impl Analytic {
         &mut self,
         images: ImagesView<'_>,
         progress: &mut dyn Progress,
-    ) -> Result<Vec<pfp::Answer>, BnnError> {
+    ) -> Result<Vec<pfp::Prediction>, BnnError> {
         pfp::predict(checked(&self.file)?, self.weights, images, progress)
     }
 }

@@ -1,6 +1,6 @@
 //! Several predictors as one.
 
-use super::{Backend, Draws, Predictor, Probabilities, Progress};
+use super::interface::{Backend, Draws, Predictor, Probabilities, Progress};
 use crate::error::BnnError;
 use crate::nn::limit;
 use qbnn_core::{ImagesView, Shape};

@@ -1,12 +1,12 @@
 //! Draws in float as a predictor.
 
-use super::{Backend, Draws, Predictor, Probabilities, Progress};
+use super::interface::{Backend, Draws, Predictor, Probabilities, Progress};
 use crate::checkpoint::Checkpoint;
+use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::guide::Guide;
 use crate::nn::Network;
 use crate::predict;
-use crate::sets::Normalisation;
 use qbnn_core::{ImagesView, Shape};
 
 /// Draws in float, with the noise of training: of a float network, or of one whose grids are simulated.

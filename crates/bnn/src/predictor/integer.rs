@@ -1,6 +1,6 @@
 //! The integer runtime as a predictor.
 
-use super::{Backend, Draws, Predictor, Probabilities, Progress, checked};
+use super::interface::{Backend, Draws, Predictor, Probabilities, Progress, checked};
 use crate::error::BnnError;
 use crate::integer;
 use qbnn_core::model::Kind;

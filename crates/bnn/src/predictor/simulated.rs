@@ -1,7 +1,8 @@
 //! The simulation of a JQ model file as a predictor.
 
-use super::{Backend, Draws, Predictor, Probabilities, Progress, checked};
+use super::interface::{Backend, Draws, Predictor, Probabilities, Progress, checked};
 use crate::checkpoint::Checkpoint;
+use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::export::{drawn, normalisation, snap_scales};
 use crate::guide::Guide;
@@ -10,7 +11,6 @@ use crate::load::fill;
 use crate::nn::pass::{BLOCK, Weights, Workspace};
 use crate::nn::{Network, limit};
 use crate::progress::step;
-use crate::sets::Normalisation;
 use qbnn_core::{ImagesView, Shape};
 use rayon::prelude::*;
 use std::sync::Arc;

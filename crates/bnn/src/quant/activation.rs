@@ -7,11 +7,11 @@
 use super::fit;
 use super::settings::Calibration;
 use super::uniform::Uniform;
+use crate::data::Normalisation;
 use crate::math::{straight_through, vectorized};
 use crate::nn::activation::Activation;
 use crate::nn::network::Codes;
 use crate::nn::pass::ActivationQuantizer;
-use crate::sets::Normalisation;
 use qbnn_core::{Bits, UniformCode};
 
 /// The codes of an activation function's values.

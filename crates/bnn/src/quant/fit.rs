@@ -15,3 +15,8 @@ pub fn scale<I: Iterator<Item = (f32, f32)>>(code: UniformCode, rule: Calibratio
         Calibration::Range => min_max(code, values().map(|(v, _)| v)),
     }
 }
+
+/// Length of the rows that a tensor's values are cut into, one for each of some scales.
+pub(super) fn row_of(values: &[f32], scales: &[f32]) -> usize {
+    (values.len() / scales.len().max(1)).max(1)
+}

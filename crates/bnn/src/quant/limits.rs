@@ -5,16 +5,12 @@
 //! says which.
 
 use super::activation::ActivationGrids;
+use super::file::{BELOW, LEAST, at_least, at_most, snapped};
 use super::mu::MuQuantizer;
 use super::quantizers::Quantizers;
 use super::sigma::SigmaQuantizer;
 use qbnn_core::UniformCode;
-use qbnn_core::fixed::OCTAVE;
 
-/// log2 of the least scale. A tensor or channel with less to say is rounded with an error of at most 2^-17.
-const LEAST: f32 = -16.0;
-/// A number of octaves that stays below a limit when it is rounded to the 2048ths that a file holds.
-const BELOW: f32 = 2.0 / OCTAVE as f32;
 /// Octaves by which the largest sigma of a tensor may exceed a channel's step of drawn weights, of which the machine's
 /// 16-bit draw holds 2^11. Where one channel is that much wider than another, the steps of the narrow one become coarser:
 /// its drawn weights are off by at most 2^-11 of the largest sigma.
@@ -22,22 +18,6 @@ const SIGMA_OCTAVES: f32 = 11.0 - BELOW;
 /// Octaves, the width of the means included, by which a step of the means may exceed one of drawn weights. The error that
 /// this may cost is below the rounding of the means themselves.
 const MEAN_OCTAVES: f32 = 15.0 - BELOW;
-/// Octaves between neighbours on the grid of sigma, least and most.
-const SIGMA_STEP: (f32, f32) = (1.0 / OCTAVE as f32, 16.0 - BELOW);
-
-/// Lifts a number that is too small; what is no number stays what it is.
-fn at_least(least: f32, value: &mut f32) {
-    if *value < least {
-        *value = least;
-    }
-}
-
-fn at_most(most: f32, value: &mut f32) {
-    if *value > most {
-        *value = most;
-    }
-}
-
 impl Quantizers {
     /// Moves every parameter that a model file cannot hold to the nearest that it can, where the loss is bounded.
     pub fn limit(&mut self) {
@@ -46,15 +26,7 @@ impl Quantizers {
             for scale in scales.chain(grids.weight.iter_mut().flat_map(|q| &mut q.log2_scales)) {
                 at_least(LEAST, scale);
             }
-            let mut largest = f32::NEG_INFINITY;
-            if let Some(SigmaQuantizer::Log { rows, .. }) = &mut grids.sigma {
-                for [top, log2_step] in rows {
-                    at_least(LEAST, top);
-                    at_least(SIGMA_STEP.0.log2(), log2_step);
-                    at_most(SIGMA_STEP.1.log2(), log2_step);
-                    largest = largest.max(*top);
-                }
-            }
+            let largest = grids.sigma.as_mut().and_then(SigmaQuantizer::limit).unwrap_or(f32::NEG_INFINITY);
             let Some(weight) = &mut grids.weight else { continue };
             for (i, scale) in weight.log2_scales.iter_mut().enumerate() {
                 at_least(largest - SIGMA_OCTAVES, scale);
@@ -78,25 +50,13 @@ impl Quantizers {
 
     /// Rounds every parameter to the nearest that a model file holds: a number of 2048ths of an octave.
     pub(crate) fn snap(&mut self) {
-        let round = |log2: f32| (log2 * OCTAVE as f32).round() / OCTAVE as f32;
         self.limit();
         for grids in &mut self.tensors {
             let scales = grids.mu.iter_mut().flat_map(|q| &mut q.log2_scales);
-            scales.chain(grids.weight.iter_mut().flat_map(|q| &mut q.log2_scales)).for_each(|s| *s = round(*s));
-            match &mut grids.sigma {
-                Some(SigmaQuantizer::Log { rows, .. }) => {
-                    for [top, log2_step] in rows {
-                        *top = round(*top);
-                        *log2_step = round(log2_step.exp2()).max(1.0 / OCTAVE as f32).log2();
-                    }
-                }
-                Some(SigmaQuantizer::Uniform { log2_scales, .. }) => {
-                    log2_scales.iter_mut().for_each(|s| *s = round(*s))
-                }
-                None => {}
-            }
+            scales.chain(grids.weight.iter_mut().flat_map(|q| &mut q.log2_scales)).for_each(|s| *s = snapped(*s));
+            grids.sigma.iter_mut().for_each(SigmaQuantizer::snap);
         }
-        self.activations.iter_mut().flat_map(|q| &mut q.log2_steps).for_each(|s| *s = round(*s));
+        self.activations.iter_mut().flat_map(|q| &mut q.log2_steps).for_each(|s| *s = snapped(*s));
     }
 }
 
@@ -105,10 +65,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
     use crate::checkpoint::Checkpoint;
+    use crate::data::{Normalisation, TrainData};
     use crate::nn::{NetworkSpec, Shape};
     use crate::posterior::Posterior;
     use crate::quant::settings::{BitWidths, Calibration, QuantizeSettings, Rounding, Strategy};
-    use crate::sets::{Normalisation, TrainData};
     use crate::settings::TrainSettings;
     use crate::verify;
     use proptest::prelude::*;

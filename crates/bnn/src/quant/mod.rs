@@ -9,7 +9,9 @@
 //! them as the [`settings`] say.
 
 pub mod activation;
+mod file;
 pub mod fit;
+pub mod gradient;
 pub mod limits;
 pub mod log;
 pub mod mu;
@@ -21,8 +23,3 @@ pub mod uniform;
 pub mod weight;
 
 pub use quantizers::Quantizers;
-
-/// Length of the rows that a tensor's values are cut into, one for each of some scales.
-fn row_of(values: &[f32], scales: &[f32]) -> usize {
-    (values.len() / scales.len().max(1)).max(1)
-}

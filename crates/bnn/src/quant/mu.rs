@@ -1,8 +1,8 @@
 //! Means on a uniform grid, one scale for each row of a tensor.
 
+use super::fit::{row_of, scale};
 use super::settings::Calibration;
 use super::uniform::Uniform;
-use super::{fit, row_of};
 use crate::math::{straight_through, vectorized};
 use qbnn_core::UniformCode;
 
@@ -27,7 +27,7 @@ impl MuQuantizer {
         for ((log2_scale, mu), sigma) in
             self.log2_scales.iter_mut().zip(mu.chunks_exact(len)).zip(sigma.chunks_exact(len))
         {
-            *log2_scale = fit::scale(self.code, rule, || mu.iter().zip(sigma).map(|(&m, &s)| (m, s)));
+            *log2_scale = scale(self.code, rule, || mu.iter().zip(sigma).map(|(&m, &s)| (m, s)));
         }
     }
 

@@ -8,8 +8,8 @@
 //! The draw takes its noise from core's integer table, so that training sees the noise that inference will draw.
 
 use super::activation::ActivationGrids;
+use super::gradient::QuantizerGradient;
 use super::mu::MuQuantizer;
-use super::params::QuantizerGradient;
 use super::settings::{BitWidths, Calibration, FLOAT_BITS, QuantizeSettings, Scale};
 use super::sigma::SigmaQuantizer;
 use super::weight::{WeightQuantizer, deviations};

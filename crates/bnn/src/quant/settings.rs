@@ -163,6 +163,16 @@ pub enum SigmaGrid {
     Uniform,
 }
 
+impl SigmaGrid {
+    /// Its name, as settings have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            SigmaGrid::Log => "log",
+            SigmaGrid::Uniform => "uniform",
+        }
+    }
+}
+
 /// How many weights share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -339,8 +349,9 @@ impl QuantizeSettings {
     pub fn name(&self) -> String {
         let mut name = format!("{}-{}", self.strategy.name(), self.width_name());
         let usual = QuantizeSettings::default();
+        let grid = format!("{}-sigma", self.sigma_grid.name());
         let words = [
-            (self.sigma_grid != usual.sigma_grid, "uniform-sigma"),
+            (self.sigma_grid != usual.sigma_grid, &grid[..]),
             (self.scale != usual.scale, "per-tensor"),
             (self.sigma_scale != usual.sigma_scale, "sigma-per-channel"),
             (self.rounding != usual.rounding, "stochastic"),

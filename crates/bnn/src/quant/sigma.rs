@@ -3,12 +3,23 @@
 //! The posterior learns ln(sigma). The logarithmic grid is straight-through in that domain, the uniform one in sigma
 //! itself.
 
+use super::file::{BELOW, LEAST, at_least, at_most, snapped};
 use super::log::{self, LogGrid};
 use super::settings::{Calibration, SigmaGrid};
 use super::uniform::{Uniform, least_error, min_max};
 use crate::math::{exp, straight_through, vectorized};
+use qbnn_core::fixed::OCTAVE;
 use qbnn_core::{Bits, LogCode, UniformCode};
 use std::f32::consts::{LN_2, LOG2_E};
+use std::ops::Range;
+
+/// Names of the parameters of one range, behind that of their tensor.
+pub(crate) const TOP: &str = "sigma.log2_top";
+pub(crate) const STEP: &str = "sigma.log2_step";
+
+/// Octaves between neighbours on the logarithmic grid that a model file can hold, least and most.
+const LEAST_STEP: f32 = 1.0 / OCTAVE as f32;
+const MOST_STEP: f32 = 16.0 - BELOW;
 
 /// The grid of a tensor's standard deviations.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +75,48 @@ impl SigmaQuantizer {
         }
     }
 
-    /// Rows that values of a tensor are cut into.
+    /// The names of the parameters in a checkpoint, behind that of their tensor, and which of them they are.
+    pub fn named(&self) -> Vec<(&'static str, Range<usize>)> {
+        match self {
+            SigmaQuantizer::Log { rows, .. } if rows.len() == 1 => vec![(TOP, 0..1), (STEP, 1..2)],
+            // Top and log2(step) of each row, side by side.
+            SigmaQuantizer::Log { rows, .. } => vec![("sigma.log2_top.log2_step", 0..2 * rows.len())],
+            SigmaQuantizer::Uniform { log2_scales, .. } => vec![("sigma.log2_scale", 0..log2_scales.len())],
+        }
+    }
+
+    /// Keeps the parameters within what a model file can hold; returns log2 of the largest sigma, where the grid is one
+    /// that a file knows.
+    pub(super) fn limit(&mut self) -> Option<f32> {
+        match self {
+            SigmaQuantizer::Log { rows, .. } => {
+                let mut largest = f32::NEG_INFINITY;
+                for [top, log2_step] in rows {
+                    at_least(LEAST, top);
+                    at_least(LEAST_STEP.log2(), log2_step);
+                    at_most(MOST_STEP.log2(), log2_step);
+                    largest = largest.max(*top);
+                }
+                Some(largest)
+            }
+            SigmaQuantizer::Uniform { .. } => None,
+        }
+    }
+
+    /// Rounds the parameters to the nearest that a model file holds.
+    pub(super) fn snap(&mut self) {
+        match self {
+            SigmaQuantizer::Log { rows, .. } => {
+                for [top, log2_step] in rows {
+                    *top = snapped(*top);
+                    *log2_step = snapped(log2_step.exp2()).max(LEAST_STEP).log2();
+                }
+            }
+            SigmaQuantizer::Uniform { log2_scales, .. } => log2_scales.iter_mut().for_each(|s| *s = snapped(*s)),
+        }
+    }
+
+    /// Length of the rows that values of a tensor are cut into.
     fn row_len(&self, values: &[f32]) -> usize {
         let rows = match self {
             SigmaQuantizer::Log { rows, .. } => rows.len(),
@@ -135,17 +187,23 @@ impl SigmaQuantizer {
 
     /// Whether the grid has a zero, which the KL divergence cannot be taken at.
     pub fn has_zero(&self) -> bool {
-        matches!(self, SigmaQuantizer::Uniform { .. })
+        match self {
+            SigmaQuantizer::Log { .. } => false,
+            SigmaQuantizer::Uniform { .. } => true,
+        }
     }
 
     /// Lifts stored standard deviations above zero, to where the KL divergence is taken: at least half a step. A weight
     /// without noise would be infinitely far from any prior.
     pub fn lift(&self, stored: &mut [f32]) {
-        if let SigmaQuantizer::Uniform { log2_scales, .. } = self {
-            let len = self.row_len(stored);
-            for (log2_scale, stored) in log2_scales.iter().zip(stored.chunks_exact_mut(len)) {
-                let least = 0.5 * log2_scale.exp2();
-                stored.iter_mut().for_each(|s| *s = s.max(least));
+        let len = self.row_len(stored);
+        match self {
+            SigmaQuantizer::Log { .. } => {}
+            SigmaQuantizer::Uniform { log2_scales, .. } => {
+                for (log2_scale, stored) in log2_scales.iter().zip(stored.chunks_exact_mut(len)) {
+                    let least = 0.5 * log2_scale.exp2();
+                    stored.iter_mut().for_each(|s| *s = s.max(least));
+                }
             }
         }
     }

@@ -3,9 +3,9 @@
 //! Two bytes of noise per parameter: the first chooses an entry of the Gaussian table, the second, as a fraction of
 //! 256 at the middle of its cell, decides the rounding where that is stochastic.
 
+use super::fit::{row_of, scale};
 use super::settings::{Calibration, Rounding};
 use super::uniform::Uniform;
-use super::{fit, row_of};
 use crate::math::{straight_through, vectorized};
 use qbnn_core::UniformCode;
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS};
@@ -57,7 +57,7 @@ impl WeightQuantizer {
         let rows = mu.chunks_exact(len).zip(sigma.chunks_exact(len));
         for (log2_scale, (mu, sigma)) in self.log2_scales.iter_mut().zip(rows) {
             let draws = || mu.iter().zip(sigma).flat_map(move |(&m, &s)| points.iter().map(move |p| (m + s * p, s)));
-            *log2_scale = fit::scale(self.code, rule, draws);
+            *log2_scale = scale(self.code, rule, draws);
         }
     }
 

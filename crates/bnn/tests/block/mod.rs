@@ -1,11 +1,11 @@
 //! A few images in a block of 32: how the tests of the layers feed a pass, and read what it gives.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use qbnn_bnn::nn::Network;
-use qbnn_bnn::nn::batch::batch_gradient;
-use qbnn_bnn::nn::buffer::Buffer;
-use qbnn_bnn::nn::linear::transpose;
-use qbnn_bnn::nn::pass::{BLOCK, FloatActivations, Gradient, Weights, Workspace};
+use qbnn_bnn::Network;
+use qbnn_bnn::internals::nn::batch::batch_gradient;
+use qbnn_bnn::internals::nn::buffer::Buffer;
+use qbnn_bnn::internals::nn::linear::transpose;
+use qbnn_bnn::internals::nn::pass::{BLOCK, FloatActivations, Gradient, Weights, Workspace};
 
 /// `[feature][image]` of `batch` images as `[feature][image]` of a block, zeros for the others.
 pub fn widen(values: &[f32], batch: usize) -> Vec<f32> {

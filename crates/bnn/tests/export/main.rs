@@ -10,16 +10,16 @@ mod networks;
 mod random;
 
 use networks::{Case, builds, network, settings};
-use qbnn_bnn::export::{export, snap_scales};
-use qbnn_bnn::guide::Drawn;
-use qbnn_bnn::import::import;
-use qbnn_bnn::nn::Shape;
-use qbnn_bnn::nn::pass::{BLOCK, FloatActivations, Weights, Workspace};
-use qbnn_bnn::pfp::{self, Memory, Pfp};
-use qbnn_bnn::quant::settings::SigmaGrid;
+use qbnn_bnn::internals::export::snap_scales;
+use qbnn_bnn::internals::guide::Drawn;
+use qbnn_bnn::internals::nn::pass::{BLOCK, FloatActivations, Weights, Workspace};
+use qbnn_bnn::pfp::Pfp;
 use qbnn_bnn::train::train;
-use qbnn_bnn::verify::{self, Difference};
-use qbnn_bnn::{BnnError, Checkpoint, ImagesView, Normalisation, QuantizeSettings, TrainData, TrainSettings};
+use qbnn_bnn::verify::Difference;
+use qbnn_bnn::{
+    BnnError, Checkpoint, ImagesView, Normalisation, QuantizeSettings, Shape, SigmaGrid, TrainData, TrainSettings,
+    export, import, pfp, verify,
+};
 use qbnn_core::model::Model;
 use random::Random;
 use serde_json::json;
@@ -57,7 +57,7 @@ fn analytic_agrees(checkpoint: &Checkpoint, model: Model<'_>, images: ImagesView
     let mut drawn = Drawn::default();
     snap_scales(checkpoint.guide()).store(net, &mut drawn);
     let pfp = Pfp::new(model, pfp::Weights::Stored).unwrap();
-    let (mut workspace, mut memory) = (Workspace::default(), Memory::default());
+    let (mut workspace, mut memory) = (Workspace::default(), pfp::Workspace::default());
     let input = workspace.input(net).input;
     for (i, value) in input.iter_mut().enumerate() {
         *value = imported.normalisation.value(images.get(i % BLOCK)[i / BLOCK]);

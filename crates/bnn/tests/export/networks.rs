@@ -1,8 +1,7 @@
 //! Random small networks of every layer, in any order that the layers allow.
 
 use super::random::Random;
-use qbnn_bnn::nn::{Network, NetworkSpec, Shape};
-use qbnn_bnn::{BitWidths, QuantizeSettings, Rounding, Strategy};
+use qbnn_bnn::{BitWidths, Network, NetworkSpec, QuantizeSettings, Rounding, Shape, Strategy};
 use serde_json::{Value, json};
 
 /// A network, and what reads it.

@@ -13,12 +13,13 @@ mod networks;
 #[path = "../random/mod.rs"]
 mod random;
 
-use qbnn_bnn::nn::activation::Activation;
-use qbnn_bnn::nn::network::Op;
-use qbnn_bnn::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
-use qbnn_bnn::nn::pool::Pool;
-use qbnn_bnn::nn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
-use qbnn_bnn::noise::{self, purpose};
+use qbnn_bnn::internals::nn::activation::Activation;
+use qbnn_bnn::internals::nn::network::Op;
+use qbnn_bnn::internals::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
+use qbnn_bnn::internals::nn::pool::Pool;
+use qbnn_bnn::internals::noise;
+use qbnn_bnn::internals::noise::purpose;
+use qbnn_bnn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use qbnn_core::noise::NoiseCounter;
 use random::Random;
 use std::ops::Range;

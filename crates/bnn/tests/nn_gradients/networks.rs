@@ -226,20 +226,21 @@ fn the_pass_climbs_along_its_gradient() {
         let upstream = random.values(5 * batch);
         let first: Vec<f32> = random.values(net.parameters()).iter().map(|v| 0.4 * v).collect();
         let second: Vec<f32> = random.values(net.parameters()).iter().map(|v| 0.06 + 0.03 * v).collect();
-        let mut gradient = qbnn_bnn::nn::pass::Gradient::default();
+        let mut gradient = qbnn_bnn::internals::nn::pass::Gradient::default();
         let mut workspace = Workspace::default();
-        let mut loss = |first: &[f32], second: &[f32], gradient: Option<&mut qbnn_bnn::nn::pass::Gradient>| {
-            let weights = match estimator {
-                Estimator::Drawn => Weights::Drawn(first),
-                Estimator::Local => Weights::Local { mean: first, variance: second, noise },
-                Estimator::Flipout => Weights::Flipout { mean: first, deviation: second, noise },
+        let mut loss =
+            |first: &[f32], second: &[f32], gradient: Option<&mut qbnn_bnn::internals::nn::pass::Gradient>| {
+                let weights = match estimator {
+                    Estimator::Drawn => Weights::Drawn(first),
+                    Estimator::Local => Weights::Local { mean: first, variance: second, noise },
+                    Estimator::Flipout => Weights::Flipout { mean: first, deviation: second, noise },
+                };
+                let logits = block::logits(&mut workspace, &net, weights, &x, batch);
+                if let Some(gradient) = gradient {
+                    *gradient = block::gradient(&mut workspace, &net, weights, &upstream, batch);
+                }
+                logits.iter().zip(&upstream).map(|(&l, &u)| l as f64 * u as f64).sum::<f64>()
             };
-            let logits = block::logits(&mut workspace, &net, weights, &x, batch);
-            if let Some(gradient) = gradient {
-                *gradient = block::gradient(&mut workspace, &net, weights, &upstream, batch);
-            }
-            logits.iter().zip(&upstream).map(|(&l, &u)| l as f64 * u as f64).sum::<f64>()
-        };
         loss(&first, &second, Some(&mut gradient));
         for part in [&gradient.first, &gradient.second] {
             if part.is_empty() {

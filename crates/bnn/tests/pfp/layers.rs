@@ -2,11 +2,11 @@
 
 use super::reference::{self, Random, Sample};
 use super::{DRAWS, ERRORS};
-use qbnn_bnn::nn::buffer::Buffer;
+use qbnn_bnn::internals::nn::buffer::Buffer;
+use qbnn_bnn::internals::stored::DecodedPosterior;
 use qbnn_bnn::pfp::activation::{Function, larger};
 use qbnn_bnn::pfp::linear::{LANES, Linear};
 use qbnn_bnn::pfp::pool::Pool;
-use qbnn_bnn::stored::DecodedPosterior;
 use qbnn_core::model;
 
 const FUNCTIONS: [Function; 5] = [

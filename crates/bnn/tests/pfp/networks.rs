@@ -2,12 +2,10 @@
 
 use super::reference::{self, Random, Sample};
 use super::{DRAWS, ERRORS};
-use qbnn_bnn::export::export;
-use qbnn_bnn::nn::{NetworkSpec, Shape};
-use qbnn_bnn::pfp::{self, Memory, Pfp, Points, Weights};
+use qbnn_bnn::internals::stored::DecodedPosterior;
+use qbnn_bnn::pfp::{Pfp, Points, Weights, Workspace};
 use qbnn_bnn::predictor::{Analytic, Draws, NoProgress, Predictor};
-use qbnn_bnn::stored::DecodedPosterior;
-use qbnn_bnn::{BnnError, Checkpoint, ImagesView, Normalisation, TrainSettings};
+use qbnn_bnn::{BnnError, Checkpoint, ImagesView, NetworkSpec, Normalisation, Shape, TrainSettings, export, pfp};
 use qbnn_core::model::{self, Model};
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -54,7 +52,7 @@ fn with_one_hidden_layer_every_moment_is_exact() {
         let model = Model::new(&file).unwrap();
         let (samples, probabilities, aleatoric) = drawn(&model, &image, DRAWS);
         let pfp = Pfp::new(model, Weights::default()).unwrap();
-        let mut memory = Memory::default();
+        let mut memory = Workspace::default();
         pfp.logits(&image, &mut memory);
         for layer in 0..model.layers() {
             let [mean, variance] = pfp.value(layer, &memory);
@@ -113,7 +111,7 @@ fn a_network_of_every_layer_stays_near_its_draws() {
     let model = Model::new(&file).unwrap();
     let (samples, probabilities, aleatoric) = drawn(&model, &image, DRAWS / 8);
     let pfp = Pfp::new(model, Weights::default()).unwrap();
-    let mut memory = Memory::default();
+    let mut memory = Workspace::default();
     pfp.logits(&image, &mut memory);
     let first = pfp.value(0, &memory);
     for (i, sample) in samples[1].iter().enumerate() {
@@ -147,13 +145,13 @@ fn a_pass_by_the_means_is_the_network_of_the_means() {
         .map(|i| DecodedPosterior::read(&model, i).map(|s| (wide(&s.mu), wide(&s.bias_mu))).unwrap())
         .collect();
     let wanted = reference::run(&model, &image, &means).pop().unwrap();
-    let (pfp, mut memory) = (Pfp::new(model, Weights::default()).unwrap(), Memory::default());
+    let (pfp, mut memory) = (Pfp::new(model, Weights::default()).unwrap(), Workspace::default());
     let found = pfp.mean_pass(&image, &mut memory).to_vec();
     for (f, w) in found.iter().zip(&wanted) {
         assert!((*f as f64 - w).abs() < 1e-5, "{found:?} for {wanted:?}");
     }
     // One memory serves both kinds of pass.
-    let fresh = pfp.logits(&image, &mut Memory::default()).map(<[f32]>::to_vec);
+    let fresh = pfp.logits(&image, &mut Workspace::default()).map(<[f32]>::to_vec);
     assert_eq!(pfp.logits(&image, &mut memory).map(<[f32]>::to_vec), fresh);
 }
 
@@ -162,7 +160,7 @@ fn points_stand_for_draws_of_the_logits() {
     let mut random = Random(11);
     let classes = 10;
     let points = Points::new(classes);
-    let mut memory = points.memory();
+    let mut memory = points.scratch();
     let (mut error, mut sampling) = ([0.0f64; 3], [0.0f64; 3]);
     for case in 0..30 {
         let (height, width) = (8.0 * random.uniform(), 10f64.powf(2.0 * random.uniform() - 1.0));
@@ -176,7 +174,7 @@ fn points_stand_for_draws_of_the_logits() {
             of_entropy.add(reference::entropy(&p));
             of_classes.iter_mut().zip(&p).for_each(|(s, &p)| s.add(p));
         }
-        let answer = points.answer(&mean, &variance, &mut memory);
+        let answer = points.prediction(&mean, &variance, &mut memory);
         let means: Vec<f64> = of_classes.iter().map(|s| s.moments()[0].0).collect();
         // 256 draws of the logits would be off by so much.
         let draws = |s: &Sample| (s.moments()[1].0 / pfp::POINTS as f64).sqrt();

@@ -1,7 +1,7 @@
 //! The slow and obvious twin, in f64: densities integrated on a grid, sums written as they are, whole networks run on
 //! drawn weights.
 
-use qbnn_bnn::stored::DecodedPosterior;
+use qbnn_bnn::internals::stored::DecodedPosterior;
 use qbnn_core::model::{Function, Layer, Linear, Model, Op, Pool, Shape};
 
 /// SplitMix64, and normal numbers of it (Box and Muller).

@@ -2,13 +2,11 @@
 //! it, against hashes that an earlier version of this crate left behind; and a checkpoint file of that version.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
-use qbnn_bnn::export::export;
-use qbnn_bnn::identity::sha256;
-use qbnn_bnn::quant::settings::{Calibration, Scale, SigmaGrid, Start};
+use qbnn_bnn::internals::identity::sha256;
 use qbnn_bnn::train::train;
 use qbnn_bnn::{
-    BitWidths, Checkpoint, Estimator, ImagesView, Labels, NetworkSpec, Normalisation, PosteriorKind, QuantizeSettings,
-    Rounding, Shape, Strategy, TrainData, TrainSettings,
+    BitWidths, Calibration, Checkpoint, Estimator, ImagesView, Labels, NetworkSpec, Normalisation, PosteriorKind,
+    QuantizeSettings, Rounding, Scale, Shape, SigmaGrid, Start, Strategy, TrainData, TrainSettings, export,
 };
 use safetensors::SafeTensors;
 use serde_json::json;

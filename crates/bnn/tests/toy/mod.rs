@@ -1,9 +1,8 @@
 //! A small task, and networks trained on it.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
-use qbnn_bnn::nn::{NetworkSpec, Shape};
 use qbnn_bnn::train::train;
-use qbnn_bnn::{Checkpoint, ImagesView, Normalisation, QuantizeSettings, TrainData, TrainSettings};
+use qbnn_bnn::{Checkpoint, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
 use serde_json::json;
 use std::ops::ControlFlow;
 

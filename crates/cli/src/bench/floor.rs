@@ -8,9 +8,9 @@
 use super::gemm::{View, matmul};
 use super::median;
 use qbnn_bnn::Network;
-use qbnn_bnn::nn::linear::Linear;
-use qbnn_bnn::nn::network::Op;
-use qbnn_bnn::nn::pass::BLOCK;
+use qbnn_bnn::internals::nn::linear::Linear;
+use qbnn_bnn::internals::nn::network::Op;
+use qbnn_bnn::internals::nn::pass::BLOCK;
 use rayon::prelude::*;
 use std::time::Instant;
 

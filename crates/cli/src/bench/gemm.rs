@@ -1,6 +1,6 @@
 //! The yardstick of speed: a general matrix product, `C (+)= A · B` on strided `f32` views, one thread.
 //!
-//! The layers have products of their own (`qbnn_bnn::nn::kernel`). The kernels of the `gemm` project (its `f32` crate alone:
+//! The layers have products of their own (`bnn/src/nn/kernel`). The kernels of the `gemm` project (its `f32` crate alone:
 //! the umbrella crate also compiles five other types) say what a good general product would take for the same sizes.
 
 use gemm_common::Parallelism;

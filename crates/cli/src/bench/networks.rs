@@ -1,8 +1,7 @@
 //! The networks that are measured.
 
 use anyhow::{Result, bail};
-use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
-use qbnn_bnn::{NetworkSpec, Shape};
+use qbnn_bnn::{Activation, LayerSpec, NetworkSpec, OpSpec, Shape};
 
 /// Names that [`network`] knows.
 pub const NAMES: [&str; 3] = ["lenet5", "mlp", "residual"];

@@ -9,10 +9,10 @@ use super::subject::Subject;
 use super::train::Effort;
 use anyhow::{Context, Result, bail};
 use qbnn::model_file;
-use qbnn_bnn::ImagesView;
-use qbnn_bnn::nn::limit;
-use qbnn_bnn::pfp::{self, Pfp};
+use qbnn_bnn::internals::nn::limit;
+use qbnn_bnn::pfp::Pfp;
 use qbnn_bnn::predictor::{Draws, NoProgress, Predictor, of_checkpoint};
+use qbnn_bnn::{ImagesView, pfp};
 use qbnn_core::kernel::Kernel;
 use qbnn_core::kernel::limit::multiply_adds;
 use qbnn_core::model::Kind;
@@ -299,7 +299,7 @@ struct Rig<'a> {
     copies: Vec<Mutex<[Vec<u8>; 2]>>,
     logits: Mutex<Vec<i32>>,
     pfp: Pfp,
-    pass: Mutex<pfp::Memory>,
+    pass: Mutex<pfp::Workspace>,
 }
 
 /// What a thread of the current pool has for itself.

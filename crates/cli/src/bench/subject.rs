@@ -4,9 +4,10 @@ use super::train::Material;
 use crate::named;
 use anyhow::{Context, Result, bail};
 use qbnn::{ensemble, model_file};
-use qbnn_bnn::export::export;
-use qbnn_bnn::nn::{Activation, LayerSpec, OpSpec};
-use qbnn_bnn::{Checkpoint, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainSettings};
+use qbnn_bnn::{
+    Activation, Checkpoint, LayerSpec, NetworkSpec, Normalisation, OpSpec, QuantizeSettings, Shape, TrainSettings,
+    export,
+};
 use qbnn_core::model::{Function, Layer, Model, Op};
 use std::path::Path;
 

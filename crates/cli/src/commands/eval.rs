@@ -17,7 +17,7 @@ use qbnn::output::{self, write_whole};
 use qbnn::preprocess::Prepared;
 use qbnn::run_folder::{METRICS, PREDICTIONS, RunFolder, model_name};
 use qbnn::{experiment, model_file, report, shell};
-use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::Checkpoint;
 use std::path::PathBuf;
 
 /// `eval`.

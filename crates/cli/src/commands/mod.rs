@@ -37,7 +37,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
             | Command::Sweep(_)
     ) {
         // An unknown one would only be met after the training.
-        qbnn_bnn::integer::kernel()?;
+        qbnn_bnn::predictor::kernel()?;
     }
     match cli.command {
         Command::Run(args) => run::run(session, &args),

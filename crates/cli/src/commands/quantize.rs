@@ -13,7 +13,7 @@ use qbnn::preprocess::Prepared;
 use qbnn::run_folder::{FLOAT, RunFolder};
 use qbnn::training::TrainingContext;
 use qbnn::{experiment, export, model_file, shell};
-use qbnn_bnn::checkpoint::Checkpoint;
+use qbnn_bnn::Checkpoint;
 
 /// Quantizes.
 pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {

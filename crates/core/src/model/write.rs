@@ -136,7 +136,7 @@ fn packed(codes: &[i32], bits: Bits) -> Vec<u8> {
 }
 
 /// Whether every number has room in its place: a file that holds part of one would describe another network.
-fn room(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<(), ModelError> {
+fn check_sizes(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<(), ModelError> {
     let half = u16::MAX as usize;
     let sides = [header.input.channels, header.input.rows, header.input.columns];
     let of_header =
@@ -178,7 +178,7 @@ fn room(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<(), Model
 /// A number that has no room in its place, codes that are too many, too few or too wide; whatever [`Model::new`] finds
 /// wrong with the file.
 pub fn write(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<Vec<u8>, ModelError> {
-    room(header, layers)?;
+    check_sizes(header, layers)?;
     let mut bytes = vec![0u8; HEADER_LEN + layers.len() * RECORD_LEN];
     let classes = layers.last().map_or(0, |(l, _)| l.shape.len());
     let width = |bits: Option<Bits>| bits.map_or(0, |b| b.get() as u8);

@@ -258,7 +258,7 @@ impl Program<'_> {
                     let first = v.of(work.offset) + image * v.image();
                     let from = first..first + each * v.image() + SLACK;
                     let whole = output.base..output.base + output.copies * block * output.image();
-                    apart(values, from, if output.grid.is_some() { whole } else { 0..0 })
+                    split_disjoint(values, from, if output.grid.is_some() { whole } else { 0..0 })
                 }
             };
             let group = channels * l.linear.group_inputs;
@@ -338,7 +338,7 @@ impl Program<'_> {
             let out = to_at + image * to.image()..to_at + (image + 1) * to.image();
             let read = from_at + image * from.image()..from_at + (image + 1) * from.image();
             let Some(grid) = from.grid else {
-                let (x, y) = apart(&mut scratch.words[at.wide..], read, out);
+                let (x, y) = split_disjoint(&mut scratch.words[at.wide..], read, out);
                 if pool.max {
                     ops::pool(pool, (&from, x), (&to, y), |v| v, |a, v| *a = v.max(*a), |a| a);
                 } else {
@@ -351,7 +351,7 @@ impl Program<'_> {
             let (x, y) = if input == 0 {
                 (&work.images[image * from.image()..][..from.image()], &mut values[out])
             } else {
-                apart(values, read, out)
+                split_disjoint(values, read, out)
             };
             if pool.max {
                 ops::pool(pool, (&from, x), (&to, y), |v| v, |a, v| *a = v.max(*a), |a| a);
@@ -388,7 +388,7 @@ impl Program<'_> {
 }
 
 /// Two stretches of memory that do not overlap, one to read and one to write.
-fn apart<T>(memory: &mut [T], read: Range<usize>, write: Range<usize>) -> (&[T], &mut [T]) {
+fn split_disjoint<T>(memory: &mut [T], read: Range<usize>, write: Range<usize>) -> (&[T], &mut [T]) {
     if read.start < write.start {
         let (low, high) = memory.split_at_mut(write.start);
         (&low[read], &mut high[..write.end - write.start])

@@ -41,7 +41,7 @@ pub use error::RunError;
 pub use execute::Source;
 pub use plan::Plan;
 #[cfg(feature = "alloc")]
-pub use session::{Answer, Session, SessionError};
+pub use session::{Prediction, Session, SessionError};
 pub use step::Step;
 pub use weights::Weights;
 

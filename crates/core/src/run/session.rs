@@ -36,7 +36,7 @@ pub struct Session<'m> {
     kernel: Kernel,
     /// The plan without the model and the steps, which lie above.
     plan: Plan<'static>,
-    scratch: Memory,
+    workspace: Workspace,
     kept: Option<Kept>,
     /// Logits of [`Session::classify`].
     logits: Vec<i32>,
@@ -44,7 +44,7 @@ pub struct Session<'m> {
 
 /// What lies behind a [`Scratch`].
 #[derive(Clone, Debug)]
-struct Memory {
+struct Workspace {
     signed: Vec<i8>,
     bytes: Vec<u8>,
     words: Vec<i32>,
@@ -64,7 +64,7 @@ struct Kept {
 
 /// What a model says about one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Prediction {
     /// The most probable class; of equal ones the first.
     pub class: usize,
     /// Mean probability of every class, with 32 fraction bits.
@@ -168,16 +168,17 @@ impl<'m> Session<'m> {
     pub fn with_kernel(bytes: impl Into<Cow<'m, [u8]>>, kernel: Kernel) -> Result<Self, SessionError> {
         let bytes = bytes.into();
         let model = Model::new(&bytes)?;
-        let mut steps = room::<Step>(model.layers())?;
+        let mut steps = allocate::<Step>(model.layers())?;
         let plan = Plan::new(model, &mut steps)?;
-        let mut constants = room(plan.constants())?;
+        let mut constants = allocate(plan.constants())?;
         plan.prepare(kernel, &mut constants)?;
         let need = plan.scratch();
-        let scratch = Memory { signed: room(need.signed)?, bytes: room(need.bytes)?, words: room(need.words)? };
+        let workspace =
+            Workspace { signed: allocate(need.signed)?, bytes: allocate(need.bytes)?, words: allocate(need.words)? };
         let Plan { block, group, constants: words, shared, own, scratch: need, at, .. } = plan;
         let (model, none) = (Model::of_checked(&[]), &[]);
         let plan = Plan { model, steps: none, block, group, constants: words, shared, own, scratch: need, at };
-        Ok(Session { bytes, steps, constants, kernel, plan, scratch, kept: None, logits: Vec::new() })
+        Ok(Session { bytes, steps, constants, kernel, plan, workspace, kept: None, logits: Vec::new() })
     }
 
     /// The model.
@@ -205,9 +206,9 @@ impl<'m> Session<'m> {
     pub fn keep(&mut self, draws: Range<u32>, seed: u64) -> Result<(), SessionError> {
         self.kept = None;
         let need = self.plan.weights(draws.len());
-        let (mut signed, mut words) = (room(need.signed)?, room(need.words)?);
+        let (mut signed, mut words) = (allocate(need.signed)?, allocate(need.words)?);
         let (program, mut scratch) =
-            parts(&self.bytes, &self.steps, &self.constants, self.kernel, &self.plan, &mut self.scratch);
+            parts(&self.bytes, &self.steps, &self.constants, self.kernel, &self.plan, &mut self.workspace);
         let weights = Weights::draw(&program, seed, draws.clone(), &mut signed, &mut words, &mut scratch)?;
         let (held, layout) = (weights.signed.len(), weights.layout);
         let first = signed.len() - held;
@@ -248,7 +249,7 @@ impl<'m> Session<'m> {
         });
         let source = weights.as_ref().map_or(Source::Streamed { seed }, Source::Drawn);
         let (program, mut scratch) =
-            parts(&self.bytes, &self.steps, &self.constants, self.kernel, &self.plan, &mut self.scratch);
+            parts(&self.bytes, &self.steps, &self.constants, self.kernel, &self.plan, &mut self.workspace);
         Ok(program.run(source, images.pixels, draws, &mut scratch, out)?)
     }
 
@@ -257,7 +258,7 @@ impl<'m> Session<'m> {
     /// # Errors
     /// [`SessionError::Image`] if the bytes are not one image, [`SessionError::NoDraws`] for 0 draws,
     /// [`SessionError::Heap`] if there is not enough memory for the logits of all draws.
-    pub fn classify(&mut self, image: &[u8], draws: u32, seed: u64) -> Result<Answer, SessionError> {
+    pub fn classify(&mut self, image: &[u8], draws: u32, seed: u64) -> Result<Prediction, SessionError> {
         let (shape, classes) = (self.input(), self.classes());
         if image.len() != shape.len() {
             return Err(SessionError::Image { found: image.len(), wanted: shape.len() });
@@ -265,7 +266,7 @@ impl<'m> Session<'m> {
         if draws == 0 {
             return Err(SessionError::NoDraws);
         }
-        let mut probabilities = room(classes)?;
+        let mut probabilities = allocate(classes)?;
         let mut logits = core::mem::take(&mut self.logits);
         resize(&mut logits, (draws as usize).saturating_mul(classes))?;
         self.predict(ImagesView { shape, pixels: image }, 0..draws, seed, &mut logits)?;
@@ -278,7 +279,7 @@ impl<'m> Session<'m> {
             }
         }
         let (total, aleatoric, epistemic) = (found.total, found.aleatoric, found.epistemic);
-        Ok(Answer { class, probabilities, total, aleatoric, epistemic })
+        Ok(Prediction { class, probabilities, total, aleatoric, epistemic })
     }
 }
 
@@ -289,15 +290,15 @@ fn parts<'s>(
     constants: &'s [i32],
     kernel: Kernel,
     plan: &Plan<'static>,
-    memory: &'s mut Memory,
+    workspace: &'s mut Workspace,
 ) -> (Program<'s>, Scratch<'s>) {
     let plan = Plan { model: Model::of_checked(bytes), steps, ..*plan };
-    let scratch = Scratch::new(&mut memory.signed, &mut memory.bytes, &mut memory.words);
+    let scratch = Scratch::new(&mut workspace.signed, &mut workspace.bytes, &mut workspace.words);
     (Program { plan, kernel, constants }, scratch)
 }
 
 /// Memory for so many numbers.
-fn room<T: Clone + Default>(numbers: usize) -> Result<Vec<T>, SessionError> {
+fn allocate<T: Clone + Default>(numbers: usize) -> Result<Vec<T>, SessionError> {
     let mut memory = Vec::new();
     resize(&mut memory, numbers)?;
     Ok(memory)

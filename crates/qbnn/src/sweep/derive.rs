@@ -4,9 +4,7 @@
 
 use super::plan::Run;
 use super::spec::Model;
-use qbnn_bnn::Strategy;
-use qbnn_bnn::nn::{Activation, NetworkSpec, OpSpec};
-use qbnn_bnn::quant::settings::{QuantizeSettings, Scale, SigmaGrid};
+use qbnn_bnn::{Activation, NetworkSpec, OpSpec, QuantizeSettings, Scale, SigmaGrid, Strategy};
 use qbnn_eval::Backend;
 
 /// What computed the figures of a run; `None` where its settings do not tell.
@@ -35,7 +33,7 @@ fn grids(q: &QuantizeSettings) -> Option<String> {
         return Some(format!("noise_bits = {}", q.noise_bits));
     }
     if q.sigma_grid != SigmaGrid::Log {
-        return Some("sigma_grid = uniform".to_owned());
+        return Some(format!("sigma_grid = {}", q.sigma_grid.name()));
     }
     (q.sigma_scale != Scale::Tensor).then(|| "sigma_scale = channel".to_owned())
 }

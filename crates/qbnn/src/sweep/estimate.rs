@@ -8,8 +8,7 @@ use super::plan::{Float, Plan, Run};
 use super::spec::Model;
 use crate::config::Config;
 use crate::recipe::DEFAULT_DATA;
-use qbnn_bnn::nn::Network;
-use qbnn_bnn::{Shape, Strategy};
+use qbnn_bnn::{Network, Shape, Strategy};
 use qbnn_data::Extent;
 
 /// Multiply-adds of one thread per second, training and prediction.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::input;
 use crate::lock::Lock;
 use crate::output::write_whole;
-use qbnn_bnn::files::Writing;
+use qbnn_bnn::internals::files::Writing;
 use qbnn_eval::{Backend, ByHeadline, Headline, Measure, OfGroup};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -9,7 +9,7 @@
 use super::spec::{Axis, Choice, Made, Model, Question, Settings, Spec};
 use crate::config::Config;
 use crate::error::{At, Error, Result};
-use qbnn_bnn::quant::settings::{QuantizeSettings, Start};
+use qbnn_bnn::{QuantizeSettings, Start};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};

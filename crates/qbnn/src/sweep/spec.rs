@@ -26,7 +26,7 @@
 use crate::config::Layers;
 use crate::error::{Error, Result};
 use crate::{input, keys};
-use qbnn_bnn::quant::settings::Widths;
+use qbnn_bnn::Widths;
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};

@@ -85,7 +85,7 @@ macro_rules! activations {
             /// Runs a loop with the choice of function made outside it: in each arm the compiler sees one function
             /// only.
             #[inline(always)]
-            pub fn specialised<R>(self, body: impl FnOnce(Activation) -> R) -> R {
+            pub(crate) fn specialised<R>(self, body: impl FnOnce(Activation) -> R) -> R {
                 vectorized(
                     #[inline(always)]
                     || match self {

@@ -1,6 +1,6 @@
 //! The weight gradient of a convolution: sums over places and images.
 
-use super::{RUN, Run, lanes};
+use super::run::{RUN, Run, lanes};
 use pulp::Simd;
 
 /// The places of an output plane and of the input runs that each meets.

@@ -1,6 +1,6 @@
 //! Sums of runs: outputs as sums of input runs, each times one weight.
 
-use super::{RUN, Run, lanes};
+use super::run::{RUN, Run, lanes};
 use pulp::Simd;
 
 /// One of the nested sums over (weight, run) pairs: how many, and how far apart.

@@ -138,7 +138,7 @@ fn show(session: &Session, report: &Report) -> Result<()> {
     ui.table(&Sheet::plain(4, &rows))?;
     ui.text("where the time goes: milliseconds of a step, batch 128, one thread")?;
     let profiled: Vec<&Row> = report.rows.iter().filter(|r| r.batch == BATCH && r.threads == 1).collect();
-    let names = qbnn_bnn::profile::Part::ALL.map(|(_, name)| name);
+    let names = qbnn_bnn::internals::profile::Part::ALL.map(|(_, name)| name);
     let mut rows: Vec<Vec<String>> =
         vec![["network", "training"].into_iter().chain(names).map(str::to_owned).collect()];
     rows.extend(profiled.iter().map(|r| {

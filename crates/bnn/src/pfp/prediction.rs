@@ -4,7 +4,7 @@
 //! points instead: every logit runs once through core's 256 Gaussian numbers, each class in an order of its own (a
 //! Latin hypercube: McKay, Beckman, Conover 1979). Each logit by itself is met exactly, mean and variance; what is left
 //! is the error of their joint effects, a fraction of what as many random draws would leave. The points are the same for
-//! every image, so that an answer depends on (model, image) alone.
+//! every image, so that a prediction depends on (model, image) alone.
 
 use crate::noise;
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
@@ -17,7 +17,7 @@ const KEY: [u32; 2] = [0, 0];
 
 /// What a pass says of one image.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
+pub struct Prediction {
     /// Probability of each class.
     pub probabilities: Vec<f64>,
     /// Entropy of the probabilities, in nats.
@@ -34,9 +34,9 @@ pub struct Points {
     values: Vec<[f32; POINTS]>,
 }
 
-/// Working memory of an answer.
+/// Working memory of a prediction.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub struct Scratch {
     /// e^(logit - largest), then probabilities, `[class][point]`.
     powers: Vec<[f64; POINTS]>,
 }
@@ -53,15 +53,15 @@ impl Points {
         Points { values: (0..classes).map(column).collect() }
     }
 
-    /// Memory for answers.
-    pub fn memory(&self) -> Memory {
-        Memory { powers: vec![[0.0; POINTS]; self.values.len()] }
+    /// Scratch for answers.
+    pub fn scratch(&self) -> Scratch {
+        Scratch { powers: vec![[0.0; POINTS]; self.values.len()] }
     }
 
     /// Fills the memory with every point's probabilities and returns their mean entropy. From the softmax on in double
     /// precision, like the softmax of draws.
-    fn fill(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> f64 {
-        let powers = &mut memory.powers[..];
+    fn fill(&self, mean: &[f32], variance: &[f32], scratch: &mut Scratch) -> f64 {
+        let powers = &mut scratch.powers[..];
         let (mut top, mut sum, mut weighted) = ([f64::NEG_INFINITY; POINTS], [0.0; POINTS], [0.0; POINTS]);
         for ((x, points), (&m, &v)) in powers.iter_mut().zip(&self.values).zip(mean.iter().zip(variance)) {
             let s = v.sqrt();
@@ -85,20 +85,20 @@ impl Points {
         entropy / POINTS as f64
     }
 
-    /// The answer to logits of these means and variances.
-    pub fn answer(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> Answer {
-        let aleatoric = self.fill(mean, variance, memory);
+    /// The prediction of logits of these means and variances.
+    pub fn prediction(&self, mean: &[f32], variance: &[f32], scratch: &mut Scratch) -> Prediction {
+        let aleatoric = self.fill(mean, variance, scratch);
         let share = |p: &[f64; POINTS]| p.iter().sum::<f64>() / POINTS as f64;
-        let probabilities: Vec<f64> = memory.powers.iter().map(share).collect();
+        let probabilities: Vec<f64> = scratch.powers.iter().map(share).collect();
         let entropy_term = |&p: &f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
         let total = probabilities.iter().map(entropy_term).sum::<f64>().max(0.0);
         let aleatoric = aleatoric.clamp(0.0, total);
-        Answer { probabilities, total, aleatoric, epistemic: total - aleatoric }
+        Prediction { probabilities, total, aleatoric, epistemic: total - aleatoric }
     }
 
     /// Every point's probabilities, `[point][class]`.
-    pub fn probabilities(&self, mean: &[f32], variance: &[f32], memory: &mut Memory) -> Vec<f64> {
-        self.fill(mean, variance, memory);
-        (0..POINTS).flat_map(|i| memory.powers.iter().map(move |p| p[i])).collect()
+    pub fn probabilities(&self, mean: &[f32], variance: &[f32], scratch: &mut Scratch) -> Vec<f64> {
+        self.fill(mean, variance, scratch);
+        (0..POINTS).flat_map(|i| scratch.powers.iter().map(move |p| p[i])).collect()
     }
 }
