@@ -125,3 +125,14 @@ fn the_tutorial_does_what_it_says() {
     let ran = follow("docs/tutorial.md");
     assert!(ran.len() >= 8 && ran.iter().any(|l| l.contains("--predictions mine.npz")), "{ran:?}");
 }
+
+#[test]
+fn tables_and_output_in_the_readme_fit_80_columns() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let text = fs::read_to_string(path).unwrap();
+    let output = blocks(&text).into_iter().filter(|(language, _)| language == "text").map(|(_, block)| block);
+    let tables = text.lines().filter(|line| line.starts_with('|')).map(str::to_owned);
+    let long: Vec<_> = output.chain(tables).flat_map(|t| t.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    assert!(long.len() > 30, "{long:?}");
+    assert!(long.iter().all(|line| line.chars().count() <= 80), "{long:#?}");
+}
