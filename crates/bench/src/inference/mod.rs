@@ -21,6 +21,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use rig::{Best, Memory, Rig};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Networks drawn for each prediction.
 pub const DRAWS: u32 = 32;
@@ -260,8 +261,8 @@ fn check_batch(model: &Model<'_>, batch: usize) -> Result<(), Error> {
 fn pools(cases: &[Case]) -> Result<BTreeMap<usize, ThreadPool>, Error> {
     let mut pools = BTreeMap::new();
     for case in cases {
-        if !pools.contains_key(&case.threads) {
-            pools.insert(case.threads, ThreadPoolBuilder::new().num_threads(case.threads).build()?);
+        if let Entry::Vacant(place) = pools.entry(case.threads) {
+            place.insert(ThreadPoolBuilder::new().num_threads(case.threads).build()?);
         }
     }
     Ok(pools)
