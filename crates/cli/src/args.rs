@@ -1,6 +1,6 @@
 //! What can be typed: the commands and their flags. Flags that stand for settings are in [`crate::settings`].
 
-use crate::bench::args::BenchCommand;
+use crate::commands::bench::args::BenchCommand;
 use crate::commands::check::CheckCommand;
 use crate::commands::data::DataCommand;
 use crate::commands::eval::EvalCommand;

@@ -6,7 +6,6 @@
 
 mod answer;
 mod args;
-mod bench;
 mod closing;
 mod commands;
 mod failure;

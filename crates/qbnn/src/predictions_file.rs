@@ -134,10 +134,12 @@ impl StoredPredictions {
                 let name = &first.get(chosen.group)?.name;
                 groups.iter().position(|g| g.0 == *name)
             };
-            let group = self.gallery.iter().map(|g| listed(&g.chosen)).collect::<Option<Vec<_>>>();
+            let no_group = || Error::Encode { what: WHAT, source: "an image of the gallery is of no group".into() };
+            let group =
+                self.gallery.iter().map(|g| listed(&g.chosen)).collect::<Option<Vec<_>>>().ok_or_else(no_group)?;
             for (name, values) in [
                 ("gallery/shelf", number(|c| c.shelf as usize)),
-                ("gallery/group", group.context("an image of the gallery is of no group")?),
+                ("gallery/group", group),
                 ("gallery/input", number(|c| c.input)),
             ] {
                 tensors.push((name.into(), Dtype::U32, vec![k], wide(&values)));

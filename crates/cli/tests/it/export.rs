@@ -1,9 +1,6 @@
 //! Model files: every network that trains has one that agrees with it, or is refused before it is trained.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::{TINY, fail, qbnn, succeed};
+use crate::common::{TINY, fail, qbnn, succeed};
 use std::path::Path;
 
 /// Writes a network of the given layers, one `key = value` list each.

@@ -1,54 +1,52 @@
-//! What `qbnn bench` measures: a model file, and the same network in float.
+//! What is measured: a model file, and the same network in float.
 
-use super::train::Material;
-use crate::named;
-use anyhow::{Context, Result, bail};
-use qbnn::{ensemble, model_file};
+use crate::Error;
+use crate::made_up::MadeUp;
 use qbnn_bnn::{
     Activation, Checkpoint, LayerSpec, NetworkSpec, Normalisation, OpSpec, QuantizeSettings, Shape, TrainSettings,
     export,
 };
 use qbnn_core::model::{Function, Layer, Model, Op};
-use std::path::Path;
 
 /// Names of the networks that are measured where no file is named.
 pub const BUILT_IN: [&str; 2] = ["lenet5", "mlp"];
 
 /// A network, quantized and in float.
 pub struct Subject {
-    /// The file's path, or `None` for a random built-in network.
-    pub path: Option<String>,
+    /// Where the file comes from, or `None` for an untrained built-in network.
+    pub(super) name: Option<String>,
     /// The model file.
-    pub file: Vec<u8>,
+    pub(super) file: Vec<u8>,
     /// The same layers in float with an untrained posterior: what is in the weights does not change the time. `None`
     /// where float has no such layers.
-    pub float: Option<Checkpoint>,
+    pub(super) float: Option<Checkpoint>,
 }
 
 impl Subject {
-    /// Of a model file.
-    pub fn read(path: &Path) -> Result<Self> {
-        let path = &named::model(path)?;
-        if ensemble::is_one(path) {
-            bail!("{} names several models; name one of them, since each runs for itself", path.display());
-        }
-        let file = model_file::read(path)?;
-        let float = float(model_file::model(&file)?);
-        Ok(Subject { path: Some(path.display().to_string()), file, float })
+    /// The bytes of a model file. `name` says where they come from, in the record and in errors.
+    ///
+    /// # Errors
+    /// Bytes that are no model.
+    pub fn of_file(name: impl Into<String>, file: Vec<u8>) -> Result<Self, Error> {
+        let float = float(Model::new(&file)?);
+        Ok(Subject { name: Some(name.into()), file, float })
     }
 
-    /// A built-in network, JQ W4A4, untrained.
-    pub fn built_in(name: &str) -> Result<Self> {
-        let spec = NetworkSpec::named(name, 10).with_context(|| format!("no network `{name}`"))?;
+    /// A network of [`BUILT_IN`], JQ W4A4, untrained.
+    ///
+    /// # Errors
+    /// Another name.
+    pub fn built_in(name: &str) -> Result<Self, Error> {
+        let spec = NetworkSpec::named(name, 10).ok_or_else(|| Error::Network { name: name.to_owned() })?;
         let float = untrained(&spec, Shape { channels: 1, rows: 28, columns: 28 }, 10)?;
-        let material = Material::new(float.net().input, 128);
+        let images = MadeUp::new(float.net().input, 128);
         let settings = QuantizeSettings { epochs: 0, calibration: 128, ..QuantizeSettings::default() };
-        let file = export(&Checkpoint::quantized(float.clone(), settings, &material.data())?)?;
-        Ok(Subject { path: None, file, float: Some(float) })
+        let file = export(&Checkpoint::quantized(float.clone(), settings, &images.data())?)?;
+        Ok(Subject { name: None, file, float: Some(float) })
     }
 }
 
-fn untrained(spec: &NetworkSpec, input: Shape, classes: usize) -> Result<Checkpoint> {
+fn untrained(spec: &NetworkSpec, input: Shape, classes: usize) -> Result<Checkpoint, Error> {
     Ok(Checkpoint::new(spec, input, classes, Normalisation { mean: 0.13, std: 0.31 }, 1, TrainSettings::default())?)
 }
 

@@ -1,12 +1,8 @@
 //! Predictions of other programs: every type and layout that numpy writes gives the same page or one line that says what
 //! was found, what was wanted, and the fix.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::npz::{self, Array, floats, integers, text};
-use common::{fail, succeed};
+use crate::common::npz::{self, Array, floats, integers, text};
+use crate::common::{fail, succeed};
 use std::fs;
 use std::path::Path;
 

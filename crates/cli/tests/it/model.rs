@@ -1,10 +1,6 @@
 //! Model files: written by a run, shown, run, refused when damaged; the same bytes on every kernel and thread count.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{fail, succeed, tiny};
+use crate::common::{fail, succeed, tiny};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

@@ -1,14 +1,6 @@
 //! `qbnn predict` against an independent reader of `docs/file-format.md`, digit by digit.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test that fails should fail loudly where it stands, and say what it left out"
-)]
-
-mod common;
-
-use common::{succeed, tiny};
+use crate::common::{succeed, tiny};
 use qbnn_data::idx::{Idx, Storage, Values};
 use qbnn_data::{Limits, Locations, load};
 use std::fs;

@@ -5,8 +5,8 @@
 //! memory warm. It is taken twice, over all images of a thread at once and in the blocks that a step works in, and the
 //! faster of the two counts. Local reparameterization and flipout have two of each.
 
-use super::gemm::{View, matmul};
-use super::median;
+use crate::gemm::{View, matmul};
+use crate::median;
 use qbnn_bnn::Network;
 use qbnn_bnn::internals::nn::linear::Linear;
 use qbnn_bnn::internals::nn::network::Op;

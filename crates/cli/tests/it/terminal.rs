@@ -1,11 +1,6 @@
 //! What a person sees: tables that fit the terminal, a figure a line in a pipe, commands that can be copied.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-#![allow(clippy::print_stdout, reason = "what is left out must be seen")]
-
-mod common;
-
-use common::{json, succeed, tiny};
+use crate::common::{json, succeed, tiny};
 use std::path::Path;
 use std::process::{Command, Stdio};
 

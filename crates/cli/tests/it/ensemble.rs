@@ -1,10 +1,6 @@
 //! Ensembles of model files: named in a short TOML file, they predict, are evaluated and inspected as one model.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{fail, json, succeed, tiny};
+use crate::common::{fail, json, succeed, tiny};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

@@ -1,10 +1,6 @@
 //! What lies in a run folder belongs together, or is refused: settings, data, checkpoints, model files, figures.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{command, fail, json, qbnn, succeed, tiny};
+use crate::common::{command, fail, json, qbnn, succeed, tiny};
 use qbnn_bnn::{Checkpoint, ImagesView, QuantizeSettings, SigmaGrid, TrainData};
 use serde_json::Value;
 use std::fs;

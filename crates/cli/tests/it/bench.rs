@@ -1,10 +1,6 @@
 //! `qbnn bench`: every row is there, beside a limit of the same run; no test asserts a time.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{fail, json, succeed, tiny};
+use crate::common::{fail, json, succeed, tiny};
 use serde_json::Value;
 use std::fs;
 

@@ -3,12 +3,7 @@
 //! Commands of `qbnn` run for real, in a folder of their own, trainings with fewer images and epochs, sweeps as plans.
 //! What needs the network, a compiler or real data is in a list here; everything else must succeed.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-#![allow(clippy::print_stdout, reason = "what is left out must be seen")]
-
-mod common;
-
-use common::{TINY, command};
+use crate::common::{TINY, command};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -83,7 +78,7 @@ fn follow(file: &str) -> Vec<String> {
             }
             "python" => {
                 println!("LEFT OUT: the Python block of {file} (python3 with numpy is not there)");
-                common::npz::write(&dir.path().join("mine.npz"), &common::npz::made());
+                crate::common::npz::write(&dir.path().join("mine.npz"), &crate::common::npz::made());
             }
             "console" => text.lines().filter(|l| !l.trim().is_empty()).for_each(|line| {
                 let line = line.split(" #").next().unwrap().trim();
@@ -129,4 +124,15 @@ fn the_readme_does_what_it_says() {
 fn the_tutorial_does_what_it_says() {
     let ran = follow("docs/tutorial.md");
     assert!(ran.len() >= 8 && ran.iter().any(|l| l.contains("--predictions mine.npz")), "{ran:?}");
+}
+
+#[test]
+fn tables_and_output_in_the_readme_fit_80_columns() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let text = fs::read_to_string(path).unwrap();
+    let output = blocks(&text).into_iter().filter(|(language, _)| language == "text").map(|(_, block)| block);
+    let tables = text.lines().filter(|line| line.starts_with('|')).map(str::to_owned);
+    let long: Vec<_> = output.chain(tables).flat_map(|t| t.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    assert!(long.len() > 30, "{long:?}");
+    assert!(long.iter().all(|line| line.chars().count() <= 80), "{long:#?}");
 }

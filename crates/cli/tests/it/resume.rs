@@ -1,10 +1,6 @@
 //! A run that was stopped, gently or not, ends as the one that was not.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{command, fail, succeed};
+use crate::common::{command, fail, succeed};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};

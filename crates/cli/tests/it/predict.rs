@@ -1,10 +1,6 @@
 //! `qbnn predict`: pictures of any kind and size, folders and stdin; what cannot be read is told, the rest is answered.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{command, fail, qbnn, succeed, tiny};
+use crate::common::{command, fail, qbnn, succeed, tiny};
 use qbnn_data::idx::{Idx, Storage, Values};
 use qbnn_data::{Images, Limits, Locations, load};
 use std::fs::{self, File};

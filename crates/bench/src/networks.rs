@@ -1,18 +1,18 @@
 //! The networks that are measured.
 
-use anyhow::{Result, bail};
+use crate::Error;
 use qbnn_bnn::{Activation, LayerSpec, NetworkSpec, OpSpec, Shape};
 
-/// Names that [`network`] knows.
+/// Names of the networks whose training can be measured.
 pub const NAMES: [&str; 3] = ["lenet5", "mlp", "residual"];
 
 /// A network by name, and the shape of its images.
-pub fn network(name: &str) -> Result<(NetworkSpec, Shape)> {
+pub fn network(name: &str) -> Result<(NetworkSpec, Shape), Error> {
     let grey = Shape { channels: 1, rows: 28, columns: 28 };
     match NetworkSpec::named(name, 10) {
         Some(spec) => Ok((spec, grey)),
         None if name == "residual" => Ok((residual(), Shape { channels: 3, rows: 32, columns: 32 })),
-        None => bail!("no network `{name}` to measure; there are {}", NAMES.join(", ")),
+        None => Err(Error::Network { name: name.to_owned() }),
     }
 }
 

@@ -1,11 +1,7 @@
 //! `qbnn report`: of a run, of half a run, of several, of anyone's predictions; and what it refuses.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::npz::{self, Array};
-use common::{fail, qbnn, succeed, tiny};
+use crate::common::npz::{self, Array};
+use crate::common::{fail, qbnn, succeed, tiny};
 use std::fs;
 use std::path::Path;
 

@@ -1,10 +1,6 @@
 //! A run from its first line to its last file, and again from its own settings.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{json, succeed, tiny};
+use crate::common::{json, succeed, tiny};
 use serde_json::Value;
 use std::fs;
 
@@ -102,7 +98,7 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
 #[test]
 fn json_is_one_object_and_quiet_is_quiet() {
     let dir = tempfile::tempdir().unwrap();
-    let output = common::qbnn(dir.path(), &tiny(&["run", "--out", "a", "--json", "--quiet", "--threads", "1"]));
+    let output = crate::common::qbnn(dir.path(), &tiny(&["run", "--out", "a", "--json", "--quiet", "--threads", "1"]));
     assert!(output.status.success());
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -236,12 +232,12 @@ fn every_strategy_runs_by_name() {
         let model = metrics["models"].as_array().unwrap().iter().find(|m| m["name"] == name).unwrap();
         assert_eq!(model["strategy"], name[..name.find('-').unwrap()], "{model}");
     }
-    let error = common::fail(dir.path(), 2, &["quantize", "a", "--strategy", "vpq", "--weight-bits", "4"]);
+    let error = crate::common::fail(dir.path(), 2, &["quantize", "a", "--strategy", "vpq", "--weight-bits", "4"]);
     assert!(error.contains("bits.weight = 4") && error.contains("jq"), "{error}");
-    let error = common::fail(dir.path(), 2, &["quantize", "a", "--sigma-grid", "uniform"]);
+    let error = crate::common::fail(dir.path(), 2, &["quantize", "a", "--sigma-grid", "uniform"]);
     assert!(error.contains("sigma_grid = uniform") && error.contains("Nothing was trained"), "{error}");
     assert!(!dir.path().join("a/jq-w4a4-uniform-sigma.safetensors").exists());
-    let error = common::fail(dir.path(), 2, &["quantize", "a", "--mu-bits", "32", "--strategy", "jq"]);
+    let error = crate::common::fail(dir.path(), 2, &["quantize", "a", "--mu-bits", "32", "--strategy", "jq"]);
     assert!(error.contains("bits.mu = 32"), "{error}");
-    assert_eq!(common::qbnn(dir.path(), &["quantize", "a", "--bits", "w4x"]).status.code(), Some(2));
+    assert_eq!(crate::common::qbnn(dir.path(), &["quantize", "a", "--bits", "w4x"]).status.code(), Some(2));
 }

@@ -1,10 +1,6 @@
 //! Bad input: each case one line that names the file or key and the fix, and the right exit code.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{command, fail, succeed, tiny};
+use crate::common::{command, fail, succeed, tiny};
 use std::fs;
 
 #[test]
@@ -37,7 +33,7 @@ fn values_out_of_range_name_their_key() {
     fs::write(dir.path().join("c.toml"), layers).unwrap();
     let error = fail(dir.path(), 2, &["train", "--config", "c.toml", "--train-limit", "100"]);
     assert!(error.contains("10"), "{error}");
-    let output = common::qbnn(dir.path(), &["run", "--threads", "0"]);
+    let output = crate::common::qbnn(dir.path(), &["run", "--threads", "0"]);
     assert_eq!(output.status.code(), Some(2));
 }
 

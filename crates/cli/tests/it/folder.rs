@@ -1,10 +1,6 @@
 //! One writer at a time: folders are reserved, locked while a command writes, and free again however it ended.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{command, fail, json, succeed, tiny};
+use crate::common::{command, fail, json, succeed, tiny};
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
@@ -119,7 +115,7 @@ fn what_cannot_be_written_is_told_before_anything_is_computed() {
         &["report", "a", "--out", "nowhere/page.html"],
         &["report", "a", "a", "--out", "file/page.html"],
     ] {
-        let output = common::qbnn(dir.path(), args);
+        let output = crate::common::qbnn(dir.path(), args);
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), text.lines().count()), (Some(1), 1), "{text}");
         assert!(text.contains("--out"), "{text}");

@@ -1,10 +1,6 @@
 //! Sweeps as a user runs them: planned, killed, resumed, sharded, failed in part; and what is said of bad specs.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
-
-mod common;
-
-use common::{command, fail, qbnn, succeed};
+use crate::common::{command, fail, qbnn, succeed};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

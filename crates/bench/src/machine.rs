@@ -1,8 +1,8 @@
-//! The machine that a record was taken on.
+//! The computer that a record was taken on.
 
 use serde::Serialize;
 
-/// What a record says of its machine.
+/// What a record says of the computer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     /// The processor's name, where the system tells.
@@ -16,7 +16,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// The computer that runs this program.
     pub fn here() -> Self {
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let named = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
