@@ -298,7 +298,7 @@ mod tests {
     use super::*;
     use crate::Silent;
     use crate::config::Layers;
-    use qbnn_bnn::export::exports;
+    use qbnn_bnn::internals::export::exports;
 
     #[test]
     fn a_quantized_model_is_exported_once_and_a_float_one_never() {
