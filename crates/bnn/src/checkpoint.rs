@@ -196,7 +196,9 @@ impl Checkpoint {
     pub fn identity(&self) -> String {
         let header = Header { model_file: None, ..self.header() };
         // A header is numbers, texts and lists of them: it can always be written.
-        self.digest(&serde_json::to_string(&header).unwrap_or_default())
+        let json = serde_json::to_string(&header).unwrap_or_default();
+        // With the names of 0.1, so that results of then are still known as this network's.
+        self.digest(&json.replace("\"ood_weight\":", "\"foreign_weight\":"))
     }
 
     fn digest(&self, header: &str) -> String {

@@ -40,8 +40,8 @@ pub struct TrainSettings {
     /// Share of every label that is spread over all classes; above 0 it makes for underconfidence by as much.
     pub label_smoothing: f32,
     /// Weight of the draws' mutual information on synthetic OOD images (`bnn/src/mutual_information.rs`); 0 for no such
-    /// images. (Files of 0.1 have it under `foreign_weight`.)
-    #[serde(rename = "foreign_weight", alias = "ood_weight")]
+    /// images. (Files of 0.1 call it `foreign_weight`.)
+    #[serde(alias = "foreign_weight")]
     pub ood_weight: f32,
 }
 

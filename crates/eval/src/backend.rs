@@ -16,7 +16,7 @@ pub enum Backend {
     },
     /// A simulation in float of what the integer runtime would compute.
     Simulated {
-        /// Why the machine does not run the model.
+        /// Why the integer runtime does not run the model.
         why: String,
     },
     /// Draws in float.

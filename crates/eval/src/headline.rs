@@ -368,7 +368,7 @@ fn is_cross(score: Score, contrast: Contrast) -> bool {
 fn auroc(score: Score, contrast: Contrast) -> About {
     let cross = is_cross(score, contrast);
     let mark = if cross { "cross: " } else { "" };
-    let what = if contrast.positives() == Role::Ood { "foreign" } else { "ambiguous" };
+    let what = if contrast.positives() == Role::Ood { "OOD" } else { "ambiguous" };
     let others = match contrast.negatives() {
         [Role::Clean] => "clean ones",
         _ => "clean and ambiguous ones",

@@ -71,7 +71,7 @@ pub fn page(paths: &[PathBuf], title: Option<&str>, show: &[String], resamples: 
     metrics.check()?;
     let title = title.map_or_else(|| names.join(" and "), str::to_owned);
     let mut report = RunReport::new(title, metrics);
-    report.foreign = true;
+    report.external = true;
     report.show = shown(show, &names)?;
     report.predictions =
         names.iter().zip(&evaluations).map(|(name, e)| ModelPredictions::of(name.as_str(), e)).collect();

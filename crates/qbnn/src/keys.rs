@@ -7,6 +7,54 @@ use toml::{Table, Value};
 /// Below this table serde itself names what is wrong: layers are a list of many kinds.
 const OPAQUE: &str = "network.layer";
 
+/// Keys that had another name in version 0.1: old, new. The old ones are read, the new ones are written.
+const RENAMED: [(&str, &str); 1] = [("train.foreign_weight", "train.ood_weight")];
+
+/// The name of now of a key that may have its name of 0.1.
+pub fn current(key: &str) -> &str {
+    RENAMED.iter().find(|r| r.0 == key).map_or(key, |r| r.1)
+}
+
+/// The name that a key had in version 0.1.
+pub fn of_0_1(key: &str) -> &str {
+    RENAMED.iter().find(|r| r.1 == key).map_or(key, |r| r.0)
+}
+
+/// Gives the keys of a table their names of now.
+pub fn rename(table: &mut Table) {
+    for (old, new) in RENAMED {
+        let Some(value) = remove(table, old) else { continue };
+        insert(table, new, value);
+    }
+}
+
+fn remove(table: &mut Table, path: &str) -> Option<Value> {
+    match path.split_once('.') {
+        Some((first, rest)) => remove(table.get_mut(first)?.as_table_mut()?, rest),
+        None => table.remove(path),
+    }
+}
+
+fn insert(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        Some((first, rest)) => {
+            let inner = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+    }
+}
+
+/// What is wrong with a key of 0.1 that stands beside its name of now.
+pub fn twice(key: &str) -> Option<String> {
+    let new = current(key);
+    (new != key).then(|| format!("`{key}` is `{new}` by its name of 0.1; keep one of them"))
+}
+
 /// Every key of a table as a dotted path, tables included.
 pub fn of_table(table: &Table) -> Vec<String> {
     let mut keys = Vec::new();
@@ -43,7 +91,7 @@ pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&
 /// # Errors
 /// What is wrong and the nearest known key.
 pub fn check_key(path: &str, known: &[String]) -> Result<(), String> {
-    if known.iter().any(|k| k == path) {
+    if known.iter().any(|k| k == current(path)) {
         return Ok(());
     }
     let near = nearest(path, known.iter().map(String::as_str));
@@ -66,6 +114,10 @@ fn check_table(prefix: &str, table: &DeTable<'_>, text: &str, origin: &str, know
     for (key, value) in entries {
         let path = join(prefix, key.get_ref());
         check_key(&path, known).map_err(|problem| at(text, origin, key.span().start, &problem))?;
+        let both = |new: &str| join(prefix, new) == current(&path) && current(&path) != path;
+        if let Some(problem) = twice(&path).filter(|_| table.keys().any(|k| both(k.get_ref()))) {
+            return Err(at(text, origin, key.span().start, &problem));
+        }
         if let Some(inner) = value.get_ref().as_table()
             && path != OPAQUE
         {
@@ -82,7 +134,10 @@ fn at(text: &str, origin: &str, byte: usize, problem: &str) -> Error {
 
 /// Every key that a config file sets, as dotted paths.
 pub fn of_text(text: &str) -> Vec<String> {
-    toml::from_str::<Table>(text).map_or(Vec::new(), |table| of_table(&table))
+    toml::from_str::<Table>(text).map_or(Vec::new(), |mut table| {
+        rename(&mut table);
+        of_table(&table)
+    })
 }
 
 /// A TOML error with its file and line.

@@ -279,7 +279,7 @@ mod tests {
         stored.header.models = vec![("float".into(), 2)];
         stored.predictions = vec![ModelPredictions::of("float", &evaluation)];
         stored.labels = vec![0, 1];
-        let chosen = Chosen { shelf: Shelf::Foreign, group: 0, input: 1 };
+        let chosen = Chosen { shelf: Shelf::Ood, group: 0, input: 1 };
         stored.gallery = vec![GalleryImage { chosen, height: 1, width: 2, channels: 1, pixels: vec![7, 9] }];
         let bytes = stored.to_bytes().unwrap();
         let read = StoredPredictions::parse(&bytes).unwrap();

@@ -10,20 +10,20 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// Synthetic OOD images that a training goes through again and again.
-const FOREIGN: usize = 20_000;
+const OOD_IMAGES: usize = 20_000;
 
 /// A dataset as networks read it.
 pub struct Prepared<'a> {
     /// Where it comes from.
     pub dataset: &'a Dataset,
-    foreign: OnceCell<Images>,
+    synthetic_ood: OnceCell<Images>,
     fingerprints: OnceCell<BTreeMap<String, String>>,
 }
 
 impl<'a> Prepared<'a> {
     /// Prepares a dataset.
     pub fn new(dataset: &'a Dataset) -> Self {
-        Prepared { dataset, foreign: OnceCell::new(), fingerprints: OnceCell::new() }
+        Prepared { dataset, synthetic_ood: OnceCell::new(), fingerprints: OnceCell::new() }
     }
 
     /// Shape of one image.
@@ -44,13 +44,13 @@ impl<'a> Prepared<'a> {
     /// What is learned from. OOD images are made up where the settings want some, by the network's seed;
     /// they are made once, since what is trained on one preparation has one seed.
     pub fn train_data(&self, settings: &TrainSettings, seed: u64) -> TrainData<'_> {
-        let make = || qbnn_data::synthetic_ood::from_images(&self.dataset.train.images, FOREIGN, seed);
+        let make = || qbnn_data::synthetic_ood::from_images(&self.dataset.train.images, OOD_IMAGES, seed);
         let wanted = settings.ood_weight > 0.0;
         TrainData {
             images: self.train_images(),
             pairs: &self.dataset.train.pairs,
             soft_labels: self.dataset.train.soft_labels.as_deref(),
-            ood: wanted.then(|| self.foreign.get_or_init(make).view()),
+            ood: wanted.then(|| self.synthetic_ood.get_or_init(make).view()),
             noise: self.dataset.train_noise,
             validation: self.dataset.validation.images.view(),
             validation_labels: &self.dataset.validation.labels,

@@ -205,7 +205,7 @@ fn card_text(folder: &RunFolder, report: &RunReport, network: &str) -> CardText 
     );
     let composition = Catalogue::built_in().ok().and_then(|all| all.dataset(dataset).ok());
     let groups = composition.map_or(String::new(), |(_, composition)| format!(": {}", composition.groups));
-    let data = vec![format!("trained and judged on {dataset}{groups}")];
+    let data = vec![format!("trained and evaluated on {dataset}{groups}")];
     let mut commands = vec![format!("qbnn run --config {config} --out again")];
     commands.push(format!("qbnn eval {}", shell::path(folder.checkpoint(quantized.unwrap_or(FLOAT)))));
     CardText { purpose, data, commands }

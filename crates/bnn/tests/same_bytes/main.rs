@@ -201,5 +201,9 @@ fn a_checkpoint_of_the_version_before_is_read_and_written_again() {
     Checkpoint::load(&old).unwrap().save(&new).unwrap();
     assert_eq!(of_tensors(&new), of_tensors(&old));
     assert_eq!(header(&new), header(&old));
+    // Results keep this identity, so it is that of the settings by their names of then. This file has neither origin nor
+    // model file, so its checksum is the same hash.
+    let wanted = "d9ef38888d06cc6fcc6ad2b54e272ceffa2a88e0e9c55465198b482852ed85e6";
+    assert_eq!([&old, &new].map(|path| Checkpoint::load(path).unwrap().identity()), [wanted; 2]);
     std::fs::remove_file(&new).unwrap();
 }

@@ -179,9 +179,9 @@ fn write_answers(plan: &Plan, results: &Results, folder: &Path) -> Result<()> {
     }
     write_whole(&folder.join("results.jsonl"), lines.as_bytes())?;
     let mut page = String::new();
-    for answer in &plan.answers {
-        page += &format!("# {}\n\n{}\n", answer.title, answer.ask);
-        for table in tables::render(answer, results) {
+    for question in &plan.questions {
+        page += &format!("# {}\n\n{}\n", question.title, question.ask);
+        for table in tables::render(question, results) {
             page += &format!("\n{}\n\n{}", table.heading, table.markdown());
         }
         page.push('\n');
@@ -195,12 +195,12 @@ fn show(session: &Session, plan: &Plan, results: &Results, folder: &Path) -> Res
         let rows = tables::rows(plan, results);
         return ui.json_line(&json!({ "sweep": plan.name, "folder": folder.display().to_string(), "rows": rows }));
     }
-    for answer in &plan.answers {
-        ui.text(&format!("\n{}", answer.title))?;
-        if !answer.ask.is_empty() {
-            ui.text(&answer.ask)?;
+    for question in &plan.questions {
+        ui.text(&format!("\n{}", question.title))?;
+        if !question.ask.is_empty() {
+            ui.text(&question.ask)?;
         }
-        for table in tables::render(answer, results) {
+        for table in tables::render(question, results) {
             let heading = if table.heading.is_empty() { String::new() } else { format!("{}\n", table.heading) };
             ui.result(&format!("{heading}{}", text(&table, ui.medium())))?;
         }

@@ -27,7 +27,10 @@ fn values_out_of_range_name_their_key() {
     assert!(fail(dir.path(), 2, &["run", "--samples", "0"]).contains("eval.samples"));
     assert!(fail(dir.path(), 2, &["run", "--train-limit", "0"]).contains("train_limit"));
     assert!(fail(dir.path(), 2, &["run", "--learning-rate", "nan"]).contains("learning_rate"));
-    assert!(fail(dir.path(), 2, &["run", "--set", "train.foreign_weight=1"]).contains("train.draws"));
+    // By its name of 0.1 too.
+    for key in ["train.ood_weight", "train.foreign_weight"] {
+        assert!(fail(dir.path(), 2, &["run", "--set", &format!("{key}=1")]).contains("train.draws"));
+    }
     assert!(fail(dir.path(), 2, &["run", "--set", "train.labels=softly"]).contains("soft"));
     let layers = "[network]\nname = \"x\"\n[[network.layer]]\ntype = \"dense\"\nout = 7\n";
     fs::write(dir.path().join("c.toml"), layers).unwrap();

@@ -11,7 +11,7 @@ fn a_run_has_its_page_again_and_its_figures() {
     succeed(dir.path(), &tiny(&["run", "--out", "a", "--seed", "5"]));
     let at_the_end = fs::read(dir.path().join("a/report.html")).unwrap();
     let html = String::from_utf8(at_the_end.clone()).unwrap();
-    for part in ["mlp on strokes", "qbnn run --out a", "Most foreign", "dense1: sigma", "config.toml", "Training"] {
+    for part in ["mlp on strokes", "qbnn run --out a", "Most OOD", "dense1: sigma", "config.toml", "Training"] {
         assert!(html.contains(part), "{part}");
     }
     assert!(!html.contains("Left out"), "{html}");
@@ -104,7 +104,7 @@ fn anyones_predictions_make_a_page() {
     let text = succeed(dir.path(), &both);
     assert!(text.contains("report: m.html"), "{text}");
     let html = fs::read_to_string(dir.path().join("m.html")).unwrap();
-    for part in ["mine and theirs", "Epistemic finds ood", "Theirs keeps accuracy within 0.00", "Most foreign"] {
+    for part in ["mine and theirs", "Epistemic finds ood", "Theirs keeps accuracy within 0.00", "Most OOD"] {
         assert!(html.contains(part), "{part}");
     }
     for part in ["bytes (of the model file)", "Training", "seed"] {

@@ -78,7 +78,7 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
     }
     out.push_str(&format!("\n{}.\n\n## Limits\n\n", models.join("; ")));
     for limit in [
-        "It was judged on the groups above and on nothing else: another kind of foreign image may look familiar to it.",
+        "It was evaluated on the groups above and on nothing else: another kind of OOD image may look familiar to it.",
         "A low epistemic uncertainty is no proof of a right answer, and the two uncertainties are entangled as far as the cross \
          rows and the rank correlation say.",
         "Uncertainty shrinks or grows with the number of draws; the figures hold for the number given.",

@@ -14,7 +14,7 @@ pub struct RunReport {
     /// All numbers.
     pub metrics: Metrics,
     /// Whether another program made the predictions: nothing is then said of parameters and training.
-    pub foreign: bool,
+    pub external: bool,
     /// Names of the models that figures show; empty leaves the choice to the page. The table has all.
     pub show: Vec<String>,
     /// A note on the data, such as that it is synthetic.
@@ -43,7 +43,7 @@ impl RunReport {
         Self {
             title: title.into(),
             metrics,
-            foreign: false,
+            external: false,
             show: Vec::new(),
             note: None,
             predictions: Vec::new(),
@@ -244,14 +244,14 @@ pub enum Shelf {
     /// The most aleatoric uncertainty.
     Ambiguous,
     /// The most epistemic uncertainty.
-    Foreign,
+    Ood,
     /// Clean, decided wrongly, with the least total uncertainty.
     Mistaken,
 }
 
 impl Shelf {
     /// All shelves, in the order of the page.
-    pub const ALL: [Shelf; 4] = [Shelf::Certain, Shelf::Ambiguous, Shelf::Foreign, Shelf::Mistaken];
+    pub const ALL: [Shelf; 4] = [Shelf::Certain, Shelf::Ambiguous, Shelf::Ood, Shelf::Mistaken];
 }
 
 /// An image by its place.

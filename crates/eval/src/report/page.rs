@@ -161,7 +161,7 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
                 p.lead { (smallest(m)) }
                 details { summary { "Each model in a sentence" } (in_sentences(&said)) }
             } @else { (in_sentences(&said)) }
-            (facts(m, report.foreign))
+            (facts(m, report.external))
             (nav(figures, &more))
         }
         main {
@@ -175,7 +175,7 @@ pub(crate) fn run(report: &RunReport, figures: &[Figure], left_out: &[String]) -
                 (headline(m))
                 @if let Some(note) = &report.note { p.note { "Note: " (note) "." } }
                 @for note in m.models.iter().flat_map(ModelEntry::notes) { p.note { "Note: " (note) } }
-                @if !report.foreign { p.note { (ONE_SEED) } }
+                @if !report.external { p.note { (ONE_SEED) } }
                 @if report.shown().len() < m.models.len() {
                     @let names: Vec<&str> = report.shown().into_iter().map(|i| m.models[i].name.as_str()).collect();
                     p.note { "Figures show " (names.join(", ")) "; the table has all. Choose others with --show." }
@@ -239,12 +239,12 @@ fn pairs(pairs: &[(String, String)]) -> Markup {
 }
 
 fn origin(report: &RunReport) -> Markup {
-    let RunReport { metrics: m, provenance, config, foreign, .. } = report;
+    let RunReport { metrics: m, provenance, config, external, .. } = report;
     html! {
         section #origin aria-labelledby="origin-h" {
             h2 #origin-h { "Where this comes from" }
             dl {
-                @if !foreign {
+                @if !external {
                     dt { "dataset" } dd { (m.dataset) }
                     dt { "seed" } dd { (m.seed) }
                 }
@@ -267,13 +267,13 @@ fn footer() -> Markup {
     }
 }
 
-fn facts(m: &Metrics, foreign: bool) -> Markup {
+fn facts(m: &Metrics, external: bool) -> Markup {
     let counts = m.models.first().map_or(Counts::default(), |m| m.counts);
     let samples: std::collections::BTreeSet<u64> = m.models.iter().map(|m| m.samples).collect();
     let samples: Vec<String> = samples.iter().map(u64::to_string).collect();
     html! {
         ul.facts {
-            @if !foreign { li { "dataset " b { (m.dataset) } } }
+            @if !external { li { "dataset " b { (m.dataset) } } }
             li { "clean " b { (thousands(counts.clean)) } }
             li { "ambiguous " b { (thousands(counts.ambiguous)) } }
             li { "ood " b { (thousands(counts.ood)) } }
@@ -281,7 +281,7 @@ fn facts(m: &Metrics, foreign: bool) -> Markup {
                 li { (group.name) " (" (group.role.name()) ") " b { (thousands(group.inputs)) } }
             }
             li { "draws " b { (samples.join(", ")) } }
-            @if !foreign { li { "seed " b { (m.seed) } } }
+            @if !external { li { "seed " b { (m.seed) } } }
         }
     }
 }

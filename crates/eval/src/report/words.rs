@@ -146,7 +146,7 @@ pub fn sentences(metrics: &Metrics) -> Vec<Said> {
     out
 }
 
-/// Of many models: the smallest that keeps accuracy and the detection of foreign and of ambiguous images, in one
+/// Of many models: the smallest that keeps accuracy and the detection of OOD and of ambiguous images, in one
 /// sentence.
 pub(crate) fn smallest(metrics: &Metrics) -> String {
     let keeps = |d: &&DifferenceEntry| {
@@ -184,7 +184,7 @@ fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> S
     }
     let ood = Headline::ood(Score::Epistemic, |h| d.get(h).is_some());
     if let Some(d) = d.get(ood) {
-        let what = format!("the detection of foreign images among {} (AUROC)", among(ood));
+        let what = format!("the detection of OOD images among {} (AUROC)", among(ood));
         clauses.push(clause(&what, "", 1.0, 3, AUROC_KEPT, d));
     }
     if let Some(d) = d.get(Headline::AMBIGUOUS) {
@@ -241,7 +241,7 @@ fn alone(model: &ModelEntry) -> Said {
         text.push_str(&format!(": accuracy {} %", metric(Headline::Accuracy, accuracy, false)));
     }
     let ood = Headline::ood(Score::Epistemic, |h| model.value(h).is_some());
-    for (headline, what) in [(ood, "foreign"), (Headline::AMBIGUOUS, "ambiguous")] {
+    for (headline, what) in [(ood, "OOD"), (Headline::AMBIGUOUS, "ambiguous")] {
         if let Some(v) = model.value(headline) {
             let among = among(headline);
             text.push_str(&format!(", {what} images found among {among} with an AUROC of {}", fixed(v, 3, false)));

@@ -15,7 +15,7 @@ pub fn backend(run: &Run) -> Option<Backend> {
         Model::Ensemble => Some(Backend::Ensemble { members: vec![Backend::Float; run.floats.len()] }),
         Model::Quantized if quantize.is_float() || quantize.strategy != Strategy::Jq => Some(Backend::Float),
         Model::Quantized => {
-            // The layers of a network by another name may have been such as the machine did not know.
+            // The layers of a network by another name may have been such as the integer runtime did not know.
             let own = run.config.network.layer.is_some() || run.config.network.file.is_some();
             let why = grids(quantize).or_else(|| run.config.network.spec(10).ok().and_then(|s| activations(&s)));
             match why {

@@ -1,4 +1,4 @@
-//! A Markdown page of several sweeps' answers, made of their specs and ledgers alone: what stands in `docs/results.md`.
+//! A Markdown page with the tables of several sweeps, made of their specs and ledgers alone: what stands in `docs/results.md`.
 
 use super::ledger::Results;
 use super::plan::Plan;
@@ -18,38 +18,38 @@ pub fn page(sweeps: &[(&Path, Plan, Results)], open: &[(&Path, Plan)], command: 
          two of them only where these are the same. *Cross* columns ask a score for what it is not meant for: 0.5 there \
          would be perfect disentanglement. The *epistemic share* is epistemic over total. What a ledger of an earlier \
          version did not measure is left out. S = 32 draws unless said. \
-         *Backend* is what computed the predictions: the integer machine, its simulation in float (with the reason; such \
+         *Backend* is what computed the predictions: the integer runtime, its simulation in float (with the reason; such \
          rows are marked), draws in float, or an ensemble of them. *Derived* means that a ledger is older than this column, \
          and the settings of the spec tell it; `-` that nothing tells.\n"
     );
-    let all = || sweeps.iter().flat_map(|(path, plan, results)| plan.answers.iter().map(move |a| (path, a, results)));
+    let all = || sweeps.iter().flat_map(|(path, plan, results)| plan.questions.iter().map(move |a| (path, a, results)));
     text += "\n";
-    for (_, answer, _) in all() {
-        text += &format!("- [{}](#{})\n", answer.title, anchor(&answer.title));
+    for (_, question, _) in all() {
+        text += &format!("- [{}](#{})\n", question.title, anchor(&question.title));
     }
     if !open.is_empty() {
         text += "- [Not run yet](#not-run-yet)\n";
     }
-    for (path, answer, results) in all() {
-        text += &format!("\n## {}\n", answer.title);
-        if !answer.ask.is_empty() {
-            text += &format!("\n{}\n", answer.ask.trim());
+    for (path, question, results) in all() {
+        text += &format!("\n## {}\n", question.title);
+        if !question.ask.is_empty() {
+            text += &format!("\n{}\n", question.ask.trim());
         }
         text += &format!("\n```console\nqbnn sweep {}\n```\n", path.display());
-        for table in render(answer, results) {
+        for table in render(question, results) {
             if !table.heading.is_empty() {
                 text += &format!("\n### {}\n", table.heading);
             }
             text += &format!("\n{}", table.markdown());
         }
-        if !answer.answer.is_empty() {
-            text += &format!("\n**Answer.** {}\n", answer.answer.trim());
+        if !question.answer.is_empty() {
+            text += &format!("\n**Answer.** {}\n", question.answer.trim());
         }
     }
     if !open.is_empty() {
         text += "\n## Not run yet\n\nThese questions are asked, and nobody has answered them here:\n\n";
         for (path, plan) in open {
-            let titles: Vec<_> = plan.answers.iter().map(|a| a.title.as_str()).collect();
+            let titles: Vec<_> = plan.questions.iter().map(|a| a.title.as_str()).collect();
             text += &format!("- {}: `qbnn sweep {}`\n", titles.join("; "), shell::path(path));
         }
     }

@@ -52,7 +52,7 @@ pub fn float(float: &Float) -> f64 {
     training(&float.config, float.config.train.epochs, FLOAT_PARAMETER)
 }
 
-/// Seconds of making and judging a model on one thread, its float network left out.
+/// Seconds of making and evaluating a model on one thread, its float network left out.
 pub fn run(run: &Run) -> f64 {
     let (train, eval) = parts(run);
     train + eval

@@ -9,6 +9,7 @@
 use super::spec::{Axis, Choice, Made, Model, Question, Settings, Spec};
 use crate::config::Config;
 use crate::error::{At, Error, Result};
+use crate::keys;
 use qbnn_bnn::{QuantizeSettings, Start};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -28,8 +29,8 @@ pub struct Plan {
     pub floats: BTreeMap<Id, Float>,
     /// Models, in the order in which they are made.
     pub runs: Vec<Run>,
-    /// The tables.
-    pub answers: Vec<Answer>,
+    /// The questions, each with its tables.
+    pub questions: Vec<QuestionTables>,
 }
 
 /// A float network to be trained.
@@ -56,9 +57,9 @@ pub struct Run {
     pub samples: BTreeSet<usize>,
 }
 
-/// The answer to a question: its tables.
+/// A question with the tables that answer it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct QuestionTables {
     /// The question's name, title, words, and what a person says of the outcome.
     pub name: String,
     /// Heading.
@@ -134,7 +135,7 @@ impl Plan {
     /// [`Error::At`] the question and row whose settings contradict each other or name nothing that is known.
     pub fn new(spec: &Spec) -> Result<Self> {
         let mut builder = Builder { spec, floats: BTreeMap::new(), runs: BTreeMap::new() };
-        let mut answers = Vec::new();
+        let mut questions = Vec::new();
         for question in &spec.questions {
             let Question { name, title, ask, answer, .. } = question;
             let mut tables = Vec::new();
@@ -142,7 +143,7 @@ impl Plan {
                 tables.push(builder.table(question, &split)?);
             }
             let [name, title, ask, answer] = [name, title, ask, answer].map(String::clone);
-            answers.push(Answer { name, title, ask, answer, tables });
+            questions.push(QuestionTables { name, title, ask, answer, tables });
         }
         let Builder { floats, runs, .. } = builder;
         let mut runs: Vec<(usize, Run)> = runs.into_values().collect();
@@ -153,7 +154,7 @@ impl Plan {
         let mut points: Vec<_> =
             runs.iter().flat_map(|r| r.samples.iter().map(|s| format!("{} {s}\n", r.id))).collect();
         points.sort();
-        Ok(Plan { name: spec.name.clone(), hash: hash(&points.concat()), floats, runs, answers })
+        Ok(Plan { name: spec.name.clone(), hash: hash(&points.concat()), floats, runs, questions })
     }
 }
 
@@ -303,11 +304,11 @@ fn with_references(rows: Vec<RowPlan>) -> Vec<RowPlan> {
 
 /// A config without what is in `frozen_defaults.json`, and without where data lies on this machine.
 fn description(config: &Config) -> Value {
-    fn less(value: Value, usual: &Value) -> Value {
-        match (value, usual) {
-            (Value::Object(map), Value::Object(usual)) => {
-                let kept = map.into_iter().filter(|(k, v)| usual.get(k) != Some(v));
-                Value::Object(kept.map(|(k, v)| (k.clone(), less(v, usual.get(&k).unwrap_or(&Value::Null)))).collect())
+    fn less(value: Value, frozen: &Value) -> Value {
+        match (value, frozen) {
+            (Value::Object(map), Value::Object(frozen)) => {
+                let kept = map.into_iter().filter(|(k, v)| frozen.get(k) != Some(v));
+                Value::Object(kept.map(|(k, v)| (k.clone(), less(v, frozen.get(&k).unwrap_or(&Value::Null)))).collect())
             }
             (value, _) => value,
         }
@@ -315,13 +316,27 @@ fn description(config: &Config) -> Value {
     let mut config = config.clone();
     config.data.dir = None;
     // Through a config and back, so that numbers of both sides are written alike.
-    let usual: Config = serde_json::from_str(USUAL).unwrap_or_default();
+    let frozen: Config = serde_json::from_str(FROZEN_DEFAULTS).unwrap_or_default();
     let json = |c: &Config| serde_json::to_value(c).unwrap_or_default();
-    less(json(&config), &json(&usual))
+    let mut described = less(json(&config), &json(&frozen));
+    names_of_0_1("", &mut described);
+    described
+}
+
+/// Gives keys the names that they had when the first ledgers were written: they are part of the names of runs.
+fn names_of_0_1(prefix: &str, value: &mut Value) {
+    let Value::Object(map) = value else { return };
+    let named = std::mem::take(map).into_iter().map(|(key, mut value)| {
+        let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        names_of_0_1(&path, &mut value);
+        let old = keys::of_0_1(&path);
+        (old.rsplit('.').next().unwrap_or(old).to_owned(), value)
+    });
+    *map = named.collect();
 }
 
 /// See the head of this file.
-const USUAL: &str = include_str!("frozen_defaults.json");
+const FROZEN_DEFAULTS: &str = include_str!("frozen_defaults.json");
 
 fn hash(text: &str) -> Id {
     Sha256::digest(text.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
@@ -332,8 +347,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usual_settings_are_frozen_and_whole() {
-        let usual: Value = serde_json::from_str(USUAL).unwrap();
+    fn defaults_are_frozen_and_whole() {
+        let frozen: Value = serde_json::from_str(FROZEN_DEFAULTS).unwrap();
         let config = serde_json::to_value(Config::default()).unwrap();
         fn keys(prefix: &str, value: &Value, out: &mut Vec<String>) {
             match value.as_object() {
@@ -342,22 +357,30 @@ mod tests {
             }
         }
         let (mut known, mut now) = (Vec::new(), Vec::new());
-        keys("", &usual, &mut known);
+        keys("", &frozen, &mut known);
         keys("", &config, &mut now);
         let new: Vec<_> = now.iter().filter(|k| !known.contains(k)).collect();
         assert!(new.is_empty(), "give {new:?} the value in frozen_defaults.json that keeps old runs what they were");
         // The name of the plainest run, as ledgers have it. It must never change.
-        let plain = less_than_usual(&usual);
+        let plain = less_than_frozen(&frozen);
         assert_eq!(plain.to_string(), "{}");
         assert_eq!(hash("{}"), "44136fa355b3678a");
     }
 
-    /// What is left of the usual config itself.
-    fn less_than_usual(usual: &Value) -> Value {
-        let config: Config = serde_json::from_value(usual.clone()).unwrap();
+    /// What is left of the frozen config itself.
+    fn less_than_frozen(frozen: &Value) -> Value {
+        let config: Config = serde_json::from_value(frozen.clone()).unwrap();
         let Value::Object(left) = description(&config) else { panic!("no object") };
         // Empty tables say nothing.
         Value::Object(left.into_iter().filter(|(_, v)| v.as_object().is_none_or(|o| !o.is_empty())).collect())
+    }
+
+    #[test]
+    fn a_key_with_another_name_renames_no_run() {
+        let mut config: Config = serde_json::from_str(FROZEN_DEFAULTS).unwrap();
+        config.train.ood_weight = 1.0;
+        let Value::Object(described) = description(&config) else { panic!("no object") };
+        assert_eq!(described["train"].to_string(), r#"{"foreign_weight":1.0}"#);
     }
 
     #[test]

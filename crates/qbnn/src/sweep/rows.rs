@@ -5,7 +5,7 @@
 //! techniques is one experiment. Questions over the number of draws stay with their tables.
 
 use super::ledger::{Outcome, Results};
-use super::plan::{Answer, Plan, Point, RowPlan, Run, TablePlan};
+use super::plan::{Plan, Point, QuestionTables, RowPlan, Run, TablePlan};
 use super::spec::Model;
 use qbnn_eval::report::SweepRow;
 use qbnn_eval::{Bits, ByHeadline, Headline, Strategy};
@@ -16,14 +16,14 @@ const DRAWN: [&str; 6] = ["strategy", "bits", "mu", "sigma", "weight", "activati
 /// Every row, and what was left out, in sentences.
 pub fn rows(plan: &Plan, results: &Results) -> (Vec<SweepRow>, Vec<String>) {
     let (mut rows, mut left_out) = (Vec::new(), Vec::new());
-    for answer in &plan.answers {
-        for table in &answer.tables {
+    for question in &plan.questions {
+        for table in &question.tables {
             if table.axes.iter().any(|a| a == "S") {
-                left_out.push(format!("\"{}\" is about the number of draws: its table has it.", answer.title));
+                left_out.push(format!("\"{}\" is about the number of draws: its table has it.", question.title));
                 break;
             }
             for row in &table.rows {
-                of_row(plan, results, answer, table, row, &mut rows);
+                of_row(plan, results, question, table, row, &mut rows);
             }
         }
     }
@@ -35,13 +35,20 @@ pub fn rows(plan: &Plan, results: &Results) -> (Vec<SweepRow>, Vec<String>) {
     (rows, left_out)
 }
 
-fn of_row(plan: &Plan, results: &Results, answer: &Answer, table: &TablePlan, row: &RowPlan, rows: &mut Vec<SweepRow>) {
+fn of_row(
+    plan: &Plan,
+    results: &Results,
+    question: &QuestionTables,
+    table: &TablePlan,
+    row: &RowPlan,
+    rows: &mut Vec<SweepRow>,
+) {
     let techniques = table.axes.iter().any(|a| a == "technique");
     let rest = table.axes.iter().zip(&row.labels).filter(|(axis, _)| !DRAWN.contains(&axis.as_str()));
     let rest = rest.map(|(axis, label)| format!("{axis} {label}"));
     let parts = std::iter::once(table.heading.clone()).filter(|h| !h.is_empty());
     let parts: Vec<String> = if techniques { parts.collect() } else { parts.chain(rest).collect() };
-    let mut experiment = answer.title.clone();
+    let mut experiment = question.title.clone();
     if !parts.is_empty() {
         experiment = format!("{experiment}: {}", parts.join(", "));
     }

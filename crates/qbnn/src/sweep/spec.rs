@@ -307,6 +307,11 @@ fn flatten(table: Table) -> Settings {
 fn check(settings: &Settings) -> Result<(), String> {
     let mut made = Made::default();
     settings.iter().try_for_each(|(key, value)| made.put(key, value.clone()))?;
+    for (key, _) in settings {
+        if let Some(problem) = keys::twice(key).filter(|_| settings.iter().any(|s| s.0 == keys::current(key))) {
+            return Err(problem);
+        }
+    }
     let model = settings.iter().any(|s| s.0 == "model").then_some(made.model);
     let quantizes = |key: &str| key == "strategy" || key == "bits" || key.starts_with("quantize.");
     match settings.iter().find(|s| quantizes(&s.0)) {

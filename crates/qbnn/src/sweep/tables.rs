@@ -2,7 +2,7 @@
 
 use super::interval::{Mean, mean};
 use super::ledger::{Done, Outcome, Results};
-use super::plan::{Answer, Plan, Point, RowPlan, TablePlan};
+use super::plan::{Plan, Point, QuestionTables, RowPlan, TablePlan};
 use crate::wording::{number, thousands};
 use qbnn_eval::{Contrast, Headline, Measure, Score};
 use serde_json::{Value, json};
@@ -138,9 +138,9 @@ fn could_have(done: &Done, headline: Headline) -> bool {
     groups && (draws || !matches!(score, Score::Epistemic | Score::Share))
 }
 
-/// The tables of an answer.
-pub fn render(answer: &Answer, results: &Results) -> Vec<Rendered> {
-    answer.tables.iter().map(|t| one(t, results)).collect()
+/// The tables of a question.
+pub fn render(question: &QuestionTables, results: &Results) -> Vec<Rendered> {
+    question.tables.iter().map(|t| one(t, results)).collect()
 }
 
 fn one(plan: &TablePlan, results: &Results) -> Rendered {
@@ -216,8 +216,8 @@ impl Rendered {
 pub fn rows(plan: &Plan, results: &Results) -> Vec<Value> {
     let number = |m: Mean| json!({ "mean": m.value, "half95": m.half, "n": m.n });
     let mut out = Vec::new();
-    for answer in &plan.answers {
-        for table in &answer.tables {
+    for question in &plan.questions {
+        for table in &question.tables {
             for row in &table.rows {
                 let figures = Figures::new(row, results);
                 let measures = measures(std::slice::from_ref(&figures), &Headline::ALL);
@@ -231,7 +231,7 @@ pub fn rows(plan: &Plan, results: &Results) -> Vec<Value> {
                 let labels: serde_json::Map<_, _> = labels.collect();
                 let failed = figures.failed.iter().map(|(seed, reason)| json!({ "seed": seed, "reason": reason }));
                 out.push(json!({
-                    "question": answer.name,
+                    "question": question.name,
                     "table": table.heading,
                     "row": labels,
                     "seeds": figures.done.iter().map(|d| d.0).collect::<Vec<_>>(),

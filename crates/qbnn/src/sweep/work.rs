@@ -12,7 +12,7 @@ use crate::opened;
 use crate::preprocess::Prepared;
 use crate::{backend, evaluate, experiment};
 use qbnn_bnn::internals::identity::sha256;
-use qbnn_bnn::predictor::{Draws, Ensemble, Predictor, of_checkpoint};
+use qbnn_bnn::predictor::{Draws, Ensemble, Export, Predictor, of_checkpoint};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, Checkpoint, QuantizeSettings, Start, verify};
 use qbnn_core::ImagesView;
@@ -151,7 +151,7 @@ impl<'a> Runner<'a> {
         let train_seconds = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let described = describe(run, &models);
-        let mut predictor = predictor(&models)?;
+        let mut predictor = predictor(&models, data.train_images())?;
         let backend = backend::of(&predictor.backend());
         let identity = identity(&models);
         let (mut groups, of) = (0, 2.0 * dataset.groups.len() as f64);
@@ -218,10 +218,6 @@ impl<'a> Runner<'a> {
         if !checkpoint.finished() {
             self.finish(&mut checkpoint, data, None, tell)?;
         }
-        // What has no model file is measured by its simulation; what has another network in its file is not measured.
-        if let Err(e @ BnnError::Apart(_)) = verify::export(&checkpoint, data.train_images()) {
-            return Err(e.into());
-        }
         Ok(vec![checkpoint])
     }
 
@@ -242,13 +238,25 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// What predicts with one model, or with several that share the draws.
-fn predictor(models: &[Checkpoint]) -> Result<Box<dyn Predictor>> {
-    if let [one] = models {
+/// What predicts with one model, or with several that share the draws. A quantized model is exported once: its file is
+/// compared with it on a few training images, and then predicts.
+fn predictor(models: &[Checkpoint], images: ImagesView<'_>) -> Result<Box<dyn Predictor>> {
+    let [one] = models else {
+        let members = models.iter().map(of_checkpoint).collect::<Result<_, _>>()?;
+        return Ok(Box::new(Ensemble::new(members)?));
+    };
+    if one.quantize.is_none() {
         return Ok(of_checkpoint(one)?);
     }
-    let members = models.iter().map(of_checkpoint).collect::<Result<_, _>>()?;
-    Ok(Box::new(Ensemble::new(members)?))
+    let export = Export::new(one);
+    // What has no model file is measured by its simulation; what has another network in its file is not measured.
+    if let Ok(file) = export.file()
+        && let Ok(difference) = verify::compare(one, file, images)
+        && !difference.is_rounding()
+    {
+        return Err(BnnError::Apart(difference).into());
+    }
+    Ok(export.predictor()?)
 }
 
 /// What tells one model, or several together, from any other.
@@ -283,4 +291,41 @@ fn tenths(seconds: f64) -> f64 {
 
 fn three(mean: MeanUncertainty) -> [Option<f64>; 3] {
     [Some(mean.total), Some(mean.aleatoric), mean.epistemic].map(|m| m.map(rounded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Silent;
+    use crate::config::Layers;
+    use qbnn_bnn::internals::export::exports;
+
+    #[test]
+    fn a_quantized_model_is_exported_once_and_a_float_one_never() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layers = Layers::default();
+        for set in [
+            "data.train_limit=100",
+            "train.batch=50",
+            "data.group_limit=20",
+            "network.name=mlp",
+            "train.epochs=0",
+            "quantize.epochs=0",
+            "quantize.calibration=64",
+        ] {
+            layers.set(set).unwrap();
+        }
+        let config = layers.finish().unwrap();
+        let runner = Runner::new(&Silent, dir.path().to_owned(), 1);
+        runner.float("f", &Float { config: config.clone(), seed: config.seed }, &|_| ()).unwrap();
+        for (model, wanted) in [(Model::Float, 0), (Model::Quantized, 1)] {
+            let samples = [1, 2].into();
+            let run = Run { id: "r".into(), config: config.clone(), model, floats: vec!["f".into()], samples };
+            let before = exports();
+            let done = runner.run(&run, &[1, 2], &|_| ()).unwrap();
+            assert_eq!((exports() - before, done.len()), (wanted, 2), "{model:?}");
+            let integer = matches!(done[0].1.backend, Some(qbnn_eval::Backend::Integer { .. }));
+            assert_eq!(integer, model == Model::Quantized, "{:?}", done[0].1.backend);
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub fn choose(model: &ModelPredictions, labels: &[usize]) -> Vec<Chosen> {
             let kind = match shelf {
                 Shelf::Certain | Shelf::Mistaken => Kind::Total,
                 Shelf::Ambiguous => Kind::Aleatoric,
-                Shelf::Foreign => Kind::Epistemic,
+                Shelf::Ood => Kind::Epistemic,
             };
             let Some(values) = p.kind(kind) else { continue };
             let sign = if matches!(shelf, Shelf::Certain | Shelf::Mistaken) { 1.0 } else { -1.0 };
@@ -127,7 +127,7 @@ fn shelf_panel(
     let (title, kind) = match shelf {
         Shelf::Certain => ("Most certain, one of each decision", Kind::Total),
         Shelf::Ambiguous => ("Most ambiguous: highest aleatoric", Kind::Aleatoric),
-        Shelf::Foreign => ("Most foreign: highest epistemic", Kind::Epistemic),
+        Shelf::Ood => ("Most OOD: highest epistemic", Kind::Epistemic),
         Shelf::Mistaken => ("Sure and wrong: clean errors, least total", Kind::Total),
     };
     let keys: Vec<Key> = models.iter().map(|(i, m)| (Mark::Fill, palette::model(*i), m.name.clone())).collect();

@@ -28,7 +28,7 @@ pub(super) fn all(report: &RunReport) -> Vec<Drawn> {
         draws::figure(report),
         gallery::figure(report),
     ];
-    if !report.foreign {
+    if !report.external {
         figures.extend([posterior::figure(report), training::figure(report)]);
     }
     figures

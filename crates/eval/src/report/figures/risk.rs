@@ -60,14 +60,14 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     let sets = [
         ("Clean images", "Left to a human: the greatest total uncertainty", "clean, by total uncertainty", clean),
         (
-            "Clean and foreign, by total",
-            "Any decision on a foreign image counts as wrong",
+            "Clean and OOD, by total",
+            "Any decision on an OOD image counts as wrong",
             "clean + ood, by total uncertainty",
             mixed(Kind::Total),
         ),
         (
-            "Clean and foreign, by epistemic",
-            "Any decision on a foreign image counts as wrong",
+            "Clean and OOD, by epistemic",
+            "Any decision on an OOD image counts as wrong",
             "clean + ood, by epistemic uncertainty",
             mixed(Kind::Epistemic),
         ),

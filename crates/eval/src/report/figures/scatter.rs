@@ -89,7 +89,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     }
     let caption = format!(
         "One dot per image, at most {DOTS} of each group, evenly taken; large dots are medians, the few dots beyond a range lie on its edge. Disentangled, the groups would \
-         form an L: ambiguous images to the right, foreign ones upward. A single diagonal cloud means that both uncertainties \
+         form an L: ambiguous images to the right, OOD ones upward. A single diagonal cloud means that both uncertainties \
          say the same."
     );
     Ok(Figure { id: "disentanglement", title: "Aleatoric against epistemic".into(), caption, panels, table })

@@ -114,7 +114,7 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         panels.push(chart.finish());
     }
     let mut caption = "Clean images should lie left. Aleatoric uncertainty should move ambiguous images to the right, epistemic the \
-                       foreign ones. Where line and area coincide, the models agree. What lies below 0.0001 nats is counted in the \
+                       OOD ones. Where line and area coincide, the models agree. What lies below 0.0001 nats is counted in the \
                        first bin."
         .to_owned();
     if panels.len() == 1 {

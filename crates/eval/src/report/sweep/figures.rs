@@ -149,7 +149,7 @@ fn widths(all: &[Configuration<'_>]) -> Drawn {
         return Err("Quality against bits is left out: it needs one strategy at two widths at least.".into());
     }
     let caption = "Mean and 95 % interval; the band is float. A strategy is as good as its worst panel: accuracy often survives where \
-                   the detection of foreign images does not."
+                   the detection of OOD images does not."
         .into();
     Ok(Figure { id: "widths", title: "Quality against bits".into(), caption, panels, table })
 }
@@ -322,6 +322,8 @@ fn techniques(all: &[Configuration<'_>]) -> Drawn {
         row.extend(SHOWN.map(|(h, ..)| c.value(h).map_or("–".into(), |v| in_words(h, v))));
         table.row(row);
     }
-    let caption = "Techniques of others in the same harness, on the same data and seeds; last the house's float and 4-bit networks.".into();
+    let caption =
+        "Techniques of others in the same harness, on the same data and seeds; last qbnn's float and 4-bit networks."
+            .into();
     Ok(Figure { id: "techniques", title: "Existing techniques".into(), caption, panels: Vec::new(), table })
 }

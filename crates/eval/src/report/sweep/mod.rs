@@ -1,6 +1,6 @@
 //! Many evaluations on one page: widths, strategies, seeds, and techniques of others.
 //!
-//! A row is one model judged with one seed; [`SweepRow::of`] takes rows from a `metrics.json`, a ledger of runs fills them
+//! A row is one model evaluated with one seed; [`SweepRow::of`] takes rows from a `metrics.json`, a ledger of runs fills them
 //! line by line (differences are then made from the float row of the same seed). Rows of one experiment that differ in
 //! the seed alone are one *configuration*; its interval is over seeds (Student's t) where there are several, and the
 //! bootstrap's over images where there is one.
@@ -19,7 +19,7 @@ pub(crate) use figures::all as figures;
 pub(crate) const HOW: &str = "One row per configuration, best first by NLL within each experiment. With several seeds: mean and 95 % \
                               interval of the mean over seeds; with one: the bootstrap interval over test images.";
 
-/// One model, trained and judged with one seed. A ledger of runs is a list of these.
+/// One model, trained and evaluated with one seed. A ledger of runs is a list of these.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepRow {
     /// What is compared with each other: data and network, such as `dirty-mnist lenet5`.

@@ -1,116 +1,16 @@
-//! What an experiment is: one plain struct, and the layers from which it is put together.
-//!
-//! Defaults and the recipe of data and network lie lowest, then the config file (or that of a run folder), then flags,
-//! then `--set key.path=value`. Layers are merged as TOML tables, so that every key can be set in every layer; which
-//! keys exist is read off the struct itself. Each layer is checked alone, so that an error names the file and line or
-//! the flag it came from.
+//! Layers of settings, each checked alone, merged into one experiment.
 
-use crate::error::{At, Error, Result};
+use super::settings::{Config, DataConfig, NetworkConfig, encode};
+use crate::error::{Error, Result};
 use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
 use crate::{input, keys};
-use qbnn_bnn::{Activation, BitWidths, LayerSpec, NetworkSpec, QuantizeSettings, Strategy, TrainSettings, Widths};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use qbnn_bnn::{BitWidths, QuantizeSettings, Strategy, Widths};
+use serde::Deserialize;
+use std::path::Path;
 use toml::{Table, Value};
-
-/// Most networks drawn for a prediction.
-pub const MAX_SAMPLES: usize = 1_000_000;
-/// Most resamples for the intervals.
-pub const MAX_RESAMPLES: usize = 100_000;
 
 /// The width of whatever is quantized, where none is named.
 const DEFAULT_BITS: u32 = 4;
-
-/// An experiment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Names the run folder; by default data and network.
-    pub name: String,
-    /// Seeds everything that is random.
-    pub seed: u64,
-    /// What is learned.
-    pub data: DataConfig,
-    /// What learns.
-    pub network: NetworkConfig,
-    /// Training in float.
-    pub train: TrainSettings,
-    /// Quantization and the training through it.
-    pub quantize: QuantizeSettings,
-    /// Evaluation.
-    pub eval: EvalConfig,
-}
-
-/// Which data, and how much of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// A dataset by name.
-    pub name: String,
-    /// A folder searched before `$QBNN_DATA` and the cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dir: Option<PathBuf>,
-    /// Training pairs kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub train_limit: Option<usize>,
-    /// Images kept in the validation group and in each test group.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_limit: Option<usize>,
-}
-
-/// A network by name, by file, or by its layers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NetworkConfig {
-    /// A built-in network, or the name of the one described by `layer`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// A TOML file that describes a network.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub file: Option<PathBuf>,
-    /// An activation function that takes the place of every one in the network.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub activation: Option<String>,
-    /// Layers, first to last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layer: Option<Vec<LayerSpec>>,
-}
-
-/// How models are evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvalConfig {
-    /// Drawn networks.
-    pub samples: usize,
-    /// Resamples for the intervals; 0 for none.
-    pub bootstrap: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            name: String::new(),
-            seed: 1,
-            data: DataConfig::default(),
-            network: NetworkConfig::default(),
-            train: TrainSettings::default(),
-            quantize: QuantizeSettings::default(),
-            eval: EvalConfig::default(),
-        }
-    }
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        DataConfig { name: DEFAULT_DATA.into(), dir: None, train_limit: None, group_limit: None }
-    }
-}
-
-impl Default for EvalConfig {
-    fn default() -> Self {
-        EvalConfig { samples: 32, bootstrap: 1000 }
-    }
-}
 
 /// Layers above the defaults, lowest first, already checked one by one.
 #[derive(Debug, Default)]
@@ -160,7 +60,8 @@ impl Layers {
         keys::check_text(text, origin, &Config::keys())?;
         // Only for its errors, which know the line: the layers above may yet change what it says.
         toml::from_str::<Config>(text).map_err(|e| keys::located(text, origin, &e))?;
-        let table: Table = toml::from_str(text).map_err(|e| keys::located(text, origin, &e))?;
+        let mut table: Table = toml::from_str(text).map_err(|e| keys::located(text, origin, &e))?;
+        keys::rename(&mut table);
         merge(&mut self.merged, table);
         Ok(())
     }
@@ -169,6 +70,7 @@ impl Layers {
     ///
     /// Widths belong to the strategy that they were written with: naming another one leaves them behind.
     pub fn flag(&mut self, key: &str, value: Value) {
+        let key = keys::current(key);
         if key == "quantize.strategy"
             && let Some(Value::Table(quantize)) = self.merged.get_mut("quantize")
             && quantize.get("strategy").is_some_and(|below| *below != value)
@@ -324,108 +226,10 @@ fn merge(base: &mut Table, over: Table) {
     }
 }
 
-fn encode(e: toml::ser::Error) -> Error {
-    Error::Encode { what: "the settings", source: e.into() }
-}
-
-impl NetworkConfig {
-    /// The name, for folders and tables.
-    pub fn title(&self) -> &str {
-        self.name.as_deref().unwrap_or("network")
-    }
-
-    /// Reads the file, so that a stored config describes the network even when the file has changed.
-    fn resolve(self) -> Result<Self> {
-        let Some(path) = &self.file else { return Ok(self) };
-        if self.layer.is_some() {
-            return Err(Error::settings("[network]", "it has `file` and `layer`; keep one of them"));
-        }
-        let shown = path.display().to_string();
-        let unreadable =
-            |error| Error::UnreadableSettings { what: "network", path: path.clone(), error, fix: "check the path" };
-        let text = input::text(path, input::TEXT).map_err(unreadable)?;
-        let spec: NetworkSpec = toml::from_str(&text).map_err(|e| keys::located(&text, &shown, &e))?;
-        let name = Some(self.name.unwrap_or(spec.name));
-        Ok(NetworkConfig { name, file: None, layer: Some(spec.layers), ..self })
-    }
-
-    /// The description, for so many classes.
-    ///
-    /// # Errors
-    /// [`Error::UnknownName`] of the network or its activation function.
-    pub fn spec(&self, classes: usize) -> Result<NetworkSpec> {
-        let name = self.title();
-        let spec = match &self.layer {
-            Some(layers) => Ok(NetworkSpec { name: name.to_owned(), layers: layers.clone() }),
-            None => NetworkSpec::named(name, classes).ok_or_else(|| Error::UnknownName {
-                what: "network",
-                name: name.to_owned(),
-                near: keys::nearest(name, NetworkSpec::NAMES.into_iter()).map(str::to_owned),
-                known: format!("{}, or name a TOML file with layers", NetworkSpec::NAMES.join(", ")),
-            }),
-        }?;
-        let Some(activation) = &self.activation else { return Ok(spec) };
-        let function = Activation::named(activation).ok_or_else(|| Error::UnknownName {
-            what: "network.activation",
-            name: activation.clone(),
-            near: keys::nearest(activation, Activation::NAMES.iter().copied()).map(str::to_owned),
-            known: Activation::NAMES.join(", "),
-        })?;
-        Ok(spec.with_activation(function))
-    }
-}
-
-impl Config {
-    /// Every key that a config may have, as a dotted path. The list is read off a config in which every optional value is
-    /// filled in: it cannot differ from what is accepted.
-    pub fn keys() -> Vec<String> {
-        let mut full = Config::default();
-        full.data.dir = Some(PathBuf::new());
-        full.data.train_limit = Some(1);
-        full.data.group_limit = Some(1);
-        full.network.name = Some(String::new());
-        full.network.file = Some(PathBuf::new());
-        full.network.activation = Some(String::new());
-        full.network.layer = Some(Vec::new());
-        full.quantize.kl_weight = Some(1.0);
-        Table::try_from(full).map_or(Vec::new(), |table| keys::of_table(&table))
-    }
-
-    /// Checks everything that can be told without data.
-    fn check(&self) -> Result<()> {
-        self.train.check().at(|| "[train]".to_owned())?;
-        self.quantize.check().at(|| "[quantize]".to_owned())?;
-        if self.eval.samples == 0 {
-            let wanted = "at least 1 network must be drawn (32 is usual)".to_owned();
-            return Err(Error::Setting { key: "eval.samples", found: "0".to_owned(), wanted });
-        }
-        for (key, found, most) in
-            [("eval.samples", self.eval.samples, MAX_SAMPLES), ("eval.bootstrap", self.eval.bootstrap, MAX_RESAMPLES)]
-        {
-            if found > most {
-                return Err(Error::Setting { key, found: found.to_string(), wanted: format!("wanted at most {most}") });
-            }
-        }
-        if self.name.contains(['/', '\\']) {
-            let wanted = "it cannot name a folder; leave out slashes, or use --out".to_owned();
-            return Err(Error::Setting { key: "name", found: self.name.clone(), wanted });
-        }
-        self.network.spec(2).map(drop)
-    }
-
-    /// As TOML that gives the same experiment again.
-    ///
-    /// # Errors
-    /// [`Error::Encode`].
-    pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(encode)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qbnn_bnn::OpSpec;
+    use qbnn_bnn::{Activation, NetworkSpec, OpSpec};
 
     fn config(text: &str, sets: &[&str]) -> Result<Config> {
         let mut layers = Layers::default();
@@ -501,6 +305,30 @@ mod tests {
         assert!(message("", &["train.epochs=many"]).contains("train.epochs=many"));
         assert!(message("", &["network.name=lenet"]).contains("`lenet5`"));
         assert!(message("seed =", &[]).contains("line 1"));
+    }
+
+    #[test]
+    fn keys_of_0_1_are_read_and_written_by_their_names_of_now() {
+        let weights =
+            |text: &str, sets: &[&str]| config(text, sets).map(|c| (c.train.ood_weight, c.to_toml().unwrap()));
+        let draws = "[train]\ndraws = 2\n";
+        for (text, sets) in [
+            (format!("{draws}foreign_weight = 0.5\n"), &[][..]),
+            (draws.to_owned(), &["train.foreign_weight=0.5"][..]),
+            // The layer above counts, whichever name each has.
+            (format!("{draws}foreign_weight = 2.0\n"), &["train.ood_weight=0.5"][..]),
+            (format!("{draws}ood_weight = 2.0\n"), &["train.foreign_weight=0.5"][..]),
+        ] {
+            let (weight, stored) = weights(&text, sets).unwrap();
+            assert_eq!(weight, 0.5, "{text}");
+            assert!(stored.contains("ood_weight = 0.5\n") && !stored.contains("foreign"), "{stored}");
+        }
+        let both = weights(&format!("{draws}foreign_weight = 1.0\nood_weight = 1.0\n"), &[]).unwrap_err();
+        let line = "x.toml, line 3: `train.foreign_weight` is `train.ood_weight` by its name of 0.1; keep one of them";
+        assert_eq!(both.one_line(), line);
+        // The old name is no suggestion.
+        let near = config("", &["train.foregn_weight=1"]).unwrap_err().one_line();
+        assert!(!near.contains("`train.foreign_weight`"), "{near}");
     }
 
     #[test]
