@@ -1,13 +1,12 @@
 //! What can be typed: the commands and their flags. Flags that stand for settings are in [`crate::settings`].
 
-use crate::bench::args::BenchCommand;
+use crate::commands::bench::args::BenchCommand;
 use crate::commands::check::CheckCommand;
 use crate::commands::data::DataCommand;
 use crate::commands::eval::EvalCommand;
 use crate::commands::inspect::InspectCommand;
-use crate::commands::predict::PredictCommand;
+use crate::commands::predict::{HOW, PredictCommand};
 use crate::commands::report::ReportCommand;
-use crate::pictures::HOW;
 use crate::settings::{QuantizeCommand, RunArgs, SettingArgs};
 use crate::sweep::args::SweepArgs;
 use clap::{Parser, Subcommand};

@@ -6,17 +6,13 @@
 
 mod answer;
 mod args;
-mod bench;
 mod closing;
 mod commands;
 mod failure;
 mod layout;
-mod named;
-mod pictures;
 mod png;
 mod session;
 mod settings;
-mod source;
 mod summary;
 mod sweep;
 mod table;

@@ -12,17 +12,20 @@ fn run(name: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Each example and a part of what it prints.
+const EXAMPLES: [(&str, &str); 7] = [
+    ("own_arrays", "halves.qbnn"),
+    ("predict", "integer"),
+    ("no_std", "class"),
+    ("session", "epistemic"),
+    ("external_probabilities", "accuracy"),
+    ("training_loop", "epochs"),
+    ("add_a_test_group", "AUROC epistemic, stripes vs clean: "),
+];
+
 #[test]
 fn every_example_runs() {
-    for (name, said) in [
-        ("own_arrays", "halves.qbnn"),
-        ("predict", "integer"),
-        ("no_std", "class"),
-        ("session", "epistemic"),
-        ("external_probabilities", "accuracy"),
-        ("training_loop", "epochs"),
-        ("add_a_test_group", "AUROC epistemic, stripes vs clean: "),
-    ] {
+    for (name, said) in EXAMPLES {
         let text = run(name);
         assert!(text.contains(said), "{name} printed:\n{text}");
     }
@@ -30,13 +33,17 @@ fn every_example_runs() {
 
 #[test]
 fn every_example_is_short_and_listed() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = here.join("../../examples");
+    let manifest = std::fs::read_to_string(here.join("Cargo.toml")).unwrap();
+    let list = std::fs::read_to_string(folder.join("README.md")).unwrap();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "rs") {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            assert!(manifest.contains(&format!("../../examples/{name}")), "{name} is not in Cargo.toml");
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(EXAMPLES.iter().any(|(run, _)| *run == name), "{name} is not run above");
+            assert!(manifest.contains(&format!("../../examples/{name}.rs")), "{name} is not in Cargo.toml");
+            assert!(list.contains(&format!("({name}.rs)")), "{name} is not in examples/README.md");
             assert!(std::fs::read_to_string(&path).unwrap().lines().count() < 80, "{name} is long");
         }
     }

@@ -1,16 +1,20 @@
 //! `qbnn bench`: how fast, as multiples or fractions of what the machine could do at best.
 
+pub mod args;
 mod run;
 mod train;
 
-use crate::bench::args::{BenchAction, BenchCommand, EffortArgs};
 use crate::failure::usage;
 use crate::layout::Sheet;
 use crate::session::Session;
 use crate::ui::Ui;
 use anyhow::{Context, Result};
+use args::{BenchAction, BenchCommand, EffortArgs};
+use indicatif::ProgressBar;
 use qbnn::output::write_whole;
+use qbnn_bench::{Error, Machine, Target};
 use serde::Serialize;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Measures.
@@ -21,34 +25,38 @@ pub fn bench(session: &Session, args: &BenchCommand) -> Result<()> {
     }
 }
 
-/// One judgement.
-#[derive(Clone, Debug, Serialize)]
-struct Bar {
-    what: String,
-    bar: f64,
-    measured: f64,
-    met: bool,
-}
-
-impl Bar {
-    fn at_most(what: String, bar: f64, measured: f64) -> Self {
-        Bar { what: format!("{what}, at most"), bar, measured, met: measured <= bar }
-    }
-
-    fn at_least(what: String, bar: f64, measured: f64) -> Self {
-        Bar { what: format!("{what}, at least"), bar, measured, met: measured >= bar }
-    }
-}
-
-fn show_bars(ui: Ui, bars: &[Bar]) -> Result<()> {
-    let mut rows: Vec<Vec<String>> = vec![["bar", "wanted", "measured", ""].map(str::to_owned).to_vec()];
-    rows.extend(bars.iter().map(|b| {
+fn show_targets(ui: Ui, targets: &[Target]) -> Result<()> {
+    let mut rows: Vec<Vec<String>> = vec![["target", "wanted", "measured", ""].map(str::to_owned).to_vec()];
+    rows.extend(targets.iter().map(|t| {
         // Three digits of whatever size.
         let number = |v: f64| if v < 0.1 { format!("1/{:.1}", 1.0 / v) } else { format!("{v:.2}") };
-        let verdict = if b.met { "met" } else { "missed" };
-        vec![b.what.clone(), number(b.bar), number(b.measured), verdict.to_owned()]
+        let verdict = if t.met { "met" } else { "missed" };
+        vec![t.what.clone(), number(t.wanted), number(t.measured), verdict.to_owned()]
     }));
-    if bars.is_empty() { Ok(()) } else { ui.table(&Sheet::plain(1, &rows)) }
+    if targets.is_empty() { Ok(()) } else { ui.table(&Sheet::plain(1, &rows)) }
+}
+
+/// The computer of a record.
+fn computer(machine: &Machine) -> String {
+    format!("{}, {} cores", machine.cpu.as_deref().unwrap_or("unknown processor"), machine.cores)
+}
+
+/// Progress that moves a bar, and stops when the user asked to.
+fn progress<'a>(session: &'a Session, bar: &'a ProgressBar) -> impl FnMut(usize, usize) -> ControlFlow<()> + 'a {
+    move |done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+        if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// An error of the benchmark; one of `bnn` as itself, so that a mistake in what was asked for is known as one.
+fn failed(error: Error) -> anyhow::Error {
+    match error {
+        Error::Bnn(error) => error.into(),
+        Error::Network { .. } => usage(error.to_string()),
+        other => other.into(),
+    }
 }
 
 /// Threads that may be measured with on any machine.
@@ -79,12 +87,12 @@ fn record_folder(args: &EffortArgs) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
-/// Writes a report into the folder of records, if there is one, under its date and kind.
-fn record(session: &Session, args: &EffortArgs, kind: &str, report: &impl Serialize) -> Result<()> {
+/// Writes a record into the folder of records, if there is one, under its date and kind.
+fn save(session: &Session, args: &EffortArgs, kind: &str, record: &impl Serialize) -> Result<()> {
     let Some(folder) = &args.record else { return Ok(()) };
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     let path = free(folder, &format!("{date}-{kind}"));
-    let mut bytes = serde_json::to_vec_pretty(report)?;
+    let mut bytes = serde_json::to_vec_pretty(record)?;
     bytes.push(b'\n');
     write_whole(&path, &bytes)?;
     session.ui.say(&format!("record: {}", path.display()));

@@ -1,0 +1,95 @@
+//! What a path that was named is, so that a refusal can say what it found and what to name instead.
+
+use crate::error::{Error, Result};
+use crate::file_kind::Found;
+use crate::run_folder::{CONFIG, RunFolder};
+use crate::shell;
+use std::path::{Path, PathBuf};
+
+/// The model files of a folder, by name.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn models(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
+    let mut found: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    found.retain(|path| path.extension().is_some_and(|e| e == "qbnn") && path.is_file());
+    found.sort();
+    Ok(found)
+}
+
+/// Paths, as words of a command line.
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(shell::path).collect::<Vec<_>>().join(", ")
+}
+
+/// The model file that was named, or the only one of the folder that was.
+///
+/// # Errors
+/// A folder of none or several; a file of another kind.
+pub fn model(path: &Path) -> Result<PathBuf> {
+    let found = Found::at(path);
+    match found {
+        Found::Folder => {}
+        Found::Model | Found::Other => return Ok(path.to_owned()),
+        other => {
+            let what = other.what().unwrap_or_default();
+            return Err(Error::contents(path, format!("is no qbnn model: it is {what}; {}", instead(path, other))));
+        }
+    }
+    match &models(path)?[..] {
+        [one] => Ok(one.clone()),
+        [] => Err(Error::contents(path, format!("holds no model file (.qbnn); name one, or {}", how_to_make(path)))),
+        several => {
+            let problem = format!("{} model files are in this folder; name one: {}", several.len(), listed(several));
+            Err(Error::settings(path.display().to_string(), problem))
+        }
+    }
+}
+
+/// How a folder gets a model file.
+fn how_to_make(folder: &Path) -> String {
+    if folder.join(CONFIG).is_file() {
+        return format!("`qbnn train --resume {}` writes one for each finished checkpoint", shell::path(folder));
+    }
+    "make one with `qbnn run`".to_owned()
+}
+
+/// What to name where a model file is wanted.
+fn instead(path: &Path, found: Found) -> String {
+    let beside = path.with_extension("qbnn");
+    match found {
+        Found::Safetensors if beside.is_file() => format!("name the model file beside it, {}", shell::path(beside)),
+        Found::Safetensors => {
+            let folder = RunFolder::of_checkpoint(path);
+            format!("name a model file (.qbnn); {}", how_to_make(folder.path()))
+        }
+        Found::Png | Found::Idx => {
+            format!("`qbnn predict MODEL.qbnn {}` predicts it", shell::path(path))
+        }
+        _ => "name a model file (.qbnn), which `qbnn run` writes".to_owned(),
+    }
+}
+
+/// Refuses what is known to be no checkpoint where one is wanted.
+///
+/// # Errors
+/// A file of another kind, with what to name instead.
+pub fn checkpoint(path: &Path) -> Result<()> {
+    // A name says as much where there is no file.
+    let named = path.extension().is_some_and(|e| e == "qbnn") && !path.exists();
+    let found = if named { Found::Model } else { Found::at(path) };
+    let (Some(what), false) = (found.what(), matches!(found, Found::Safetensors | Found::Folder)) else {
+        return Ok(());
+    };
+    let beside = path.with_extension("safetensors");
+    let mut instead = if found == Found::Model && beside.is_file() {
+        format!("name the checkpoint beside it, {}", shell::path(beside))
+    } else {
+        "name a run folder or a checkpoint (.safetensors), which `qbnn run` and `qbnn train` write".to_owned()
+    };
+    if found == Found::Model {
+        instead.push_str("; `qbnn predict` reads model files");
+    }
+    Err(Error::contents(path, format!("is no checkpoint: it is {what}; {instead}")))
+}
