@@ -71,8 +71,8 @@ pub fn of_runs(observer: &dyn Observer, runs: &[RunFolder], title: Option<&str>)
     }
     if report.rows.is_empty() {
         let first = runs.first().map_or(Path::new("."), RunFolder::path);
-        let problem = "has no whole metrics, nor has another run folder that was named; `qbnn eval` on each makes them";
-        return Err(Error::contents(first, problem));
+        let problem = "none of these run folders has whole metrics; `qbnn eval` on each makes them";
+        return Err(Error::mismatch(first, problem));
     }
     if report.title.is_empty() {
         report.title = format!("{} runs compared", report.provenance.len());

@@ -150,9 +150,9 @@ impl Read {
             Content::Images(mut images) => {
                 if (1, images.height, images.width) != (shape.channels, shape.rows, shape.columns) {
                     let (rows, columns) = (images.height, images.width);
-                    return Err(Error::contents(
+                    return Err(Error::mismatch(
                         path,
-                        format!("has images of 1x{rows}x{columns}, the model reads {shape}"),
+                        format!("its images are 1x{rows}x{columns}, the model reads {shape}"),
                     ));
                 }
                 if options.invert {
@@ -165,15 +165,15 @@ impl Read {
             Content::Picture(picture) => {
                 let channels = shape.channels;
                 if ![1, 3].contains(&channels) {
-                    return Err(Error::contents(
+                    return Err(Error::mismatch(
                         path,
                         format!(
-                            "is a picture of 1 or 3 channels, the model reads {channels} ({shape}); give it IDX files"
+                            "a picture has 1 or 3 channels, the model reads {channels} ({shape}); give it IDX files"
                         ),
                     ));
                 }
                 if channels == 1 && !options.grey && picture.has_colour() {
-                    return Err(Error::contents(
+                    return Err(Error::mismatch(
                         path,
                         format!("has colour, the model reads grey images ({shape}); --grey converts it"),
                     ));
