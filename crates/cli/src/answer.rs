@@ -1,12 +1,11 @@
-//! What a model says about an image, and the ways to write it down.
+//! The ways to write down predictions.
 
 use crate::layout::{decimal, fits, wrap};
 use anyhow::Result;
 use clap::ValueEnum;
-use qbnn_bnn::pfp;
-use qbnn_eval::{Predictions, arg_max, uncertainty};
+use qbnn::pictures::Name;
+use qbnn::predict::Prediction;
 use serde_json::json;
-use std::rc::Rc;
 
 /// How answers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,64 +21,6 @@ pub enum AnswerFormat {
 /// The header of a table.
 const HEADER: &str = "class  probability      total  aleatoric  epistemic  image";
 
-/// Nats of fixed point.
-const NAT: f64 = (1u32 << qbnn_core::uncertainty::FRACTION_BITS) as f64;
-
-/// One image's answer, whatever worked it out.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// Mean probability of each class.
-    pub probabilities: Vec<f64>,
-    /// The most probable class, the first of equals.
-    pub class: usize,
-    /// Total uncertainty in nats.
-    pub total: f64,
-    /// Aleatoric uncertainty in nats.
-    pub aleatoric: f64,
-    /// Epistemic uncertainty in nats.
-    pub epistemic: f64,
-}
-
-impl Answer {
-    /// From the logits of every draw, with 16 fraction bits: in integers, as a device works it out.
-    ///
-    /// # Errors
-    /// A draw has more or fewer logits than there are classes.
-    pub fn of_draws<'l>(draws: impl Iterator<Item = &'l [i32]>, classes: usize) -> Result<Self> {
-        let mut mean = vec![0; classes];
-        let u = qbnn_core::uncertainty::uncertainty(draws, &mut mean)?;
-        let class = (0..classes).rev().max_by_key(|&c| mean[c]).unwrap_or(0);
-        let probabilities = mean.iter().map(|&p| p as f64 / 4_294_967_296.0).collect();
-        let nats = |value: u32| value as f64 / NAT;
-        Ok(Answer {
-            probabilities,
-            class,
-            total: nats(u.total),
-            aleatoric: nats(u.aleatoric),
-            epistemic: nats(u.epistemic),
-        })
-    }
-
-    /// From the probabilities of every draw, `[draw][image][class]`; an answer for each image.
-    pub fn of_probabilities(samples: usize, images: usize, classes: usize, draws: Vec<f64>) -> Result<Vec<Self>> {
-        let found = uncertainty(&Predictions::new(samples, images, classes, draws)?);
-        let answer = |image: usize| {
-            let probabilities = found.mean_probs[image * classes..][..classes].to_vec();
-            // Of one draw there is nothing that could disagree.
-            let epistemic = found.epistemic.as_ref().map_or(0.0, |e| e[image]);
-            let (total, aleatoric) = (found.total[image], found.aleatoric[image]);
-            Answer { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
-        };
-        Ok((0..images).map(answer).collect())
-    }
-
-    /// From an analytic pass.
-    pub fn of_pass(pass: pfp::Prediction) -> Self {
-        let pfp::Prediction { probabilities, total, aleatoric, epistemic } = pass;
-        Answer { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
-    }
-}
-
 /// Writes answers in one format.
 #[derive(Clone, Copy, Debug)]
 pub struct Writer {
@@ -89,17 +30,6 @@ pub struct Writer {
     pub abstain_above: Option<f64>,
     /// Columns of the terminal, if it is one: the table's lines are not longer.
     pub columns: Option<usize>,
-}
-
-/// Which image an answer is about: a file, and the place in it where it holds several.
-#[derive(Clone, Debug)]
-pub struct Name {
-    /// The file as it was named.
-    pub file: Rc<str>,
-    /// Place in the file, counted from 0.
-    pub image: usize,
-    /// Whether the file holds several.
-    pub several: bool,
 }
 
 impl Writer {
@@ -121,7 +51,7 @@ impl Writer {
     ///
     /// # Errors
     /// None that is known: JSON of numbers and a string.
-    pub fn line(&self, a: &Answer, name: &Name) -> Result<String> {
+    pub fn line(&self, a: &Prediction, name: &Name) -> Result<String> {
         let abstained = self.abstain_above.is_some_and(|limit| a.total > limit);
         let Name { file, image, several } = name;
         Ok(match self.format {
@@ -182,16 +112,9 @@ fn nats(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn equal() -> Answer {
-        let draws = [[0, 0, 0], [0, 0, 0]];
-        Answer::of_draws(draws.iter().map(|d| &d[..]), 3).unwrap()
-    }
-
-    #[test]
-    fn equal_probabilities_give_the_first_class() {
-        let a = equal();
-        assert_eq!(a.class, 0);
-        assert!((a.total - 3f64.ln()).abs() < 1e-3 && a.epistemic < 1e-3);
+    fn equal() -> Prediction {
+        let total = 3f64.ln();
+        Prediction { probabilities: vec![1.0 / 3.0; 3], class: 0, total, aleatoric: total, epistemic: 0.0 }
     }
 
     #[test]

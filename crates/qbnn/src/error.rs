@@ -211,10 +211,10 @@ pub enum Error {
         /// What can be done besides.
         fix: Box<str>,
     },
-    /// A checkpoint that does not go with the data, the settings or the files that are there.
+    /// A checkpoint, run or image that does not go with the data, the settings, the model or the files that are there.
     #[error("{}: {problem}", path.display())]
     Mismatch {
-        /// The checkpoint.
+        /// Its file or folder.
         path: PathBuf,
         /// What was found, what was wanted, and the fix.
         problem: String,

@@ -57,6 +57,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod comparison;
 pub mod config;
 pub mod consistency;
 pub mod ensemble;
@@ -67,13 +68,17 @@ pub mod export;
 pub mod external;
 pub mod file_kind;
 pub mod input;
+pub mod inspect;
 mod keys;
 pub mod lock;
 pub mod model_file;
+pub mod named;
 mod npy;
 pub mod observer;
 pub mod opened;
 pub mod output;
+pub mod pictures;
+pub mod predict;
 pub mod predictions_file;
 pub mod preprocess;
 pub mod provenance;

@@ -1,17 +1,16 @@
 //! `qbnn predict`: images through a model file, each with its class and its uncertainty.
 
-use crate::answer::{Answer, AnswerFormat, Name, Writer};
+use crate::answer::{AnswerFormat, Writer};
 use crate::commands::eval::PfpWeights;
-use crate::failure::{one_line, usage};
+use crate::failure::usage;
 use crate::layout::Medium;
-use crate::named;
-use crate::pictures::{Read, ReadArgs, Sources, read, shown};
 use crate::session::Session;
-use crate::source::Source;
 use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
-use qbnn::error::is_stopped;
+use qbnn::named;
+use qbnn::pictures::{Name, Read, ReadOptions, Sources, read, shown};
+use qbnn::predict::{Model, Prediction};
 use qbnn_bnn::predictor::Draws;
 use qbnn_core::{ImagesView, Shape};
 use std::ops::ControlFlow;
@@ -49,6 +48,32 @@ pub struct PredictCommand {
     pub read: ReadArgs,
 }
 
+/// How images are read.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Reading images")]
+pub struct ReadArgs {
+    /// Exchange dark and bright first: for figures drawn dark on bright, where a model knows bright on dark (MNIST).
+    #[arg(long)]
+    pub invert: bool,
+    /// Read coloured pictures in grey.
+    #[arg(long)]
+    pub grey: bool,
+}
+
+impl From<ReadArgs> for ReadOptions {
+    fn from(args: ReadArgs) -> Self {
+        ReadOptions { invert: args.invert, grey: args.grey }
+    }
+}
+
+/// What an image argument may be, for `--help`.
+pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, or IDX (plain or gzip) of the size \
+    that the model reads. A PNG is scaled to that size with its proportions kept, each pixel the mean of what it covers, \
+    in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
+    that black ink on nothing is dark on bright. Values are not inverted unless --invert says so, which comes after that. \
+    A picture with colour is refused by a model of grey images unless --grey is given. Several PNG files one behind the \
+    other, as `cat *.png` writes them, are all read. Of a folder, all PNG and IDX files are read, by name.";
+
 /// Most images that are predicted together.
 const TOGETHER: usize = 4096;
 /// Most logits that are held for them.
@@ -67,8 +92,8 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     if path != args.model {
         session.ui.say(&format!("model file: {}", path.display()));
     }
-    let mut source = Source::open(&path, args.pfp.map(Into::into))?;
-    let shape = source.input();
+    let mut model = Model::open(&path, args.pfp.map(Into::into))?;
+    let shape = model.input();
     let format = if session.ui.json { AnswerFormat::Json } else { args.format };
     let sources = Sources::new(&args.images)?;
     if sources.others > 0 {
@@ -81,21 +106,24 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     };
     let writer = Writer { format, abstain_above: args.abstain_above, columns };
     let mut work = Work { session, args, shape, writer, bar: None, images, done: 0 };
-    let together = (LOGITS / (args.samples as usize * source.classes()).max(1)).clamp(1, TOGETHER);
+    let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
     let together = together.min(PIXELS / shape.len().max(1)).max(1);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
     // Pictures or files of images; a file may hold several one behind the other.
     let (mut parts, mut failed) = (0, 0);
     let (mut bright, mut blank) = (0, Vec::new());
     for path in sources {
-        let read =
-            read(&path, shape, args.read).unwrap_or_else(|e| Read { parts: 1, failed: vec![e], ..Read::default() });
+        let read = read(&path, shape, args.read.into()).unwrap_or_else(|e| Read {
+            parts: 1,
+            failed: vec![e],
+            ..Read::default()
+        });
         parts += read.parts;
         for e in read.failed {
             if count == 1 && read.parts == 1 {
-                return Err(e);
+                return Err(e.into());
             }
-            work.aside(|| session.ui.warn(&one_line(&e)));
+            work.aside(|| session.ui.warn(&e.one_line()));
             failed += 1;
         }
         if read.left > 0 {
@@ -117,12 +145,12 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         names.extend(read.names);
         while names.len() >= together {
             let later = names.split_off(together);
-            work.predict(&mut source, &pixels[..together * shape.len()], &names)?;
+            work.predict(&mut model, &pixels[..together * shape.len()], &names)?;
             pixels.drain(..together * shape.len());
             names = later;
         }
     }
-    work.predict(&mut source, &pixels, &names)?;
+    work.predict(&mut model, &pixels, &names)?;
     work.aside(|| ());
     if bright > 0 && !args.read.invert {
         session.ui.say(&format!(
@@ -179,16 +207,16 @@ impl Work<'_> {
     }
 
     /// Predicts images and writes their answers.
-    fn predict(&mut self, source: &mut Source, pixels: &[u8], names: &[Name]) -> Result<()> {
+    fn predict(&mut self, model: &mut Model, pixels: &[u8], names: &[Name]) -> Result<()> {
         let images = ImagesView { shape: self.shape, pixels };
-        let answers = match self.answers(source, images) {
-            Err(e) if is_stopped(&*e) => {
+        let answers = match self.answers(model, images) {
+            Err(e) if e.is_stopped() => {
                 bail!("stopped after {} images", self.done)
             }
             answers => answers?,
         };
         let ui = self.session.ui;
-        if let Some(header) = self.writer.header(source.classes()).filter(|_| self.done == 0 && !names.is_empty()) {
+        if let Some(header) = self.writer.header(model.classes()).filter(|_| self.done == 0 && !names.is_empty()) {
             self.aside(|| ui.result(&header))?;
         }
         for (answer, name) in answers.iter().zip(names) {
@@ -201,13 +229,13 @@ impl Work<'_> {
     }
 
     /// The one place where a model meets images.
-    fn answers(&mut self, source: &mut Source, images: ImagesView<'_>) -> Result<Vec<Answer>> {
+    fn answers(&mut self, model: &mut Model, images: ImagesView<'_>) -> qbnn::Result<Vec<Prediction>> {
         let draws = Draws { count: self.args.samples as usize, seed: self.args.seed };
         let (n, before, session) = (images.len(), self.done, self.session);
         let mut progress = |done: usize, of: usize| {
             self.progress(before + (n as u128 * done as u128 / of.max(1) as u128) as u64);
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        source.answers(images, draws, &mut progress)
+        model.predict(images, draws, &mut progress)
     }
 }

@@ -1,20 +1,17 @@
 //! `qbnn report`: one page from what is stored. Nothing is trained, predicted or measured again; only anyone's
 //! predictions are measured here, because nobody has yet.
 
-use crate::commands::sweep::SPEC;
 use crate::failure::usage;
 use crate::session::Session;
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
 use qbnn::config::MAX_RESAMPLES;
 use qbnn::lock::check_writable;
 use qbnn::output::{self, write_whole};
-use qbnn::run_folder::{CARD, PREDICTIONS, REPORT, RunFolder};
-use qbnn::sweep::plan::Plan;
-use qbnn::sweep::spec::Spec;
-use qbnn::sweep::{ledger, rows};
-use qbnn::{external, report, shell};
-use qbnn_eval::report::{Page, SweepReport, SweepRow, sweep_page};
+use qbnn::run_folder::{CARD, PREDICTIONS, REPORT};
+use qbnn::sweep::spec::COPY;
+use qbnn::{comparison, external, report, shell};
+use qbnn_eval::report::Page;
 use qbnn_eval::{Metrics, ModelEntry};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -64,12 +61,12 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
         let out = args.out.clone().map_or_else(usual, Ok)?;
         return finish(session, args, &page, &out, None, Some(&metrics));
     }
-    if args.runs.iter().all(|p| p.extension().is_some_and(|e| e == "toml") || p.join(SPEC).is_file()) {
-        let page = of_sweeps(args)?;
+    if args.runs.iter().all(|p| p.extension().is_some_and(|e| e == "toml") || p.join(COPY).is_file()) {
+        let page = comparison::of_sweeps(&args.runs, args.ledger.as_deref(), args.title.as_deref())?;
         let out = args.out.clone().map_or_else(usual, Ok)?;
         return finish(session, args, &page, &out, None, None);
     }
-    let runs = runs(&args.runs)?;
+    let runs = comparison::runs(&args.runs)?;
     if let ([folder], [given]) = (&runs[..], &args.runs[..])
         && folder.path() == given
     {
@@ -90,7 +87,7 @@ pub fn report(session: &Session, args: &ReportCommand) -> Result<()> {
     if let Some(model) = args.show.first() {
         return Err(usage(format!("--show {model}: a page of several runs shows all models; leave it out")));
     }
-    let page = compare(session, &runs, args)?;
+    let page = comparison::of_runs(session, &runs, args.title.as_deref())?;
     let out = match &args.runs[..] {
         _ if args.out.is_some() => args.out.clone().unwrap_or_default(),
         [one] => one.join(REPORT),
@@ -130,137 +127,6 @@ fn refuse_inputs(args: &ReportCommand) -> Result<()> {
         folder.as_ref().map_or(Ok(()), |folder| output::refuse_inputs_in(flag, folder, ending, &read))?;
     }
     Ok(())
-}
-
-/// The run folders that were named, or that lie in the folders that were.
-fn runs(named: &[PathBuf]) -> Result<Vec<RunFolder>> {
-    let mut runs = Vec::new();
-    for path in named {
-        if let Ok(folder) = RunFolder::open(path) {
-            runs.push(folder);
-            continue;
-        }
-        if !path.is_dir() {
-            return Err(usage(format!(
-                "{} is no folder; name a run folder, or predictions with --predictions",
-                path.display()
-            )));
-        }
-        let entries = std::fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))?;
-        let mut inside: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
-        inside.sort();
-        let found = runs.len();
-        runs.extend(inside.iter().filter_map(|p| RunFolder::open(p).ok()));
-        if runs.len() == found {
-            bail!("{} is no run folder and holds none; `qbnn run` makes one", path.display());
-        }
-    }
-    Ok(runs)
-}
-
-/// The page of several runs. A run without metrics is left out, and the page says so.
-fn compare(session: &Session, runs: &[RunFolder], args: &ReportCommand) -> Result<Page> {
-    let mut report = SweepReport { title: args.title.clone().unwrap_or_default(), ..SweepReport::default() };
-    let mut seen = Vec::new();
-    for run in runs {
-        match report::metrics(run) {
-            Ok(mut metrics) => {
-                let shown = run.path().display().to_string();
-                let again = once(&mut metrics, &shown, &mut seen);
-                for line in again {
-                    session.ui.warn(&line);
-                    report.left_out.push(line);
-                }
-                if metrics.models.is_empty() {
-                    continue;
-                }
-                let network = report::network(run).unwrap_or_default();
-                let experiment = format!("{} {network}", metrics.dataset);
-                report.rows.extend(SweepRow::of(experiment.trim(), &metrics));
-                report.provenance.push(("run folder".to_owned(), run.path().display().to_string()));
-            }
-            Err(e) => {
-                session.ui.warn(&format!("left out: {e:#}"));
-                report.left_out.push(format!("{e:#}."));
-            }
-        }
-    }
-    if report.rows.is_empty() {
-        bail!("none of these run folders has whole metrics; `qbnn eval` on each makes them");
-    }
-    if report.title.is_empty() {
-        report.title = format!("{} runs compared", report.provenance.len());
-    }
-    Ok(sweep_page(&report))
-}
-
-/// Removes from metrics what an earlier run has told of the same network already, and says so: it is not another seed.
-fn once(metrics: &mut Metrics, run: &str, seen: &mut Vec<(String, ModelEntry)>) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut own = Vec::new();
-    metrics.models.retain(|model| {
-        // The analytic pass of a network has its name and its own figures.
-        let same = |(_, other): &&(String, ModelEntry)| other.name == model.name && model.is_same_network(other);
-        match seen.iter().find(same) {
-            Some((first, _)) => {
-                lines.push(format!(
-                    "{} of {run} is the same network as that of {first}: it is counted once.",
-                    model.name
-                ));
-                false
-            }
-            None => {
-                own.push((run.to_owned(), model.clone()));
-                true
-            }
-        }
-    });
-    seen.extend(own);
-    lines
-}
-
-/// The page of sweeps, from their specs and ledgers.
-fn of_sweeps(args: &ReportCommand) -> Result<Page> {
-    let mut report = SweepReport::default();
-    let mut names = Vec::new();
-    for given in &args.runs {
-        let of_folder = given.join(SPEC);
-        let is_folder = of_folder.is_file();
-        let path = if is_folder { &of_folder } else { given };
-        let plan = Plan::new(&Spec::read(path)?).with_context(|| path.display().to_string())?;
-        let usual = PathBuf::from(format!("runs/sweep-{}", plan.name));
-        let folder = if is_folder { given.clone() } else { usual };
-        let kept = path.with_file_name("ledgers").join(format!("{}.jsonl", plan.name));
-        let asked = args.ledger.clone().unwrap_or_else(|| if folder.is_dir() { folder.clone() } else { kept.clone() });
-        let results = ledger::read(&asked, &plan)?;
-        if results.lines().next().is_none() {
-            bail!(
-                "found no results of {} in {} or {}; `qbnn sweep {}` makes them, --ledger names another place",
-                path.display(),
-                folder.display(),
-                kept.display(),
-                shell::path(path)
-            );
-        }
-        let (rows, left_out) = rows::rows(&plan, &results);
-        let same = |a: &SweepRow, b: &SweepRow| {
-            (&a.experiment, &a.configuration, a.seed) == (&b.experiment, &b.configuration, b.seed)
-        };
-        let (again, new): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| report.rows.iter().any(|o| same(o, r)));
-        if !again.is_empty() {
-            let count = again.len();
-            report
-                .left_out
-                .push(format!("{count} rows of {} are there already: they are counted once.", path.display()));
-        }
-        report.rows.extend(new);
-        report.left_out.extend(left_out);
-        report.provenance.push(("spec".to_owned(), path.display().to_string()));
-        report.provenance.push(("ledger".to_owned(), asked.display().to_string()));
-        names.push(plan.name);
-    }
-    report.title = args.title.clone().unwrap_or_else(|| format!("Sweep: {}", names.join(", ")));
-    Ok(sweep_page(&report))
 }
 
 /// Writes the page and its figures, and says where.

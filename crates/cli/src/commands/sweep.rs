@@ -14,14 +14,11 @@ use qbnn::sweep::estimate::{self, shown};
 use qbnn::sweep::ledger::{self, Ledger, Outcome, Results};
 use qbnn::sweep::plan::Plan;
 use qbnn::sweep::schedule::{self, SIDE_BY_SIDE, Task};
-use qbnn::sweep::spec::Spec;
+use qbnn::sweep::spec::{COPY, Spec};
 use qbnn::sweep::work::Runner;
 use qbnn::sweep::{document, tables};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-
-/// The copy of its spec in the folder of a sweep.
-pub const SPEC: &str = "spec.toml";
 
 /// Runs it.
 pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
@@ -67,7 +64,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         results = ledger::read(&folder, &plan)?;
     }
     // The folder tells what it answers, wherever it is taken.
-    write_whole(&folder.join(SPEC), spec.text.as_bytes())?;
+    write_whole(&folder.join(COPY), spec.text.as_bytes())?;
     if args.adopt {
         results = ledger::read(&folder, &plan)?;
     }

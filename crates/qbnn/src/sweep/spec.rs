@@ -31,6 +31,9 @@ use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
 
+/// The copy of its spec in the folder of a sweep.
+pub const COPY: &str = "spec.toml";
+
 /// Settings by key, in order.
 pub type Settings = Vec<(String, Value)>;
 

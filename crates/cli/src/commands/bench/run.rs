@@ -3,9 +3,9 @@
 use super::args::BenchRunArgs;
 use super::{computer, failed, progress, record_folder, save, show_targets, threads};
 use crate::layout::Sheet;
-use crate::named;
 use crate::session::Session;
 use anyhow::{Result, bail};
+use qbnn::named;
 use qbnn::wording::thousands;
 use qbnn::{ensemble, model_file};
 use qbnn_bench::Effort;

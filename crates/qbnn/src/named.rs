@@ -1,15 +1,17 @@
 //! What a path that was named is, so that a refusal can say what it found and what to name instead.
 
-use crate::failure::usage;
-use anyhow::{Context, Result, bail};
-use qbnn::file_kind::Found;
-use qbnn::run_folder::{CONFIG, RunFolder};
-use qbnn::shell;
+use crate::error::{Error, Result};
+use crate::file_kind::Found;
+use crate::run_folder::{CONFIG, RunFolder};
+use crate::shell;
 use std::path::{Path, PathBuf};
 
 /// The model files of a folder, by name.
+///
+/// # Errors
+/// A folder that cannot be listed.
 pub fn models(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let entries = std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
     let mut found: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     found.retain(|path| path.extension().is_some_and(|e| e == "qbnn") && path.is_file());
     found.sort();
@@ -17,7 +19,7 @@ pub fn models(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Paths, as words of a command line.
-pub fn listed(paths: &[PathBuf]) -> String {
+fn listed(paths: &[PathBuf]) -> String {
     paths.iter().map(shell::path).collect::<Vec<_>>().join(", ")
 }
 
@@ -26,24 +28,27 @@ pub fn listed(paths: &[PathBuf]) -> String {
 /// # Errors
 /// A folder of none or several; a file of another kind.
 pub fn model(path: &Path) -> Result<PathBuf> {
-    let shown = path.display();
     let found = Found::at(path);
     match found {
         Found::Folder => {}
         Found::Model | Found::Other => return Ok(path.to_owned()),
         other => {
-            bail!("{shown} is no qbnn model: it is {}; {}", other.what().unwrap_or_default(), instead(path, other))
+            let what = other.what().unwrap_or_default();
+            return Err(Error::contents(path, format!("is no qbnn model: it is {what}; {}", instead(path, other))));
         }
     }
     match &models(path)?[..] {
         [one] => Ok(one.clone()),
-        [] => bail!("{shown} holds no model file (.qbnn); name one, or {}", how_to_make(path)),
-        several => Err(usage(format!("{shown} holds {} model files; name one: {}", several.len(), listed(several)))),
+        [] => Err(Error::contents(path, format!("holds no model file (.qbnn); name one, or {}", how_to_make(path)))),
+        several => {
+            let problem = format!("{} model files are in this folder; name one: {}", several.len(), listed(several));
+            Err(Error::settings(path.display().to_string(), problem))
+        }
     }
 }
 
 /// How a folder gets a model file.
-pub fn how_to_make(folder: &Path) -> String {
+fn how_to_make(folder: &Path) -> String {
     if folder.join(CONFIG).is_file() {
         return format!("`qbnn train --resume {}` writes one for each finished checkpoint", shell::path(folder));
     }
@@ -86,5 +91,5 @@ pub fn checkpoint(path: &Path) -> Result<()> {
     if found == Found::Model {
         instead.push_str("; `qbnn predict` reads model files");
     }
-    bail!("{} is no checkpoint: it is {what}; {instead}", path.display())
+    Err(Error::contents(path, format!("is no checkpoint: it is {what}; {instead}")))
 }

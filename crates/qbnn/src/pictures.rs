@@ -2,10 +2,8 @@
 //!
 //! Files come from `data`; what a model reads decides here whether they are taken, scaled or refused.
 
-use crate::answer::Name;
-use anyhow::{Context, Error, Result, bail};
-use clap::Args;
-use qbnn_bnn::Shape;
+use crate::error::{Error, Result};
+use qbnn_core::Shape;
 use qbnn_data::files::{self, Content, FileKind, bytes, folder, parts};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,24 +12,24 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// How images are read.
-#[derive(Clone, Copy, Debug, Args)]
-#[command(next_help_heading = "Reading images")]
-pub struct ReadArgs {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOptions {
     /// Exchange dark and bright first: for figures drawn dark on bright, where a model knows bright on dark (MNIST).
-    #[arg(long)]
     pub invert: bool,
     /// Read coloured pictures in grey.
-    #[arg(long)]
     pub grey: bool,
 }
 
-/// What an image argument may be, for `--help`.
-pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, or IDX (plain or gzip) of the size \
-    that the model reads. A PNG is scaled to that size with its proportions kept, each pixel the mean of what it covers, \
-    in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
-    that black ink on nothing is dark on bright. Values are not inverted unless --invert says so, which comes after that. \
-    A picture with colour is refused by a model of grey images unless --grey is given. Several PNG files one behind the \
-    other, as `cat *.png` writes them, are all read. Of a folder, all PNG and IDX files are read, by name.";
+/// Which image a prediction is about: a file, and the place in it where it holds several.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// The file as it was named.
+    pub file: Rc<str>,
+    /// Place in the file, counted from 0.
+    pub image: usize,
+    /// Whether the file holds several.
+    pub several: bool,
+}
 
 /// The file `-`.
 const STDIN: &str = "-";
@@ -111,13 +109,13 @@ pub fn shown(path: &Path) -> String {
 ///
 /// # Errors
 /// A file that cannot be opened.
-pub fn read(path: &Path, shape: Shape, args: ReadArgs) -> Result<Read> {
+pub fn read(path: &Path, shape: Shape, options: ReadOptions) -> Result<Read> {
     let (stdin, shown) = (path.as_os_str() == STDIN, shown(path));
     let content = if stdin {
         bytes(io::stdin().lock(), Path::new(&shown))?
     } else {
-        let cannot = || format!("cannot read {shown}; check that it exists and may be read");
-        bytes(File::open(path).with_context(cannot)?, path)?
+        let file = File::open(path).map_err(Error::io_fix("read", path, "check that it exists and may be read"))?;
+        bytes(file, path)?
     };
     let (parts, left) = parts(&content);
     let mut read = Read { parts: parts.len(), left, ..Read::default() };
@@ -125,7 +123,7 @@ pub fn read(path: &Path, shape: Shape, args: ReadArgs) -> Result<Read> {
     let mut place = 0;
     for (i, part) in parts.iter().enumerate() {
         let shown = if parts.len() > 1 { format!("{shown}, picture {i}") } else { shown.clone() };
-        match read.part(part, &shown, shape, args) {
+        match read.part(part, &shown, shape, options) {
             Ok((n, several)) => {
                 let several = several || parts.len() > 1;
                 let name = |i: usize| Name { file: Rc::clone(&file), image: place + i, several };
@@ -146,13 +144,18 @@ impl Read {
     ///
     /// # Errors
     /// One line: what it is, what the model reads, and what to do.
-    fn part(&mut self, bytes: &[u8], shown: &str, shape: Shape, args: ReadArgs) -> Result<(usize, bool)> {
-        match files::read(bytes, Path::new(shown))? {
+    fn part(&mut self, bytes: &[u8], shown: &str, shape: Shape, options: ReadOptions) -> Result<(usize, bool)> {
+        let path = Path::new(shown);
+        match files::read(bytes, path)? {
             Content::Images(mut images) => {
                 if (1, images.height, images.width) != (shape.channels, shape.rows, shape.columns) {
-                    bail!("{shown}: its images are 1x{}x{}, the model reads {shape}", images.height, images.width);
+                    let (rows, columns) = (images.height, images.width);
+                    return Err(Error::mismatch(
+                        path,
+                        format!("its images are 1x{rows}x{columns}, the model reads {shape}"),
+                    ));
                 }
-                if args.invert {
+                if options.invert {
                     images.pixels.iter_mut().for_each(|v| *v = 255 - *v);
                 }
                 let n = images.len();
@@ -162,15 +165,21 @@ impl Read {
             Content::Picture(picture) => {
                 let channels = shape.channels;
                 if ![1, 3].contains(&channels) {
-                    bail!(
-                        "{shown}: a picture has 1 or 3 channels, the model reads {channels} ({shape}); give it IDX files"
-                    );
+                    return Err(Error::mismatch(
+                        path,
+                        format!(
+                            "a picture has 1 or 3 channels, the model reads {channels} ({shape}); give it IDX files"
+                        ),
+                    ));
                 }
-                if channels == 1 && !args.grey && picture.has_colour() {
-                    bail!("{shown}: has colour, the model reads grey images ({shape}); --grey converts it");
+                if channels == 1 && !options.grey && picture.has_colour() {
+                    return Err(Error::mismatch(
+                        path,
+                        format!("has colour, the model reads grey images ({shape}); --grey converts it"),
+                    ));
                 }
-                let picture = if args.invert { picture.invert() } else { picture };
-                let picture = if args.grey { picture.grey() } else { picture };
+                let picture = if options.invert { picture.invert() } else { picture };
+                let picture = if options.grey { picture.grey() } else { picture };
                 self.bright += usize::from(picture.has_bright_edge());
                 self.blank += usize::from(picture.is_blank());
                 self.pixels.extend(picture.fit(shape.rows, shape.columns, channels));

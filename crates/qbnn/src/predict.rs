@@ -1,0 +1,170 @@
+//! A model file, or an ensemble of some, opened once to predict: [`Model::open`], then [`Model::predict`].
+
+use crate::ensemble::{self, Ensemble};
+use crate::error::{Error, Result};
+use crate::model_file;
+use qbnn_bnn::pfp;
+use qbnn_bnn::predictor::{Analytic, Draws, Integer, Predictor, Progress, of_file};
+use qbnn_core::model::{Kind, ModelError};
+use qbnn_core::uncertainty::{ClassesError, FRACTION_BITS, uncertainty};
+use qbnn_core::{ImagesView, Shape};
+use qbnn_eval::{Predictions, arg_max};
+use std::path::{Path, PathBuf};
+
+/// Nats of fixed point.
+const NAT: f64 = (1u32 << FRACTION_BITS) as f64;
+
+/// The prediction of one image, whatever computed it.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// Mean probability of each class.
+    pub probabilities: Vec<f64>,
+    /// The most probable class, the first of equals.
+    pub class: usize,
+    /// Total uncertainty in nats.
+    pub total: f64,
+    /// Aleatoric uncertainty in nats.
+    pub aleatoric: f64,
+    /// Epistemic uncertainty in nats; 0 for a single draw, which cannot disagree.
+    pub epistemic: f64,
+}
+
+impl Prediction {
+    /// From the logits of every draw, with 16 fraction bits: in integers, as a device works it out.
+    fn of_draws<'l>(draws: impl Iterator<Item = &'l [i32]>, classes: usize) -> Result<Self, ClassesError> {
+        let mut mean = vec![0; classes];
+        let u = uncertainty(draws, &mut mean)?;
+        let class = (0..classes).rev().max_by_key(|&c| mean[c]).unwrap_or(0);
+        let probabilities = mean.iter().map(|&p| p as f64 / 4_294_967_296.0).collect();
+        let nats = |value: u32| value as f64 / NAT;
+        let (total, aleatoric, epistemic) = (nats(u.total), nats(u.aleatoric), nats(u.epistemic));
+        Ok(Prediction { probabilities, class, total, aleatoric, epistemic })
+    }
+
+    /// From the probabilities of every draw, `[draw][image][class]`; a prediction for each image.
+    fn of_probabilities(samples: usize, images: usize, classes: usize, draws: Vec<f64>) -> Result<Vec<Self>> {
+        let found = qbnn_eval::uncertainty(&Predictions::new(samples, images, classes, draws)?);
+        let prediction = |image: usize| {
+            let probabilities = found.mean_probs[image * classes..][..classes].to_vec();
+            let epistemic = found.epistemic.as_ref().map_or(0.0, |e| e[image]);
+            let (total, aleatoric) = (found.total[image], found.aleatoric[image]);
+            Prediction { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
+        };
+        Ok((0..images).map(prediction).collect())
+    }
+
+    /// From an analytic pass.
+    fn of_pass(pass: pfp::Prediction) -> Self {
+        let pfp::Prediction { probabilities, total, aleatoric, epistemic } = pass;
+        Prediction { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
+    }
+}
+
+/// A model that was opened.
+pub struct Model {
+    path: PathBuf,
+    by: By,
+}
+
+/// The way in which a model predicts.
+enum By {
+    /// Logits and uncertainties in integers, as a device works them out.
+    Integer(Integer),
+    /// One analytic pass.
+    Pass(Analytic),
+    /// Probabilities in float: draws of the other kinds, and ensembles.
+    Float(Box<dyn Predictor>),
+}
+
+impl Model {
+    /// Opens a model file or an ensemble; with `pfp` for analytic passes instead of draws.
+    ///
+    /// # Errors
+    /// What is wrong with a file.
+    pub fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
+        Ok(Model { path: path.to_owned(), by: By::open(path, pfp)? })
+    }
+
+    /// Shape of the images that it reads.
+    pub fn input(&self) -> Shape {
+        self.by.predictor().input()
+    }
+
+    /// Number of classes that it distinguishes.
+    pub fn classes(&self) -> usize {
+        self.by.predictor().classes()
+    }
+
+    /// A prediction for each image.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`].
+    pub fn predict(
+        &mut self,
+        images: ImagesView<'_>,
+        draws: Draws,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Prediction>> {
+        let (n, classes) = (images.len(), self.classes());
+        match &mut self.by {
+            By::Integer(integer) => {
+                let logits = integer.logits(images, draws, progress)?;
+                let of = |image: usize| (0..draws.count).map(move |s| (s * n + image) * classes);
+                let prediction =
+                    |image: usize| Prediction::of_draws(of(image).map(|at| &logits[at..at + classes]), classes);
+                let all: Result<Vec<_>, ClassesError> = (0..n).map(prediction).collect();
+                all.map_err(|e| Error::contents(&self.path, format!("gives no probabilities: {e}")))
+            }
+            By::Pass(pass) => Ok(pass.answers(images, progress)?.into_iter().map(Prediction::of_pass).collect()),
+            By::Float(float) => {
+                let found = float.predict(images, draws, progress)?;
+                Prediction::of_probabilities(found.draws, n, classes, found.values)
+            }
+        }
+    }
+}
+
+impl By {
+    fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
+        if ensemble::is_one(path) {
+            let ensemble = Ensemble::read(path)?;
+            return Ok(By::Float(match pfp {
+                Some(weights) => ensemble.analytic(weights)?,
+                None => ensemble.predictor()?,
+            }));
+        }
+        let file = model_file::read(path)?;
+        Ok(match pfp {
+            Some(weights) => By::Pass(Analytic::new(file, weights)?),
+            None if is_jq(&file).map_err(|error| Error::Model { path: path.to_owned(), error })? => {
+                By::Integer(Integer::new(file)?)
+            }
+            None => By::Float(of_file(file)?),
+        })
+    }
+
+    fn predictor(&self) -> &dyn Predictor {
+        match self {
+            By::Integer(integer) => integer,
+            By::Pass(pass) => pass,
+            By::Float(float) => &**float,
+        }
+    }
+}
+
+fn is_jq(file: &[u8]) -> Result<bool, ModelError> {
+    Ok(model_file::model(file)?.kind() == Kind::Jq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_probabilities_give_the_first_class() {
+        let draws = [[0, 0, 0], [0, 0, 0]];
+        let p = Prediction::of_draws(draws.iter().map(|d| &d[..]), 3).unwrap();
+        assert_eq!(p.class, 0);
+        assert!((p.total - 3f64.ln()).abs() < 1e-3 && p.epistemic < 1e-3);
+    }
+}
