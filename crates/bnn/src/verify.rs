@@ -1,10 +1,10 @@
 //! A model file held against the checkpoint that it was made of, before anybody relies on it; and what has no model file,
 //! found before anything is trained.
 //!
-//! A JQ file runs in the integer runtime, its checkpoint in float with the weights that the machine draws. Files of the
+//! A JQ file runs in the integer runtime, its checkpoint in float with the weights that the runtime draws. Files of the
 //! other kinds are imported, and both run in float. Where activations are rounded, the two may fall on different sides of a
 //! code's edge now and then: a sum that float and integers round apart moves by a step, and where padding alone is read,
-//! it does so for every image of a draw. The other pairs of a draw and an image differ by the last bits of what the machine
+//! it does so for every image of a draw. The other pairs of a draw and an image differ by the last bits of what the runtime
 //! holds (2^-17), whereas a file of another network is wrong about nearly all of them. So the median decides.
 //!
 //! Measured on 10,000 random networks of every layer and kind (`tests/export`): every median was below 1e-4, and at most
