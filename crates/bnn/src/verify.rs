@@ -20,7 +20,7 @@ use crate::identity::sha256;
 use crate::import::import;
 use crate::integer;
 use crate::load::fill;
-use crate::nn::pass::{BLOCK, Weights, Workspace};
+use crate::nn::pass::{BLOCK, WeightSample, Workspace};
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::noise::purpose;
 use crate::progress::NoProgress;
@@ -92,7 +92,7 @@ fn logits(
 ) -> Vec<f32> {
     let members: Vec<&[u8]> = (0..images.len()).map(|i| images.get(i)).collect();
     fill(workspace.input(net), &members, net.input.channels, pixels);
-    workspace.forward(net, Weights::Drawn(weights), &*guide.activation_quantizer(pixels));
+    workspace.forward(net, WeightSample::Drawn(weights), &*guide.activation_quantizer(pixels));
     let logits = workspace.logits(net);
     (0..images.len() * net.classes()).map(|i| logits[i % net.classes() * BLOCK + i / net.classes()]).collect()
 }
