@@ -135,10 +135,10 @@ impl StoredPredictions {
                 groups.iter().position(|g| g.0 == *name)
             };
             let group = self.gallery.iter().map(|g| listed(&g.chosen)).collect::<Option<Vec<_>>>();
-            let ungrouped = || Error::Encode { what: WHAT, source: "an image of the gallery is of no group".into() };
+            let nowhere = || Error::Encode { what: WHAT, source: "an image of the gallery is of no group".into() };
             for (name, values) in [
                 ("gallery/shelf", number(|c| c.shelf as usize)),
-                ("gallery/group", group.ok_or_else(ungrouped)?),
+                ("gallery/group", group.ok_or_else(nowhere)?),
                 ("gallery/input", number(|c| c.input)),
             ] {
                 tensors.push((name.into(), Dtype::U32, vec![k], wide(&values)));
