@@ -135,10 +135,9 @@ impl StoredPredictions {
                 groups.iter().position(|g| g.0 == *name)
             };
             let group = self.gallery.iter().map(|g| listed(&g.chosen)).collect::<Option<Vec<_>>>();
-            let nowhere = || Error::Encode { what: WHAT, source: "an image of the gallery is of no group".into() };
             for (name, values) in [
                 ("gallery/shelf", number(|c| c.shelf as usize)),
-                ("gallery/group", group.ok_or_else(nowhere)?),
+                ("gallery/group", group.context("an image of the gallery is of no group")?),
                 ("gallery/input", number(|c| c.input)),
             ] {
                 tensors.push((name.into(), Dtype::U32, vec![k], wide(&values)));
