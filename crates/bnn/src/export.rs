@@ -4,7 +4,7 @@
 //!
 //! Two things change on the way, and nothing else. Scales are rounded to the 2048ths of an octave that a file stores
 //! ([`snap_scales`] does the same to a guide, so that a simulation can stand on the same scales). And weights change their
-//! order: activations lie `[row][column][channel]` in the machine, so that each window is read in runs, and weights follow
+//! order: activations lie `[row][column][channel]` in the runtime, so that each window is read in runs, and weights follow
 //! them ([`layout`](crate::layout)).
 
 use crate::checkpoint::Checkpoint;
@@ -157,7 +157,7 @@ fn linear(map: &Linear, from: Shape) -> Result<model::Linear, String> {
 }
 
 /// Exchanges every max-pool with the activation that alone reads it. The activation of the largest is the largest
-/// activation, so nothing changes, but behind a linear layer the machine joins all three when the activation comes first.
+/// activation, so nothing changes, but behind a linear layer the runtime joins all three when the activation comes first.
 fn activations_first(layers: &mut [(Layer, Parameters)], names: &mut [&str], image: Shape) {
     let reads =
         |l: &Layer, value: usize| l.input == value || matches!(l.op, model::Op::Add { other } if other == value);
@@ -209,7 +209,7 @@ fn fail(net: &Network, node: &Node, problem: String) -> BnnError {
     BnnError::Network { network: net.spec.name.clone(), layer: node.name.clone(), problem }
 }
 
-/// How the machine reads a pixel: (pixel - zero) * 2^(log2_step / 2048).
+/// How the runtime reads a pixel: (pixel - zero) * 2^(log2_step / 2048).
 struct Pixels {
     zero: u8,
     log2_step: Log2,
@@ -241,7 +241,7 @@ pub(crate) fn from_log2(log2: Log2) -> f32 {
     log2 as f32 / OCTAVE as f32
 }
 
-/// A guide whose scales are the nearest that a file holds: what it draws and rounds stands on the machine's grids.
+/// A guide whose scales are the nearest that a file holds: what it draws and rounds stands on the runtime's grids.
 pub fn snap_scales(guide: &Guide) -> Guide {
     let mut guide = guide.clone();
     if let Some(quantizers) = &mut guide.quantizers {
@@ -403,8 +403,8 @@ fn activation_of(
     Ok(activation)
 }
 
-/// Weights and biases that the machine draws from a model file, as the flat buffer of the network that it came from:
-/// codes times their scales. A simulation that runs on them differs from the machine by float's rounding alone.
+/// Weights and biases that the runtime draws from a model file, as the flat buffer of the network that it came from:
+/// codes times their scales. A simulation that runs on them differs from the runtime by float's rounding alone.
 ///
 /// # Errors
 /// [`BnnError::Data`] if the model is of another network, or not JQ.

@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::error::BnnError;
 use crate::math::add;
 use crate::nn::Network;
-use crate::nn::pass::{ActivationQuantizer, FloatActivations, Gradient, PassNoise, Weights};
+use crate::nn::pass::{ActivationQuantizer, FloatActivations, Gradient, PassNoise, WeightSample};
 use crate::noise;
 use crate::posterior::Posterior;
 use crate::prior::WeightedPrior;
@@ -228,11 +228,13 @@ impl Drawn {
     }
 
     /// The weights of one block's pass.
-    pub fn for_pass(&self, estimator: Estimator, noise: PassNoise) -> Weights<'_> {
+    pub fn for_pass(&self, estimator: Estimator, noise: PassNoise) -> WeightSample<'_> {
         match estimator {
-            Estimator::Reparameterization => Weights::Drawn(&self.draw.weights),
-            Estimator::LocalReparameterization => Weights::Local { mean: &self.mu, variance: &self.variance, noise },
-            Estimator::Flipout => Weights::Flipout { mean: &self.mu, deviation: &self.draw.weights, noise },
+            Estimator::Reparameterization => WeightSample::Drawn(&self.draw.weights),
+            Estimator::LocalReparameterization => {
+                WeightSample::Local { mean: &self.mu, variance: &self.variance, noise }
+            }
+            Estimator::Flipout => WeightSample::Flipout { mean: &self.mu, deviation: &self.draw.weights, noise },
         }
     }
 }

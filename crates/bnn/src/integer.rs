@@ -96,7 +96,7 @@ pub(crate) fn logits(
     Ok(all)
 }
 
-/// What keeps the machine from running a model, as an error of this crate.
+/// What keeps the runtime from running a model, as an error of this crate.
 fn refused(e: RunError) -> BnnError {
     BnnError::Data(e.to_string())
 }

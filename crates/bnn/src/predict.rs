@@ -5,7 +5,7 @@ use crate::error::BnnError;
 use crate::guide::{Drawn, Guide};
 use crate::likelihood::softmax;
 use crate::load::fill;
-use crate::nn::pass::{BLOCK, Weights, Workspace};
+use crate::nn::pass::{BLOCK, WeightSample, Workspace};
 use crate::nn::{Network, limit};
 use crate::noise::purpose;
 use crate::progress::{Progress, step};
@@ -46,7 +46,7 @@ pub fn predict(
     }
     for (s, out) in probabilities.chunks_exact_mut(images.len() * classes).enumerate() {
         guide.draw(net, key, purpose::PREDICTION, s as u32, &mut drawn);
-        let weights = Weights::Drawn(drawn.weights());
+        let weights = WeightSample::Drawn(drawn.weights());
         out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Workspace::default, |workspace, (block, out)| {
             let batch = out.len() / classes;
             let members: Vec<&[u8]> = (0..batch).map(|i| images.get(block * BLOCK + i)).collect();

@@ -1,10 +1,10 @@
 //! A model file held against the checkpoint that it was made of, before anybody relies on it; and what has no model file,
 //! found before anything is trained.
 //!
-//! A JQ file runs in the integer runtime, its checkpoint in float with the weights that the machine draws. Files of the
+//! A JQ file runs in the integer runtime, its checkpoint in float with the weights that the runtime draws. Files of the
 //! other kinds are imported, and both run in float. Where activations are rounded, the two may fall on different sides of a
 //! code's edge now and then: a sum that float and integers round apart moves by a step, and where padding alone is read,
-//! it does so for every image of a draw. The other pairs of a draw and an image differ by the last bits of what the machine
+//! it does so for every image of a draw. The other pairs of a draw and an image differ by the last bits of what the runtime
 //! holds (2^-17), whereas a file of another network is wrong about nearly all of them. So the median decides.
 //!
 //! Measured on 10,000 random networks of every layer and kind (`tests/export`): every median was below 1e-4, and at most
@@ -20,7 +20,7 @@ use crate::identity::sha256;
 use crate::import::import;
 use crate::integer;
 use crate::load::fill;
-use crate::nn::pass::{BLOCK, Weights, Workspace};
+use crate::nn::pass::{BLOCK, WeightSample, Workspace};
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::noise::purpose;
 use crate::progress::NoProgress;
@@ -92,7 +92,7 @@ fn logits(
 ) -> Vec<f32> {
     let members: Vec<&[u8]> = (0..images.len()).map(|i| images.get(i)).collect();
     fill(workspace.input(net), &members, net.input.channels, pixels);
-    workspace.forward(net, Weights::Drawn(weights), &*guide.activation_quantizer(pixels));
+    workspace.forward(net, WeightSample::Drawn(weights), &*guide.activation_quantizer(pixels));
     let logits = workspace.logits(net);
     (0..images.len() * net.classes()).map(|i| logits[i % net.classes() * BLOCK + i / net.classes()]).collect()
 }

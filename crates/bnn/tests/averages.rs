@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
 use qbnn_bnn::internals::nn::network::Codes;
-use qbnn_bnn::internals::nn::pass::{ActivationQuantizer, BLOCK, Gradient, Weights, Workspace};
+use qbnn_bnn::internals::nn::pass::{ActivationQuantizer, BLOCK, Gradient, WeightSample, Workspace};
 use qbnn_bnn::internals::quant::activation::QuantizedActivations;
 use qbnn_bnn::{Activation, Network, NetworkSpec, Normalisation, Shape};
 use qbnn_core::Bits;
@@ -87,12 +87,12 @@ fn the_gradient_goes_straight_through() {
         let mut workspace = Workspace::default();
         let input = workspace.input(&net).input;
         input.iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 61) % 97) as f32 / 97.0 - 0.3);
-        workspace.forward(&net, Weights::Drawn(&weights), activations);
+        workspace.forward(&net, WeightSample::Drawn(&weights), activations);
         let logits = workspace.logits(&net).to_vec();
         let upstream: Vec<f32> = (0..3 * BLOCK).map(|i| (i % 7) as f32 - 3.0).collect();
         let mut gradient = Gradient::default();
         gradient.reset(net.parameters(), false, activations.parameters());
-        workspace.backward(&net, Weights::Drawn(&weights), activations, &upstream, &mut gradient);
+        workspace.backward(&net, WeightSample::Drawn(&weights), activations, &upstream, &mut gradient);
         (logits, gradient)
     };
     let activations = || QuantizedActivations { bits: Bits::new(4).unwrap(), log2_steps: &[-2.6], pixels: PIXELS };

@@ -4,7 +4,7 @@
 mod block;
 
 use qbnn_bnn::internals::nn::network::Op;
-use qbnn_bnn::internals::nn::pass::{BLOCK, Weights, Workspace};
+use qbnn_bnn::internals::nn::pass::{BLOCK, WeightSample, Workspace};
 use qbnn_bnn::{LayerSpec, Network, NetworkSpec, OpSpec, Shape};
 use serde_json::Value;
 
@@ -68,7 +68,7 @@ fn check(case: &Value) {
         parameters[tensor.range.clone()].copy_from_slice(&floats(&case["parameters"][&tensor.name]));
     }
 
-    let weights = Weights::Drawn(&parameters);
+    let weights = WeightSample::Drawn(&parameters);
     let x = batch_innermost(&floats(&case["input"]), batch);
     let mut workspace = Workspace::default();
     let logits = block::logits(&mut workspace, &net, weights, &x, batch);

@@ -7,7 +7,7 @@ mod block;
 use block::{gradient, logits};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use qbnn_bnn::internals::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
+use qbnn_bnn::internals::nn::pass::{BLOCK, PassNoise, WeightSample, Workspace};
 use qbnn_bnn::internals::noise::normal;
 use qbnn_bnn::{BnnError, Network, NetworkSpec, Shape};
 use qbnn_core::noise::NoiseCounter;
@@ -83,8 +83,8 @@ proptest! {
         for (o, x) in other.iter_mut().skip(at).step_by(batch).zip(x.iter().skip(at).step_by(batch)) {
             *o = *x;
         }
-        let a = logits(&mut workspace, net, Weights::Drawn(&w), &x, batch);
-        let b = logits(&mut workspace, net, Weights::Drawn(&w), &other, batch);
+        let a = logits(&mut workspace, net, WeightSample::Drawn(&w), &x, batch);
+        let b = logits(&mut workspace, net, WeightSample::Drawn(&w), &other, batch);
         prop_assert_eq!(column(&a, batch, at), column(&b, batch, at));
         prop_assert_ne!(a, b);
     }
@@ -96,9 +96,9 @@ proptest! {
         let w = parameters(net, seed);
         let mut workspace = Workspace::default();
         let x = gaussian(seed, 2, net.input.len() * batch);
-        let all = logits(&mut workspace, net, Weights::Drawn(&w), &x, batch);
+        let all = logits(&mut workspace, net, WeightSample::Drawn(&w), &x, batch);
         for n in 0..batch {
-            let one = logits(&mut workspace, net, Weights::Drawn(&w), &column(&x, batch, n), 1);
+            let one = logits(&mut workspace, net, WeightSample::Drawn(&w), &column(&x, batch, n), 1);
             assert_near("logits", &column(&all, batch, n), &one, 1e-5);
         }
     }
@@ -117,7 +117,7 @@ proptest! {
         ]);
         let net = &Network::new(&spec(layers), Shape { channels: 1, rows: 9, columns: 11 }, 10).unwrap();
         let w = parameters(net, seed);
-        let weights = Weights::Drawn(&w);
+        let weights = WeightSample::Drawn(&w);
         let mut workspace = Workspace::default();
         let x = gaussian(seed, 2, net.input.len() * batch);
         let upstream = gaussian(seed, 4, net.classes() * batch);
@@ -143,16 +143,16 @@ proptest! {
         let noise = PassNoise { key: [seed, 1], step: 2, block: 3 };
         let x = gaussian(seed, 2, net.input.len() * batch);
         let upstream = gaussian(seed, 4, net.classes() * batch);
-        let run = |weights: Weights| {
+        let run = |weights: WeightSample| {
             let mut workspace = Workspace::default();
             let y = logits(&mut workspace, net, weights, &x, batch);
             (y, gradient(&mut workspace, net, weights, &upstream, batch).first)
         };
-        let (y, g) = run(Weights::Drawn(&w));
+        let (y, g) = run(WeightSample::Drawn(&w));
         // The local one has a floor of 1e-8 under its standard deviations.
-        let (local, _) = run(Weights::Local { mean: &w, variance: &zero, noise });
+        let (local, _) = run(WeightSample::Local { mean: &w, variance: &zero, noise });
         assert_near("local", &local, &y, 1e-5);
-        let (flipout, flipout_g) = run(Weights::Flipout { mean: &w, deviation: &zero, noise });
+        let (flipout, flipout_g) = run(WeightSample::Flipout { mean: &w, deviation: &zero, noise });
         assert_eq!((flipout, flipout_g), (y, g));
     }
 }
@@ -176,9 +176,9 @@ fn noise_depends_on_key_step_and_block() {
         let mut with = |noise| {
             let (mean, second) = (&w[..], &spread[..]);
             let weights = if local {
-                Weights::Local { mean, variance: second, noise }
+                WeightSample::Local { mean, variance: second, noise }
             } else {
-                Weights::Flipout { mean, deviation: second, noise }
+                WeightSample::Flipout { mean, deviation: second, noise }
             };
             logits(workspace, net, weights, &x, batch)
         };

@@ -1,6 +1,6 @@
 //! One pass of a block of images through a network: forward, and backward to the parameters.
 //!
-//! How a linear layer meets its random weights is the gradient *estimator*'s choice, handed in as [`Weights`]; how an
+//! How a linear layer meets its random weights is the gradient *estimator*'s choice, handed in as [`WeightSample`]; how an
 //! activation is rounded is the *guide*'s choice, handed in as [`ActivationQuantizer`]. The layers know of neither.
 
 use super::activation::Activation;
@@ -29,7 +29,7 @@ pub struct PassNoise {
 
 /// The weights of a pass, flat over all tensors, as the estimator sees them.
 #[derive(Clone, Copy)]
-pub enum Weights<'a> {
+pub enum WeightSample<'a> {
     /// One drawn network for every image of the batch.
     Drawn(&'a [f32]),
     /// Local reparameterization (Kingma, Salimans, Welling 2015, eq. 6): each *activation* is drawn from the Gaussian
@@ -54,10 +54,10 @@ pub enum Weights<'a> {
     },
 }
 
-impl Weights<'_> {
+impl WeightSample<'_> {
     /// Whether the gradient has a second part (of the variances or of the deviations).
     pub fn second(&self) -> bool {
-        !matches!(self, Weights::Drawn(_))
+        !matches!(self, WeightSample::Drawn(_))
     }
 }
 
@@ -176,7 +176,7 @@ impl Workspace {
     }
 
     /// Runs the network forward on the input.
-    pub fn forward(&mut self, net: &Network, weights: Weights<'_>, activations: &dyn ActivationQuantizer) {
+    pub fn forward(&mut self, net: &Network, weights: WeightSample<'_>, activations: &dyn ActivationQuantizer) {
         for (i, node) in net.nodes.iter().enumerate() {
             let (before, rest) = self.values.split_at_mut(i + 1);
             let (x, y) = (&before[node.input][..], &mut rest[0][..]);
@@ -185,8 +185,8 @@ impl Workspace {
                     let (w, b) = (net.tensors[*weight].range.clone(), net.tensors[*bias].range.clone());
                     let NodeScratch { inputs: [input, input2], second, side, twin } = &mut self.nodes[i];
                     match weights {
-                        Weights::Drawn(all) => map.forward(&all[w], Some(&all[b]), x, y, input),
-                        Weights::Local { mean, variance, noise } => {
+                        WeightSample::Drawn(all) => map.forward(&all[w], Some(&all[b]), x, y, input),
+                        WeightSample::Local { mean, variance, noise } => {
                             map.forward(&mean[w.clone()], Some(&mean[b.clone()]), x, y, input);
                             twin.resize(x.len());
                             side.resize(y.len());
@@ -196,7 +196,7 @@ impl Workspace {
                             noise::normal(noise.key, place(net, i, purpose::ACTIVATIONS, noise), second);
                             add_noise(y, side, second);
                         }
-                        Weights::Flipout { mean, deviation, noise } => {
+                        WeightSample::Flipout { mean, deviation, noise } => {
                             let channels = map.input_channels();
                             twin.resize(x.len());
                             side.resize((channels + map.channels()) * BLOCK);
@@ -243,7 +243,7 @@ impl Workspace {
     pub fn backward(
         &mut self,
         net: &Network,
-        weights: Weights<'_>,
+        weights: WeightSample<'_>,
         activations: &dyn ActivationQuantizer,
         logits: &[f32],
         gradient: &mut Gradient,
@@ -268,8 +268,8 @@ impl Workspace {
                     let (w, b) = (&net.tensors[*weight].range, &net.tensors[*bias].range);
                     let NodeScratch { inputs: [input, input2], second, side, twin } = &mut self.nodes[i];
                     let means = match weights {
-                        Weights::Drawn(all) => all,
-                        Weights::Local { mean, .. } | Weights::Flipout { mean, .. } => mean,
+                        WeightSample::Drawn(all) => all,
+                        WeightSample::Local { mean, .. } | WeightSample::Flipout { mean, .. } => mean,
                     };
                     if first_dense != Some(i) {
                         weight_gradient(map, dy, x, input, &mut gradient.first[w.clone()]);
@@ -279,8 +279,8 @@ impl Workspace {
                         map.backward_input(&means[w.clone()], dy, dx, again);
                     }
                     match weights {
-                        Weights::Drawn(_) => {}
-                        Weights::Local { variance, .. } => {
+                        WeightSample::Drawn(_) => {}
+                        WeightSample::Local { variance, .. } => {
                             noise_gradient(second, side, dy);
                             weight_gradient(map, second, twin, input2, &mut gradient.second[w.clone()]);
                             sum_bias(second, &mut gradient.second[b.clone()]);
@@ -289,7 +289,7 @@ impl Workspace {
                                 dx.iter_mut().zip(&**twin).zip(x).for_each(|((d, s), x)| *d += 2.0 * x * *s);
                             }
                         }
-                        Weights::Flipout { deviation, .. } => {
+                        WeightSample::Flipout { deviation, .. } => {
                             let (signs_in, signs_out) = side.split_at(map.input_channels() * BLOCK);
                             second.copy_from_slice(dy);
                             flip(second, signs_out);

@@ -33,6 +33,9 @@ macro_rules! posteriors {
         }
 
         impl PosteriorKind {
+            /// Every kind.
+            pub const ALL: &'static [PosteriorKind] = &[$(PosteriorKind::$name),+];
+
             /// What is true of every posterior of this kind.
             pub(crate) fn properties(self) -> &'static Properties {
                 match self {
@@ -103,5 +106,17 @@ impl Posterior {
         let mut sigma = Vec::new();
         self.family().sigma_into(&mut sigma);
         sigma
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_read_by_the_name_that_errors_call_it() {
+        for kind in PosteriorKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::export::{drawn, normalisation, snap_scales};
 use crate::guide::Guide;
 use crate::likelihood::softmax;
 use crate::load::fill;
-use crate::nn::pass::{BLOCK, Weights, Workspace};
+use crate::nn::pass::{BLOCK, WeightSample, Workspace};
 use crate::nn::{Network, limit};
 use crate::progress::step;
 use qbnn_core::{ImagesView, Shape};
@@ -72,7 +72,7 @@ impl Predictor for Simulated {
                 |workspace, (block, out)| {
                     let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
                     fill(workspace.input(net), &members, net.input.channels, self.normalisation);
-                    workspace.forward(net, Weights::Drawn(&weights), &*activations);
+                    workspace.forward(net, WeightSample::Drawn(&weights), &*activations);
                     softmax(workspace.logits(net), BLOCK, out);
                 },
             );

@@ -11,7 +11,7 @@ use super::quantizers::Quantizers;
 use super::sigma::SigmaQuantizer;
 use qbnn_core::UniformCode;
 
-/// Octaves by which the largest sigma of a tensor may exceed a channel's step of drawn weights, of which the machine's
+/// Octaves by which the largest sigma of a tensor may exceed a channel's step of drawn weights, of which the runtime's
 /// 16-bit draw holds 2^11. Where one channel is that much wider than another, the steps of the narrow one become coarser:
 /// its drawn weights are off by at most 2^-11 of the largest sigma.
 const SIGMA_OCTAVES: f32 = 11.0 - BELOW;

@@ -138,7 +138,12 @@ impl Quantizers {
     pub fn stored(&self, net: &Network, posterior: &Posterior, mu: &mut Vec<f32>, sigma: &mut Vec<f32>) {
         mu.clear();
         mu.extend_from_slice(posterior.mu());
-        posterior.family().sigma_into(sigma);
+        // Work for nothing where grids overwrite all of it.
+        if self.tensors.iter().all(|grids| grids.sigma.is_some()) && posterior.log_sigma().is_some() {
+            sigma.resize(mu.len(), 0.0);
+        } else {
+            posterior.family().sigma_into(sigma);
+        }
         for (tensor, grids) in net.tensors.iter().zip(&self.tensors) {
             let r = tensor.range.clone();
             if let Some(grid) = &grids.mu {

@@ -164,6 +164,9 @@ pub enum SigmaGrid {
 }
 
 impl SigmaGrid {
+    /// Every grid.
+    pub const ALL: [SigmaGrid; 2] = [SigmaGrid::Log, SigmaGrid::Uniform];
+
     /// Its name, as settings have it.
     pub fn name(self) -> &'static str {
         match self {
@@ -379,5 +382,19 @@ impl QuantizeSettings {
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sigma_grid_is_read_by_the_name_that_reports_call_it() {
+        for grid in SigmaGrid::ALL {
+            assert_eq!(serde_json::to_value(grid).unwrap(), grid.name());
+            let settings = QuantizeSettings { sigma_grid: grid, ..QuantizeSettings::default() };
+            assert_eq!(settings.name().contains(&format!("{}-sigma", grid.name())), grid != SigmaGrid::Log);
+        }
     }
 }

@@ -5,7 +5,7 @@ use qbnn_bnn::Network;
 use qbnn_bnn::internals::nn::batch::batch_gradient;
 use qbnn_bnn::internals::nn::buffer::Buffer;
 use qbnn_bnn::internals::nn::linear::transpose;
-use qbnn_bnn::internals::nn::pass::{BLOCK, FloatActivations, Gradient, Weights, Workspace};
+use qbnn_bnn::internals::nn::pass::{BLOCK, FloatActivations, Gradient, WeightSample, Workspace};
 
 /// `[feature][image]` of `batch` images as `[feature][image]` of a block, zeros for the others.
 pub fn widen(values: &[f32], batch: usize) -> Vec<f32> {
@@ -30,7 +30,7 @@ pub fn feed(workspace: &mut Workspace, net: &Network, x: &[f32], batch: usize) {
 }
 
 /// Logits of `batch` images, `[class][image]`.
-pub fn logits(workspace: &mut Workspace, net: &Network, weights: Weights, x: &[f32], batch: usize) -> Vec<f32> {
+pub fn logits(workspace: &mut Workspace, net: &Network, weights: WeightSample, x: &[f32], batch: usize) -> Vec<f32> {
     feed(workspace, net, x, batch);
     workspace.forward(net, weights, &FloatActivations);
     narrow(workspace.logits(net), batch)
@@ -40,7 +40,7 @@ pub fn logits(workspace: &mut Workspace, net: &Network, weights: Weights, x: &[f
 pub fn gradient(
     workspace: &mut Workspace,
     net: &Network,
-    weights: Weights,
+    weights: WeightSample,
     upstream: &[f32],
     batch: usize,
 ) -> Gradient {

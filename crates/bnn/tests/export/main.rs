@@ -12,7 +12,7 @@ mod random;
 use networks::{Case, builds, network, settings};
 use qbnn_bnn::internals::export::snap_scales;
 use qbnn_bnn::internals::guide::Drawn;
-use qbnn_bnn::internals::nn::pass::{BLOCK, FloatActivations, Weights, Workspace};
+use qbnn_bnn::internals::nn::pass::{BLOCK, FloatActivations, WeightSample, Workspace};
 use qbnn_bnn::pfp::Pfp;
 use qbnn_bnn::train::train;
 use qbnn_bnn::verify::Difference;
@@ -62,7 +62,7 @@ fn analytic_agrees(checkpoint: &Checkpoint, model: Model<'_>, images: ImagesView
     for (i, value) in input.iter_mut().enumerate() {
         *value = imported.normalisation.value(images.get(i % BLOCK)[i / BLOCK]);
     }
-    workspace.forward(net, Weights::Drawn(&drawn.mu), &FloatActivations);
+    workspace.forward(net, WeightSample::Drawn(&drawn.mu), &FloatActivations);
     let logits = workspace.logits(net);
     let (channels, area) = (net.input.channels, net.input.rows * net.input.columns);
     let largest = logits.iter().fold(1.0, |a: f32, b| a.max(b.abs()));

@@ -15,7 +15,7 @@ mod random;
 
 use qbnn_bnn::internals::nn::activation::Activation;
 use qbnn_bnn::internals::nn::network::Op;
-use qbnn_bnn::internals::nn::pass::{BLOCK, PassNoise, Weights, Workspace};
+use qbnn_bnn::internals::nn::pass::{BLOCK, PassNoise, WeightSample, Workspace};
 use qbnn_bnn::internals::nn::pool::Pool;
 use qbnn_bnn::internals::noise;
 use qbnn_bnn::internals::noise::purpose;
@@ -330,9 +330,9 @@ fn check(spec: &NetworkSpec, image: Shape, batch: usize, estimator: Estimator, s
         }
 
         let weights = match estimator {
-            Estimator::Drawn => Weights::Drawn(&first),
-            Estimator::Local => Weights::Local { mean: &first, variance: &second, noise: source },
-            Estimator::Flipout => Weights::Flipout { mean: &first, deviation: &second, noise: source },
+            Estimator::Drawn => WeightSample::Drawn(&first),
+            Estimator::Local => WeightSample::Local { mean: &first, variance: &second, noise: source },
+            Estimator::Flipout => WeightSample::Flipout { mean: &first, deviation: &second, noise: source },
         };
         close(&about, "logits", &block::logits(workspace, &net, weights, &x, batch), &here.logits, 1e-3);
 

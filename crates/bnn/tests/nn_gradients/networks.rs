@@ -231,9 +231,9 @@ fn the_pass_climbs_along_its_gradient() {
         let mut loss =
             |first: &[f32], second: &[f32], gradient: Option<&mut qbnn_bnn::internals::nn::pass::Gradient>| {
                 let weights = match estimator {
-                    Estimator::Drawn => Weights::Drawn(first),
-                    Estimator::Local => Weights::Local { mean: first, variance: second, noise },
-                    Estimator::Flipout => Weights::Flipout { mean: first, deviation: second, noise },
+                    Estimator::Drawn => WeightSample::Drawn(first),
+                    Estimator::Local => WeightSample::Local { mean: first, variance: second, noise },
+                    Estimator::Flipout => WeightSample::Flipout { mean: first, deviation: second, noise },
                 };
                 let logits = block::logits(&mut workspace, &net, weights, &x, batch);
                 if let Some(gradient) = gradient {

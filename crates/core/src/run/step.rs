@@ -3,7 +3,7 @@
 use crate::kernel::{LANES, Runs, VECTOR};
 use crate::model::{Activation, Grid, Linear, Pool, Shape};
 
-/// What one layer has become. The content is the machine's own affair; the memory is the caller's.
+/// What one layer has become. The content is the runtime's own affair; the memory is the caller's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
     pub(super) action: Action,
