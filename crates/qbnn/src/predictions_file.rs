@@ -135,9 +135,10 @@ impl StoredPredictions {
                 groups.iter().position(|g| g.0 == *name)
             };
             let group = self.gallery.iter().map(|g| listed(&g.chosen)).collect::<Option<Vec<_>>>();
+            let lost = || Error::Encode { what: WHAT, source: "an image of the gallery is of no group".into() };
             for (name, values) in [
                 ("gallery/shelf", number(|c| c.shelf as usize)),
-                ("gallery/group", group.context("an image of the gallery is of no group")?),
+                ("gallery/group", group.ok_or_else(lost)?),
                 ("gallery/input", number(|c| c.input)),
             ] {
                 tensors.push((name.into(), Dtype::U32, vec![k], wide(&values)));
