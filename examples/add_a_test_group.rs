@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // 300 images of stripes, 1 to 6 pixels wide: bytes, [image][row][column][channel].
     let stripe = |image: usize, row: usize, column: usize| {
-        let along = if image % 2 == 0 { row } else { column };
+        let along = if image.is_multiple_of(2) { row } else { column };
         (along / (1 + image % 6) % 2 * 255) as u8
     };
     let places = (0..300).flat_map(|i| (0..28 * 28).map(move |p| (i, p / 28, p % 28)));
