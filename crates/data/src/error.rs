@@ -278,6 +278,39 @@ pub enum DataError {
         reason: String,
     },
 
+    /// A class with too few images.
+    #[error("class {name} has {found} images, wanted at least {wanted}; add some, or remove its folder")]
+    Class {
+        /// Its name.
+        name: String,
+        /// Images found.
+        found: usize,
+        /// Images wanted.
+        wanted: usize,
+    },
+
+    /// A folder that has not a folder for each of 2 to 1,000 classes.
+    #[error("{}: holds {found} folders, wanted one for each of 2 to 1000 classes (or train/ with these); name the folder above the classes", path.display())]
+    Classes {
+        /// The folder.
+        path: PathBuf,
+        /// Folders found in it.
+        found: usize,
+    },
+
+    /// Pictures of several sizes where one is wanted.
+    #[error("{} is {} x {} pixels (rows x columns) but {} is {} x {}, wanted one size; give a size to which all are scaled", first.display(), first_size.0, first_size.1, second.display(), second_size.0, second_size.1)]
+    Sizes {
+        /// The first picture.
+        first: PathBuf,
+        /// Its rows and columns.
+        first_size: (usize, usize),
+        /// Another one.
+        second: PathBuf,
+        /// Its rows and columns.
+        second_size: (usize, usize),
+    },
+
     /// A descriptor of a set that cannot be used.
     #[error("{file}: {reason}; docs/adding-a-dataset.md says what a descriptor holds")]
     Descriptor {

@@ -29,6 +29,7 @@ pub mod files;
 pub mod idx;
 mod images;
 mod locations;
+pub mod own;
 pub mod picture;
 pub mod pt;
 mod random;

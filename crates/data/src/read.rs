@@ -60,7 +60,7 @@ fn classes(set: &Descriptor) -> usize {
 }
 
 /// Images of an IDX file: grey in three dimensions, with 1 or 3 channels last in four.
-fn images(path: &Path) -> Result<Images, DataError> {
+pub(crate) fn images(path: &Path) -> Result<Images, DataError> {
     let idx = Idx::read(path)?;
     match *idx.dims() {
         [_, height, width, channels @ (1 | 3)] if height > 0 && width > 0 => {
@@ -75,7 +75,7 @@ fn images(path: &Path) -> Result<Images, DataError> {
     }
 }
 
-fn agree(first: &Path, first_count: usize, second: &Path, second_count: usize) -> Result<(), DataError> {
+pub(crate) fn agree(first: &Path, first_count: usize, second: &Path, second_count: usize) -> Result<(), DataError> {
     if first_count == second_count {
         return Ok(());
     }

@@ -285,19 +285,19 @@ fn read(path: &Path, bytes: &[u8]) -> Result<File, String> {
         }
     };
     // The usual groups first, then others as they come.
-    let mut names: Vec<Kind> = Role::HEADLINE.map(Kind::of).to_vec();
-    for kind in &kinds {
-        if !names.contains(kind) {
-            ensure!(names.len() < MOST_GROUPS, "found more than {MOST_GROUPS} groups; give fewer of them names");
-            names.push(kind.clone());
+    let mut by_kind: Vec<(Kind, Vec<usize>)> = Role::HEADLINE.map(|role| (Kind::of(role), Vec::new())).to_vec();
+    for (i, kind) in kinds.into_iter().enumerate() {
+        match by_kind.iter_mut().find(|one| one.0 == kind) {
+            Some((_, places)) => places.push(i),
+            None => {
+                ensure!(by_kind.len() < MOST_GROUPS, "found more than {MOST_GROUPS} groups; give fewer of them names");
+                by_kind.push((kind, vec![i]));
+            }
         }
     }
-    let of = |kind: &Kind| (0..inputs).filter(|&i| kinds[i] == *kind).collect::<Vec<_>>();
-    let mut all_places: Vec<Vec<usize>> = names.iter().map(of).collect();
-    let counts = names.iter().zip(&all_places).map(|(kind, places)| format!("{} {}", places.len(), kind.name));
-    let found = counts.collect::<Vec<_>>().join(", ");
-    let count =
-        |role: Role| names.iter().zip(&all_places).filter(|n| n.0.role == role).map(|n| n.1.len()).sum::<usize>();
+    let found = by_kind.iter().map(|(kind, places)| format!("{} {}", places.len(), kind.name));
+    let found = found.collect::<Vec<_>>().join(", ");
+    let count = |role: Role| by_kind.iter().filter(|one| one.0.role == role).map(|one| one.1.len()).sum::<usize>();
     ensure!(
         count(Role::Clean) > 0,
         "found {found}; accuracy and calibration need clean inputs: mark those that have one right label as clean"
@@ -308,11 +308,7 @@ fn read(path: &Path, bytes: &[u8]) -> Result<File, String> {
         }
     }
     let clean = count(Role::Clean);
-    let (mut groups, mut places) = (Vec::new(), Vec::new());
-    for (kind, own) in names.into_iter().zip(all_places.drain(..)).filter(|n| !n.1.is_empty()) {
-        groups.push(kind);
-        places.push(own);
-    }
+    let (kinds, places): (Vec<Kind>, Vec<_>) = by_kind.into_iter().filter(|one| !one.1.is_empty()).unzip();
     if samples == 1 {
         left_out.push(
             "There is a single draw: epistemic uncertainty is the disagreement of draws and does not exist here."
@@ -347,7 +343,7 @@ fn read(path: &Path, bytes: &[u8]) -> Result<File, String> {
         let labels = if kind.role.is_labelled() { right(own, &kind.name)? } else { Vec::new() };
         Ok(TestGroup { name: kind.name, role: kind.role, predictions: part(own)?, labels, soft_labels: None })
     };
-    let groups = Groups(groups.into_iter().zip(&places).map(group).collect::<Result<_, String>>()?);
+    let groups = Groups(kinds.into_iter().zip(&places).map(group).collect::<Result<_, String>>()?);
     let name = path.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());
     Ok(File { name, groups, places, images, left_out })
 }

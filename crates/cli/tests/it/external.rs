@@ -64,6 +64,26 @@ fn rounding_is_put_back_and_logits_are_refused() {
 }
 
 #[test]
+fn groups_of_one_role_have_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let named = |names: &[&str; 4]| [probs(), integers("labels", "(4,)", &[0, 1, 1, -1]), text("groups", names)];
+    npz::write(&at.join("named-file.npz"), &named(&["clean", "ood", "shifted:noise", "ood:near"]));
+    let html = page(at, "named-file.npz");
+    for said in ["near (ood)", "noise (shifted)", "AUROC epistemic, near vs clean", "accuracy, noise"] {
+        assert!(html.contains(said), "{said}");
+    }
+    for (wrong, said) in
+        [("far", "found group far at input 3"), ("ood:", "ood:near"), ("shifted:noise", "at noise input 3")]
+    {
+        let error = refused(at, &named(&["clean", "ood", "shifted:noise", wrong]));
+        assert!(error.contains(said), "{error}");
+    }
+    let error = refused(at, &named(&["clean", "ood:x", "shifted:x", "ood"]));
+    assert!(error.contains("two groups called x"), "{error}");
+}
+
+#[test]
 fn every_type_and_layout_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();

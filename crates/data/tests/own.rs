@@ -1,0 +1,118 @@
+//! A user's own data: what is read from folders, and what is refused.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use qbnn_data::idx::{Idx, Storage, Values};
+use qbnn_data::own::{Size, leaked, pair, pictures};
+use qbnn_data::{DataError, Images};
+use std::path::Path;
+
+/// `count` grey pictures of a brightness of their own each, in `folder`.
+fn write(folder: &Path, count: usize, (height, width): (usize, usize), first: u8) {
+    std::fs::create_dir_all(folder).unwrap();
+    for i in 0..count {
+        let pixels = (0..height * width).map(|p| first.wrapping_add((i * 7 + p) as u8)).collect();
+        let image = Images { height, width, channels: 1, pixels };
+        image.write_png(0, &folder.join(format!("{i:03}.png"))).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_of_pictures_per_class_is_a_dataset() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("cat"), 20, (5, 4), 0);
+    write(&folder.path().join("dog"), 30, (5, 4), 100);
+    std::fs::write(folder.path().join("cat/notes.txt"), "no picture").unwrap();
+    let own = pictures(folder.path(), "pets", Size::default()).unwrap();
+    assert_eq!((own.train.labels.len(), own.validation.is_none(), own.test.is_none()), (50, true, true));
+    let d = own.clone().dataset(1).unwrap();
+    assert_eq!(
+        (d.name.as_str(), d.class_names.join(" "), d.shape().to_string()),
+        ("pets", "cat dog".into(), "1x5x4".into())
+    );
+    // One in ten of each class, twice: 2 + 3, then of the rest 1 + 2.
+    let parts = [d.train.pairs.len(), d.validation.labels.len(), d.groups[0].images.len()];
+    assert_eq!(parts, [50 - 5 - 3, 5, 3]);
+    assert_eq!(d.validation.labels, [0, 0, 1, 1, 1]);
+    // The same seed divides alike, another one otherwise, and nothing is in two parts.
+    assert_eq!(d, own.clone().dataset(1).unwrap());
+    assert_ne!(d.validation, own.dataset(2).unwrap().validation);
+    assert_eq!(leaked(&d), 0);
+    // Of all values: (x / 255 - mean) / std has mean 0 and deviation 1.
+    let values: Vec<f64> = d
+        .train
+        .images
+        .pixels
+        .iter()
+        .map(|&p| (f64::from(p) / 255.0 - f64::from(d.pixels.mean)) / f64::from(d.pixels.std))
+        .collect();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    assert!(mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-4, "{mean} {variance}");
+}
+
+#[test]
+fn parts_that_are_there_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for (part, count) in [("train", 9), ("val", 2), ("test", 3)] {
+        for (class, first) in [("a", 0), ("b", 50), ("c", 99)] {
+            write(&folder.path().join(part).join(class), count, (4, 4), first);
+        }
+    }
+    let colour = Size { side: Some((8, 6)), colour: true };
+    let d = pictures(folder.path(), "three", colour).unwrap().dataset(1).unwrap();
+    assert_eq!((d.shape().channels, d.shape().rows, d.shape().columns), (3, 8, 6));
+    assert_eq!([d.train.pairs.len(), d.validation.labels.len(), d.groups[0].images.len()], [27, 6, 9]);
+    // The test pictures are the first of the training ones, byte for byte.
+    assert_eq!(leaked(&d), 9);
+}
+
+#[test]
+fn what_is_no_data_is_refused_with_the_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let said = |size: Size| pictures(folder.path(), "own", size).and_then(|own| own.dataset(1)).unwrap_err();
+    write(&at("a"), 4, (3, 3), 0);
+    assert!(matches!(said(Size::default()), DataError::Classes { found: 1, .. }));
+    write(&at("b"), 4, (3, 5), 0);
+    let error = said(Size::default()).to_string();
+    assert!(
+        error.contains("is 3 x 3 pixels") && error.contains("is 3 x 5") && error.contains("give a size"),
+        "{error}"
+    );
+    let resized = Size { side: Some((3, 3)), colour: false };
+    assert!(pictures(folder.path(), "own", resized).unwrap().dataset(1).is_ok());
+    std::fs::create_dir(at("c")).unwrap();
+    assert!(matches!(said(resized), DataError::NoImages { files: 0, .. }));
+    write(&at("c"), 1, (3, 3), 0);
+    assert!(matches!(said(resized), DataError::Class { ref name, found: 1, .. } if name == "c"));
+    // A class that only the test folder has.
+    for (part, class) in [("train", "a"), ("train", "b"), ("test", "a"), ("test", "z")] {
+        write(&at(part).join(class), 3, (3, 3), 0);
+    }
+    let error = said(resized).to_string();
+    assert!(error.starts_with("group test has a folder z"), "{error}");
+}
+
+#[test]
+fn idx_files_of_any_shape_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, dims: Vec<usize>, modulus: usize| {
+        let values = (0..dims.iter().product()).map(|i| (i % modulus) as u8).collect();
+        Idx::new(dims, Values::U8(values)).unwrap().write(&folder.path().join(name), Storage::Gzip).unwrap();
+    };
+    let error = pair(folder.path(), "own").unwrap_err().to_string();
+    assert!(error.contains("no train-images and train-labels"), "{error}");
+    write("train-images-idx4-ubyte.gz", vec![40, 6, 5, 3], 251);
+    write("train-labels.gz", vec![40], 4);
+    write("test-images.gz", vec![8, 6, 5, 3], 241);
+    write("test-labels.gz", vec![8], 4);
+    let d = pair(folder.path(), "own").unwrap().dataset(3).unwrap();
+    assert_eq!((d.classes(), d.shape().channels, d.groups[0].images.len()), (4, 3, 8));
+    assert_eq!(d.train.pairs.len() + d.validation.labels.len(), 40);
+    write("test-labels.gz", vec![7], 4);
+    assert!(matches!(pair(folder.path(), "own"), Err(DataError::Disagree { .. })));
+    write("test-labels.gz", vec![8], 1);
+    write("test-images.gz", vec![8, 5, 6, 3], 251);
+    let error = pair(folder.path(), "own").unwrap().dataset(3).unwrap_err().to_string();
+    assert!(error.starts_with("group clean has ") && error.contains("resize"), "{error}");
+}
