@@ -48,6 +48,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod calibrate;
 mod checkpoint;
 mod data;
 mod difference;

@@ -8,16 +8,10 @@ use crate::checkpoint::Checkpoint;
 use crate::data::TrainData;
 use crate::divergence::Watch;
 use crate::error::BnnError;
-use crate::guide::Drawn;
-use crate::load::{LoadScratch, Loader};
 use crate::nn::limit;
-use crate::nn::pass::{BLOCK, PassNoise, Workspace};
 use crate::noise::{self, purpose};
 use crate::predict::predict;
 use crate::progress::NoProgress;
-use crate::quant::activation::calibrate;
-use crate::quant::settings::{QuantizeSettings, Start};
-use crate::settings::Estimator;
 use crate::step::Steps;
 use qbnn_core::noise::NoiseCounter;
 use std::ops::ControlFlow;
@@ -72,78 +66,6 @@ pub enum Outcome {
     Finished,
     /// The observer said stop; the unfinished epoch is lost, the checkpoint holds the last finished one.
     Stopped,
-}
-
-impl Checkpoint {
-    /// The float network `float`, its grids calibrated on its posterior and on training images (PTQ); from scratch, as
-    /// it was before its training.
-    ///
-    /// # Errors
-    /// A setting out of range; data that does not fit the network.
-    pub fn quantized(float: Checkpoint, settings: QuantizeSettings, data: &TrainData<'_>) -> Result<Self, BnnError> {
-        settings.check()?;
-        data.check(float.input, float.classes)?;
-        settings.check_posterior(float.train.posterior)?;
-        let float = match settings.start {
-            Start::Float => float,
-            Start::Scratch => {
-                let Checkpoint { network, input, classes, normalisation, seed, train, origin, .. } = float;
-                let mut new = Checkpoint::new(&network, input, classes, normalisation, seed, train)?;
-                new.origin = origin;
-                new
-            }
-        };
-        let mut quantizers = float.quantizers(&settings)?;
-        if let Some(quantizers) = &mut quantizers {
-            // From scratch, sigma is still to spread: from below where it begins up to the prior.
-            let span = (float.train.initial_sigma / 4.0, float.train.prior_sigma);
-            let span = (settings.start == Start::Scratch).then_some(span);
-            quantizers.calibrate(float.net(), &float.guide().posterior, span);
-            if let Some(bits) = quantizers.activations.as_ref().map(|grids| grids.bits) {
-                for (index, values) in activation_values(&float, data, settings.calibration).into_iter().enumerate() {
-                    quantizers
-                        .set_activation(index, calibrate(float.net().activations[index], bits, settings.fit, &values));
-                }
-            }
-        }
-        let quantized = Checkpoint::with_quantizers(float, settings, quantizers);
-        match quantized.not_finite() {
-            None => Ok(quantized),
-            Some((name, found)) => Err(BnnError::Data(format!(
-                "`{name}` became {found} when its grid was set: train the float network again"
-            ))),
-        }
-    }
-}
-
-/// A sample of each activation's values in float, over draws and training images.
-fn activation_values(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<Vec<f32>> {
-    use crate::nn::network::Op;
-    /// Values kept of each activation and pass.
-    const KEPT: usize = 2048;
-    let net = float.net();
-    let key = qbnn_core::noise::key(float.seed);
-    let order =
-        noise::permutation(key, NoiseCounter { purpose: purpose::SHUFFLE, tensor: 1, draw: 0 }, data.pairs.len());
-    let mut values = vec![Vec::new(); net.activations.len()];
-    let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
-    let (mut workspace, mut drawn) = (Workspace::default(), Drawn::default());
-    let mut loading = LoadScratch::default();
-    let activations = float.guide().activation_quantizer(float.normalisation);
-    for (i, pairs) in order[..images.min(order.len())].chunks(BLOCK).enumerate() {
-        float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
-        loader.load(pairs, workspace.input(net), &mut loading);
-        let weights = drawn.for_pass(Estimator::Reparameterization, PassNoise { key, step: 0, block: 0 });
-        workspace.forward(net, weights, &*activations);
-        for (at, node) in net.nodes.iter().enumerate() {
-            if let Op::Activation { index, .. } = node.op {
-                let all = workspace.value(net, at);
-                let images = all.chunks_exact(BLOCK).flat_map(|run| &run[..pairs.len()]);
-                values[index].extend(images.step_by(all.len().div_ceil(KEPT)).copied());
-            }
-        }
-    }
-    values
 }
 
 /// Trains a checkpoint to the end of its phase. `save` is called after every epoch.

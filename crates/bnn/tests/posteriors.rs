@@ -157,5 +157,5 @@ fn settings_keep_the_words_of_stored_files() {
     assert_eq!(["estimator", "labels", "posterior"].map(word), ["weight-draw", "drawn", "gaussian"]);
     assert_eq!(serde_json::from_value::<TrainSettings>(written.clone()).unwrap(), settings);
     let written = serde_json::to_value(QuantizeSettings::default()).unwrap();
-    assert_eq!(written["fit"], "weighted-error");
+    assert_eq!(written["fit"], "prediction");
 }

@@ -311,7 +311,7 @@ fn the_finer_the_grids_the_nearer_to_float() {
     let posterior = posterior(&net);
     for sigma_grid in [SigmaGrid::Log, SigmaGrid::Uniform] {
         for (scale, sigma_scale) in [(Scale::Channel, Scale::Tensor), (Scale::Tensor, Scale::Channel)] {
-            for fit in [Calibration::WeightedError, Calibration::Error, Calibration::Range] {
+            for fit in [Calibration::Prediction, Calibration::WeightedError, Calibration::Error, Calibration::Range] {
                 let error = |widths: &str| {
                     let base = settings(Strategy::Vpq, widths);
                     let settings = QuantizeSettings { sigma_grid, scale, sigma_scale, fit, ..base };

@@ -8,7 +8,7 @@ use qbnn_core::UniformCode;
 pub fn scale<I: Iterator<Item = (f32, f32)>>(code: UniformCode, rule: Calibration, values: impl Fn() -> I) -> f32 {
     match rule {
         // A point mass has no sigma to measure by.
-        Calibration::WeightedError => {
+        Calibration::Prediction | Calibration::WeightedError => {
             least_error(code, || values().map(|(v, s)| (v, if s > 0.0 { 1.0 / (s * s) } else { 1.0 })))
         }
         Calibration::Error => least_error(code, || values().map(|(v, _)| (v, 1.0))),

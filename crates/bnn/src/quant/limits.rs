@@ -143,7 +143,7 @@ mod tests {
             octaves in prop::collection::vec((0usize..16, [-60i32..6, -60i32..6, -60i32..4]), 1..6),
             bits in [2u32..9, 2u32..9, 2u32..9, 2u32..9],
             which in 0usize..3,
-            fit in prop_oneof![Just(Calibration::WeightedError), Just(Calibration::Error), Just(Calibration::Range)],
+            fit in prop_oneof![Just(Calibration::Prediction), Just(Calibration::WeightedError), Just(Calibration::Error), Just(Calibration::Range)],
         ) {
             let found = exported(scaled(&octaves), settings(Strategy::ALL[which], bits, fit));
             prop_assert!(found.is_ok(), "{}", found.unwrap_err());

@@ -134,7 +134,9 @@ impl SigmaQuantizer {
                 for ([top, step], log_sigma) in rows.iter_mut().zip(values) {
                     (*top, *step) = match (span, rule) {
                         (Some((low, high)), _) => log::span(*code, low.log2(), high.log2()),
-                        (None, Calibration::Range) => log::fit(*code, &mut in_octaves(log_sigma), (0.0, 1.0)),
+                        (None, Calibration::Prediction | Calibration::Range) => {
+                            log::fit(*code, &mut in_octaves(log_sigma), (0.0, 1.0))
+                        }
                         (None, _) => log::fit(*code, &mut in_octaves(log_sigma), (0.01, 0.995)),
                     };
                 }
@@ -145,7 +147,7 @@ impl SigmaQuantizer {
                     let values = || log_sigma.iter().map(|l| l.exp());
                     *log2_scale = match (span, rule) {
                         (Some((_, high)), _) => min_max(code, [high].into_iter()),
-                        (None, Calibration::WeightedError) => {
+                        (None, Calibration::Prediction | Calibration::WeightedError) => {
                             least_error(code, || values().map(|s| (s, 1.0 / (s * s))))
                         }
                         (None, Calibration::Error) => least_error(code, || values().map(|s| (s, 1.0))),
