@@ -12,7 +12,7 @@ use crate::sweep::args::SweepArgs;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Train, quantize and judge Bayesian neural networks.
+/// Train, quantize and evaluate Bayesian neural networks.
 #[derive(Debug, Parser)]
 #[command(name = "qbnn", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
@@ -59,7 +59,7 @@ pub enum Command {
     /// Check that the integer runtime computes what training simulated: classes, probabilities, metrics.
     #[command(after_help = "Example:\n  qbnn check runs/first")]
     Check(CheckCommand),
-    /// Turn a run, several runs, or anyone's predictions into one HTML page.
+    /// Write one HTML page about a run, several runs, or predictions of another program.
     #[command(after_help = "Examples:\n  qbnn report runs/first\n  qbnn report runs/first --svg figures\n  \
         qbnn report runs/seed-1 runs/seed-2 runs/seed-3 --out seeds.html\n  \
         qbnn report runs/sweep-smoke --out smoke.html\n  \
@@ -74,7 +74,7 @@ pub enum Command {
         qbnn sweep experiments/*.toml --report docs/results.md"
     )]
     Sweep(SweepArgs),
-    /// Predict images with a model file: class, probability, and what kind of doubt there is.
+    /// Predict images with a model file: class, probability, aleatoric and epistemic uncertainty.
     #[command(after_help = format!("Examples:\n  qbnn predict model.qbnn digit.png --invert\n  \
         qbnn predict model.qbnn pictures/ t10k-images-idx3-ubyte.gz --json > answers.jsonl\n  \
         cat digit.png | qbnn predict model.qbnn - --samples 100 --abstain-above 0.5 --format csv\n\n{}", HOW))]

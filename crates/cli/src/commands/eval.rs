@@ -28,7 +28,7 @@ pub struct EvalCommand {
     /// model is what the others are compared with.
     #[arg(value_name = "RUN|CHECKPOINT|ENSEMBLE", required = true)]
     pub models: Vec<PathBuf>,
-    /// Judge one analytic pass (PFP) of each model too, beside its draws; the run's own metrics stay as they are. The pass
+    /// Also evaluate one analytic pass (PFP) of each model; the run's own metrics stay as they are. The pass
     /// is near draws in means over a group, not image by image.
     #[arg(long, value_enum, value_name = "WEIGHTS", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "stored")]
@@ -62,7 +62,7 @@ impl From<PfpWeights> for qbnn_bnn::pfp::Weights {
     }
 }
 
-/// A checkpoint to judge.
+/// A checkpoint to evaluate.
 pub struct Entry {
     pub folder: RunFolder,
     pub path: PathBuf,
@@ -131,7 +131,7 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     closing::show(session, &metrics, &Closing { note, folder, report: report.as_deref(), next: &next })
 }
 
-/// The checkpoints that were named, and the settings to judge them with: those of the first one's run, and what was
+/// The checkpoints that were named, and the settings to evaluate them with: those of the first one's run, and what was
 /// typed.
 pub struct Selected {
     /// The checkpoints.
