@@ -278,6 +278,17 @@ pub enum DataError {
         reason: String,
     },
 
+    /// A line of CSV that is no image.
+    #[error("{}, line {line}: {found}; wanted a label and its pixels, separated by commas, on each line", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What was found, and what was wanted.
+        found: String,
+    },
+
     /// A class with too few images.
     #[error("class {name} has {found} images, wanted at least {wanted}; add some, or remove its folder")]
     Class {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use qbnn_data::idx::{Idx, Storage, Values};
-use qbnn_data::own::{Size, leaked, pair, pictures};
+use qbnn_data::own::{Size, cifar, csv, leaked, pair, pictures};
 use qbnn_data::{DataError, Images};
 use std::path::Path;
 
@@ -115,4 +115,66 @@ fn idx_files_of_any_shape_are_read() {
     write("test-images.gz", vec![8, 5, 6, 3], 251);
     let error = pair(folder.path(), "own").unwrap().dataset(3).unwrap_err().to_string();
     assert!(error.starts_with("group clean has ") && error.contains("resize"), "{error}");
+}
+
+#[test]
+fn lines_of_csv_are_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.csv");
+    let read = |text: &str, shape| {
+        std::fs::write(&path, text).unwrap();
+        csv(&path, "own", shape)
+    };
+    let own = read("label,a,b,c,d\n10,0,1,2,3\n9,255,0,0,7\r\n\n10,4,5,6,7\n", None).unwrap();
+    // As numbers, not as text.
+    assert_eq!((own.class_names.join(" "), own.train.labels), ("9 10".into(), vec![1, 0, 1]));
+    assert_eq!(
+        own.train.images,
+        Images { height: 2, width: 2, channels: 1, pixels: vec![0, 1, 2, 3, 255, 0, 0, 7, 4, 5, 6, 7] }
+    );
+    let own = read("\"cat\",1,2,3\nant,4,5,6", Some([1, 1, 3])).unwrap();
+    assert_eq!(
+        (own.class_names.join(" "), own.train.images.channels, own.train.labels),
+        ("ant cat".into(), 3, vec![1, 0])
+    );
+    for (text, shape, said) in [
+        ("a,1,2,3,4\nb,1,2\n", None, "line 2: has 2 values, wanted 4"),
+        ("a,1,2,3,4\nb,1,2,3,256\n", None, "line 2: holds \"256\""),
+        ("a,1,2,3\nb,1,2,3\n", None, "3 values, which are no 1 x 1 x 1 image"),
+        ("a,1,2,3,4\nb,1,2,3,4\n", Some([usize::MAX, 2, 1]), "give its shape"),
+        ("a,1\n", None, "1 labels, wanted 2 to 1000"),
+        ("", None, "holds no image"),
+        ("a\nb\n", None, "has 0 values"),
+    ] {
+        let error = read(text, shape).unwrap_err().to_string();
+        assert!(error.contains(said) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn records_of_cifar_are_read_channels_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = cifar(folder.path(), "own").unwrap_err().to_string();
+    assert!(error.contains("neither data_batch_1.bin nor train.bin"), "{error}");
+    let record = |head: &[u8], first: u8| {
+        let pixels = (0..3072).map(|i| if i % 1024 == 0 { first + (i / 1024) as u8 } else { 9 });
+        head.iter().copied().chain(pixels).collect::<Vec<u8>>()
+    };
+    let write = |name: &str, records: &[Vec<u8>]| std::fs::write(folder.path().join(name), records.concat()).unwrap();
+    std::fs::write(folder.path().join("batches.meta.txt"), "plane\ncar\n\n").unwrap();
+    write("data_batch_1.bin", &[record(&[1], 10), record(&[0], 20)]);
+    write("data_batch_2.bin", &[record(&[1], 30)]);
+    write("test_batch.bin", &[record(&[0], 40)]);
+    let own = cifar(folder.path(), "own").unwrap();
+    assert_eq!((own.class_names.join(" "), &own.train.labels[..]), ("plane car".into(), &[1, 0, 1][..]));
+    assert_eq!(own.train.images.get(1).unwrap()[..4], [20, 21, 22, 9]);
+    assert_eq!(own.test.unwrap().labels, [0]);
+    write("test_batch.bin", &[record(&[2], 40)]);
+    assert!(matches!(cifar(folder.path(), "own"), Err(DataError::Label { found: 2, classes: 2, .. })));
+    write("test_batch.bin", &[vec![0; 100]]);
+    assert!(matches!(cifar(folder.path(), "own"), Err(DataError::Truncated { found: 100, wanted: 3073, .. })));
+    // Of CIFAR-100 the second label.
+    std::fs::write(folder.path().join("fine_label_names.txt"), "a\nb\nc\n").unwrap();
+    write("train.bin", &[record(&[0, 2], 1)]);
+    assert_eq!(cifar(folder.path(), "own").unwrap().train.labels, [2]);
 }

@@ -1,11 +1,15 @@
 //! A user's own data: images with labels, read from what people have, and put together to a [`Dataset`].
 //!
-//! A reader ([`pictures`], [`pair`]) gives [`Own`]: training images, and validation and test images where the source has
+//! A reader ([`pictures`], [`pair`], [`csv`], [`cifar`]) gives [`Own`]: training images, and validation and test images where the source has
 //! them. [`Own::dataset`] divides the training images where it has not, computes the pixel statistics, and checks the whole.
 
+mod cifar;
+mod csv;
 mod idx;
 mod pictures;
 
+pub use cifar::cifar;
+pub use csv::csv;
 pub use idx::pair;
 pub use pictures::{Size, pictures};
 
