@@ -23,10 +23,13 @@ use qbnn_core::ImagesView;
 use qbnn_core::noise::NoiseCounter;
 
 /// Training images whose prediction decides a step.
-const PREDICTED_IMAGES: usize = 128;
+const PREDICTED_IMAGES: usize = 256;
 
 /// Draws of their prediction.
 const PREDICTED_DRAWS: usize = 4;
+
+/// How far a step may be from the one that fits the values.
+const OCTAVES: [f32; 9] = [-1.5, -1.25, -1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75];
 
 impl Checkpoint {
     /// The float network `float`, its grids calibrated on its posterior and on training images (PTQ); from scratch, as
@@ -111,9 +114,8 @@ fn order(float: &Checkpoint, data: &TrainData<'_>, images: usize) -> Vec<u32> {
     order
 }
 
-/// Moves the step of one activation after the other, in halves and then quarters of an octave, as long as the
-/// prediction comes nearer to that of float activations: the mean KL(float || quantized) over images and draws, with
-/// the same drawn weights on both sides.
+/// Moves the step of one activation after the other to where the prediction is nearest to that of float activations: the
+/// mean KL(float || quantized) over images and draws, with the same drawn weights on both sides.
 fn by_prediction(
     float: &Checkpoint,
     quantizers: &mut Quantizers,
@@ -141,19 +143,16 @@ fn by_prediction(
     };
     let mut least = distance(quantizers)?;
     for index in 0..float.net().activations.len() {
-        for octaves in [0.5, -0.5, 0.25, -0.25] {
-            loop {
-                let Some(step) = quantizers.activations.as_ref().map(|grids| grids.log2_steps[index]) else { break };
-                quantizers.set_activation(index, step + octaves);
-                let found = distance(quantizers)?;
-                if found < least {
-                    least = found;
-                } else {
-                    quantizers.set_activation(index, step);
-                    break;
-                }
+        let Some(first) = quantizers.activations.as_ref().map(|grids| grids.log2_steps[index]) else { break };
+        let mut best = first;
+        for octaves in OCTAVES {
+            quantizers.set_activation(index, first + octaves);
+            let found = distance(quantizers)?;
+            if found < least {
+                (least, best) = (found, first + octaves);
             }
         }
+        quantizers.set_activation(index, best);
     }
     Ok(())
 }

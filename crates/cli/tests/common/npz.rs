@@ -20,10 +20,10 @@ pub fn integers(name: &'static str, shape: &'static str, values: &[i64]) -> Arra
     Array { name, descr: "<i8", shape, bytes: values.iter().flat_map(|v| v.to_le_bytes()).collect() }
 }
 
-/// Four words of at most five letters.
+/// Four words of at most sixteen letters.
 pub fn text(name: &'static str, words: &[&str; 4]) -> Array {
-    let padded = |w: &&str| format!("{w:\0<5}").chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<u8>>();
-    Array { name, descr: "<U5", shape: "(4,)", bytes: words.iter().flat_map(padded).collect() }
+    let padded = |w: &&str| format!("{w:\0<16}").chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<u8>>();
+    Array { name, descr: "<U16", shape: "(4,)", bytes: words.iter().flat_map(padded).collect() }
 }
 
 /// An array as a `.npy` file.

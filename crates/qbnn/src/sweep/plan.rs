@@ -251,6 +251,7 @@ impl Builder<'_> {
         let floats = seeds.into_iter().map(|seed| self.float(&config, seed)).collect::<Vec<_>>();
         let mut described = description(&config);
         if model != Model::Quantized {
+            forget_quantization(&mut described);
             described["model"] = json!({ "float": model == Model::Float, "members": floats.len() });
         }
         let id = hash(&described.to_string());
@@ -263,6 +264,7 @@ impl Builder<'_> {
     fn float(&mut self, config: &Config, seed: u64) -> Id {
         let config = Config { quantize: QuantizeSettings::default(), ..config.clone() };
         let mut described = description(&config);
+        forget_quantization(&mut described);
         if seed != config.seed {
             described["network_seed"] = seed.into();
         }
@@ -323,6 +325,13 @@ fn description(config: &Config) -> Value {
     described
 }
 
+/// A float network is what it is under any quantization, whatever its defaults are.
+fn forget_quantization(described: &mut Value) {
+    if let Value::Object(map) = described {
+        map.remove("quantize");
+    }
+}
+
 /// Gives keys the names that they had when the first ledgers were written: they are part of the names of runs.
 fn names_of_0_1(prefix: &str, value: &mut Value) {
     let Value::Object(map) = value else { return };
@@ -373,6 +382,21 @@ mod tests {
         let Value::Object(left) = description(&config) else { panic!("no object") };
         // Empty tables say nothing.
         Value::Object(left.into_iter().filter(|(_, v)| v.as_object().is_none_or(|o| !o.is_empty())).collect())
+    }
+
+    #[test]
+    fn defaults_of_the_quantization_rename_no_float_network() {
+        let mut config: Config = serde_json::from_str(FROZEN_DEFAULTS).unwrap();
+        config.quantize = QuantizeSettings::default();
+        let mut described = description(&config);
+        assert!(described["quantize"].is_object(), "the defaults are those of the frozen file: {described}");
+        forget_quantization(&mut described);
+        assert_eq!(described.get("quantize"), None);
+        // What is left is what the plainest float network of the first ledgers was called by.
+        let plain = Value::Object(
+            described.as_object().unwrap().clone().into_iter().filter(|(_, v)| v != &json!({})).collect(),
+        );
+        assert_eq!(plain, json!({}));
     }
 
     #[test]
