@@ -51,15 +51,41 @@ pub struct BaseArgs {
     /// Any setting by its key, over everything else; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Name of a dataset.
-    #[arg(long, value_name = "SET", help = format!("Dataset: {}", qbnn::experiment::datasets()))]
+    /// Name of a dataset, or a path.
+    #[arg(long, value_name = "SET|PATH", help = format!("Dataset: {}; or data of your own: a folder of pictures per class, \
+        .npz, IDX, CSV, CIFAR archive", qbnn::experiment::datasets()))]
     pub data: Option<String>,
+    /// How data of one's own is read.
+    #[command(flatten)]
+    pub reading: Reading,
     /// Folder searched for data before $QBNN_DATA and the user's cache.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Seed of everything random.
     #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
     pub seed: Option<i64>,
+}
+
+/// What data has besides its name.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Reading {
+    /// One more test group: a set or a path, its role clean, ambiguous, ood or shifted; may be repeated.
+    #[arg(long, value_name = "ROLE:NAME=PATH")]
+    pub test: Vec<String>,
+    /// Scale images of your own.
+    #[arg(long, value_name = "ROWSxCOLUMNS", value_parser = size)]
+    pub resize: Option<[u32; 2]>,
+}
+
+impl Reading {
+    /// Puts it on the layers.
+    pub fn put(&self, layers: &mut Layers) -> Result<()> {
+        if let Some(size) = self.resize {
+            layers.flag("data.resize", Value::Array(size.map(|side| Value::Integer(side.into())).to_vec()));
+        }
+        Ok(self.test.iter().try_for_each(|test| layers.test(test))?)
+    }
 }
 
 /// Settings of training.
@@ -221,6 +247,7 @@ impl BaseArgs {
         run.map_or(Ok(()), |file| layers.file(file))?;
         self.config.as_deref().map_or(Ok(()), |file| layers.asked_file(file))?;
         self.apply(&mut layers);
+        self.reading.put(&mut layers)?;
         more.iter().for_each(|flags| flags.apply(&mut layers));
         for assignment in &self.set {
             layers.set(assignment)?;
@@ -250,6 +277,13 @@ pub trait Flags {
     fn apply(&self, layers: &mut Layers);
 }
 
+/// `28x28`.
+fn size(text: &str) -> Result<[u32; 2], String> {
+    let side = |side: &str| side.trim().parse().ok();
+    let size = text.split_once('x').and_then(|(rows, columns)| Some([side(rows)?, side(columns)?]));
+    size.ok_or_else(|| "wanted rows and columns, such as 28x28".to_owned())
+}
+
 fn integer(layers: &mut Layers, key: &str, value: Option<u32>) {
     value.into_iter().for_each(|v| layers.flag(key, Value::Integer(v.into())));
 }
@@ -270,7 +304,7 @@ fn word(layers: &mut Layers, key: &str, value: Option<impl ValueEnum>) {
 
 impl Flags for BaseArgs {
     fn apply(&self, layers: &mut Layers) {
-        string(layers, "data.name", self.data.as_deref());
+        self.data.iter().for_each(|data| layers.data(data));
         string(layers, "data.dir", self.data_dir.as_ref().map(|p| p.to_string_lossy()).as_deref());
         if let Some(seed) = self.seed {
             layers.flag("seed", Value::Integer(seed));

@@ -183,7 +183,10 @@ impl TestGroup {
             return fail("holds no image; leave it out, or check its files".into());
         }
         if self.images.shape() != shape {
-            return fail(format!("has {} images, those of the training are {shape}; resize them", self.images.shape()));
+            return fail(format!(
+                "has {} images, those of the training are {shape}; resize them (data.resize, data.channels)",
+                self.images.shape()
+            ));
         }
         let n = self.images.len();
         match &self.labels {
@@ -305,11 +308,11 @@ impl Dataset {
         Ok(())
     }
 
-    /// Keeps no more than so many pairs and images.
+    /// Keeps no more than so many pairs and images; `seed` draws the pairs.
     ///
     /// # Errors
     /// [`DataError::Limit`] for a limit of 0.
-    pub(crate) fn limit(&mut self, limits: Limits, seed: u64) -> Result<(), DataError> {
+    pub fn limit(&mut self, limits: Limits, seed: u64) -> Result<(), DataError> {
         limits.check()?;
         let classes = self.classes();
         limit_train(&mut self.train, limits.train_limit, classes, seed);

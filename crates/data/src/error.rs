@@ -289,6 +289,15 @@ pub enum DataError {
         found: String,
     },
 
+    /// Data of one's own, or an array in it, that is not as it is wanted.
+    #[error("{}: {problem}", path.display())]
+    Own {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was found, what was wanted, and the fix: goes on after the path.
+        problem: String,
+    },
+
     /// A class with too few images.
     #[error("class {name} has {found} images, wanted at least {wanted}; add some, or remove its folder")]
     Class {
@@ -310,7 +319,7 @@ pub enum DataError {
     },
 
     /// Pictures of several sizes where one is wanted.
-    #[error("{} is {} x {} pixels (rows x columns) but {} is {} x {}, wanted one size; give a size to which all are scaled", first.display(), first_size.0, first_size.1, second.display(), second_size.0, second_size.1)]
+    #[error("{} is {} x {} pixels (rows x columns) but {} is {} x {}, wanted one size; give data.resize (--resize ROWSxCOLUMNS), to which all are scaled", first.display(), first_size.0, first_size.1, second.display(), second_size.0, second_size.1)]
     Sizes {
         /// The first picture.
         first: PathBuf,
@@ -405,3 +414,20 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn one_line(text: &impl std::fmt::Display) -> String {
     text.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// Returns a text as an error unless a condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($problem:tt)+) => {
+        if !$condition {
+            return Err(format!($($problem)+));
+        }
+    };
+}
+
+/// The same without a condition.
+macro_rules! bail {
+    ($($problem:tt)+) => {
+        return Err(format!($($problem)+))
+    };
+}
+pub(crate) use {bail, ensure};

@@ -1,5 +1,7 @@
 //! Images as everything here has them: 8-bit values, channels last.
 
+use crate::error::DataError;
+use crate::picture::Picture;
 use qbnn_core::{ImagesView, Shape};
 
 /// 8-bit images, row-major, one after the other; within an image height x width x channels.
@@ -69,5 +71,35 @@ impl Images {
     /// "height x width x channels".
     pub(crate) fn describe(&self) -> String {
         format!("{} x {} x {}", self.height, self.width, self.channels)
+    }
+
+    /// The same in three channels; what has three stays as it is.
+    #[must_use]
+    pub fn with_colour(&self) -> Self {
+        if self.channels != 1 {
+            return self.clone();
+        }
+        Self { channels: 3, pixels: self.pixels.iter().flat_map(|&v| [v; 3]).collect(), ..*self }
+    }
+
+    /// Scaled to other rows and columns as pictures are, in 1 or 3 channels.
+    ///
+    /// # Errors
+    /// [`DataError::Limit`] for sizes that are none, or make more than 2^30 values.
+    pub fn fitted(&self, rows: usize, columns: usize, channels: usize) -> Result<Self, DataError> {
+        if (self.height, self.width, self.channels) == (rows, columns, channels) {
+            return Ok(self.clone());
+        }
+        let size = rows.checked_mul(columns).and_then(|n| n.checked_mul(channels)).unwrap_or(0);
+        let most = (1usize << 30).checked_div(self.len().max(1)).unwrap_or(0);
+        if size == 0 || size > most || ![1, 3].contains(&channels) || ![1, 3].contains(&self.channels) {
+            return Err(DataError::Limit { key: "resize", found: size, wanted: "a size that makes 1 to 2^30 values" });
+        }
+        let mut pixels = Vec::with_capacity(size * self.len());
+        for image in self.pixels.chunks_exact(self.size()) {
+            let picture = Picture::of_values(self.height, self.width, self.channels, image);
+            pixels.extend(picture.map(|p| p.fit(rows, columns, channels)).unwrap_or_default());
+        }
+        Ok(Self { height: rows, width: columns, channels, pixels })
     }
 }

@@ -111,6 +111,11 @@ impl Picture {
         Some(Self { rows, columns, channels, values })
     }
 
+    /// From values `[row][column][channel]` of 1 or 3 channels; `None` if their number is not right.
+    pub(crate) fn of_values(rows: usize, columns: usize, channels: usize, values: &[u8]) -> Option<Self> {
+        Self::new(rows, columns, channels, false, values)
+    }
+
     /// Rows and columns.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {

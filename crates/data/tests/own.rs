@@ -58,7 +58,7 @@ fn parts_that_are_there_are_taken_as_they_are() {
             write(&folder.path().join(part).join(class), count, (4, 4), first);
         }
     }
-    let colour = Size { side: Some((8, 6)), colour: true };
+    let colour = Size { side: Some((8, 6)), colour: Some(true) };
     let d = pictures(folder.path(), "three", colour).unwrap().dataset(1).unwrap();
     assert_eq!((d.shape().channels, d.shape().rows, d.shape().columns), (3, 8, 6));
     assert_eq!([d.train.pairs.len(), d.validation.labels.len(), d.groups[0].images.len()], [27, 6, 9]);
@@ -76,10 +76,10 @@ fn what_is_no_data_is_refused_with_the_mend() {
     write(&at("b"), 4, (3, 5), 0);
     let error = said(Size::default()).to_string();
     assert!(
-        error.contains("is 3 x 3 pixels") && error.contains("is 3 x 5") && error.contains("give a size"),
+        error.contains("is 3 x 3 pixels") && error.contains("is 3 x 5") && error.contains("give data.resize"),
         "{error}"
     );
-    let resized = Size { side: Some((3, 3)), colour: false };
+    let resized = Size { side: Some((3, 3)), colour: Some(false) };
     assert!(pictures(folder.path(), "own", resized).unwrap().dataset(1).is_ok());
     std::fs::create_dir(at("c")).unwrap();
     assert!(matches!(said(resized), DataError::NoImages { files: 0, .. }));

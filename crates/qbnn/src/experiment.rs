@@ -1,12 +1,13 @@
 //! From settings to what they name: data, network.
 
-use crate::config::Config;
-use crate::error::Result;
+use crate::config::{Config, DataConfig};
+use crate::error::{Error, Result};
 use crate::preprocess::Prepared;
+use crate::wording::thousands;
 use etcetera::BaseStrategy;
 use qbnn_bnn::internals::nn::limit;
 use qbnn_bnn::{Network, NetworkSpec};
-use qbnn_data::{Catalogue, Dataset, Limits, Locations};
+use qbnn_data::{Catalogue, Dataset, Limits, Locations, own};
 use std::path::PathBuf;
 
 /// Where data is searched: the named folder, `$QBNN_DATA`, the user's cache.
@@ -21,13 +22,64 @@ pub fn datasets() -> String {
     all.unwrap_or_else(|e| e.to_string())
 }
 
-/// Loads the data of an experiment.
+/// Loads the data of an experiment: a built-in dataset or what lies at a path, and its further test groups.
 ///
 /// # Errors
-/// [`crate::Error::Data`]: those of [`qbnn_data::load`], among them a group without images.
+/// [`crate::Error::Data`]: those of [`qbnn_data::load`], [`own::open`] and [`own::group`], among them a group without
+/// images, or with images of another size.
 pub fn load(config: &Config) -> Result<Dataset> {
-    let limits = Limits { train_limit: config.data.train_limit, group_limit: config.data.group_limit };
-    Ok(qbnn_data::load(&config.data.name, &locations(config.data.dir.clone()), config.seed, limits)?)
+    let settings = &config.data;
+    let limits = Limits { train_limit: settings.train_limit, group_limit: settings.group_limit };
+    let locations = locations(settings.dir.clone());
+    let Some(path) = &settings.path else {
+        let mut dataset = qbnn_data::load(&settings.name, &locations, config.seed, limits)?;
+        if !settings.test.is_empty() {
+            add_groups(&mut dataset, settings, &locations)?;
+            dataset.limit(limits, config.seed)?;
+        }
+        return Ok(dataset);
+    };
+    let own = own::open(path, &settings.name, &settings.options())?;
+    let split = settings.split.unwrap_or(1);
+    let divided = [("validation", own.validation.is_none()), ("test", own.test.is_none())];
+    let divided: Vec<_> = divided.into_iter().filter(|part| part.1).map(|part| part.0).collect();
+    let divided = Some(divided.join(" and ")).filter(|parts| !parts.is_empty()).map(|parts| {
+        format!(
+            "{parts} images are one in ten of each class, taken away from those of the training (data.split = {split})"
+        )
+    });
+    let mut dataset = own.dataset(split)?;
+    add_groups(&mut dataset, settings, &locations)?;
+    let scaled = settings.resize.map(|[rows, columns]| format!("images are scaled to {rows} x {columns}"));
+    let leaked = Some(own::leaked(&dataset)).filter(|&n| n > 0).map(|n| {
+        let noun = if n == 1 { "test image is" } else { "test images are" };
+        format!("{} {noun} trained on too, byte for byte", thousands(n as u64))
+    });
+    let notes: Vec<String> = scaled.into_iter().chain(divided).chain(leaked).collect();
+    dataset.note = Some(notes.join("; ")).filter(|note| !note.is_empty());
+    dataset.limit(limits, config.seed)?;
+    Ok(dataset)
+}
+
+/// Adds the test groups that the settings name.
+fn add_groups(dataset: &mut Dataset, settings: &DataConfig, locations: &Locations) -> Result<()> {
+    if settings.path.is_none()
+        && let Some(size) = settings.resize
+        && size != [dataset.shape().rows, dataset.shape().columns]
+    {
+        let wanted =
+            format!("{} has {} images; groups are scaled to these, or not at all", dataset.name, dataset.shape());
+        return Err(Error::Setting { key: "data.resize", found: format!("{size:?}"), wanted });
+    }
+    for test in &settings.test {
+        if !test.is_built_in() && !test.path.exists() {
+            let wanted = "it is neither a path that exists nor a set; `qbnn data list` shows all sets".to_owned();
+            return Err(Error::Setting { key: "data.test", found: test.to_string(), wanted });
+        }
+        let group = own::group(&test.path, &test.name, test.role, dataset, &settings.options(), locations)?;
+        dataset.add_group(group)?;
+    }
+    Ok(())
 }
 
 /// Builds the network of an experiment for its data; an error comes before any folder is made.

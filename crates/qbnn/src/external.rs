@@ -6,10 +6,10 @@
 //! `images` `[N][rows][columns]` or with a last axis of 1 or 3, 8-bit, for the gallery.
 
 use crate::error::{At, Error, Result, bail, ensure};
-use crate::file_kind::Found;
 use crate::input;
-use crate::npy::{Archive, Array, VALUES, Values, half, read_npz};
 use crate::report::shown;
+use qbnn_data::file_kind::Found;
+use qbnn_data::npy::{Archive, Array, VALUES, Values, half, read_npz};
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, Page, RunReport, choose, run_page};
 use qbnn_eval::{
     Bits, EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Precision, Predictions, ROW_SUM_TOLERANCE, Role,
@@ -116,13 +116,23 @@ fn arrays(path: &Path, bytes: &[u8]) -> Result<Archive, String> {
             "is a single array, wanted probs and labels in one file; np.savez(file, probs=..., labels=..., groups=...)"
         ),
         Some("safetensors") if found != Found::Zip => read_safetensors(bytes),
-        Some("npz") => read_npz(bytes, &NAMES),
-        _ if found == Found::Zip => read_npz(bytes, &NAMES),
+        Some("npz") => of_npz(bytes),
+        _ if found == Found::Zip => of_npz(bytes),
         _ => bail!(
             "is neither .npz nor .safetensors{}; write one with np.savez or safetensors.numpy.save_file",
             found.what().map_or(String::new(), |what| format!(" but {what}"))
         ),
     }
+}
+
+fn of_npz(bytes: &[u8]) -> Result<Archive, String> {
+    let mut archive = read_npz(bytes, &NAMES)?;
+    let widened = |(name, array): (String, Array)| {
+        let values = array.values.widened().map_err(|e| format!("{name} {e}"))?;
+        Ok((name, Array { values, ..array }))
+    };
+    archive.arrays = archive.arrays.into_iter().map(widened).collect::<Result<_, String>>()?;
+    Ok(archive)
 }
 
 fn read_safetensors(bytes: &[u8]) -> Result<Archive, String> {
@@ -393,6 +403,8 @@ fn groups(array: &Array, inputs: usize) -> Result<Vec<Kind>, String> {
             };
             numbers.iter().enumerate().map(of).collect()
         }
+        // Bytes are widened where they are read.
+        Values::Byte(_) => bail!("groups holds bytes, wanted names or the integers 0, 1, 2"),
         // True might mean clean, or ood.
         Values::Boolean(_) => bail!(
             "groups holds booleans, wanted names (clean, ambiguous, ood) or 0, 1, 2; np.where(groups, \"ood\", \"clean\") \

@@ -1,9 +1,9 @@
 //! What a path that was named is, so that a refusal can say what it found and what to name instead.
 
 use crate::error::{Error, Result};
-use crate::file_kind::Found;
 use crate::run_folder::{CONFIG, RunFolder};
 use crate::shell;
+use qbnn_data::file_kind::Found;
 use std::path::{Path, PathBuf};
 
 /// The model files of a folder, by name.

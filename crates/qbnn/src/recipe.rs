@@ -5,7 +5,6 @@
 //! them.
 
 use qbnn_bnn::{QuantizeSettings, TrainSettings};
-use qbnn_data::Extent;
 
 /// The data where none is named: embedded, needs no file.
 pub const DEFAULT_DATA: &str = "strokes";
@@ -37,10 +36,10 @@ const TABLE: [Row; 4] = [
     (false, "*", None, 20, 2e-3, 3, 1e-4),
 ];
 
-/// The recipe for a dataset and a network, each by name. What a dataset holds says its descriptor; of an unknown one it is
-/// taken for much.
-pub fn recipe(data: &str, network: &str) -> Recipe {
-    let few = Extent::of(data).is_some_and(|extent| extent.pairs <= FEW);
+/// The recipe for data of so many training pairs, if that is known, and a network by name. Data of unknown size is taken for
+/// much.
+pub fn recipe(pairs: Option<usize>, network: &str) -> Recipe {
+    let few = pairs.is_some_and(|pairs| pairs <= FEW);
     let row = TABLE.iter().find(|row| row.0 == few && (row.1 == "*" || row.1 == network));
     let (mut train, mut quantize) = (TrainSettings::default(), QuantizeSettings::default());
     let Some(&(_, _, train_limit, epochs, rate, qat_epochs, qat_rate)) = row else {
@@ -74,6 +73,11 @@ pub fn narrow(quantize: &mut QuantizeSettings) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use qbnn_data::Extent;
+
+    fn recipe(data: &str, network: &str) -> Recipe {
+        super::recipe(Extent::of(data).map(|extent| extent.pairs), network)
+    }
 
     #[test]
     fn every_pair_has_a_recipe_that_is_in_range() {

@@ -1,17 +1,20 @@
-//! `qbnn data`: what data is there and where, getting what is not, and images of it as files.
+//! `qbnn data`: what data is there and where, getting what is not, what data of one's own is, and images as files.
 
-use crate::failure::usage;
+pub mod export;
+pub mod inspect;
+
 use crate::layout::Sheet;
 use crate::session::Session;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use comfy_table::presets;
+use export::ExportArgs;
+use inspect::InspectArgs;
 use qbnn::experiment::locations;
-use qbnn::output::write_whole;
 use qbnn::wording::thousands;
-use qbnn_data::{Catalogue, DataError, Descriptor, FetchEvent, Limits, Locations, SetReport, TestGroup};
+use qbnn_data::{Catalogue, DataError, Descriptor, FetchEvent, Locations, SetReport};
 use serde_json::{Value, json};
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// `data`.
@@ -41,52 +44,28 @@ pub enum DataAction {
         #[arg(long, value_name = "URL")]
         mirror: Option<String>,
     },
-    /// Write test images of a dataset as PNG files.
+    /// Say what data is: kind, classes and their images, size, pixel statistics, images trained and tested on.
+    #[command(after_help = "Examples:\n  qbnn data inspect pictures/\n  \
+        qbnn data inspect digits.npz --resize 28x28 --test ood:letters=letters.npz --json")]
+    Inspect(InspectArgs),
+    /// Write test images of a dataset as PNG files, or a dataset in a format that `--data` reads.
     #[command(after_help = "Examples:\n  qbnn data export strokes --group ood --index 0..3 pictures\n  \
-        qbnn data export dirty-mnist --group ambiguous --index 17 pictures")]
+        qbnn data export strokes --format npz --limit 500 strokes.npz\n  \
+        qbnn data export strokes --format png --group ood drawings")]
     Export(ExportArgs),
 }
 
-/// `data export`.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// Name of a dataset.
-    #[arg(value_name = "SET", help = format!("Dataset: {}", qbnn::experiment::datasets()))]
-    pub dataset: String,
-    /// Folder for the files, made if it is not there.
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-    /// Which test images: the name of a group, such as clean, ambiguous or ood.
-    #[arg(long, value_name = "NAME", default_value = "clean")]
-    pub group: String,
-    /// Their places: one, or from the first up to before the last.
-    #[arg(long, value_name = "N|FROM..TO", default_value = "0..10", value_parser = places)]
-    pub index: Range<usize>,
-    /// Seed of strokes.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-/// `7` or `3..9`.
-fn places(text: &str) -> Result<Range<usize>, String> {
-    let number = |text: &str| text.trim().parse::<usize>().ok();
-    let range = match text.split_once("..") {
-        Some((from, to)) => number(from).zip(number(to)).map(|(from, to)| from..to),
-        None => number(text).and_then(|one| Some(one..one.checked_add(1)?)),
-    };
-    range.filter(|r| !r.is_empty()).ok_or_else(|| "wanted a place like 7, or places like 3..9 (3 to 8)".to_owned())
-}
-
-/// Lists, fetches or exports.
+/// Lists, fetches, inspects or exports.
 pub fn data(session: &Session, args: DataCommand) -> Result<()> {
-    let locations = locations(args.data_dir);
+    let locations = locations(args.data_dir.clone());
     match args.action {
+        DataAction::Inspect(inspected) => inspect::inspect(session, args.data_dir, &inspected),
         DataAction::List => list(session, &locations),
         DataAction::Fetch { sets, mirror } => {
             let root = locations.download_root().context("there is no folder to download into; give --data-dir")?;
             fetch(session, root, mirror.as_deref(), &sets)
         }
-        DataAction::Export(args) => export(session, &locations, &args),
+        DataAction::Export(args) => export::export(session, &locations, &args),
     }
 }
 
@@ -186,34 +165,4 @@ fn fetch_one(session: &Session, root: &Path, mirrors: &[String], set: &Descripto
         if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     Ok(qbnn_data::fetch(set, root, mirrors, &mut tell)?)
-}
-
-fn export(session: &Session, locations: &Locations, args: &ExportArgs) -> Result<()> {
-    let dataset = qbnn_data::load(&args.dataset, locations, args.seed, Limits::default())?;
-    let set = &dataset.name;
-    let names = || dataset.groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>().join(", ");
-    let unknown = || usage(format!("--group {}: {set} has no such images, wanted one of {}", args.group, names()));
-    let TestGroup { name: group, images, labels, .. } = dataset.group(&args.group).ok_or_else(unknown)?;
-    if args.index.end > images.len() {
-        let (found, most) = (args.index.end, images.len());
-        return Err(usage(format!("--index ends at {found}: {set} has {most} {group} images, give at most 0..{most}")));
-    }
-    std::fs::create_dir_all(&args.folder).with_context(|| format!("cannot make {}", args.folder.display()))?;
-    let mut written = Vec::new();
-    for index in args.index.clone() {
-        if session.stopped() {
-            bail!("stopped after {} files", written.len());
-        }
-        // As many digits for all, so that the order of names is that of places.
-        let path = args.folder.join(format!("{set}-{group}-{index:05}.png"));
-        write_whole(&path, &images.png(index, &path)?)?;
-        let label = labels.as_ref().and_then(|labels| labels.get(index));
-        if session.ui.json {
-            written.push(json!({ "file": path.display().to_string(), "index": index, "label": label }));
-        } else {
-            let label = label.map_or(String::new(), |label| format!("  label {label}"));
-            session.ui.result(&format!("{}{label}", path.display()))?;
-        }
-    }
-    if session.ui.json { session.ui.json_line(&json!({ "files": written })) } else { Ok(()) }
 }

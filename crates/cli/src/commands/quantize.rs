@@ -7,7 +7,7 @@ use crate::session::{self, Session};
 use crate::settings::QuantizeCommand;
 use crate::used_keys;
 use anyhow::{Context, Result};
-use qbnn::config::{Config, Layers};
+use qbnn::config::{Config, DataConfig, Layers};
 use qbnn::consistency::{self, Part};
 use qbnn::named;
 use qbnn::preprocess::Prepared;
@@ -95,7 +95,10 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
 
 /// A stopped quantization goes on with the data and seed of the run folder: it must have begun with them.
 fn same_data(run: &Config, asked: &Config) -> Result<()> {
-    let kept = |c: &Config| (c.seed, c.data.name.clone(), c.data.train_limit, c.data.group_limit);
+    let kept = |c: &Config| {
+        let data = DataConfig { dir: None, path: None, ..c.data.clone() };
+        (c.seed, data)
+    };
     if kept(run) == kept(asked) {
         return Ok(());
     }

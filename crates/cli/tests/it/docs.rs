@@ -127,6 +127,12 @@ fn the_tutorial_does_what_it_says() {
 }
 
 #[test]
+fn own_data_does_what_it_says() {
+    let ran = follow("docs/own-data.md");
+    assert!(ran.len() >= 10 && ran.iter().any(|l| l.contains("--config pets.toml")), "{ran:?}");
+}
+
+#[test]
 fn tables_and_output_in_the_readme_fit_80_columns() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let text = fs::read_to_string(path).unwrap();

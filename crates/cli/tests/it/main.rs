@@ -18,6 +18,7 @@ mod folder;
 mod format;
 mod identity;
 mod model;
+mod own_data;
 mod predict;
 mod refuse;
 mod report;

@@ -1,16 +1,22 @@
 //! A user's own data: images with labels, read from what people have, and put together to a [`Dataset`].
 //!
-//! A reader ([`pictures`], [`pair`], [`csv`], [`cifar`]) gives [`Own`]: training images, and validation and test images where the source has
-//! them. [`Own::dataset`] divides the training images where it has not, computes the pixel statistics, and checks the whole.
+//! [`open`] reads whatever lies at a path, by the reader of its [`Kind`] ([`pictures`](fn@pictures), [`npz`](fn@npz),
+//! [`pair`], [`csv`](fn@csv), [`cifar`](fn@cifar)). It gives [`Own`]: training images, and validation and test images where
+//! the source has them. [`group`] reads a test group. [`Own::dataset`] divides the training images where it has not, computes the pixel statistics, and checks the whole.
 
 mod cifar;
 mod csv;
+pub mod export;
 mod idx;
+mod npz;
+mod open;
 mod pictures;
 
 pub use cifar::cifar;
 pub use csv::csv;
 pub use idx::pair;
+pub use npz::{Arrays, npz};
+pub use open::{Kind, Options, count, group, open};
 pub use pictures::{Size, pictures};
 
 use crate::dataset::{Dataset, Labelled, PixelStatistics, TestGroup, TrainSet};
@@ -122,8 +128,25 @@ fn statistics(images: &Images) -> PixelStatistics {
 /// Test images that are trained on too, byte for byte, over all test groups: figures on them say nothing of new images.
 #[must_use]
 pub fn leaked(dataset: &Dataset) -> usize {
+    leaked_by_group(dataset).into_iter().sum()
+}
+
+/// The same for each test group, in their order.
+#[must_use]
+pub fn leaked_by_group(dataset: &Dataset) -> Vec<usize> {
     let train = &dataset.train.images;
     let known: HashSet<&[u8]> = (0..train.len()).filter_map(|i| train.get(i)).collect();
     let of = |images: &Images| (0..images.len()).filter_map(|i| images.get(i)).filter(|i| known.contains(i)).count();
-    dataset.groups.iter().map(|group| of(&group.images)).sum()
+    dataset.groups.iter().map(|group| of(&group.images)).collect()
+}
+
+/// Names of classes in order: of their numbers where all are numbers, else of their letters.
+fn ordered(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    if let Some(numbers) = names.iter().map(|name| name.parse::<i64>().ok()).collect::<Option<Vec<_>>>() {
+        let mut numbered: Vec<_> = numbers.into_iter().zip(names).collect();
+        numbered.sort();
+        names = numbered.into_iter().map(|(_, name)| name).collect();
+    }
+    names
 }

@@ -1,10 +1,12 @@
 //! Layers of settings, each checked alone, merged into one experiment.
 
-use super::settings::{Config, DataConfig, NetworkConfig, encode};
+use super::data::{DataConfig, OF_DATA, TestSource, is_built_in};
+use super::settings::{Config, NetworkConfig, encode};
 use crate::error::{Error, Result};
-use crate::recipe::{self, DEFAULT_DATA, DEFAULT_NETWORK};
+use crate::recipe::{self, DEFAULT_NETWORK};
 use crate::{input, keys};
 use qbnn_bnn::{BitWidths, QuantizeSettings, Strategy, Widths};
+use qbnn_data::{Extent, own};
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
@@ -86,6 +88,37 @@ impl Layers {
         self.asked.push(key.to_owned());
     }
 
+    /// Puts data on top: a built-in dataset by its name, else whatever lies at a path. What layers below say of other data
+    /// is left behind.
+    pub fn data(&mut self, data: &str) {
+        if let Some(Value::Table(below)) = self.merged.get_mut("data") {
+            below.retain(|key, _| !OF_DATA.contains(&key));
+        }
+        // What is neither is taken for a name, so that the nearest one is told.
+        let is_path = !is_built_in(data) && (data.contains(['/', '\\']) || Path::new(data).exists());
+        let key = if is_path { "data.path" } else { "data.name" };
+        // Other data has another name.
+        self.asked.push("data.name".to_owned());
+        self.flag(key, Value::String(data.to_owned()));
+    }
+
+    /// Adds a test group, in the place of one of its name.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] of what is no `ROLE:NAME=PATH`.
+    pub fn test(&mut self, text: &str) -> Result<()> {
+        let wrong = |problem: String| Error::settings("--test", problem);
+        let test: TestSource = text.parse().map_err(wrong)?;
+        let other = |value: &Value| {
+            value.as_str().and_then(|t| t.parse::<TestSource>().ok()).is_none_or(|below| below.name != test.name)
+        };
+        let below = self.merged.get("data").and_then(|d| d.get("test")).and_then(Value::as_array);
+        let mut all: Vec<Value> = below.into_iter().flatten().filter(|v| other(v)).cloned().collect();
+        all.push(Value::String(text.to_owned()));
+        self.flag("data.test", Value::Array(all));
+        Ok(())
+    }
+
     /// Puts widths on top: of whatever the strategy, once it is known, quantizes.
     pub fn widths(&mut self, widths: Widths) {
         self.note("quantize.bits");
@@ -142,7 +175,21 @@ impl Layers {
 
     /// Whether some layer names the data.
     pub fn names_data(&self) -> bool {
-        self.merged.get("data").and_then(|d| d.get("name")).is_some()
+        ["name", "path"].iter().any(|key| self.merged.get("data").and_then(|d| d.get(key)).is_some())
+    }
+
+    /// The data of these layers alone, and about how many pairs it has to learn from.
+    fn of_data(&self) -> Result<(DataConfig, Option<usize>)> {
+        let of_config = |e: toml::de::Error| Error::settings("config", e.message());
+        let table = self.merged.get("data").cloned().unwrap_or_else(|| Value::Table(Table::new()));
+        let mut data = DataConfig::deserialize(table).map_err(of_config)?;
+        let named = self.merged.get("data").and_then(|d| d.get("name")).is_some();
+        data.resolve(named)?;
+        let pairs = match &data.path {
+            Some(path) => own::count(path, &data.options()),
+            None => Extent::of(&data.name).map(|extent| extent.pairs),
+        };
+        Ok((data, pairs))
     }
 
     /// The experiment: defaults and recipe below, these layers on top, files that it names read in.
@@ -154,12 +201,12 @@ impl Layers {
         let text = |table: &str, key: &str| {
             self.merged.get(table).and_then(|t| t.get(key)).and_then(Value::as_str).map(str::to_owned)
         };
-        let data = text("data", "name").unwrap_or_else(|| DEFAULT_DATA.into());
+        let (data, pairs) = self.of_data()?;
         let names_network = |t: &Table| t.keys().any(|key| key != ACTIVATION);
         let given_network = self.merged.get("network").and_then(Value::as_table).is_some_and(names_network);
         let network = text("network", "name")
             .unwrap_or_else(|| if given_network { String::new() } else { DEFAULT_NETWORK.into() });
-        let recipe = recipe::recipe(&data, &network);
+        let recipe = recipe::recipe(pairs, &network);
         let of_config = |e: toml::de::Error| Error::settings("config", e.message());
         let found = self.merged.get("quantize").and_then(|q| q.get("strategy")).cloned();
         let strategy = match found {
@@ -195,6 +242,7 @@ impl Layers {
         if !recipe::NARROW_KEYS.into_iter().any(given) {
             recipe::narrow(&mut config.quantize);
         }
+        config.data = DataConfig { train_limit: config.data.train_limit, ..data };
         config.network = config.network.resolve()?;
         config.check()?;
         if config.name.is_empty() {

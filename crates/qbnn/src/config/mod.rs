@@ -5,8 +5,10 @@
 //! keys exist is read off the struct itself. Each layer is checked alone, so that an error names the file and line or
 //! the flag it came from.
 
+mod data;
 mod layers;
 mod settings;
 
+pub use data::{DataConfig, TestSource};
 pub use layers::Layers;
-pub use settings::{Config, DataConfig, EvalConfig, MAX_RESAMPLES, MAX_SAMPLES, NetworkConfig};
+pub use settings::{Config, EvalConfig, MAX_RESAMPLES, MAX_SAMPLES, NetworkConfig};

@@ -1,7 +1,7 @@
 //! The settings of an experiment, and what they name.
 
+use super::data::DataConfig;
 use crate::error::{At, Error, Result};
-use crate::recipe::DEFAULT_DATA;
 use crate::{input, keys};
 use qbnn_bnn::{Activation, LayerSpec, NetworkSpec, QuantizeSettings, TrainSettings};
 use serde::{Deserialize, Serialize};
@@ -31,23 +31,6 @@ pub struct Config {
     pub quantize: QuantizeSettings,
     /// Evaluation.
     pub eval: EvalConfig,
-}
-
-/// Which data, and how much of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// A dataset by name.
-    pub name: String,
-    /// A folder searched before `$QBNN_DATA` and the cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dir: Option<PathBuf>,
-    /// Training pairs kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub train_limit: Option<usize>,
-    /// Images kept in the validation group and in each test group.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_limit: Option<usize>,
 }
 
 /// A network by name, by file, or by its layers.
@@ -89,12 +72,6 @@ impl Default for Config {
             quantize: QuantizeSettings::default(),
             eval: EvalConfig::default(),
         }
-    }
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        DataConfig { name: DEFAULT_DATA.into(), dir: None, train_limit: None, group_limit: None }
     }
 }
 
@@ -163,6 +140,7 @@ impl Config {
         full.data.dir = Some(PathBuf::new());
         full.data.train_limit = Some(1);
         full.data.group_limit = Some(1);
+        full.data.fill();
         full.network.name = Some(String::new());
         full.network.file = Some(PathBuf::new());
         full.network.activation = Some(String::new());
@@ -190,6 +168,7 @@ impl Config {
             let wanted = "it cannot name a folder; leave out slashes, or use --out".to_owned();
             return Err(Error::Setting { key: "name", found: self.name.clone(), wanted });
         }
+        self.data.check()?;
         self.network.spec(2).map(drop)
     }
 

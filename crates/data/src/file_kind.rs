@@ -35,6 +35,7 @@ pub enum Found {
 
 impl Found {
     /// What the path leads to. Only regular files are read, and of them a few bytes.
+    #[must_use]
     pub fn at(path: &Path) -> Self {
         if path.is_dir() {
             return Found::Folder;
@@ -51,6 +52,7 @@ impl Found {
     }
 
     /// What begins with these bytes.
+    #[must_use]
     pub fn of(head: &[u8]) -> Self {
         let begins = |with: &[u8]| head.starts_with(with);
         match head {
@@ -70,6 +72,7 @@ impl Found {
     }
 
     /// In words; `None` for what is not known.
+    #[must_use]
     pub fn what(self) -> Option<&'static str> {
         Some(match self {
             Found::Folder => "a folder",

@@ -34,7 +34,9 @@ pub struct Array {
 pub enum Values {
     /// Any floating-point type, in double precision.
     Float(Vec<f64>),
-    /// Any integer type.
+    /// Unsigned 8-bit integers, as they are: what images are stored as.
+    Byte(Vec<u8>),
+    /// Any other integer type.
     Integer(Vec<i64>),
     /// Truth values.
     Boolean(Vec<bool>),
@@ -43,11 +45,27 @@ pub enum Values {
 }
 
 impl Values {
+    /// Integers of one kind: bytes become what all others are.
+    ///
+    /// # Errors
+    /// More than [`VALUES`] of them.
+    pub fn widened(self) -> Result<Self, String> {
+        match self {
+            Values::Byte(bytes) => {
+                let n = bytes.len();
+                ensure!(n <= VALUES, "has {n} values, at most {VALUES} are read; store fewer draws or inputs");
+                Ok(Values::Integer(bytes.into_iter().map(i64::from).collect()))
+            }
+            other => Ok(other),
+        }
+    }
+
     /// In words, for messages.
+    #[must_use]
     pub fn what(&self) -> &'static str {
         match self {
             Values::Float(_) => "floating-point numbers",
-            Values::Integer(_) => "integers",
+            Values::Byte(_) | Values::Integer(_) => "integers",
             Values::Boolean(_) => "booleans",
             Values::Text(_) => "text",
         }
@@ -187,13 +205,16 @@ fn read_npy(bytes: &[u8]) -> Result<Array, String> {
     let sizes = sizes.split(',').map(str::trim).filter(|s| !s.is_empty());
     let shape: Vec<usize> = sizes.map(str::parse).collect::<Result<_, _>>().map_err(|_| "its shape cannot be read")?;
     let n = shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s)).ok_or("its shape is impossible")?;
-    ensure!(n <= VALUES, "it has {n} values, at most {VALUES} are read; store fewer draws or inputs");
+    // Bytes stay bytes: an entry is no longer than `MOST`.
+    let most = if kind.trim_start_matches('|') == "u1" { MOST as usize } else { VALUES };
+    ensure!(n <= most, "it has {n} values, at most {most} are read; store fewer draws or inputs");
     ensure!(shape.len() <= AXES, "it has {} axes, at most {AXES} are read", shape.len());
     let data = &bytes[at + length..];
     let mut values = decode(kind, data, n)?;
     if fortran && shape.len() > 1 {
         values = match values {
             Values::Float(v) => Values::Float(row_major(&v, &shape)),
+            Values::Byte(v) => Values::Byte(row_major(&v, &shape)),
             Values::Integer(v) => Values::Integer(row_major(&v, &shape)),
             Values::Boolean(v) => Values::Boolean(row_major(&v, &shape)),
             Values::Text(v) => Values::Text(row_major(&v, &shape)),
@@ -240,7 +261,8 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values, String> {
             Values::Integer(cells().map(|b| (i64::from_le_bytes(ordered(b)) << shift) >> shift).collect())
         }
         ("b", 1) => Values::Boolean(cells().map(|b| b[0] != 0).collect()),
-        ("u", 1 | 2 | 4) => Values::Integer(cells().map(|b| i64::from_le_bytes(ordered(b))).collect()),
+        ("u", 1) => Values::Byte(data.to_vec()),
+        ("u", 2 | 4) => Values::Integer(cells().map(|b| i64::from_le_bytes(ordered(b))).collect()),
         ("u", 8) => {
             let read = |b| i64::try_from(u64::from_le_bytes(ordered(b))).map_err(|_| "it holds a number beyond 2^63");
             Values::Integer(cells().map(read).collect::<Result<_, _>>()?)
@@ -261,6 +283,7 @@ fn decode(kind: &str, data: &[u8], n: usize) -> Result<Values, String> {
 }
 
 /// A number of IEEE 754 half precision.
+#[must_use]
 pub fn half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
@@ -334,7 +357,8 @@ mod tests {
         assert_eq!(read(">f4", "(1,)", &[63, 128, 0, 0]), Values::Float(vec![1.0]));
         assert_eq!(read("<f2", "(3,)", &[0, 60, 0, 184, 1, 0]), Values::Float(vec![1.0, -0.5, 2f64.powi(-24)]));
         assert_eq!(read("<i2", "(2,)", &[255, 255, 1, 0]), Values::Integer(vec![-1, 1]));
-        assert_eq!(read("|u1", "(1, 1)", &[200]), Values::Integer(vec![200]));
+        assert_eq!(read("|u1", "(1, 1)", &[200]), Values::Byte(vec![200]));
+        assert_eq!(Values::Byte(vec![200]).widened(), Ok(Values::Integer(vec![200])));
         assert_eq!(read(">i2", "(2,)", &[255, 255, 0, 1]), Values::Integer(vec![-1, 1]));
         assert_eq!(read("<u8", "()", &[7, 0, 0, 0, 0, 0, 0, 0]), Values::Integer(vec![7]));
         assert_eq!(read("|b1", "(2,)", &[1, 0]), Values::Boolean(vec![true, false]));
@@ -347,7 +371,7 @@ mod tests {
     #[test]
     fn columns_become_rows() {
         let array = read_npy(&npy("|u1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 6])).unwrap();
-        assert_eq!(array.values, Values::Integer(vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(array.values, Values::Byte(vec![1, 2, 3, 4, 5, 6]));
     }
 
     #[test]
