@@ -15,7 +15,7 @@ pub fn check(bytes: &[u8]) {
             assert_eq!(images.pixels.len(), images.len() * images.size());
         }
         Ok(Content::Picture(picture)) => {
-            assert_eq!(kind, Some(FileKind::Png));
+            assert!(matches!(kind, Some(FileKind::Png | FileKind::Jpeg)));
             let (rows, columns) = picture.size();
             std::hint::black_box(picture.has_bright_edge());
             let colour = picture.has_colour();

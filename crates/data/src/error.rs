@@ -121,7 +121,7 @@ pub enum DataError {
     },
 
     /// The file does not begin like a picture or a file of images.
-    #[error("{}: neither a PNG picture nor an IDX file of images (begins with {found}); save it as PNG", path.display())]
+    #[error("{}: neither a PNG or JPEG picture nor an IDX file of images (begins with {found}); save it as PNG", path.display())]
     NotImages {
         /// The file.
         path: PathBuf,
@@ -130,7 +130,7 @@ pub enum DataError {
     },
 
     /// A folder without images.
-    #[error("{}: holds no PNG picture and no IDX file of images ({files} other files); name another folder, or the files", path.display())]
+    #[error("{}: holds no PNG or JPEG picture and no IDX file of images ({files} other files); name another folder, or the files", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,
@@ -147,7 +147,16 @@ pub enum DataError {
         reason: String,
     },
 
-    /// A PNG file whose header announces more pixels than it can hold, or than are taken.
+    /// A JPEG file that cannot be decoded.
+    #[error("{}: the JPEG cannot be read ({reason}); save or copy it again", path.display())]
+    Jpeg {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder found, on one line.
+        reason: String,
+    },
+
+    /// A picture whose header announces more pixels than it can hold, or than are taken.
     #[error("{}: announces {columns} x {rows} pixels (width x height), wanted {wanted}; save it smaller, or copy it again", path.display())]
     Pixels {
         /// The file.

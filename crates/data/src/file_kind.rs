@@ -15,6 +15,8 @@ pub enum Found {
     Safetensors,
     /// A PNG picture.
     Png,
+    /// A JPEG picture.
+    Jpeg,
     /// An IDX file, plain or gzip.
     Idx,
     /// A zip archive, such as `.npz`.
@@ -59,6 +61,7 @@ impl Found {
             [] => Found::Empty,
             _ if begins(b"QBNN\r\n") => Found::Model,
             _ if begins(b"\x89PNG") => Found::Png,
+            _ if begins(b"\xff\xd8\xff") => Found::Jpeg,
             _ if begins(b"\x89HDF") => Found::Hdf5,
             _ if begins(b"PK") => Found::Zip,
             _ if begins(b"\x93NUMPY") => Found::Npy,
@@ -79,6 +82,7 @@ impl Found {
             Found::Model => "a model file",
             Found::Safetensors => "a checkpoint (safetensors)",
             Found::Png => "a PNG picture",
+            Found::Jpeg => "a JPEG picture",
             Found::Idx => "an IDX or gzip file",
             Found::Zip => "a zip archive (.npz)",
             Found::Npy => "a single numpy array (.npy)",
@@ -101,6 +105,7 @@ mod tests {
             (&b""[..], Found::Empty),
             (b"QBNN\r\n\x1a\n", Found::Model),
             (b"\x89PNG\r\n", Found::Png),
+            (b"\xff\xd8\xff\xe0", Found::Jpeg),
             (b"PK\x03\x04", Found::Zip),
             (b"\x93NUMPY\x01", Found::Npy),
             (b"<!DOCTYPE html>", Found::Html),

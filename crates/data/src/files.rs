@@ -1,10 +1,11 @@
-//! Files of images that a user names: one picture (PNG), many images (IDX), or a folder of both.
+//! Files of images that a user names: one picture (PNG, JPEG), many images (IDX), or a folder of both.
 //!
 //! What a file is say its first bytes, never its name.
 
 use crate::error::DataError;
 use crate::idx::{Idx, MAX_CONTENT, ungzip};
 use crate::images::Images;
+use crate::jpeg;
 use crate::picture::{Picture, SIGNATURE, png_length};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub enum FileKind {
     /// A picture.
     Png,
+    /// A picture too.
+    Jpeg,
     /// Images in an IDX file, plain or gzip: unsigned bytes in three dimensions, this many.
     Idx {
         /// The first size: N.
@@ -39,7 +42,8 @@ impl FileKind {
             _ => {}
         }
         Ok(match head[..] {
-            [a, b, c, d, ..] if [a, b, c, d] == SIGNATURE => Some(Self::Png),
+            _ if head.starts_with(&SIGNATURE) => Some(Self::Png),
+            _ if head.starts_with(&jpeg::SIGNATURE) => Some(Self::Jpeg),
             [0, 0, 0x08, 3, a, b, c, d] => Some(Self::Idx { images: u32::from_be_bytes([a, b, c, d]) }),
             [0, 0, 0x08 | 0x0D, rank, ..] if rank > 0 => Some(Self::OtherIdx),
             _ => None,
@@ -50,7 +54,7 @@ impl FileKind {
     #[must_use]
     pub fn images(self) -> u64 {
         match self {
-            Self::Png => 1,
+            Self::Png | Self::Jpeg => 1,
             Self::Idx { images } => images.into(),
             Self::OtherIdx => 0,
         }
@@ -66,7 +70,7 @@ pub enum Content {
     Images(Images),
 }
 
-/// Reads a file of images: PNG, or IDX of three dimensions, plain or gzip.
+/// Reads a file of images: PNG, JPEG, or IDX of three dimensions, plain or gzip.
 ///
 /// # Errors
 /// [`DataError::Io`], and those of [`read`].
@@ -95,7 +99,7 @@ pub fn bytes(mut reader: impl Read, path: &Path) -> Result<Vec<u8>, DataError> {
     let is_image = match bytes[..] {
         [0x1f, 0x8b, ..] => true,
         [0, 0, 0x08 | 0x0D, rank, ..] => rank > 0,
-        _ => bytes.starts_with(&SIGNATURE),
+        _ => bytes.starts_with(&SIGNATURE) || bytes.starts_with(&jpeg::SIGNATURE),
     };
     if !is_image {
         // It may go on without end.
@@ -115,8 +119,13 @@ pub fn bytes(mut reader: impl Read, path: &Path) -> Result<Vec<u8>, DataError> {
 #[must_use]
 pub fn parts(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
     let (mut parts, mut rest) = (Vec::new(), bytes);
-    while rest.starts_with(&SIGNATURE) {
-        let (part, behind) = rest.split_at(png_length(rest));
+    loop {
+        let length = match () {
+            () if rest.starts_with(&SIGNATURE) => png_length(rest),
+            () if rest.starts_with(&jpeg::SIGNATURE) => jpeg::length(rest),
+            () => break,
+        };
+        let (part, behind) = rest.split_at(length);
         parts.push(part);
         rest = behind;
     }
@@ -130,10 +139,11 @@ pub fn parts(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
 /// Reads a file of images that is in memory; `path` is for the messages.
 ///
 /// # Errors
-/// [`DataError::NotImages`], those of [`Picture::from_png`], those of [`Idx::from_bytes`] and [`Idx::into_u8`].
+/// [`DataError::NotImages`], those of [`Picture::from_png`] and [`Picture::from_jpeg`], those of [`Idx::from_bytes`] and [`Idx::into_u8`].
 pub fn read(bytes: &[u8], path: &Path) -> Result<Content, DataError> {
     match bytes {
         [0x89, ..] => Picture::from_png(bytes, path).map(Content::Picture),
+        [0xff, ..] => Picture::from_jpeg(bytes, path).map(Content::Picture),
         [0, 0, ..] | [0x1f, 0x8b, ..] => idx_images(Idx::from_bytes(bytes, path)?, path).map(Content::Images),
         _ => Err(DataError::not_images(bytes, path)),
     }
@@ -152,7 +162,7 @@ pub(crate) fn idx_images(idx: Idx, path: &Path) -> Result<Images, DataError> {
 /// The files of images in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
-    /// In the order of their names. A file that cannot be opened, or is called `.png` without being one, is among them:
+    /// In the order of their names. A file that cannot be opened, or is called `.png` or `.jpg` without being one, is among them:
     /// whoever reads it is told why.
     pub files: Vec<PathBuf>,
     /// Other files in it, hidden ones not counted.
@@ -177,7 +187,8 @@ pub fn folder(path: &Path) -> Result<Folder, DataError> {
         if std::fs::metadata(&file).is_ok_and(|meta| !meta.is_file()) {
             continue;
         }
-        let named = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        let named = |end: &str| file.extension().is_some_and(|e| e.eq_ignore_ascii_case(end));
+        let named = ["png", "jpg", "jpeg"].into_iter().any(named);
         match File::open(&file).and_then(FileKind::of) {
             Ok(None | Some(FileKind::OtherIdx)) if !named => found.others += 1,
             _ => found.files.push(file),

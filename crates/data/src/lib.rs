@@ -29,6 +29,7 @@ pub mod file_kind;
 pub mod files;
 pub mod idx;
 mod images;
+mod jpeg;
 mod locations;
 pub mod npy;
 pub mod own;

@@ -1,4 +1,4 @@
-//! Pictures of any size: PNG files read to 8-bit pixels, made to fit what a network reads, and written.
+//! Pictures of any size: PNG files (and JPEG files, in `jpeg.rs`) read to 8-bit pixels, made to fit what a network reads, and written.
 //!
 //! The rules, each of them exact and the same on every machine:
 //!

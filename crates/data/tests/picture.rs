@@ -247,11 +247,13 @@ fn kinds_are_told_by_first_bytes() {
     assert_eq!(of(&[0, 0, 8, 3, 0, 0, 0, 9, 0, 0]), Some(FileKind::Idx { images: 9 }));
     assert_eq!(of(&[0, 0, 8, 1, 0, 0, 0, 9]), Some(FileKind::OtherIdx));
     assert_eq!(of(&[0, 0, 13, 2, 0]), Some(FileKind::OtherIdx));
-    assert_eq!(of(b"\xff\xd8\xff\xe0 JFIF"), None);
+    assert_eq!(of(b"\xff\xd8\xff\xe0 JFIF"), Some(FileKind::Jpeg));
+    assert_eq!(of(b"GIF89a"), None);
     assert_eq!(of(b""), None);
     assert_eq!(of(&[0x1f, 0x8b, 1, 2, 3]), None);
     let text = |bytes: &[u8]| read(bytes, Path::new(PATH)).unwrap_err().to_string();
-    assert!(text(b"\xff\xd8\xff\xe0 JFIF").contains("ff d8 ff e0"));
+    assert!(text(b"GIF89a").contains("47 49 46 38"));
+    assert!(text(b"\xff\xd8\xff\xe0 JFIF").contains("the JPEG cannot be read"));
     assert!(text(b"").contains("nothing"));
     assert!(text(b"\x89PN").contains("89 50 4e"));
     assert!(text(&[0, 0, 8, 1, 0, 0, 0, 1, 5]).contains("1 dimensions, wanted 3"));

@@ -23,7 +23,7 @@ pub struct PredictCommand {
     /// The model file (.qbnn), an ensemble of some (NAME.ensemble.toml), or a folder that holds one model file.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// PNG or IDX files, folders of them, or - for stdin.
+    /// PNG, JPEG or IDX files, folders of them, or - for stdin.
     #[arg(required = true, value_name = "IMAGE|IDX|FOLDER|-")]
     pub images: Vec<PathBuf>,
     /// One analytic pass (PFP) instead of draws. Means over many images are near those of draws; of a single image the
@@ -67,12 +67,12 @@ impl From<ReadArgs> for ReadOptions {
 }
 
 /// What an image argument may be, for `--help`.
-pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, or IDX (plain or gzip) of the size \
-    that the model reads. A PNG is scaled to that size with its proportions kept, each pixel the mean of what it covers, \
+pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, JPEG, or IDX (plain or gzip) of the size \
+    that the model reads. A picture is scaled to that size with its proportions kept, each pixel the mean of what it covers, \
     in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
     that black ink on nothing is dark on bright. Values are not inverted unless --invert says so, which comes after that. \
-    A picture with colour is refused by a model of grey images unless --grey is given. Several PNG files one behind the \
-    other, as `cat *.png` writes them, are all read. Of a folder, all PNG and IDX files are read, by name.";
+    A picture with colour is refused by a model of grey images unless --grey is given. Several pictures one behind the \
+    other, as `cat *.png` writes them, are all read. Of a folder, all pictures and IDX files are read, by name.";
 
 /// Most images that are predicted together.
 const TOGETHER: usize = 4096;

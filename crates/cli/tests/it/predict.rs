@@ -90,7 +90,7 @@ fn pictures_are_read_as_the_model_wants_them() {
     let error = fail(at, 1, &["predict", MODEL, "empty"]);
     assert!(error.contains("empty: holds no PNG"), "{error}");
     let error = fail(at, 1, &["predict", MODEL, MODEL]);
-    assert!(error.contains("neither a PNG picture nor an IDX file"), "{error}");
+    assert!(error.contains("neither a PNG or JPEG picture nor an IDX file"), "{error}");
     assert!(fail(at, 2, &["predict", MODEL, "three.idx", "--abstain-above=-1"]).contains("--abstain-above"));
 
     // One analytic pass, of any kind of model; draws of a float model, whose pass is near to many of them.
