@@ -36,6 +36,7 @@ pub mod picture;
 pub mod pt;
 mod random;
 mod read;
+pub mod shift;
 pub mod strokes;
 pub mod synthetic_ood;
 
