@@ -37,6 +37,7 @@ pub mod picture;
 pub mod pt;
 mod random;
 mod read;
+pub mod shift;
 pub mod strokes;
 pub mod synthetic_ood;
 

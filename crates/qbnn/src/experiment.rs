@@ -7,7 +7,8 @@ use crate::wording::thousands;
 use etcetera::BaseStrategy;
 use qbnn_bnn::internals::nn::limit;
 use qbnn_bnn::{Network, NetworkSpec};
-use qbnn_data::{Catalogue, Dataset, Limits, Locations, own};
+use qbnn_data::shift::Shift;
+use qbnn_data::{Catalogue, Dataset, Labelled, Limits, Locations, Role, TestGroup, own};
 use std::path::PathBuf;
 
 /// Where data is searched: the named folder, `$QBNN_DATA`, the user's cache.
@@ -73,8 +74,18 @@ fn add_groups(dataset: &mut Dataset, settings: &DataConfig, locations: &Location
     }
     for test in &settings.test {
         if !test.is_built_in() && !test.path.exists() {
-            let wanted = "it is neither a path that exists nor a set; `qbnn data list` shows all sets".to_owned();
+            let mut wanted = "it is neither a path that exists nor a set; `qbnn data list` shows all sets".to_owned();
+            if test.role == Role::Shifted {
+                let names = Shift::ALL.map(Shift::name).join(", ");
+                wanted.push_str(&format!("; changes of the clean images are SHIFT@1 to SHIFT@5, with {names}"));
+            }
             return Err(Error::Setting { key: "data.test", found: test.to_string(), wanted });
+        }
+        if let (Some(shift), Some(clean)) = (test.shift(), dataset.first(Role::Clean)) {
+            let labelled =
+                Labelled { images: shift.of(&clean.images), labels: clean.labels.clone().unwrap_or_default() };
+            dataset.add_group(TestGroup::shifted(&test.name, labelled))?;
+            continue;
         }
         let group = own::group(&test.path, &test.name, test.role, dataset, &settings.options(), locations)?;
         dataset.add_group(group)?;

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::recipe::DEFAULT_DATA;
 use qbnn_data::own::{Arrays, Options, Size};
+use qbnn_data::shift::Shifted;
 use qbnn_data::{Catalogue, Role};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -150,15 +151,21 @@ pub struct TestSource {
     pub role: Role,
     /// Its name.
     pub name: String,
-    /// A built-in set by name, or a folder or a file. Stored as an absolute path.
+    /// A built-in set by name, of role shifted also a change of the clean images (`rotation@3`); or a folder or a file.
+    /// Stored as an absolute path.
     pub path: PathBuf,
 }
 
 impl TestSource {
-    /// Whether it is a built-in set.
+    /// Whether it is a built-in set, or made by the program.
     pub fn is_built_in(&self) -> bool {
         let set = |name: &str| Catalogue::built_in().is_ok_and(|all| all.set(name).is_ok());
-        self.path.to_str().is_some_and(set)
+        self.path.to_str().is_some_and(set) || self.shift().is_some()
+    }
+
+    /// The change by which the program makes this group of the clean one, as `rotation@3` for PATH.
+    pub fn shift(&self) -> Option<Shifted> {
+        self.path.to_str().filter(|_| self.role == Role::Shifted)?.parse().ok()
     }
 }
 
@@ -213,6 +220,9 @@ mod tests {
         assert_eq!(test.to_string(), "ood:near=a/b=c");
         let test = parse("shifted=kmnist").unwrap();
         assert_eq!((test.name.as_str(), test.is_built_in()), ("shifted", true));
+        let shift = |text: &str| parse(text).unwrap().shift().map(|s| s.to_string());
+        assert_eq!(shift("shifted:turned=rotation@3"), Some("rotation@3".to_owned()));
+        assert_eq!((shift("ood:turned=rotation@3"), shift("shifted:turned=rotation@9")), (None, None));
         for wrong in ["", "ood", "near=x", "ood:=x", "ood:near=", "near:ood=x"] {
             assert!(parse(wrong).unwrap_err().contains("ood:near=PATH"), "{wrong}");
         }
