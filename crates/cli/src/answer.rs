@@ -23,23 +23,26 @@ const HEADER: &str = "class  probability      total  aleatoric  epistemic  image
 
 /// Writes answers in one format.
 #[derive(Clone, Copy, Debug)]
-pub struct Writer {
+pub struct Writer<'a> {
     /// Which.
     pub format: AnswerFormat,
     /// Total uncertainty above which no class is given.
     pub abstain_above: Option<f64>,
     /// Columns of the terminal, if it is one: the table's lines are not longer.
     pub columns: Option<usize>,
+    /// Names of the classes, or none.
+    pub classes: &'a [String],
 }
 
-impl Writer {
+impl Writer<'_> {
     /// The line before the first answer, where the format has one.
     pub fn header(&self, classes: usize) -> Option<String> {
         match self.format {
             AnswerFormat::Json => None,
             AnswerFormat::Csv => {
                 let columns: Vec<_> = (0..classes).map(|c| format!("p{c}")).collect();
-                Some(format!("file,image,class,abstained,total,aleatoric,epistemic,{}", columns.join(",")))
+                let name = if self.classes.is_empty() { "" } else { "class_name," };
+                Some(format!("file,image,class,{name}abstained,total,aleatoric,epistemic,{}", columns.join(",")))
             }
             AnswerFormat::Table => {
                 Some(HEADER.to_owned()).filter(|_| self.columns.is_none_or(|columns| fits(HEADER, columns)))
@@ -54,30 +57,35 @@ impl Writer {
     pub fn line(&self, a: &Prediction, name: &Name) -> Result<String> {
         let abstained = self.abstain_above.is_some_and(|limit| a.total > limit);
         let Name { file, image, several } = name;
+        let class_name = self.classes.get(a.class);
         Ok(match self.format {
-            AnswerFormat::Json => serde_json::to_string(&json!({
-                "file": &**file,
-                "image": image,
-                "class": a.class,
-                "abstained": abstained,
-                "total": a.total,
-                "aleatoric": a.aleatoric,
-                "epistemic": a.epistemic,
-                "probabilities": a.probabilities,
-            }))?,
+            AnswerFormat::Json => {
+                let mut object = json!({
+                    "file": &**file,
+                    "image": image,
+                    "class": a.class,
+                    "abstained": abstained,
+                    "total": a.total,
+                    "aleatoric": a.aleatoric,
+                    "epistemic": a.epistemic,
+                    "probabilities": a.probabilities,
+                });
+                if let Some(name) = class_name {
+                    object["class_name"] = name.as_str().into();
+                }
+                serde_json::to_string(&object)?
+            }
             AnswerFormat::Csv => {
-                let quoted = if file.contains([',', '"', '\n', '\r']) {
-                    format!("\"{}\"", file.replace('"', "\"\""))
-                } else {
-                    file.to_string()
-                };
+                let file = quoted(file);
+                let named = class_name.map_or(String::new(), |name| format!("{},", quoted(name)));
                 let p: Vec<_> = a.probabilities.iter().map(|p| format!("{p:.6}")).collect();
                 let numbers = [a.total, a.aleatoric, a.epistemic].map(|v| format!("{v:.6}")).join(",");
-                format!("{quoted},{image},{},{abstained},{numbers},{}", a.class, p.join(","))
+                format!("{file},{image},{},{named}{abstained},{numbers},{}", a.class, p.join(","))
             }
             AnswerFormat::Table => {
                 let class = if abstained { "?".to_owned() } else { a.class.to_string() };
-                let place = if *several { format!(":{image}") } else { String::new() };
+                let named = class_name.filter(|_| !abstained).map_or(String::new(), |name| format!(": {name}"));
+                let place = if *several { format!(":{image}{named}") } else { named };
                 let p = a.probabilities[a.class];
                 let [total, aleatoric, epistemic] = [a.total, a.aleatoric, a.epistemic].map(nats);
                 let figures = format!("{class:>5}  {p:>11.4}  {total:>9}  {aleatoric:>9}  {epistemic:>9}");
@@ -103,6 +111,11 @@ impl Writer {
     }
 }
 
+/// A cell of CSV.
+fn quoted(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+}
+
 /// Three decimals, or as many as a small value needs.
 fn nats(value: f64) -> String {
     if value > 0.0 && value < 0.0095 { decimal(value) } else { format!("{value:.3}") }
@@ -118,9 +131,26 @@ mod tests {
     }
 
     #[test]
+    fn classes_are_called_by_their_names_where_they_have_some() {
+        let classes = ["a cat".to_owned(), "x, y".to_owned(), "z".to_owned()];
+        let name = Name { file: "a.png".into(), image: 0, several: false };
+        let writer = |format, abstain_above| Writer { format, abstain_above, columns: None, classes: &classes };
+        let line = |format, abstain_above| writer(format, abstain_above).line(&equal(), &name).unwrap();
+        assert!(line(AnswerFormat::Json, None).contains("\"class_name\":\"a cat\""));
+        assert!(line(AnswerFormat::Table, None).ends_with("a.png: a cat"));
+        // Who abstains names no class.
+        assert!(line(AnswerFormat::Table, Some(1.0)).ends_with("a.png"));
+        assert!(line(AnswerFormat::Csv, None).starts_with("a.png,0,0,a cat,false,"));
+        let header = writer(AnswerFormat::Csv, None).header(3).unwrap();
+        assert!(header.starts_with("file,image,class,class_name,abstained,"), "{header}");
+        let second = Prediction { class: 1, ..equal() };
+        assert!(writer(AnswerFormat::Csv, None).line(&second, &name).unwrap().contains(",1,\"x, y\",false,"));
+    }
+
+    #[test]
     fn names_are_quoted_and_doubts_are_kept() {
         let name = Name { file: "a,\"b\".png".into(), image: 0, several: false };
-        let writer = |format, abstain_above| Writer { format, abstain_above, columns: None };
+        let writer = |format, abstain_above| Writer { format, abstain_above, columns: None, classes: &[] };
         let line = |format, abstain_above| writer(format, abstain_above).line(&equal(), &name).unwrap();
         assert!(line(AnswerFormat::Csv, Some(2.0)).starts_with("\"a,\"\"b\"\".png\",0,0,false,1.09"));
         assert!(line(AnswerFormat::Csv, Some(1.0)).contains(",true,"));

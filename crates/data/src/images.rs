@@ -86,9 +86,9 @@ impl Images {
     ///
     /// # Errors
     /// [`DataError::Limit`] for sizes that are none, or make more than 2^30 values.
-    pub fn fitted(&self, rows: usize, columns: usize, channels: usize) -> Result<Self, DataError> {
+    pub fn fitted(self, rows: usize, columns: usize, channels: usize) -> Result<Self, DataError> {
         if (self.height, self.width, self.channels) == (rows, columns, channels) {
-            return Ok(self.clone());
+            return Ok(self);
         }
         let size = rows.checked_mul(columns).and_then(|n| n.checked_mul(channels)).unwrap_or(0);
         let most = (1usize << 30).checked_div(self.len().max(1)).unwrap_or(0);

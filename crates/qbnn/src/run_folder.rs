@@ -30,6 +30,8 @@ pub const PROVENANCE: &str = "provenance.json";
 pub const REPORT: &str = "report.html";
 /// The model card.
 pub const CARD: &str = "card.md";
+/// Names of the classes, a JSON list, where they are more than their numbers.
+pub const CLASSES: &str = "classes.json";
 /// What float checkpoints and models are called.
 pub const FLOAT: &str = "float";
 const SUFFIX: &str = ".safetensors";
@@ -289,6 +291,19 @@ impl RunFolder {
         write_whole(&self.path.join(name), bytes)
     }
 
+    /// Writes the names of the classes, where they are more than their numbers.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_classes(&self, names: &[String]) -> Result<()> {
+        if names.iter().enumerate().all(|(class, name)| *name == class.to_string()) {
+            return Ok(());
+        }
+        let mut bytes = serde_json::to_vec_pretty(names).map_err(Error::encode("the names of the classes"))?;
+        bytes.push(b'\n');
+        self.write(CLASSES, &bytes)
+    }
+
     /// Cuts `metrics.jsonl` back to what the checkpoints know: of `model` the first `epochs` epochs, of others all.
     ///
     /// # Errors
@@ -321,8 +336,26 @@ impl RunFolder {
     }
 }
 
+/// The names of the classes that lie beside a model, which has so many; none where there are none.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Contents`] of a file that does not name each class.
+pub fn classes_beside(model: &Path, classes: usize) -> Result<Vec<String>> {
+    let path = model.with_file_name(CLASSES);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = serde_json::from_slice(&input::bytes(&path, input::TEXT)?).unwrap_or_default();
+    if names.len() != classes {
+        let problem =
+            format!("is no list of {classes} names, one for each class of the model; remove it, or restore it");
+        return Err(Error::contents(&path, problem));
+    }
+    Ok(names)
+}
+
 /// Files of a run folder beside those of its models.
-const NAMED: [&str; 7] = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD];
+const NAMED: [&str; 8] = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD, CLASSES];
 
 /// The model that a file of this name is of, if it is a checkpoint or a model file of a run.
 fn model_of(name: &str) -> Option<&str> {

@@ -35,6 +35,7 @@ impl TrainingContext<'_> {
         let checkpoint = match self.folder.load(FLOAT)? {
             Some(checkpoint) => checkpoint,
             None => {
+                self.folder.write_classes(&self.data.dataset.class_names)?;
                 let mut new = Checkpoint::new(
                     spec,
                     self.data.shape(),

@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use qbnn::named;
 use qbnn::pictures::{Name, Read, ReadOptions, Sources, read, shown};
 use qbnn::predict::{Model, Prediction};
+use qbnn::run_folder::classes_beside;
 use qbnn_bnn::predictor::Draws;
 use qbnn_core::{ImagesView, Shape};
 use std::ops::ControlFlow;
@@ -104,7 +105,8 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         Medium::Terminal(columns) => Some(columns),
         Medium::Lines => None,
     };
-    let writer = Writer { format, abstain_above: args.abstain_above, columns };
+    let classes = classes_beside(&path, model.classes())?;
+    let writer = Writer { format, abstain_above: args.abstain_above, columns, classes: &classes };
     let mut work = Work { session, args, shape, writer, bar: None, images, done: 0 };
     let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
     let together = together.min(PIXELS / shape.len().max(1)).max(1);
@@ -176,7 +178,7 @@ struct Work<'a> {
     session: &'a Session,
     args: &'a PredictCommand,
     shape: Shape,
-    writer: Writer,
+    writer: Writer<'a>,
     bar: Option<ProgressBar>,
     /// Images that the files announce, and those that are done.
     images: u64,

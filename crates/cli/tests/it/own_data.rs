@@ -129,6 +129,7 @@ fn what_is_no_data_is_refused_on_one_line() {
     };
     refused(1, &["--data", "./none"], "none");
     refused(2, &["--data", "pgn"], "unknown set `pgn`");
+    refused(1, &["--data", "/dev/null"], "no plain file");
     fs::write(at.join("page.html"), "<!DOCTYPE html>").unwrap();
     refused(1, &["--data", "page.html"], "HTML");
     refused(2, &["--data", "png", "--test", "near=drawings"], "ROLE:NAME=PATH");
@@ -162,4 +163,35 @@ fn what_is_no_data_is_refused_on_one_line() {
     assert!(!at.join("runs").exists());
     let error = fail(at, 1, &["data", "export", "strokes", "--format", "csv", "csv"]);
     assert!(error.contains("is there already"), "{error}");
+}
+
+#[test]
+fn classes_keep_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    succeed(at, &["data", "export", "strokes", "--format", "png", "--limit", "300", "png"]);
+    for part in ["train", "val", "test"] {
+        for class in 0..10 {
+            let folder = at.join("png").join(part);
+            fs::rename(folder.join(class.to_string()), folder.join(format!("kind {class}"))).unwrap();
+        }
+    }
+    succeed(at, &run(&["--data", "png", "--out", "run"]));
+    let answer = |more: &[&str]| {
+        let args = ["predict", "run/jq-w4a4.qbnn", "png/test/kind 3", "--samples", "2"];
+        succeed(at, &[&args[..], more].concat())
+    };
+    for line in answer(&["--json"]).lines() {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(answer["class_name"], format!("kind {}", answer["class"]));
+    }
+    assert!(answer(&[]).lines().last().unwrap().contains(".png: kind "));
+    assert!(answer(&["--format", "csv"]).starts_with("file,image,class,class_name,"));
+    fs::write(at.join("run/classes.json"), "[\"a\"]").unwrap();
+    let error = fail(at, 1, &["predict", "run/jq-w4a4.qbnn", "png/test/kind 3"]);
+    assert!(error.contains("classes.json is no list of 10 names"), "{error}");
+    // A run in its place has names of its own, or none.
+    succeed(at, &["data", "export", "strokes", "--format", "csv", "--limit", "300", "csv"]);
+    succeed(at, &run(&["--data", "csv", "--out", "run", "--overwrite"]));
+    assert!(!at.join("run/classes.json").exists());
 }

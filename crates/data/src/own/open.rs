@@ -8,7 +8,7 @@ use crate::dataset::{Dataset, Labelled, Role, TestGroup};
 use crate::descriptor::{Catalogue, Half};
 use crate::error::DataError;
 use crate::file_kind::Found;
-use crate::idx::{Idx, ungzip};
+use crate::idx::{Idx, MAX_CONTENT, ungzip};
 use crate::images::Images;
 use crate::locations::Locations;
 use crate::read;
@@ -51,7 +51,8 @@ impl Kind {
     /// [`DataError::Io`]; [`DataError::Own`] for what is none of them.
     pub fn at(path: &Path) -> Result<Self, DataError> {
         let fail = |e: std::io::Error| DataError::io("read", path, &e);
-        if std::fs::metadata(path).map_err(fail)?.is_dir() {
+        let meta = std::fs::metadata(path).map_err(fail)?;
+        if meta.is_dir() {
             let mut names = Vec::new();
             for entry in std::fs::read_dir(path).map_err(fail)? {
                 names.push(entry.map_err(fail)?.file_name().to_string_lossy().into_owned());
@@ -67,6 +68,11 @@ impl Kind {
                 () if has(&["train.csv", "test.csv"], "") => Kind::Csv,
                 () => Kind::Pictures,
             });
+        }
+        if !meta.is_file() {
+            // It is read more than once.
+            let problem = "is no plain file and no folder; store its content in a file".into();
+            return Err(DataError::Own { path: path.into(), problem });
         }
         let (is_gzip, content) = ungzip(BufReader::new(File::open(path).map_err(fail)?)).map_err(fail)?;
         let mut head = Vec::new();
@@ -122,13 +128,14 @@ pub fn open(path: &Path, name: &str, options: &Options) -> Result<Own, DataError
         Kind::Cifar => cifar(path, name)?,
     };
     for part in [Some(&mut own.train), own.validation.as_mut(), own.test.as_mut()].into_iter().flatten() {
-        part.images = sized(&part.images, options.size)?;
+        let none = part.images.select(&[]);
+        part.images = sized(std::mem::replace(&mut part.images, none), options.size)?;
     }
     Ok(own)
 }
 
 /// Images of a size.
-fn sized(images: &Images, size: Size) -> Result<Images, DataError> {
+fn sized(images: Images, size: Size) -> Result<Images, DataError> {
     let (rows, columns) = size.side.unwrap_or((images.height, images.width));
     let channels = size.colour.map_or(images.channels, |colour| if colour { 3 } else { 1 });
     images.fitted(rows, columns, channels)
@@ -150,7 +157,7 @@ pub fn count(path: &Path, options: &Options) -> Option<usize> {
         Kind::Csv => {
             let path = if path.is_dir() { file(path, "train")? } else { path.into() };
             let (_, content) = ungzip(BufReader::new(File::open(path).ok()?)).ok()?;
-            let mut lines = BufReader::new(content);
+            let mut lines = BufReader::new(content.take(4 * MAX_CONTENT));
             let mut count = 0;
             while lines.skip_until(b'\n').ok()? > 0 {
                 count += 1;
@@ -181,7 +188,7 @@ pub fn group(
     let classes = &dataset.class_names;
     let shape = dataset.shape();
     let missing = |reason: &str| DataError::Group { name: name.into(), reason: reason.into() };
-    let mut found = match path.to_str().map(|name| Catalogue::built_in()?.set(name)) {
+    let found = match path.to_str().map(|name| Catalogue::built_in()?.set(name)) {
         Some(Ok((set, _))) => match role {
             Role::Clean => TestGroup::clean(name, read::load_labelled(set, Half::Test, locations)?),
             Role::Shifted => TestGroup::shifted(name, read::load_labelled(set, Half::Test, locations)?),
@@ -205,8 +212,8 @@ pub fn group(
     };
     let colour = options.size.colour.or((shape.channels == 3).then_some(true));
     let side = options.size.side.map(|_| (shape.rows, shape.columns));
-    found.images = sized(&found.images, Size { side, colour })?;
-    Ok(found)
+    let images = sized(found.images, Size { side, colour })?;
+    Ok(TestGroup { images, ..found })
 }
 
 /// Test images with the labels that they have.

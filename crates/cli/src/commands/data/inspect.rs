@@ -58,7 +58,8 @@ struct Part {
     role: &'static str,
     images: usize,
     classes: Option<Vec<usize>>,
-    leaked: usize,
+    /// `None` of what is trained on or chosen by.
+    leaked: Option<usize>,
 }
 
 impl<'a> Seen<'a> {
@@ -76,7 +77,7 @@ impl<'a> Seen<'a> {
             }
             counts
         };
-        let part = |name: &str, role, images, classes| Part { name: name.to_owned(), role, images, classes, leaked: 0 };
+        let part = |name: &str, role, images, classes| Part { name: name.to_owned(), role, images, classes, leaked: None };
         let (train, validation) = (&dataset.train, &dataset.validation);
         let mut parts = vec![
             part("training", "training", train.images.len(), Some(count(&mut train.pairs.iter().map(|pair| pair.1)))),
@@ -90,7 +91,7 @@ impl<'a> Seen<'a> {
         for (group, leaked) in dataset.groups.iter().zip(leaked_by_group(dataset)) {
             let labels = group.labels.as_ref().filter(|_| group.role.is_labelled());
             let classes = labels.map(|labels| count(&mut labels.iter().copied()));
-            parts.push(Part { leaked, ..part(&group.name, group.role.name(), group.images.len(), classes) });
+            parts.push(Part { leaked: Some(leaked), ..part(&group.name, group.role.name(), group.images.len(), classes) });
         }
         Ok(Seen { kind, dataset, parts })
     }
@@ -139,7 +140,7 @@ impl<'a> Seen<'a> {
             cells.push(row(&format!("{} more", d.classes() - LISTED), &|_| String::new()));
         }
         cells.push(row("images", &|p| p.images.to_string()));
-        cells.push(row("trained on too", &|p| p.leaked.to_string()));
+        cells.push(row("trained on too", &|p| p.leaked.map_or(String::new(), |n| n.to_string())));
         session.ui.table(&Sheet { labels: 1, cells: &cells, style: presets::NOTHING })?;
         d.note.iter().try_for_each(|note| session.ui.text(&format!("note: {note}")))
     }
