@@ -77,7 +77,8 @@ impl<'a> Seen<'a> {
             }
             counts
         };
-        let part = |name: &str, role, images, classes| Part { name: name.to_owned(), role, images, classes, leaked: None };
+        let part =
+            |name: &str, role, images, classes| Part { name: name.to_owned(), role, images, classes, leaked: None };
         let (train, validation) = (&dataset.train, &dataset.validation);
         let mut parts = vec![
             part("training", "training", train.images.len(), Some(count(&mut train.pairs.iter().map(|pair| pair.1)))),
@@ -91,7 +92,10 @@ impl<'a> Seen<'a> {
         for (group, leaked) in dataset.groups.iter().zip(leaked_by_group(dataset)) {
             let labels = group.labels.as_ref().filter(|_| group.role.is_labelled());
             let classes = labels.map(|labels| count(&mut labels.iter().copied()));
-            parts.push(Part { leaked: Some(leaked), ..part(&group.name, group.role.name(), group.images.len(), classes) });
+            parts.push(Part {
+                leaked: Some(leaked),
+                ..part(&group.name, group.role.name(), group.images.len(), classes)
+            });
         }
         Ok(Seen { kind, dataset, parts })
     }
