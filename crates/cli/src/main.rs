@@ -17,7 +17,6 @@ mod summary;
 mod sweep;
 mod table;
 mod ui;
-mod used_keys;
 
 use anyhow::{Context, Result};
 use clap::Parser;

@@ -7,7 +7,7 @@ use crate::error::DataError;
 use crate::images::Images;
 use crate::random::Random;
 use qbnn_core::Shape;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The fewest and the most classes of a dataset.
@@ -60,7 +60,7 @@ impl fmt::Display for Role {
 
 /// Mean and standard deviation of the training pixels in units of x/255: an input is (x/255 - mean) / std. One pair for
 /// all channels together: networks and model files hold one, so statistics of each channel are not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PixelStatistics {
     /// Mean of all values of all training images.

@@ -1,7 +1,5 @@
 //! Images as everything here has them: 8-bit values, channels last.
 
-use crate::error::DataError;
-use crate::picture::Picture;
 use qbnn_core::{ImagesView, Shape};
 
 /// 8-bit images, row-major, one after the other; within an image height x width x channels.
@@ -80,26 +78,5 @@ impl Images {
             return self.clone();
         }
         Self { channels: 3, pixels: self.pixels.iter().flat_map(|&v| [v; 3]).collect(), ..*self }
-    }
-
-    /// Scaled to other rows and columns as pictures are, in 1 or 3 channels.
-    ///
-    /// # Errors
-    /// [`DataError::Limit`] for sizes that are none, or make more than 2^30 values.
-    pub fn fitted(self, rows: usize, columns: usize, channels: usize) -> Result<Self, DataError> {
-        if (self.height, self.width, self.channels) == (rows, columns, channels) {
-            return Ok(self);
-        }
-        let size = rows.checked_mul(columns).and_then(|n| n.checked_mul(channels)).unwrap_or(0);
-        let most = (1usize << 30).checked_div(self.len().max(1)).unwrap_or(0);
-        if size == 0 || size > most || ![1, 3].contains(&channels) || ![1, 3].contains(&self.channels) {
-            return Err(DataError::Limit { key: "resize", found: size, wanted: "a size that makes 1 to 2^30 values" });
-        }
-        let mut pixels = Vec::with_capacity(size * self.len());
-        for image in self.pixels.chunks_exact(self.size()) {
-            let picture = Picture::of_values(self.height, self.width, self.channels, image);
-            pixels.extend(picture.map(|p| p.fit(rows, columns, channels)).unwrap_or_default());
-        }
-        Ok(Self { height: rows, width: columns, channels, pixels })
     }
 }

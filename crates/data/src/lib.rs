@@ -39,6 +39,7 @@ mod random;
 mod read;
 pub mod shift;
 pub mod strokes;
+mod summary;
 pub mod synthetic_ood;
 
 pub use compose::{Extent, load};
@@ -52,3 +53,4 @@ pub use fetch::{FetchEvent, OnEvent, fetch};
 pub use images::Images;
 pub use locations::{FileReport, Locations, Origin, ROOT_VARIABLE, SetLocation, SetReport, list};
 pub use read::{SUM_TOLERANCE, load_ambiguous, load_images, load_labelled};
+pub use summary::{Part, Summary};

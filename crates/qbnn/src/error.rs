@@ -31,6 +31,16 @@ pub enum Error {
         /// What was found, what was wanted, and the fix.
         problem: String,
     },
+    /// A setting that has no effect on what was asked for.
+    #[error("{key} is not used by `qbnn {command}`; leave it out, or set it where it counts: {others}")]
+    Unused {
+        /// The key.
+        key: String,
+        /// The command.
+        command: String,
+        /// Commands that use it.
+        others: String,
+    },
     /// A setting outside its range.
     #[error("{key} = {found}: {wanted}")]
     Setting {
@@ -352,6 +362,7 @@ pub fn is_usage(error: &(dyn StdError + 'static)) -> bool {
     any(error, |link| match link {
         Link::Own(
             Error::Settings { .. }
+            | Error::Unused { .. }
             | Error::Setting { .. }
             | Error::UnknownName { .. }
             | Error::UnreadableSettings { .. }

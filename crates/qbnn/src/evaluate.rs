@@ -212,6 +212,25 @@ impl GroupProbabilities {
     }
 }
 
+/// Predictions of every test group by one predictor, which the observer knows as `what`.
+///
+/// # Errors
+/// Those of [`Predictor::predict`], among them that the observer said stop.
+pub fn predicted(
+    observer: &dyn Observer,
+    what: &str,
+    predictor: &mut dyn Predictor,
+    data: &Prepared<'_>,
+    draws: Draws,
+) -> Result<Groups> {
+    let mut run = |group: &str, images: ImagesView<'_>| {
+        with_progress(observer, &format!("{what}: {group}"), |progress| {
+            Ok(predictor.predict(images, draws, progress)?.values)
+        })
+    };
+    group_probabilities(data, &mut run)?.groups(data, draws.count, predictor.classes())
+}
+
 /// Pretty JSON with a newline at its end, as `metrics.json` holds it.
 ///
 /// # Errors

@@ -61,6 +61,7 @@ pub mod comparison;
 pub mod config;
 pub mod consistency;
 pub mod ensemble;
+pub mod environment;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;

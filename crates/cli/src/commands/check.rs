@@ -9,13 +9,12 @@ use crate::session::Session;
 use crate::settings::{BaseArgs, EvalArgs};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use qbnn::evaluate::{self, group_probabilities, with_progress};
+use qbnn::evaluate::{self, predicted};
 use qbnn::experiment;
 use qbnn::preprocess::Prepared;
 use qbnn::wording::thousands;
 use qbnn_bnn::predictor::{Draws, Export, Predictor};
-use qbnn_core::ImagesView;
-use qbnn_eval::{Agreement, Groups};
+use qbnn_eval::Agreement;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -51,8 +50,15 @@ pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
         let export = Export::new(&entry.checkpoint);
         if let Some((mut integer, mut simulated)) = export.both()? {
             let draws = Draws { count: config.eval.samples, seed: config.seed };
-            let groups = |what: &str, predictor: &mut dyn Predictor| {
-                predicted(session, &format!("{name}, {what}"), predictor, &data, draws)
+            let groups = |what: &str, predictor: &mut dyn Predictor| match predicted(
+                session,
+                &format!("{name}, {what}"),
+                predictor,
+                &data,
+                draws,
+            ) {
+                Err(e) if e.is_stopped() => bail!("stopped; nothing was written"),
+                all => Ok(all?),
             };
             let agreement = Agreement::of(&groups("simulated", &mut simulated)?, &groups("machine", &mut integer)?)
                 .with_context(|| format!("cannot compare {name}"))?;
@@ -75,24 +81,6 @@ pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
 
 fn agrees(agreement: &Agreement) -> bool {
     agreement.largest_difference().is_none_or(|(_, d)| d <= TOLERANCE)
-}
-
-fn predicted(
-    session: &Session,
-    what: &str,
-    predictor: &mut dyn Predictor,
-    data: &Prepared<'_>,
-    draws: Draws,
-) -> Result<Groups> {
-    let mut run = |group: &str, images: ImagesView<'_>| {
-        with_progress(session, &format!("{what}: {group}"), |progress| {
-            Ok(predictor.predict(images, draws, progress)?.values)
-        })
-    };
-    match group_probabilities(data, &mut run) {
-        Err(e) if e.is_stopped() => bail!("stopped; nothing was written"),
-        all => Ok(all?.groups(data, draws.count, predictor.classes())?),
-    }
 }
 
 fn show(session: &Session, found: &[(String, Agreement)]) -> Result<()> {

@@ -4,10 +4,9 @@ use crate::closing::{self, Closing};
 use crate::failure::usage;
 use crate::session::Session;
 use crate::settings::{BaseArgs, EvalArgs};
-use crate::used_keys;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use qbnn::config::{Config, Layers};
+use qbnn::config::{self, Config, Layers};
 use qbnn::consistency::{self, Part};
 use qbnn::ensemble::{self, Ensemble};
 use qbnn::evaluate::{self, Evaluated};
@@ -173,7 +172,7 @@ impl Selected {
         let first = first.or_else(|| ensembles.first().map(|e| (RunFolder::of_checkpoint(&e.path).config(), &e.path)));
         let Some((settings, path)) = first else { bail!("nothing to evaluate; name a run folder or a checkpoint") };
         let layers = base.layers(settings.as_deref(), &[eval])?;
-        used_keys::check_used(command, &layers.flags)?;
+        config::check_used(command, &layers.flags)?;
         if settings.is_none() && !layers.names_data() {
             return Err(usage(format!(
                 "no config.toml lies beside {}; name the data to evaluate on with --data",

@@ -5,9 +5,8 @@ use super::train::report;
 use crate::failure::usage;
 use crate::session::{self, Session};
 use crate::settings::QuantizeCommand;
-use crate::used_keys;
 use anyhow::{Context, Result};
-use qbnn::config::{Config, DataConfig, Layers};
+use qbnn::config::{self, Config, DataConfig, Layers};
 use qbnn::consistency::{self, Part};
 use qbnn::named;
 use qbnn::preprocess::Prepared;
@@ -23,7 +22,7 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     let source = if is_run { folder.checkpoint(FLOAT) } else { args.from.clone() };
     named::checkpoint(&source)?;
     let layers = args.base.layers(folder.config().as_deref(), &[&args.quantize])?;
-    used_keys::check_used("quantize", &layers.flags)?;
+    config::check_used("quantize", &layers.flags)?;
     let folder = &*folder.hold()?;
     let float = Checkpoint::load(&source)?;
     if let Some(settings) = &float.quantize {

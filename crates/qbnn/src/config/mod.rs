@@ -8,7 +8,9 @@
 mod data;
 mod layers;
 mod settings;
+mod used;
 
 pub use data::{DataConfig, TestSource};
 pub use layers::Layers;
 pub use settings::{Config, EvalConfig, MAX_RESAMPLES, MAX_SAMPLES, NetworkConfig};
+pub use used::check_used;

@@ -1,7 +1,6 @@
 //! Which keys of a config each command uses.
 
-use crate::failure::usage;
-use anyhow::Result;
+use crate::error::{Error, Result};
 
 /// Which keys a command uses, by key or table. What stands in no row is used by no command but those that begin an
 /// experiment, which take all.
@@ -14,7 +13,7 @@ const USED: [(&str, &[&str]); 3] = [
 /// Refuses keys, set by flags, that a command cannot use.
 ///
 /// # Errors
-/// A usage error that names key and command, and the commands that use it.
+/// [`Error::Unused`] names key and command, and the commands that use it.
 pub fn check_used(command: &str, keys: &[String]) -> Result<()> {
     let under =
         |key: &str, table: &str| key == table || key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
@@ -23,16 +22,13 @@ pub fn check_used(command: &str, keys: &[String]) -> Result<()> {
     let Some(key) = keys.iter().find(|key| !uses(used, key)) else { return Ok(()) };
     let others = USED.iter().filter(|row| uses(row.1, key)).map(|row| format!("`qbnn {}`", row.0));
     let others: Vec<_> = others.chain(["`qbnn run`".to_owned()]).collect();
-    Err(usage(format!(
-        "{key} is not used by `qbnn {command}`; leave it out, or set it where it counts: {}",
-        others.join(", ")
-    )))
+    Err(Error::Unused { key: key.clone(), command: command.to_owned(), others: others.join(", ") })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qbnn::config::Config;
+    use crate::config::Config;
 
     #[test]
     fn every_command_takes_the_keys_that_it_uses_and_no_other() {
