@@ -8,13 +8,16 @@
 //! through: [`Catalogue`] holds a [`Descriptor`] of every built-in set, [`Locations`] says where sets are searched,
 //! [`fn@load`] puts a dataset together by name, [`list`] tells what is there, and [`fn@fetch`] downloads what is not.
 //!
-//! ```no_run
-//! use qbnn_data::{Limits, Locations, load};
+//! ```
+//! use qbnn_data::{Limits, Locations, Role, load};
 //! # fn main() -> Result<(), qbnn_data::DataError> {
-//! let dataset = load("dirty-mnist", &Locations::from_environment(None, None), 1, Limits::default())?;
+//! // `strokes` is drawn here and needs no files; `dirty-mnist` is searched for at the locations.
+//! let dataset = load("strokes", &Locations::from_environment(None, None), 1, Limits::default())?;
 //! for group in &dataset.groups {
 //!     println!("{} ({}): {} images", group.name, group.role, group.images.len());
 //! }
+//! assert_eq!(dataset.classes(), 10);
+//! assert!(dataset.first(Role::Ood).is_some());
 //! # Ok(())
 //! # }
 //! ```
