@@ -167,4 +167,38 @@ pub enum EvalError {
         /// The version this crate reads.
         wanted: u32,
     },
+    /// A temperature that nothing can be divided by.
+    #[error("found temperature {found}, wanted a positive finite number; fit it on labelled inputs")]
+    Temperature {
+        /// The temperature.
+        found: f64,
+    },
+    /// A probability that a rule is made for, at or beyond the ends of its range.
+    #[error(
+        "found a level of {found}, wanted one between 0 and 1, neither of them; 0.1 is usual for alpha, 0.95 for coverage"
+    )]
+    Level {
+        /// The level.
+        found: f64,
+    },
+    /// Fewer inputs than a level needs.
+    #[error("found {found} inputs for a level of {level}, wanted at least {wanted}; give more inputs or ask for less")]
+    TooFewFor {
+        /// Inputs handed in.
+        found: usize,
+        /// The fewest that this level needs.
+        wanted: usize,
+        /// The level.
+        level: f64,
+    },
+    /// No threshold leaves so few wrong predictions.
+    #[error(
+        "found no threshold with an error of {wanted} among what it keeps, wanted one; {least:.4} is the least here: ask for more than that, or give more inputs"
+    )]
+    ErrorOutOfReach {
+        /// The error asked for.
+        wanted: f64,
+        /// The least that any threshold has.
+        least: f64,
+    },
 }

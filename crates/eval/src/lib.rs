@@ -9,6 +9,10 @@
 //! [`evaluate`] measures them with bootstrap intervals, [`compare`] pairs two models on the same inputs, and
 //! [`Metrics`] is the schema of `metrics.json`. [`report`] turns metrics and predictions into a page.
 //!
+//! What a finished model is to answer is chosen on inputs that it was not trained with: a temperature ([`fit_temperature`]),
+//! conformal sets of classes ([`ConformalRule`]), and thresholds for abstaining and for unknown inputs
+//! ([`threshold_for_error`], [`threshold_for_coverage`], [`threshold_for_false_alarms`]).
+//!
 //! ```
 //! use qbnn_eval::{evaluate, Contrast, EvalOptions, Groups, Headline, Predictions, Score, TestGroup};
 //! # fn main() -> Result<(), qbnn_eval::EvalError> {
@@ -28,6 +32,7 @@ mod agreement;
 mod backend;
 mod bootstrap;
 mod calibration;
+mod conformal;
 mod disentangle;
 mod draws;
 mod error;
@@ -39,6 +44,8 @@ mod predictions;
 mod rank;
 pub mod report;
 mod sum;
+mod temperature;
+mod threshold;
 mod uncertainty;
 mod weighted;
 
@@ -46,6 +53,9 @@ pub use agreement::{Agreement, GroupAgreement};
 pub use backend::Backend;
 pub use bootstrap::{Interval, Resampler, logit_interval, percentile_interval};
 pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, bin_of, brier, calibration, ece, nll};
+pub use conformal::{
+    ConformalRule, ConformalScore, SetQuality, aps_scores, fewest_inputs, quantile_rank, set_quality, upper_quantile,
+};
 pub use disentangle::{EvalOptions, EvaluatedGroup, Evaluation, Measured, compare, evaluate};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
@@ -57,5 +67,9 @@ pub use metrics::{
 };
 pub use predictions::{Precision, Predictions, ROW_SUM_TOLERANCE};
 pub use rank::{TIE, auroc, mid_ranks, spearman};
+pub use temperature::{TEMPERATURES, TemperatureFit, apply_temperature, fit_temperature};
+pub use threshold::{
+    Selection, Threshold, selection, threshold_for_coverage, threshold_for_error, threshold_for_false_alarms,
+};
 pub use uncertainty::{Uncertainty, arg_max, entropy, uncertainty};
 pub use weighted::{PooledAuroc, WeightedEce, WeightedMean, WeightedSpearman};
