@@ -16,6 +16,7 @@ use crate::nn::Network;
 use crate::nn::activation::Activation;
 use crate::nn::linear::Linear;
 use crate::nn::network::{Node, Op, Tensor};
+use crate::posterior::Posterior;
 use crate::quant::params::{MU_SCALE, WEIGHT_SCALE};
 use crate::quant::quantizers::TensorQuantizers;
 use crate::quant::settings::{FLOAT_BITS, QuantizeSettings, Rounding, Scale, SigmaGrid, Strategy};
@@ -50,24 +51,26 @@ pub fn export(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
     if let Some((name, found)) = checkpoint.not_finite() {
         return Err(BnnError::Data(format!("`{name}` of network `{}` holds {found}; train it again", net.spec.name)));
     }
-    let posterior = guide.posterior.kind().properties();
-    if !posterior.adds_noise {
-        return Err(BnnError::setting(
-            "train.posterior",
-            posterior.name,
-            "a model file holds a Gaussian posterior: set it to gaussian",
-        ));
-    }
+    let posterior = match &guide.posterior {
+        Posterior::Gaussian(_) => model::Posterior::Gaussian,
+        Posterior::Point(_) => model::Posterior::Point,
+        Posterior::Dropout(dropout) => match dropout.dropped() {
+            0 => model::Posterior::Point,
+            dropped => model::Posterior::Dropout { dropped },
+        },
+    };
     let kind = quantize.map_or(Kind::Float, |q| match q.strategy {
         Strategy::Vpq => Kind::Vpq,
         Strategy::Spq => Kind::Spq,
         Strategy::Jq => Kind::Jq,
     });
     let [mu, sigma, weight, activation] = quantize.map_or(Ok([None; 4]), |q| widths(q, kind))?;
+    let sigma = sigma.filter(|_| posterior.has_sigma());
     let Pixels { zero, log2_step } = pixels(checkpoint.normalisation)?;
     let header = Header {
         name: &net.spec.name,
         kind,
+        posterior,
         rounding: match quantize.map(|q| q.rounding) {
             Some(Rounding::Stochastic) => draw::Rounding::Stochastic,
             Some(Rounding::Nearest) | None => draw::Rounding::Nearest,
@@ -95,9 +98,16 @@ pub fn export(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
             }
             Op::Linear { map, weight, bias } => {
                 let linear = linear(map, from).map_err(fail)?;
+                // The runtime takes such a window for a dense layer's.
+                if posterior.dropped() > 0 && matches!(map, Linear::Conv(_)) && draw::units(&linear, from) > from.channels {
+                    return Err(fail(format!(
+                        "its window is its whole input of {from}, where a model file drops single numbers and not \
+                         channels; make it `flatten` and `dense`"
+                    )));
+                }
                 let order = file_order(net, node);
                 let parameters = match kind {
-                    Kind::Float | Kind::Spq => scales.float(*weight, *bias, &order, kind),
+                    Kind::Float | Kind::Spq => scales.float(*weight, *bias, &order, &header),
                     Kind::Vpq | Kind::Jq => scales.codes(*weight, *bias, &order, &header),
                 };
                 (model::Op::Linear(linear), node.shape, parameters.map_err(fail)?)
@@ -257,15 +267,18 @@ struct Scales<'a> {
 }
 
 impl Scales<'_> {
-    fn float(&self, weight: usize, bias: usize, order: &[usize], kind: Kind) -> Result<Parameters, String> {
+    fn float(&self, weight: usize, bias: usize, order: &[usize], header: &Header<'_>) -> Result<Parameters, String> {
         let (mu, sigma) = (self.guide.posterior.mu(), self.guide.posterior.sigma());
-        let weight_scales = if kind == Kind::Spq { self.weight_scales(weight)? } else { Vec::new() };
+        let has_sigma = header.posterior.has_sigma();
+        let weight_scales = if header.kind == Kind::Spq { self.weight_scales(weight)? } else { Vec::new() };
         let (weight, bias) = (&self.net.tensors[weight], &self.net.tensors[bias]);
         let of = |all: &[f32], t: &Tensor| all[t.range.clone()].to_vec();
         let ordered = |all: &[f32]| order.iter().map(|&i| all[weight.range.start + i]).collect();
+        let sigmas = if has_sigma { [ordered(&sigma), of(&sigma, bias)] } else { Default::default() };
+        let [weights, biases] = sigmas;
         Ok(Parameters {
             weight_scales,
-            float: [ordered(mu), ordered(&sigma), of(mu, bias), of(&sigma, bias)],
+            float: [ordered(mu), weights, of(mu, bias), biases],
             ..Parameters::default()
         })
     }
@@ -312,7 +325,43 @@ impl Scales<'_> {
         Ok([top, step.max(1)])
     }
 
+    /// The code of a mean.
+    fn mean(&self, index: usize, scale: Log2, code: UniformCode) -> i8 {
+        let steps = self.guide.posterior.mu()[index] / from_log2(scale).exp2();
+        steps.round_ties_even().clamp(code.min() as f32, code.max() as f32) as i8
+    }
+
+    /// Codes of a posterior without sigmas. Under MC dropout, JQ's scales have the factor of what a draw keeps.
+    fn means(&self, weight: usize, bias: usize, order: &[usize], header: &Header<'_>) -> Result<Parameters, String> {
+        let (Some(bits), Ok(bias_bits)) = (header.mu, Bits::new(model::BIAS_BITS)) else {
+            return Err("its means are in float".into());
+        };
+        let (mut mu_scales, bias_scale) = (self.mu_scales(weight)?, self.mu_scales(bias)?[0]);
+        let drops = weight > 0 && header.kind == Kind::Jq;
+        let (weight, bias) = (&self.net.tensors[weight], &self.net.tensors[bias]);
+        let (row, start) = (order.len() / weight.channels, weight.range.start);
+        let [code, bias_code] = [bits, bias_bits].map(UniformCode::Signed);
+        let mu = order.iter().enumerate().map(|(i, &at)| self.mean(start + at, mu_scales[i / row], code)).collect();
+        if let (Posterior::Dropout(dropout), true) = (&self.guide.posterior, drops) {
+            let kept = dropout.kept().log2();
+            for scale in &mut mu_scales {
+                let value = from_log2(*scale) + kept;
+                *scale = to_log2(value).ok_or_else(|| too_large(&format!("{}.{MU_SCALE}", weight.name), "", value))?;
+            }
+        }
+        Ok(Parameters {
+            mu,
+            bias_mu: bias.range.clone().map(|at| self.mean(at, bias_scale, bias_code)).collect(),
+            mu_scales,
+            ranges: [0, 0, bias_scale, 0, 0],
+            ..Parameters::default()
+        })
+    }
+
     fn codes(&self, weight: usize, bias: usize, order: &[usize], header: &Header<'_>) -> Result<Parameters, String> {
+        if !header.posterior.has_sigma() {
+            return self.means(weight, bias, order, header);
+        }
         let mu_scales = self.mu_scales(weight)?;
         let weight_scales = if header.kind == Kind::Jq { self.weight_scales(weight)? } else { Vec::new() };
         let ([top, step], bias_mu) = (self.range(weight)?, self.mu_scales(bias)?[0]);
@@ -326,11 +375,7 @@ impl Scales<'_> {
         let Some(log_sigma) = self.guide.posterior.log_sigma() else {
             return Err("its posterior has no sigma".into());
         };
-        let mu = self.guide.posterior.mu();
-        let mean = |index: usize, scale: Log2, code: UniformCode| {
-            let steps = mu[index] / from_log2(scale).exp2();
-            steps.round_ties_even().clamp(code.min() as f32, code.max() as f32) as i8
-        };
+        let mean = |index: usize, scale: Log2, code: UniformCode| self.mean(index, scale, code);
         let sigma = |index: usize, top: Log2, step: Log2| {
             let octaves = from_log2(top) - log_sigma[index] * LOG2_E;
             (octaves / from_log2(step)).clamp(0.0, (sigma_bits.levels() - 1) as f32).round_ties_even() as u8
@@ -433,11 +478,19 @@ pub fn drawn(model: &Model<'_>, net: &Network, seed: u64, draw: u32) -> Result<V
 fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u32) -> Option<(Vec<f32>, Vec<f32>)> {
     let model::Op::Linear(linear) = layer.op else { return None };
     let codes = model.codes(layer)?;
-    let (mu_bits, sigma_code, grid) = (model.mu_bits()?, model.sigma_code()?, model.weight_code()?);
+    let (mu_bits, grid) = (model.mu_bits()?, model.weight_code()?);
+    let sigma_bits = model.sigma_code().map(|code| code.0);
     let input = model.grid_of(layer.input)?;
     let (channels, row, rounding) = (layer.shape.channels, linear.fan_in(), model.rounding());
     let (key, each) = (noise::key(seed), rounding.noise_bytes());
-    let level = |step| (0..sigma_code.0.levels()).map(|k| sigma_level(k as u8, step)).collect::<Vec<_>>();
+    let level = |step| match sigma_bits {
+        Some(bits) => (0..bits.levels()).map(|k| sigma_level(k as u8, step)).collect(),
+        None => vec![0],
+    };
+    let code = |packed, i| sigma_bits.map_or(Some(0), |bits| pack::get(packed, i, bits));
+    let mut masks = vec![0; draw::units(&linear, model.shape_of(layer.input))];
+    noise::fill(key, draw::mask_counter(tensor, draw), 0, &mut masks);
+    let dropped = if tensor == 0 { 0 } else { model.posterior().dropped() };
     let levels = level(codes.sigma_step());
     let mut random = vec![0; channels * row * each];
     noise::fill(key, draw::counter(tensor, draw), 0, &mut random);
@@ -446,11 +499,12 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
         let own = RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits)?;
         let scale = from_log2(codes.weight_scales.get(c)).exp2();
         for i in c * row..(c + 1) * row {
-            let (mu, sigma) = (pack::get(codes.mu, i, mu_bits)?, pack::get(codes.sigma, i, sigma_code.0)?);
+            let (mu, sigma) = (pack::get(codes.mu, i, mu_bits)?, code(codes.sigma, i)?);
             let bytes = &random[i * each..][..each];
             let up = bytes.get(1).copied();
             let code = draw::weight(&own, mu_bits, grid, mu, own.level(levels[sigma as usize]), bytes[0], up);
-            weights.push(code as f32 * scale);
+            let kept = masks[(i - c * row) % masks.len()] >= dropped;
+            weights.push(if kept { code as f32 * scale } else { 0.0 });
         }
     }
     let mut random = vec![0; channels * each];
@@ -459,7 +513,7 @@ fn draw_layer(model: &Model<'_>, layer: &Layer, tensor: u32, seed: u64, draw: u3
     let biases = (0..channels).map(|c| {
         let accumulator = codes.weight_scales.get(c) as i32 + input.log2_step;
         let scale = BiasScale::new(codes.bias_mu_scale(), codes.bias_sigma_top(), accumulator);
-        let level = levels[pack::get(codes.bias_sigma, c, sigma_code.0).unwrap_or(0) as usize];
+        let level = levels[code(codes.bias_sigma, c).unwrap_or(0) as usize];
         let bias = scale.draw(codes.bias_mu[c] as i8, level, random[each * c]);
         bias as f32 * (accumulator as f32 / OCTAVE as f32).exp2()
     });

@@ -94,8 +94,8 @@ impl Guide {
             let size = if self.posterior.kind().properties().has_sigma {
                 packed(mu) + packed(sigma)
             } else {
-                // The drawn value is stored in the mean's place.
-                packed(self.quantizers.as_ref().map_or(mu, |q| q.drawn_bits(index)))
+                // Where the mean has no grid of its own, the drawn value is stored in its place.
+                packed(self.quantizers.as_ref().filter(|_| mu == FLOAT_BITS).map_or(mu, |q| q.drawn_bits(index)))
             };
             *if tensor.bias { &mut bytes.biases } else { &mut bytes.weights } += size;
         }
@@ -123,6 +123,7 @@ impl Guide {
             Some(quantizers) => {
                 let place = NoiseCounter { purpose: purpose + noise::purpose::CODES, tensor: 0, draw };
                 quantizers.draw(net, mu, sigma, key, place, memory);
+                self.posterior.family().drop_units(net, key, place, memory);
             }
             None => {
                 let place = NoiseCounter { purpose: purpose + noise::purpose::WEIGHTS, tensor: 0, draw };
@@ -184,7 +185,9 @@ impl Guide {
         let (d_mu, d_sigma) = (&mut into.mu[..], &mut into.log_sigma[..]);
         match &self.quantizers {
             Some(quantizers) => {
-                quantizers.backward_draw(net, &drawn.draw, &batch.first, d_mu, d_sigma, &mut into.quantizers);
+                let before = family.before_dropping(&drawn.draw, &batch.first);
+                let d_weights = before.as_deref().unwrap_or(&batch.first);
+                quantizers.backward_draw(net, &drawn.draw, d_weights, d_mu, d_sigma, &mut into.quantizers);
                 into.quantizers.activations.copy_from_slice(&batch.activations);
             }
             None => family.backward_draw(estimator, &drawn.draw, &drawn.sigma, batch, d_mu, d_sigma),

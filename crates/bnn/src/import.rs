@@ -14,7 +14,7 @@ use crate::layout::file_order;
 use crate::math::exp;
 use crate::nn::network::{IMAGE, Op};
 use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec};
-use crate::posterior::{Gaussian, Posterior};
+use crate::posterior::{Dropout, Gaussian, Point, Posterior, PosteriorKind};
 use crate::quant::Quantizers;
 use crate::quant::quantizers::TensorQuantizers;
 use crate::quant::settings::{BitWidths, FLOAT_BITS, QuantizeSettings, Rounding};
@@ -51,7 +51,12 @@ pub fn import(model: &Model<'_>) -> Result<Imported, BnnError> {
     let spec = NetworkSpec { name: model.name().to_owned(), layers };
     let net = Network::new(&spec, input, model.classes())?;
     let mut posterior = Gaussian { mu: vec![0.0; net.parameters()], log_sigma: vec![0.0; net.parameters()] };
-    let mut quantizers = settings(model).map(|s| Quantizers::new(&net, &s)).transpose()?;
+    let kind = match model.posterior() {
+        model::Posterior::Gaussian => PosteriorKind::Gaussian,
+        model::Posterior::Point => PosteriorKind::Point,
+        model::Posterior::Dropout { .. } => PosteriorKind::Dropout,
+    };
+    let mut quantizers = settings(model).map(|s| Quantizers::new(&net, kind, &s)).transpose()?;
     let linear = model.iter().enumerate().filter(|(_, l)| matches!(l.op, model::Op::Linear(_)));
     let nodes = net.nodes.iter().filter(|n| matches!(n.op, Op::Linear { .. }));
     for (node, (index, layer)) in nodes.zip(linear) {
@@ -84,7 +89,15 @@ pub fn import(model: &Model<'_>) -> Result<Imported, BnnError> {
     if let Some(grids) = quantizers.as_mut().and_then(|q| q.activations.as_mut()) {
         grids.log2_steps.iter_mut().zip(steps).for_each(|(slot, step)| *slot = step);
     }
-    let guide = Guide { posterior: Posterior::Gaussian(posterior), quantizers };
+    let Gaussian { mu, .. } = &posterior;
+    let posterior = match model.posterior() {
+        model::Posterior::Gaussian => Posterior::Gaussian(posterior),
+        model::Posterior::Point => Posterior::Point(Point { mu: mu.clone() }),
+        model::Posterior::Dropout { dropped } => {
+            Posterior::Dropout(Dropout { mu: mu.clone(), rate: f32::from(dropped) / 256.0 })
+        }
+    };
+    let guide = Guide { posterior, quantizers };
     Ok(Imported { net, guide, normalisation: normalisation(model) })
 }
 

@@ -81,18 +81,18 @@ impl DecodedPosterior {
 
     fn floats(stored: &Floats<'_>) -> Self {
         let of = |bytes: &[u8]| bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        // Without sigmas in the file they are zeros.
+        let sigmas = |bytes: &[u8], means: &[u8]| if bytes.is_empty() { vec![0.0; means.len() / 4] } else { of(bytes) };
         DecodedPosterior {
             mu: of(stored.mu),
-            sigma: of(stored.sigma),
+            sigma: sigmas(stored.sigma, stored.mu),
             bias_mu: of(stored.bias_mu),
-            bias_sigma: of(stored.bias_sigma),
+            bias_sigma: sigmas(stored.bias_sigma, stored.bias_mu),
         }
     }
 
     fn decode(model: &Model<'_>, layer: &Layer, codes: &Codes<'_>) -> Self {
-        let (Some(mu_bits), Some(sigma_code)) = (model.mu_bits(), model.sigma_code()) else {
-            return DecodedPosterior::default();
-        };
+        let Some(mu_bits) = model.mu_bits() else { return DecodedPosterior::default() };
         let channels = layer.shape.channels;
         let row = match layer.op {
             Op::Linear(l) => l.fan_in(),
@@ -101,7 +101,8 @@ impl DecodedPosterior {
         let sigmas = |packed: &[u8], top: Log2, step: Log2, n: usize| {
             // 2^(top - code * step), as the trainer has it.
             let value = |code: u8| ((top as f32 - code as f32 * step as f32) / OCTAVE as f32).exp2();
-            (0..n).map(|i| value(pack::get(packed, i, sigma_code.0).unwrap_or(0))).collect()
+            let Some(code) = model.sigma_code() else { return vec![0.0; n] };
+            (0..n).map(|i| value(pack::get(packed, i, code.0).unwrap_or(0))).collect()
         };
         let mean = |i: usize| pack::get_signed(codes.mu, i, mu_bits).unwrap_or(0) as f32;
         DecodedPosterior {

@@ -154,6 +154,7 @@ fn foreign(layers: &[Layer]) -> Vec<u8> {
     let header = Header {
         name: "foreign",
         kind: Kind::Float,
+        posterior: qbnn_core::model::Posterior::Gaussian,
         rounding: qbnn_core::draw::Rounding::Nearest,
         input,
         pixel_zero: 0,

@@ -13,6 +13,7 @@ use qbnn_bnn::internals::quant::weight::deviations;
 use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::{Outcome, train};
 use qbnn_bnn::{
+    PosteriorKind,
     BitWidths, Calibration, Checkpoint, Estimator, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes,
     QuantizeSettings, Rounding, Scale, Shape, SigmaGrid, Start, Strategy, TrainData, TrainSettings, Widths,
 };
@@ -57,7 +58,7 @@ fn settings(strategy: Strategy, widths: &str) -> QuantizeSettings {
 /// Calibrated grids, the posterior as stored, and a draw from it.
 fn drawn(net: &Network, posterior: &Posterior, settings: &QuantizeSettings) -> (Quantizers, Vec<f32>, Vec<f32>, Draw) {
     settings.check().unwrap();
-    let mut grids = Quantizers::new(net, settings).unwrap();
+    let mut grids = Quantizers::new(net, PosteriorKind::Gaussian, settings).unwrap();
     grids.calibrate(net, posterior, None);
     let (mut mu, mut sigma, mut draw) = (Vec::new(), Vec::new(), Draw::default());
     grids.stored(net, posterior, &mut mu, &mut sigma);
@@ -160,7 +161,7 @@ fn bytes_and_scales_follow_strategy_and_granularity() {
     // 27 + 60 + 10 weights in 3 + 5 + 2 channels, 3 + 5 + 2 biases, 2 activations.
     let posterior = posterior(&net);
     let bytes = |settings: QuantizeSettings| {
-        let quantizers = Some(Quantizers::new(&net, &settings).unwrap());
+        let quantizers = Some(Quantizers::new(&net, PosteriorKind::Gaussian, &settings).unwrap());
         Guide { posterior: posterior.clone(), quantizers }.bytes(&net)
     };
     let of = |strategy| settings(strategy, "w4a4");

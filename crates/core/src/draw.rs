@@ -15,16 +15,23 @@
 //! and R fit into 15 bits, channel by channel, so that a weight is known to a 256th of its step wherever sigma is below 16
 //! steps and a step of the mean below 2^(8 - mu bits).
 //!
+//! A file without sigmas draws by the same rule: its deviations are 0, and the grid of drawn weights is that of the means, so
+//! that a weight is its stored code. Under MC dropout the weights of a dropped unit are 0 then ([`units`], [`mask_counter`]).
+//!
 //! Noise: parameter i of a tensor takes byte i of the tensor's noise when draws are rounded to the nearest code, and bytes
 //! 2i (table entry) and 2i + 1 (rounding) when they are rounded stochastically. Byte n of a tensor's noise is byte n % 16
 //! of Philox block n / 16 at the [`NoiseCounter`] (purpose [`PURPOSE`], tensor, draw).
 
 use crate::code::{Bits, UniformCode};
 use crate::fixed::{Log2, exp2, q15};
+use crate::model::{Linear, Shape};
 use crate::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 
 /// The `purpose` of the noise that draws weights for prediction.
 pub const PURPOSE: u32 = 66;
+
+/// The `purpose` of the noise that drops units under MC dropout.
+pub const MASK_PURPOSE: u32 = 67;
 
 /// How a drawn weight meets its grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +55,19 @@ impl Rounding {
 /// Where the noise of a tensor under a draw sits.
 pub const fn counter(tensor: u32, draw: u32) -> NoiseCounter {
     NoiseCounter { purpose: PURPOSE, tensor, draw }
+}
+
+/// Where the noise sits by which a draw drops units that the layer with this tensor reads. Unit n takes byte n of it, and is
+/// dropped where that is below the file's number of 256ths.
+pub const fn mask_counter(tensor: u32, draw: u32) -> NoiseCounter {
+    NoiseCounter { purpose: MASK_PURPOSE, tensor, draw }
+}
+
+/// Units that MC dropout drops, of a linear layer that reads a value of the shape `from`: every number that it reads where
+/// its window is the whole input, else the input channels of a group. Weight i of a row reads unit i % units.
+pub const fn units(linear: &Linear, from: Shape) -> usize {
+    let whole = linear.kernel_rows == from.rows && linear.kernel_columns == from.columns;
+    if whole && linear.padding == 0 && linear.groups == 1 { linear.fan_in() } else { linear.group_inputs }
 }
 
 /// The ratios of one output channel (one row of a weight tensor): A, R and f of the module's rule.

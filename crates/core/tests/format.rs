@@ -12,11 +12,11 @@
 
 mod common;
 
-use common::{Builder, Random, machine, sealed, with, zoo};
+use common::{Builder, Random, machine, sealed, with, zoo, zoo_layers};
 use qbnn_core::draw::Rounding;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::write::{Header, Parameters, write};
-use qbnn_core::model::{Function, HEADER_LEN, Kind, Model, Op, RECORD_LEN};
+use qbnn_core::model::{Function, HEADER_LEN, Kind, Model, Op, Posterior, RECORD_LEN};
 use qbnn_core::noise::GAUSSIAN;
 use qbnn_core::uncertainty::uncertainty;
 use std::path::{Path, PathBuf};
@@ -85,6 +85,10 @@ fn models() -> Vec<(String, Vec<u8>)> {
         for rounding in ROUNDINGS {
             let seed = i as u64 + 20;
             models.push((format!("zoo {bits:?} {rounding:?}"), zoo(seed, *bits, rounding)));
+            for posterior in [Posterior::Point, Posterior::Dropout { dropped: 77 }] {
+                let file = zoo_layers(seed, *bits, rounding).with(posterior).finish();
+                models.push((format!("zoo {bits:?} {rounding:?} {posterior:?}"), file));
+            }
             models.push((format!("pools {bits:?} {rounding:?}"), pools(seed, *bits, rounding)));
         }
     }
@@ -151,7 +155,7 @@ fn of_kind(b: &Builder, kind: Kind, activations: bool) -> Vec<u8> {
     let header = Header {
         kind,
         mu: header.mu.filter(|_| stored),
-        sigma: header.sigma.filter(|_| stored),
+        sigma: header.sigma.filter(|_| stored && header.posterior.has_sigma()),
         weight: header.weight.filter(|_| drawn),
         activation: header.activation.filter(|_| activations),
         ..header
@@ -164,9 +168,13 @@ fn of_kind(b: &Builder, kind: Kind, activations: bool) -> Vec<u8> {
             match &mut layer.op {
                 Op::Linear(l) => {
                     let (n, channels) = (l.fan_in() * layer.shape.channels, layer.shape.channels);
+                    let sigmas = |n: usize| if header.posterior.has_sigma() { vec![0.1; n] } else { Vec::new() };
+                    if !header.posterior.has_sigma() {
+                        (parameters.sigma, parameters.bias_sigma) = Default::default();
+                    }
                     if !stored {
                         let scales = std::mem::take(&mut parameters.weight_scales);
-                        let float = [vec![0.5; n], vec![0.1; n], vec![0.5; channels], vec![0.1; channels]];
+                        let float = [vec![0.5; n], sigmas(n), vec![0.5; channels], sigmas(channels)];
                         parameters = Parameters { weight_scales: scales, float, ..Parameters::default() };
                     }
                     if !drawn {
@@ -211,6 +219,11 @@ fn valid() -> Vec<(&'static str, Vec<u8>)> {
         ("vpq", of_kind(&b, Kind::Vpq, false)),
         ("vpq with activations", of_kind(&b, Kind::Vpq, true)),
         ("float", of_kind(&b, Kind::Float, false)),
+        ("jq point", small(Rounding::Nearest).with(Posterior::Point).finish()),
+        ("jq dropout", small(Rounding::Stochastic).with(Posterior::Dropout { dropped: 254 }).finish()),
+        ("spq dropout", of_kind(&small(Rounding::Nearest).with(Posterior::Dropout { dropped: 1 }), Kind::Spq, true)),
+        ("vpq point", of_kind(&small(Rounding::Nearest).with(Posterior::Point), Kind::Vpq, true)),
+        ("float dropout", of_kind(&small(Rounding::Nearest).with(Posterior::Dropout { dropped: 9 }), Kind::Float, false)),
     ]
 }
 
@@ -293,6 +306,7 @@ fn every_refusal_of_the_document_is_one_of_the_program() {
     let b = small(Rounding::Nearest);
     let (spq, vpq, float) =
         (of_kind(&b, Kind::Spq, true), of_kind(&b, Kind::Vpq, false), of_kind(&b, Kind::Float, false));
+    let point = small(Rounding::Nearest).with(Posterior::Point).finish();
     let model = Model::new(&jq).unwrap();
     let parameters = |layer: usize| {
         let at = record(layer, 48);
@@ -310,7 +324,11 @@ fn every_refusal_of_the_document_is_one_of_the_program() {
         ("magic", [b"QBNN\n\n\x1a\n", &jq[8..]].concat(), Some("")),
         ("63 bytes", jq[..63].to_vec(), Some("64")),
         ("version 0", with(&jq, 8, &half(0)), Some("")),
-        ("version 2", with(&jq, 8, &half(2)), Some("version 2")),
+        ("version 2 of what version 1 can say", with(&jq, 8, &half(2)), None),
+        ("version 3", with(&jq, 8, &half(3)), Some("version 3")),
+        ("version 1 without sigmas", with(&point, 8, &half(1)), Some("reserved")),
+        ("sigma bits without sigmas", with(&point, 37, &[4]), Some("sigma bits")),
+        ("weight bits beside others of the means", with(&point, 38, &[5]), Some("weight bits")),
         ("length", [&jq[..], &[0]].concat(), Some("")),
         ("checksum", [&jq[..jq.len() - 1], &[jq[jq.len() - 1] ^ 1]].concat(), Some("damaged")),
         ("records beyond the file", with(&jq, 24, &half(4096)), Some("bytes")),

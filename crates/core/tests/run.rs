@@ -4,11 +4,11 @@
 
 mod common;
 
-use common::{Builder, Random, lenet5, machine, mlp, reference, zoo};
+use common::{Builder, Random, lenet5, lenet5_layers, machine, mlp, reference, zoo, zoo_layers};
 use qbnn_core::draw::Rounding;
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::write::{Header, Parameters, write};
-use qbnn_core::model::{Kind, Model, Op};
+use qbnn_core::model::{Kind, Model, Op, Posterior};
 use qbnn_core::run::{Plan, RunError, Scratch, Source, Step, Weights};
 
 fn images(file: &[u8], n: usize, seed: u64) -> Vec<u8> {
@@ -49,6 +49,29 @@ fn a_network_of_everything_agrees_at_every_width() {
             agrees(&format!("zoo {bits:?} {rounding:?}"), &file, 1..4, 3);
         }
     }
+}
+
+/// Files without sigmas: one network whatever the draw, or draws that drop units.
+#[test]
+fn posteriors_without_sigmas_agree() {
+    for bits in [[4, 4, 4, 4], [8, 2, 8, 8], [2, 2, 2, 2], [3, 5, 3, 6]] {
+        for rounding in [Rounding::Nearest, Rounding::Stochastic] {
+            for posterior in [Posterior::Point, Posterior::Dropout { dropped: 26 }, Posterior::Dropout { dropped: 200 }] {
+                let file = zoo_layers(bits[0] as u64, bits, rounding).with(posterior).finish();
+                agrees(&format!("zoo {bits:?} {rounding:?} {posterior:?}"), &file, 1..4, 3);
+                let file = lenet5_layers(bits[0] as u64, bits, rounding).with(posterior).finish();
+                agrees(&format!("lenet5 {bits:?} {rounding:?} {posterior:?}"), &file, 0..2, 2);
+                let model = Model::new(&file).unwrap();
+                assert_eq!(model.posterior(), posterior);
+                let pixels = images(&file, 2, 5);
+                let draw = |n: u32| machine(&file, Kernel::best(), 11, n..n + 1, &pixels, false);
+                assert_eq!(draw(0) == draw(1), posterior == Posterior::Point, "{posterior:?}");
+            }
+        }
+    }
+    // A 4-bit network without sigmas takes half of the bytes of one with them.
+    let both = [Posterior::Gaussian, Posterior::Point].map(|p| lenet5_layers(1, [4; 4], Rounding::Nearest).with(p).finish());
+    assert!((both[0].len() as f64 / both[1].len() as f64) > 1.9, "{} and {}", both[0].len(), both[1].len());
 }
 
 /// Every kernel, materialised and streamed, one thread and two, batches of 1, 7 and 1000: the same bytes.

@@ -145,6 +145,9 @@ fn memory(model: &Model<'_>) -> Option<Memory> {
 
 fn sigmas(model: &Model<'_>, layer: &Layer) -> Option<Sigmas> {
     let Op::Linear(l) = layer.op else { return None };
+    if !model.posterior().has_sigma() {
+        return None;
+    }
     if let Some(floats) = model.floats(layer) {
         let all = floats.sigma.as_chunks::<4>().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes)));
         let ends = all.fold([f64::INFINITY, 0.0], |[low, high], sigma| [low.min(sigma), high.max(sigma)]);

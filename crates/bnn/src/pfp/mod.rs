@@ -100,8 +100,13 @@ impl Pfp {
     /// Decodes a model's parameters and lays them out.
     ///
     /// # Errors
-    /// [`BnnError::Network`] names the layer that stores something that is no number.
+    /// [`BnnError::Network`] names the layer that stores something that is no number; [`BnnError::Setting`] for a network of MC
+    /// dropout, whose dropped units no variance of single weights describes.
     pub fn new(model: Model<'_>, weights: Weights) -> Result<Self, BnnError> {
+        if model.posterior().dropped() > 0 {
+            let wanted = "an analytic pass reads means and variances: predict with draws, without --pfp";
+            return Err(BnnError::setting("train.posterior", model.posterior().name(), wanted));
+        }
         let pixels = model.pixels();
         let step = scale(pixels.log2_step as i16);
         let mut nodes: Vec<Node> = Vec::with_capacity(model.layers());

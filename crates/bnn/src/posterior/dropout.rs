@@ -29,17 +29,27 @@ pub(super) fn initial(net: &Network, key: [u32; 2], settings: PosteriorSettings)
 }
 
 impl Dropout {
+    /// 256ths of the units that a draw drops: at most 254, so that a file can say it.
+    pub fn dropped(&self) -> u8 {
+        (self.rate * 256.0).round().clamp(0.0, 254.0) as u8
+    }
+
+    /// The factor of the weights that a draw keeps.
+    pub fn kept(&self) -> f32 {
+        256.0 / (256.0 - f32::from(self.dropped()))
+    }
+
     /// Which weights a draw keeps, into `draw.noise`: 0 where the unit that they read is dropped, else 1 over the share
     /// that is kept. Units are the inputs of every layer but the first (of convolutions, channels); the rate is rounded
     /// to 1/256.
     fn mask(&self, net: &Network, key: [u32; 2], place: NoiseCounter, draw: &mut Draw) {
         draw.noise.clear();
         draw.noise.resize(net.parameters(), 1.0);
-        let dropped = (self.rate * 256.0).round().clamp(0.0, 255.0);
+        let dropped = f32::from(self.dropped());
         if dropped == 0.0 {
             return;
         }
-        let kept = 256.0 / (256.0 - dropped);
+        let kept = self.kept();
         for (index, tensor) in net.tensors.iter().enumerate().filter(|(i, t)| *i > 0 && !t.bias) {
             let units = tensor.dims.get(1).copied().unwrap_or(1);
             let taps = tensor.fan_in / units.max(1);
@@ -68,9 +78,17 @@ impl Family for Dropout {
     }
 
     fn draw(&self, net: &Network, key: [u32; 2], place: NoiseCounter, draw: &mut Draw) {
+        draw.weights.clone_from(&self.mu);
+        self.drop_units(net, key, place, draw);
+    }
+
+    fn drop_units(&self, net: &Network, key: [u32; 2], place: NoiseCounter, draw: &mut Draw) {
         self.mask(net, key, place, draw);
-        draw.weights.clear();
-        draw.weights.extend(self.mu.iter().zip(&draw.noise).map(|(m, kept)| m * kept));
+        draw.weights.iter_mut().zip(&draw.noise).for_each(|(w, kept)| *w *= kept);
+    }
+
+    fn before_dropping(&self, draw: &Draw, d_weights: &[f32]) -> Option<Vec<f32>> {
+        Some(d_weights.iter().zip(&draw.noise).map(|(d, kept)| d * kept).collect())
     }
 
     fn backward_draw(

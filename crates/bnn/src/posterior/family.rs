@@ -18,7 +18,7 @@ pub(crate) struct Properties {
     pub has_sigma: bool,
     /// Whether two draws are two networks: draws that are all the same cannot disagree.
     pub draws_differ: bool,
-    /// Whether a draw is mu + sigma * noise, as quantizers and model files make it.
+    /// Whether a draw is mu + sigma * noise; else it drops units.
     pub adds_noise: bool,
 }
 
@@ -61,6 +61,14 @@ pub(crate) trait Family {
 
     /// Draws every weight in float: `draw.weights`, and `draw.noise` as [`Family::backward_draw`] wants it.
     fn draw(&self, net: &Network, key: [u32; 2], place: NoiseCounter, draw: &mut Draw);
+
+    /// Drops units of a draw that quantizers made, with `draw.noise` as [`Family::draw`] leaves it: by default none.
+    fn drop_units(&self, _net: &Network, _key: [u32; 2], _place: NoiseCounter, _draw: &mut Draw) {}
+
+    /// The gradient of the weights before units were dropped, where this kind drops some.
+    fn before_dropping(&self, _draw: &Draw, _d_weights: &[f32]) -> Option<Vec<f32>> {
+        None
+    }
 
     /// Overwrites the gradients of the stored means and standard deviations (`d_sigma` is empty where none is learned)
     /// with what the gradient of a batch gives. `sigma` is the stored one.

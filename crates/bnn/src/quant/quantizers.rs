@@ -19,7 +19,7 @@ use crate::math::vectorized;
 use crate::nn::Network;
 use crate::nn::network::Tensor;
 use crate::noise;
-use crate::posterior::Posterior;
+use crate::posterior::{Posterior, PosteriorKind};
 use qbnn_core::noise::NoiseCounter;
 use qbnn_core::{Bits, UniformCode};
 
@@ -63,15 +63,17 @@ fn bits_of(code: UniformCode) -> u32 {
 }
 
 impl Quantizers {
-    /// Grids of the right number, every parameter 0.
+    /// Grids of the right number, every parameter 0. A posterior without sigmas has none for them; and where its means are
+    /// stored as codes, a drawn weight is such a code and has no grid of its own.
     ///
     /// # Errors
     /// [`BnnError::Setting`] for a width other than 2..8 and 32.
-    pub fn new(net: &Network, settings: &QuantizeSettings) -> Result<Self, BnnError> {
+    pub fn new(net: &Network, kind: PosteriorKind, settings: &QuantizeSettings) -> Result<Self, BnnError> {
         let BitWidths { mu, sigma, weight, activation } = settings.bits;
+        let has_sigma = kind.properties().has_sigma;
         let mu = width("bits.mu", mu)?;
-        let sigma = width("bits.sigma", sigma)?;
-        let weight = width("bits.weight", weight)?;
+        let sigma = width("bits.sigma", sigma)?.filter(|_| has_sigma);
+        let weight = width("bits.weight", weight)?.filter(|_| has_sigma || mu.is_none());
         let activation = width("bits.activation", activation)?;
         let bias_bits = Bits::new(BIAS_BITS).map_err(|e| BnnError::setting("bits.mu", BIAS_BITS, e.to_string()))?;
         let of_tensor = |tensor: &Tensor| {

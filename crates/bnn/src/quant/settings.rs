@@ -313,11 +313,15 @@ impl QuantizeSettings {
     pub fn check_posterior(&self, family: PosteriorKind) -> Result<(), BnnError> {
         let refuse = |found: &str, wanted: &str| Err(BnnError::setting("train.posterior", found, wanted));
         let properties = family.properties();
-        if !properties.adds_noise {
-            return refuse(properties.name, "it is not quantized here: train a gaussian or a point posterior");
+        if self.is_float() || properties.has_sigma {
+            return Ok(());
         }
-        if !properties.has_sigma && self.strategy.stores() && !self.is_float() {
-            return refuse(properties.name, "it has no sigma to store: quantize it with strategy = \"spq\"");
+        if !properties.adds_noise && self.strategy == Strategy::Spq {
+            return refuse(properties.name, "SPQ draws no dropped units: quantize it with strategy = \"jq\" or \"vpq\"");
+        }
+        if self.strategy == Strategy::Jq && self.bits.weight != self.bits.mu {
+            let wanted = format!("a {} posterior draws its means: set it to bits.mu, {}", properties.name, self.bits.mu);
+            return Err(BnnError::setting("bits.weight", self.bits.weight, wanted));
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use super::layer::{Grid, Layer, Linear, Op, Shape, grid_of, record, u16_at, u32_at, u64_at};
 use super::{
-    BIAS_BITS, HEADER_LEN, Kind, LAYER_LIMIT, MAGIC, Model, ModelError, Problem, RECORD_LEN, SIZE_LIMIT, VERSION, crc32,
+    BIAS_BITS, HEADER_LEN, Kind, LAYER_LIMIT, MAGIC, Model, ModelError, Posterior, Problem, RECORD_LEN, SIZE_LIMIT, VERSION,
+    crc32,
 };
 use crate::code::Bits;
 use crate::draw::{Rounding, RowScale};
@@ -16,14 +17,23 @@ const WIDE: i32 = WIDE_FRACTION_BITS as i32 * OCTAVE;
 /// Bytes that a linear layer's parameters take, if that is a sensible number. Order: `docs/file-format.md`.
 ///
 /// `bits` are the widths of stored means and standard deviations; they matter where those are codes.
-pub fn parameter_len(kind: Kind, channels: usize, fan_in: usize, bits: Option<(Bits, Bits)>) -> Option<u64> {
+pub fn parameter_len(
+    (kind, posterior): (Kind, Posterior),
+    channels: usize,
+    fan_in: usize,
+    bits: (Option<Bits>, Option<Bits>),
+) -> Option<u64> {
     let (channels, fan_in) = (channels as u64, fan_in as u64);
     let weights = channels.checked_mul(fan_in).filter(|&n| n < 1 << 40)?;
+    let floats = if posterior.has_sigma() { 8 } else { 4 } * (weights + channels);
     Some(match kind {
-        Kind::Float => 8 * (weights + channels),
-        Kind::Spq => 2 * channels + 8 * (weights + channels),
+        Kind::Float => floats,
+        Kind::Spq => 2 * channels + floats,
+        Kind::Vpq | Kind::Jq if !posterior.has_sigma() => {
+            2 * channels + 2 + packed(weights, bits.0?) + (channels * BIAS_BITS as u64).div_ceil(8)
+        }
         Kind::Vpq | Kind::Jq => {
-            let (mu, sigma) = bits?;
+            let (mu, sigma) = (bits.0?, bits.1?);
             let scales = if kind == Kind::Jq { 4 } else { 2 } * channels + 10;
             scales
                 + packed(weights, mu)
@@ -81,9 +91,13 @@ fn header(bytes: &[u8]) -> Result<(), ModelError> {
     if bytes[11] > 1 {
         return fail("rounding", bytes[11] as u64);
     }
+    let posterior = Posterior::of_byte(bytes[41]);
+    if !posterior.has_sigma() && u16_at(bytes, 8) < 2 {
+        return fail("a reserved byte", bytes[41] as u64);
+    }
     for (what, at, wanted) in [
         ("mu bits", 36, kind.stores_codes()),
-        ("sigma bits", 37, kind.stores_codes()),
+        ("sigma bits", 37, kind.stores_codes() && posterior.has_sigma()),
         ("weight bits", 38, kind.runs_on_codes()),
         // VPQ may round its activations, and computes in float either way.
         ("activation bits", 39, kind.runs_on_codes() || kind == Kind::Vpq && bytes[39] != 0),
@@ -93,8 +107,9 @@ fn header(bytes: &[u8]) -> Result<(), ModelError> {
             return fail(what, bits as u64);
         }
     }
-    if bytes[41] != 0 {
-        return fail("a reserved byte", bytes[41] as u64);
+    // Without a sigma a drawn weight is its mean.
+    if kind == Kind::Jq && !posterior.has_sigma() && bytes[38] != bytes[36] {
+        return fail("weight bits beside other mu bits", bytes[38] as u64);
     }
     let layers = u16_at(bytes, 24);
     if !(1..=LAYER_LIMIT).contains(&layers) {
@@ -222,8 +237,8 @@ fn linear(model: &Model<'_>, layer: &Layer, l: Linear, from: Shape, codes: bool,
     // kernel <= padded side, so this cannot overflow.
     let fan_in = l.fan_in();
     at_most("inputs of each output", fan_in as u64, SIZE_LIMIT / 64)?;
-    let bits = model.mu_bits().zip(model.sigma_code().map(|s| s.0));
-    let len = parameter_len(model.kind(), channels, fan_in, bits);
+    let bits = (model.mu_bits(), model.sigma_code().map(|s| s.0));
+    let len = parameter_len((model.kind(), model.posterior()), channels, fan_in, bits);
     let len = len.ok_or(Problem::Number { what: "weights", found: u64::MAX, wanted: 1 << 40 })?;
     *end = place((l.offset, l.len), (*end, len), model.bytes.len() as u64)?;
     // The noise of a tensor is addressed by 32-bit blocks of 16 bytes.
@@ -338,12 +353,15 @@ mod tests {
         assert_eq!(size(shape(1 << 30, 1 << 18, 1 << 18)), u64::MAX, "no more than there is");
         assert!(sized("size", shape(1 << 16, 1 << 15, 2)).is_err() && sized("size", shape(0, 1, 1)).is_err());
         assert!(sized("size", shape(1 << 15, 1 << 15, 1)).is_ok());
-        let bits = |mu, sigma| Bits::new(mu).ok().zip(Bits::new(sigma).ok());
+        let bits = |mu, sigma| (Bits::new(mu).ok(), Bits::new(sigma).ok());
+        let gaussian = |kind| (kind, Posterior::Gaussian);
         // 2^33 weights: 2^32 bytes of means, 2^32 of sigmas.
         let (channels, fan_in) = (1 << 9, 1 << 24);
-        assert_eq!(parameter_len(Kind::Vpq, channels, fan_in, bits(4, 4)), Some((2 << 32) + 2 * 512 + 10 + 512 + 256));
-        assert_eq!(parameter_len(Kind::Float, channels, fan_in, None), Some((8 << 33) + 8 * 512));
-        assert_eq!(parameter_len(Kind::Float, 1 << 16, fan_in, None), None);
+        assert_eq!(parameter_len(gaussian(Kind::Vpq), channels, fan_in, bits(4, 4)), Some((2 << 32) + 2 * 512 + 10 + 512 + 256));
+        assert_eq!(parameter_len(gaussian(Kind::Float), channels, fan_in, (None, None)), Some((8 << 33) + 8 * 512));
+        assert_eq!(parameter_len(gaussian(Kind::Float), 1 << 16, fan_in, (None, None)), None);
+        let point = |kind| parameter_len((kind, Posterior::Point), 3, 5, (Bits::new(4).ok(), None));
+        assert_eq!(Kind::ALL.map(point), [Some(72), Some(19), Some(78), Some(19)]);
         assert_eq!(packed(1 << 33, Bits::new(8).unwrap()), 1 << 33);
     }
 }

@@ -23,8 +23,8 @@ use layer::{u16_at, u32_at};
 
 /// First bytes of every model file. The line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = *b"QBNN\r\n\x1a\n";
-/// The version that this program writes, and the newest that it reads.
-pub const VERSION: u16 = 1;
+/// The newest version that this program reads. It writes the oldest that can hold a file: 2 adds [`Posterior`]s without sigmas.
+pub const VERSION: u16 = 2;
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 64;
 /// Bytes of a layer's record.
@@ -77,6 +77,63 @@ impl Kind {
     }
 }
 
+/// What a file says of the weights' distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posterior {
+    /// A mean and a standard deviation of every weight.
+    Gaussian,
+    /// One value of every weight: every draw is the same network.
+    Point,
+    /// One value of every weight. Each draw drops so many 256ths of the units that all linear layers but the first read (MC
+    /// dropout).
+    Dropout {
+        /// The share, 1 to 254.
+        dropped: u8,
+    },
+}
+
+impl Posterior {
+    /// Of its byte in the header: 0 Gaussian, 1 point, n the share n - 1.
+    const fn of_byte(byte: u8) -> Self {
+        match byte {
+            0 => Posterior::Gaussian,
+            1 => Posterior::Point,
+            n => Posterior::Dropout { dropped: n - 1 },
+        }
+    }
+
+    /// Its byte in the header.
+    pub(super) const fn byte(self) -> u8 {
+        match self {
+            Posterior::Gaussian => 0,
+            Posterior::Point => 1,
+            Posterior::Dropout { dropped } => dropped.saturating_add(1),
+        }
+    }
+
+    /// Whether a file of it stores standard deviations.
+    pub const fn has_sigma(self) -> bool {
+        matches!(self, Posterior::Gaussian)
+    }
+
+    /// 256ths of the units that a draw drops.
+    pub const fn dropped(self) -> u8 {
+        match self {
+            Posterior::Dropout { dropped } => dropped,
+            _ => 0,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Posterior::Gaussian => "gaussian",
+            Posterior::Point => "point",
+            Posterior::Dropout { .. } => "dropout",
+        }
+    }
+}
+
 /// A checked model file, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
@@ -112,6 +169,11 @@ impl<'a> Model<'a> {
     /// What it holds of each weight.
     pub fn kind(&self) -> Kind {
         Kind::ALL[self.bytes[10] as usize]
+    }
+
+    /// How its weights are distributed.
+    pub fn posterior(&self) -> Posterior {
+        Posterior::of_byte(self.bytes[41])
     }
 
     /// How a drawn weight meets its grid.
@@ -151,7 +213,7 @@ impl<'a> Model<'a> {
         self.bits(36)
     }
 
-    /// Grid of stored standard deviations; `None` in float.
+    /// Grid of stored standard deviations; `None` in float, and where there are none.
     pub fn sigma_code(&self) -> Option<LogCode> {
         self.bits(37).map(LogCode)
     }
@@ -229,10 +291,24 @@ impl<'a> Model<'a> {
     /// The stored codes of a linear layer, where the model's means and standard deviations are codes.
     pub fn codes(&self, layer: &Layer) -> Option<Codes<'a>> {
         let Op::Linear(l) = layer.op else { return None };
-        let (mu, sigma) = (self.mu_bits()?, self.sigma_code()?);
+        let mu = self.mu_bits()?;
         let channels = layer.shape.channels as u64;
         let weights = channels * l.fan_in() as u64;
         let mut take = take(self.bytes, &l);
+        if !self.posterior().has_sigma() {
+            // A drawn weight is its mean, on the one grid of both.
+            let scales = Scales(take(2 * channels));
+            return Some(Codes {
+                mu_scales: scales,
+                weight_scales: if self.kind() == Kind::Jq { scales } else { Scales(&[]) },
+                ranges: Scales(take(2)),
+                mu: take(check::packed(weights, mu)),
+                sigma: &[],
+                bias_mu: take(channels),
+                bias_sigma: &[],
+            });
+        }
+        let sigma = self.sigma_code()?;
         Some(Codes {
             mu_scales: Scales(take(2 * channels)),
             weight_scales: Scales(take(if self.kind() == Kind::Jq { 2 * channels } else { 0 })),
@@ -252,13 +328,14 @@ impl<'a> Model<'a> {
         }
         let channels = layer.shape.channels as u64;
         let weights = channels * l.fan_in() as u64;
+        let sigma = if self.posterior().has_sigma() { 4 } else { 0 };
         let mut take = take(self.bytes, &l);
         Some(Floats {
             weight_scales: Scales(take(if self.kind() == Kind::Spq { 2 * channels } else { 0 })),
             mu: take(4 * weights),
-            sigma: take(4 * weights),
+            sigma: take(sigma * weights),
             bias_mu: take(4 * channels),
-            bias_sigma: take(4 * channels),
+            bias_sigma: take(sigma * channels),
         })
     }
 }
@@ -279,7 +356,7 @@ pub struct Floats<'a> {
     pub weight_scales: Scales<'a>,
     /// Means, in the order of [`Codes`].
     pub mu: &'a [u8],
-    /// Standard deviations.
+    /// Standard deviations; empty where there are none.
     pub sigma: &'a [u8],
     /// Means of the biases.
     pub bias_mu: &'a [u8],
@@ -321,10 +398,11 @@ pub struct Codes<'a> {
     pub mu_scales: Scales<'a>,
     /// Scale of the drawn weights of each output channel; empty in VPQ.
     pub weight_scales: Scales<'a>,
+    /// All five, or that of the biases' means alone.
     ranges: Scales<'a>,
     /// Packed means.
     pub mu: &'a [u8],
-    /// Packed standard deviations.
+    /// Packed standard deviations; empty where there are none.
     pub sigma: &'a [u8],
     /// Means of the biases, 8 bits each.
     pub bias_mu: &'a [u8],
@@ -335,26 +413,31 @@ pub struct Codes<'a> {
 impl Codes<'_> {
     /// Largest sigma of the weights.
     pub fn sigma_top(&self) -> Log2 {
-        self.ranges.get(0)
+        if self.has_sigma() { self.ranges.get(0) } else { Log2::MIN }
     }
 
     /// Step of the weights' sigma grid.
     pub fn sigma_step(&self) -> Log2 {
-        self.ranges.get(1)
+        if self.has_sigma() { self.ranges.get(1) } else { 1 }
     }
 
     /// Scale of the biases' means.
     pub fn bias_mu_scale(&self) -> Log2 {
-        self.ranges.get(2)
+        self.ranges.get(if self.has_sigma() { 2 } else { 0 })
     }
 
     /// Largest sigma of the biases.
     pub fn bias_sigma_top(&self) -> Log2 {
-        self.ranges.get(3)
+        if self.has_sigma() { self.ranges.get(3) } else { Log2::MIN }
     }
 
     /// Step of the biases' sigma grid.
     pub fn bias_sigma_step(&self) -> Log2 {
-        self.ranges.get(4)
+        if self.has_sigma() { self.ranges.get(4) } else { 1 }
+    }
+
+    /// Whether there are standard deviations: without them, the range of sigma is the least that a file holds.
+    fn has_sigma(&self) -> bool {
+        self.ranges.len() > 1
     }
 }

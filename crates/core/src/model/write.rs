@@ -3,7 +3,7 @@
 extern crate alloc;
 
 use super::layer::{Layer, Op, Shape};
-use super::{BIAS_BITS, HEADER_LEN, Kind, MAGIC, Model, ModelError, Problem, RECORD_LEN, VERSION, crc32};
+use super::{BIAS_BITS, HEADER_LEN, Kind, MAGIC, Model, ModelError, Posterior, Problem, RECORD_LEN, crc32};
 use crate::code::{Bits, LogCode, UniformCode};
 use crate::draw::Rounding;
 use crate::fixed::Log2;
@@ -18,6 +18,8 @@ pub struct Header<'a> {
     pub name: &'a str,
     /// What is stored of each weight.
     pub kind: Kind,
+    /// How the weights are distributed.
+    pub posterior: Posterior,
     /// How a drawn weight meets its grid.
     pub rounding: Rounding,
     /// Shape of an input image.
@@ -36,14 +38,22 @@ pub struct Header<'a> {
     pub activation: Option<Bits>,
 }
 
+impl Header<'_> {
+    /// Whether scales of drawn weights are stored beside those of means.
+    fn weight_scales(&self) -> bool {
+        self.kind == Kind::Spq || self.kind == Kind::Jq && self.posterior.has_sigma()
+    }
+}
+
 /// Parameters of a linear layer. Order of weights: as [`super::Codes`] says.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
     /// Scale of the means of each output channel (kinds that store codes).
     pub mu_scales: Vec<Log2>,
-    /// Scale of the drawn weights of each output channel (kinds that run on codes).
+    /// Scale of the drawn weights of each output channel (kinds that run on codes; JQ without sigmas has that of the means).
     pub weight_scales: Vec<Log2>,
-    /// Largest sigma and step of the weights' grid; scale of the biases' means; largest sigma and step of their grid.
+    /// Largest sigma and step of the weights' grid; scale of the biases' means; largest sigma and step of their grid. Without
+    /// sigmas only the third counts.
     pub ranges: [Log2; 5],
     /// Codes of means.
     pub mu: Vec<i8>,
@@ -67,7 +77,8 @@ impl Parameters {
             false => Err(Problem::Number { what, found: found as u64, wanted: wanted as u64 }),
         };
         let floats = ["weights' means", "weights' sigmas", "biases' means", "biases' sigmas"];
-        let wanted = [weights, weights, channels, channels];
+        let sigmas = |n| if header.posterior.has_sigma() { n } else { 0 };
+        let wanted = [weights, sigmas(weights), channels, sigmas(channels)];
         let codes = header.kind.stores_codes();
         for ((what, values), wanted) in floats.into_iter().zip(&self.float).zip(wanted) {
             count(what, values.len(), if codes { 0 } else { wanted })?;
@@ -78,7 +89,7 @@ impl Parameters {
             count(what, found, if codes { wanted } else { 0 })?;
         }
         count("scales of means", self.mu_scales.len(), if codes { channels } else { 0 })?;
-        let drawn = if header.kind.runs_on_codes() { channels } else { 0 };
+        let drawn = if header.weight_scales() { channels } else { 0 };
         count("scales of drawn weights", self.weight_scales.len(), drawn)?;
         let outside = |code: i32, wanted: (i32, i32)| Problem::Codes { found: (code as i16, code as i16), wanted };
         if let Some(code) = header.mu.map(UniformCode::Signed)
@@ -103,7 +114,7 @@ impl Parameters {
             Kind::Vpq | Kind::Jq => {
                 half(&self.mu_scales);
                 half(&self.weight_scales);
-                half(&self.ranges);
+                half(if header.posterior.has_sigma() { &self.ranges } else { &self.ranges[2..3] });
                 let mu: Vec<i32> = self.mu.iter().map(|&c| c as i32).collect();
                 let bias: Vec<i32> = self.bias_mu.iter().map(|&c| c as i32).collect();
                 let wide = |codes: &[u8]| codes.iter().map(|&c| c as i32).collect::<Vec<_>>();
@@ -184,7 +195,8 @@ pub fn write(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<Vec<
     let width = |bits: Option<Bits>| bits.map_or(0, |b| b.get() as u8);
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, &MAGIC);
-    put(8, &VERSION.to_le_bytes());
+    let version: u16 = if header.posterior.has_sigma() { 1 } else { 2 };
+    put(8, &version.to_le_bytes());
     put(10, &[header.kind as u8, (header.rounding == Rounding::Stochastic) as u8]);
     put(24, &(layers.len() as u16).to_le_bytes());
     for (at, side) in [(26, header.input.channels), (28, header.input.rows), (30, header.input.columns)] {
@@ -193,7 +205,14 @@ pub fn write(header: &Header<'_>, layers: &[(Layer, Parameters)]) -> Result<Vec<
     put(32, &(classes as u32).to_le_bytes());
     put(
         36,
-        &[width(header.mu), width(header.sigma), width(header.weight), width(header.activation), header.pixel_zero, 0],
+        &[
+            width(header.mu),
+            width(header.sigma),
+            width(header.weight),
+            width(header.activation),
+            header.pixel_zero,
+            header.posterior.byte(),
+        ],
     );
     put(42, &header.pixel_log2_step.to_le_bytes());
     let end = (0..=header.name.len().min(20)).rev().find(|&n| header.name.is_char_boundary(n)).unwrap_or(0);

@@ -1,7 +1,7 @@
 //! The constants that a model's stored scales stand for: ratios, multipliers, sigma levels, origins of windows.
 
 use super::error::RunError;
-use super::plan::{Plan, leaky};
+use super::plan::{Plan, leaky, sigma_levels};
 use super::step::{Action, LinearStep};
 use crate::code::Bits;
 use crate::draw::{BiasScale, RowScale, sigma_level};
@@ -44,10 +44,11 @@ impl<'a> Plan<'a> {
     }
 
     fn levels(&self, l: &LinearStep, codes: &Codes<'_>, constants: &mut [i32]) {
-        let levels = self.model.sigma_code().map_or(0, |s| s.0.levels() as usize);
+        let (levels, has_sigma) = (sigma_levels(&self.model), self.model.posterior().has_sigma());
         let both = constants[l.at.levels..][..2 * levels].chunks_exact_mut(levels.max(1));
         for (part, step) in both.zip([codes.sigma_step(), codes.bias_sigma_step()]) {
-            part.iter_mut().enumerate().for_each(|(k, t)| *t = sigma_level(k as u8, step) as i32);
+            let level = |k| if has_sigma { sigma_level(k as u8, step) as i32 } else { 0 };
+            part.iter_mut().enumerate().for_each(|(k, t)| *t = level(k));
         }
     }
 

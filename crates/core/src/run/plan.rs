@@ -87,7 +87,7 @@ impl<'a> Plan<'a> {
         let block = block(&model, steps);
         let (mut shared, mut own, mut constants) = ([0; 2], [0; 2], 0);
         let (mut fan_in, mut strip, mut padded, mut lanes, mut sums) = (0u64, 0u64, 0u64, 0u64, 0u64);
-        let levels = model.sigma_code().map_or(0, |s| s.0.levels() as usize);
+        let levels = sigma_levels(&model);
         for step in steps.iter_mut() {
             let Action::Linear(l) = &mut step.action else { continue };
             let part: &mut [u64; 2] = if l.shared > 1 { &mut shared } else { &mut own };
@@ -220,6 +220,11 @@ impl<'a> Plan<'a> {
 /// Bytes that a part of the scratch memory takes, with what may be read behind it.
 fn region(n: u64) -> u64 {
     (n + SLACK as u64).next_multiple_of(64)
+}
+
+/// Levels of sigma that a step holds for weights, and for biases. Without sigmas all are 0, as many as the narrowest code has.
+pub(super) fn sigma_levels(model: &Model<'_>) -> usize {
+    model.sigma_code().map_or(4, |s| s.0.levels() as usize)
 }
 
 /// Whether an activation has a slope of its own below zero.
@@ -385,6 +390,7 @@ mod tests {
         let header = Header {
             name: "large",
             kind: Kind::Jq,
+            posterior: crate::model::Posterior::Gaussian,
             rounding: Rounding::Nearest,
             input: Shape { channels: 1, rows: side, columns: side },
             pixel_zero: 0,

@@ -3,6 +3,7 @@
 
 use super::constants::Program;
 use super::error::RunError;
+use super::plan::sigma_levels;
 use super::step::{Action, LinearStep};
 use super::{Scratch, Size};
 use crate::draw::{self, BiasMoments, RowScale};
@@ -170,10 +171,10 @@ impl Program<'_> {
             biases: Default::default(),
         };
         let layer = model.layer(l.layer);
-        let parts = (model.codes(&layer), model.mu_bits(), model.sigma_code());
-        let (Some(codes), Some(mu_bits), Some(sigma)) = parts else { return out };
+        let (Some(codes), Some(mu_bits)) = (model.codes(&layer), model.mu_bits()) else { return out };
+        let (sigma_bits, levels) = (model.sigma_code().map(|sigma| sigma.0), sigma_levels(model));
         let (len, each) = (l.linear.fan_in(), model.rounding().noise_bytes());
-        let levels = self.constants[l.at.levels..][..2 * sigma.0.levels() as usize].split_at(sigma.0.levels() as usize);
+        let levels = self.constants[l.at.levels..][..2 * levels].split_at(levels);
         let of_lane = |lane: usize| l.channel(channels, strip * LANES + lane).map(|of| (lane, of));
         let (mut scales, mut rows) = ([RowScale::NONE; LANES], [0; LANES]);
         for (lane, (member, channel)) in (0..LANES).filter_map(of_lane) {
@@ -186,14 +187,18 @@ impl Program<'_> {
             out.lanes.fit &= scales[lane].fits();
             out.lanes.count = lane + 1;
             out.member[lane] = member as u32;
-            let code = pack::get(codes.bias_sigma, channel, sigma.0).unwrap_or(0);
+            let code = sigma_bits.and_then(|bits| pack::get(codes.bias_sigma, channel, bits)).unwrap_or(0);
             let bias = self.bias(l, channel).moments(codes.bias_mu[channel] as i8, levels.1[code as usize] as i16);
             out.biases[lane] = (bias, channel * each);
         }
         let all = l.strip();
         for (packed, bits, strip) in
-            [(codes.mu, mu_bits, &mut memory.mu[..all]), (codes.sigma, sigma.0, &mut memory.sigma[..all])]
+            [(codes.mu, Some(mu_bits), &mut memory.mu[..all]), (codes.sigma, sigma_bits, &mut memory.sigma[..all])]
         {
+            let Some(bits) = bits else {
+                strip.fill(0);
+                continue;
+            };
             // Neighbouring channels in one go.
             let mut lane = 0;
             while let Some((_, (_, channel))) = (lane < LANES).then(|| of_lane(lane)).flatten() {
@@ -246,6 +251,11 @@ impl Program<'_> {
         };
         let mut sums = [0; LANES];
         self.kernel.draw(&all, memory.noise, weights, (input.zero != 0).then_some(&mut sums));
+        let dropped = model.posterior().dropped();
+        if dropped > 0 && l.tensor > 0 {
+            self.drop_units(l, key, &draws, dropped, weights);
+            sums = sums_of(weights);
+        }
         let (mut have, mut noise) = (None, [0u8; 16]);
         for (lane, (start, (bias, at))) in starts.iter_mut().zip(&strip.biases).enumerate() {
             let block = (draws[lane], (at / 16) as u32);
@@ -257,4 +267,40 @@ impl Program<'_> {
             *start = bias.draw(noise[at % 16]).wrapping_sub(input.zero.wrapping_mul(sums[lane]));
         }
     }
+
+    /// Sets the weights to zero that read a unit which its draw drops ([`draw::drops`]): the rule word for word, lane by lane,
+    /// for files of MC dropout. A unit is an input channel of a convolution, or a number that a dense layer reads.
+    fn drop_units(&self, l: &LinearStep, key: [u32; 2], draws: &[u32; LANES], dropped: u8, weights: &mut [i8]) {
+        let units = draw::units(&l.linear, self.plan.model.shape_of(self.plan.model.layer(l.layer).input));
+        let (run_bytes, fan_in) = (l.runs.groups * VECTOR, l.linear.fan_in());
+        let mut noise = [0u8; 16];
+        for (lane, &draw) in draws.iter().enumerate().filter(|(lane, draw)| !draws[..*lane].contains(draw)) {
+            for unit in 0..units {
+                if unit % 16 == 0 {
+                    noise::fill(key, draw::mask_counter(l.tensor, draw), (unit / 16) as u32, &mut noise);
+                }
+                if noise[unit % 16] >= dropped {
+                    continue;
+                }
+                for input in (unit..fan_in).step_by(units) {
+                    let (run, at) = (input / l.run_len, input % l.run_len);
+                    let first = run * run_bytes + at / 4 * VECTOR + at % 4;
+                    for other in (lane..LANES).filter(|&other| draws[other] == draw) {
+                        weights[first + 4 * other] = 0;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sum of each lane's weights in a strip.
+fn sums_of(weights: &[i8]) -> [i32; LANES] {
+    let mut sums = [0; LANES];
+    for vector in weights.chunks_exact(VECTOR) {
+        for (sum, weights) in sums.iter_mut().zip(vector.chunks_exact(VECTOR / LANES)) {
+            *sum += weights.iter().map(|&w| w as i32).sum::<i32>();
+        }
+    }
+    sums
 }

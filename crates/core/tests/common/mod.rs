@@ -10,7 +10,9 @@ use qbnn_core::draw::{self, BiasScale, Rounding, RowScale, sigma_level};
 use qbnn_core::fixed::{OCTAVE, exp2, requantize, shift_for};
 use qbnn_core::kernel::Kernel;
 use qbnn_core::model::write::{Header, Parameters, write};
-use qbnn_core::model::{Activation, Codes, Function, Grid, Kind, Layer, Linear, Model, Op, Pool, Shape, crc32};
+use qbnn_core::model::{
+    Activation, Codes, Function, Grid, Kind, Layer, Linear, Model, Op, Pool, Posterior, Shape, crc32,
+};
 use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
 use qbnn_core::{Bits, UniformCode, noise, pack};
 
@@ -57,13 +59,16 @@ pub struct Builder {
     pub input: Shape,
     pub bits: [u32; 4],
     pub rounding: Rounding,
+    pub posterior: Posterior,
     pub layers: Vec<(Layer, Parameters)>,
 }
 
 impl Builder {
     pub fn new(seed: u64, input: [usize; 3], bits: [u32; 4], rounding: Rounding) -> Self {
         let [channels, rows, columns] = input;
-        Builder { random: Random(seed), input: Shape { channels, rows, columns }, bits, rounding, layers: Vec::new() }
+        let input = Shape { channels, rows, columns };
+        let posterior = Posterior::Gaussian;
+        Builder { random: Random(seed), input, bits, rounding, posterior, layers: Vec::new() }
     }
 
     /// Number of the newest value.
@@ -155,19 +160,35 @@ impl Builder {
         Header {
             name: "random",
             kind: Kind::Jq,
+            posterior: self.posterior,
             rounding: self.rounding,
             input: self.input,
             pixel_zero: 33,
             pixel_log2_step: -12_896,
             mu: bits(0),
-            sigma: bits(1),
-            weight: bits(2),
+            sigma: bits(1).filter(|_| self.posterior.has_sigma()),
+            weight: bits(if self.posterior.has_sigma() { 2 } else { 0 }),
             activation: bits(3),
         }
     }
 
     pub fn finish(&self) -> Vec<u8> {
-        write(&self.header(), &self.layers).unwrap()
+        let layers: Vec<_> = self.layers.iter().map(|(layer, p)| (*layer, self.stored(p))).collect();
+        write(&self.header(), &layers).unwrap()
+    }
+
+    /// Parameters without what the posterior has not.
+    fn stored(&self, parameters: &Parameters) -> Parameters {
+        if self.posterior.has_sigma() {
+            return parameters.clone();
+        }
+        let (sigma, bias_sigma, weight_scales) = Default::default();
+        Parameters { sigma, bias_sigma, weight_scales, ..parameters.clone() }
+    }
+
+    /// The same layers under another posterior.
+    pub fn with(self, posterior: Posterior) -> Self {
+        Builder { posterior, ..self }
     }
 }
 
@@ -177,6 +198,10 @@ fn linear([rows, columns]: [usize; 2], stride: usize, padding: usize, groups: us
 
 /// The two built-in networks, with random posteriors.
 pub fn lenet5(seed: u64, bits: [u32; 4], rounding: Rounding) -> Vec<u8> {
+    lenet5_layers(seed, bits, rounding).finish()
+}
+
+pub fn lenet5_layers(seed: u64, bits: [u32; 4], rounding: Rounding) -> Builder {
     let mut b = Builder::new(seed, [1, 28, 28], bits, rounding);
     let step = 2048 * (2 - bits[3] as i16);
     let v = b.conv(0, 6, 5, 1, 2, 1);
@@ -190,7 +215,7 @@ pub fn lenet5(seed: u64, bits: [u32; 4], rounding: Rounding) -> Vec<u8> {
     let v = b.dense(v, 84);
     let v = b.activation(v, Function::Relu, step);
     b.dense(v, 10);
-    b.finish()
+    b
 }
 
 pub fn mlp(seed: u64, bits: [u32; 4], rounding: Rounding) -> Vec<u8> {
@@ -206,6 +231,10 @@ pub fn mlp(seed: u64, bits: [u32; 4], rounding: Rounding) -> Vec<u8> {
 
 /// A network of everything: colour, strides, paddings, groups, both pools, every activation, sums of codes and of sums.
 pub fn zoo(seed: u64, bits: [u32; 4], rounding: Rounding) -> Vec<u8> {
+    zoo_layers(seed, bits, rounding).finish()
+}
+
+pub fn zoo_layers(seed: u64, bits: [u32; 4], rounding: Rounding) -> Builder {
     let mut b = Builder::new(seed, [3, 11, 9], bits, rounding);
     let step = 2048 * (2 - bits[3] as i16);
     let stem = b.conv(0, 8, 3, 1, 1, 1);
@@ -232,7 +261,7 @@ pub fn zoo(seed: u64, bits: [u32; 4], rounding: Rounding) -> Vec<u8> {
     let image = b.dense(image, 7);
     let v = b.dense(v, 7);
     b.add(v, image);
-    b.finish()
+    b
 }
 
 /// A value, `[row][column][channel]`.
@@ -389,7 +418,7 @@ fn weights(
     draw: u32,
     tensor: u32,
 ) -> (Vec<i32>, Vec<i64>) {
-    let (mu_bits, sigma) = (model.mu_bits().unwrap(), model.sigma_code().unwrap());
+    let (mu_bits, sigma) = (model.mu_bits().unwrap(), model.sigma_code());
     let key = [seed as u32, (seed >> 32) as u32];
     let (n, each) = (layer.shape.channels * l.fan_in(), model.rounding().noise_bytes());
     let (mut random, mut bias_noise) = (vec![0; n * each], vec![0; layer.shape.channels * each]);
@@ -398,17 +427,27 @@ fn weights(
     let rows: Vec<RowScale> = (0..layer.shape.channels)
         .map(|c| RowScale::new(codes.mu_scales.get(c), codes.weight_scales.get(c), codes.sigma_top(), mu_bits).unwrap())
         .collect();
+    // Under MC dropout: which of the units that the layer reads are dropped.
+    let mut masks = vec![0; draw::units(l, model.shape_of(layer.input))];
+    noise::fill(key, draw::mask_counter(tensor, draw), 0, &mut masks);
+    let share = if tensor == 0 { 0 } else { model.posterior().dropped() };
+    let dropped: Vec<bool> = masks.iter().map(|&mask| mask < share).collect();
     let weights = (0..n).map(|i| {
         let row = &rows[i / l.fan_in()];
-        let level = row.level(sigma_level(pack::get(codes.sigma, i, sigma.0).unwrap(), codes.sigma_step()));
+        let level = sigma.map_or(0, |sigma| {
+            row.level(sigma_level(pack::get(codes.sigma, i, sigma.0).unwrap(), codes.sigma_step()))
+        });
         let mu = pack::get(codes.mu, i, mu_bits).unwrap();
         let up = (each == 2).then(|| random[2 * i + 1]);
-        draw::weight(row, mu_bits, model.weight_code().unwrap(), mu, level, random[each * i], up) as i32
+        let weight = draw::weight(row, mu_bits, model.weight_code().unwrap(), mu, level, random[each * i], up) as i32;
+        if dropped[i % l.fan_in() % dropped.len()] { 0 } else { weight }
     });
     let biases = (0..layer.shape.channels).map(|c| {
         let accumulator = codes.weight_scales.get(c) as i32 + grid.log2_step;
         let scale = BiasScale::new(codes.bias_mu_scale(), codes.bias_sigma_top(), accumulator);
-        let level = sigma_level(pack::get(codes.bias_sigma, c, sigma.0).unwrap(), codes.bias_sigma_step());
+        let level = sigma.map_or(0, |sigma| {
+            sigma_level(pack::get(codes.bias_sigma, c, sigma.0).unwrap(), codes.bias_sigma_step())
+        });
         scale.draw(codes.bias_mu[c] as i8, level, bias_noise[each * c]) as i64
     });
     (weights.collect(), biases.collect())

@@ -121,7 +121,8 @@ class Model:
     def __init__(self, data):
         want(data[:8] == MAGIC, "magic")
         want(len(data) >= 64, "a file below 64 bytes")
-        want(unpack_from("<H", data, 8)[0] == 1, "version")
+        self.version = unpack_from("<H", data, 8)[0]
+        want(self.version in (1, 2), "version")
         want(unpack_from("<Q", data, 16)[0] == len(data), "length")
         want(unpack_from("<I", data, 12)[0] == zlib.crc32(data[16:]), "checksum")
         self.data = data
@@ -145,16 +146,18 @@ class Model:
         want(self.rounding <= 1, "rounding")
         self.mu_bits, self.sigma_bits, self.weight_bits, self.activation_bits = data[36:40]
         stored, drawn = self.kind in (VPQ, JQ), self.kind in (SPQ, JQ)
+        want(data[41] == 0 or self.version == 2, "byte 41")
+        self.has_sigma, self.dropped = data[41] == 0, max(data[41] - 1, 0)
         wide = range(2, 9)
         activations = [*wide] if drawn else [0, *wide] if self.kind == VPQ else [0]
         for bits, legal in [
             (self.mu_bits, wide if stored else [0]),
-            (self.sigma_bits, wide if stored else [0]),
+            (self.sigma_bits, wide if stored and self.has_sigma else [0]),
             (self.weight_bits, wide if drawn else [0]),
             (self.activation_bits, activations),
         ]:
             want(bits in legal, "width")
-        want(data[41] == 0, "byte 41")
+        want(self.kind != JQ or self.has_sigma or self.weight_bits == self.mu_bits, "weights that are no means")
         self.count, channels, rows, columns, self.classes = unpack_from("<HHHHI", data, 24)
         want(0 < self.count <= 4096, "layers")
         self.input = (rows, columns, channels)
@@ -227,11 +230,13 @@ class Model:
         weights = channels * layer.fan_in
         want(layer.fan_in <= 1 << 24, "inputs of an output")
         want(weights < 1 << 40, "weights")
-        if self.kind in (VPQ, JQ):
+        if self.kind in (VPQ, JQ) and not self.has_sigma:
+            length = 2 * channels + 2 + (weights * self.mu_bits + 7) // 8 + channels
+        elif self.kind in (VPQ, JQ):
             length = (4 if self.kind == JQ else 2) * channels + 10 + channels
             length += sum((n * b + 7) // 8 for n, b in [(weights, self.mu_bits), (weights, self.sigma_bits), (channels, self.sigma_bits)])
         else:
-            length = 8 * (weights + channels) + (2 * channels if self.kind == SPQ else 0)
+            length = (8 if self.has_sigma else 4) * (weights + channels) + (2 * channels if self.kind == SPQ else 0)
         want(layer.length == length, "bytes of parameters")
         want(layer.offset == end, "offset of parameters")
         end += length
@@ -271,8 +276,8 @@ class Parameters:
         self.model, self.channels, self.weights = model, layer.shape[2], layer.shape[2] * layer.fan_in
         self.at = layer.offset
         self.mu_scales = self._scales(self.channels)
-        self.weight_scales = self._scales(self.channels)
-        self.ranges = self._scales(5)
+        self.weight_scales = self._scales(self.channels) if model.has_sigma else self.mu_scales
+        self.ranges = self._scales(5) if model.has_sigma else (-(1 << 15), 1, *self._scales(1), -(1 << 15), 1)
 
     def _scales(self, n):
         values = unpack_from("<%dh" % n, self.model.data, self.at)
@@ -288,6 +293,9 @@ class Parameters:
 
     def codes(self):
         mu, sigma = self.model.mu_bits, self.model.sigma_bits
+        if not self.model.has_sigma:
+            means = self._codes(self.weights, mu, True)
+            return means, [0] * self.weights, self._codes(self.channels, 8, True), [0] * self.channels
         return (
             self._codes(self.weights, mu, True),
             self._codes(self.weights, sigma, False),
@@ -316,11 +324,11 @@ def philox(counter, key):
     return x0, x1, x2, x3
 
 
-def noise(seed, tensor, draw, count):
+def noise(seed, tensor, draw, count, purpose=66):
     """The first `count` bytes of a tensor's noise."""
     key, out = (seed & 0xFFFFFFFF, seed >> 32), bytearray()
     for block in range((count + 15) // 16):
-        for word in philox((block, tensor, draw, 66), key):
+        for word in philox((block, tensor, draw, purpose), key):
             out += word.to_bytes(4, "little")
     return out
 
@@ -346,7 +354,11 @@ def drawn(model, layer, n, seed, draw):
     each, bits = 2 if model.rounding else 1, model.mu_bits
     random = noise(seed, 2 * n, draw, each * len(mu))
     half = 1 << (model.weight_bits - 1)
-    levels = [level(k, step) for k in range(1 << model.sigma_bits)]
+    levels = [level(k, step) for k in range(1 << model.sigma_bits)] if model.has_sigma else [0]
+    rows, columns, channels = model.shapes[layer.input]
+    whole = layer.window == (rows, columns) and layer.padding == 0 and layer.groups == 1
+    units = layer.fan_in if whole else layer.group_inputs
+    dropped = [n > 0 and byte < model.dropped for byte in noise(seed, 2 * n, draw, units, 67)[:units]]
     weights = []
     for channel in range(p.channels):
         f, a, r = row_scale(p.mu_scales[channel], p.weight_scales[channel], top, bits)
@@ -356,13 +368,15 @@ def drawn(model, layer, n, seed, draw):
             deviation = q15(GAUSSIAN[random[each * i]], own[sigma[i]])
             total = clamp(q15(mu[i] << (16 - bits), a) + deviation, -(1 << 15), (1 << 15) - 1)
             up = random[2 * i + 1] >> (8 - f) if each == 2 else 1 << (f - 1)
-            row.append(clamp((total + up) >> f, -half, half - 1))
+            weight = clamp((total + up) >> f, -half, half - 1)
+            row.append(0 if dropped[i % layer.fan_in % units] else weight)
         weights.append(row)
     random = noise(seed, 2 * n + 1, draw, each * p.channels)
     biases = []
     for channel, u in enumerate(model.ratios(layer)):
         scale, deviation = min(exp2(bias_scale - u, 24), 1 << 54), min(exp2(bias_top - u, 12), 1 << 42)
-        eps = q15(GAUSSIAN[random[each * channel]], level(bias_sigma[channel], bias_step))
+        own = level(bias_sigma[channel], bias_step) if model.has_sigma else 0
+        eps = q15(GAUSSIAN[random[each * channel]], own)
         bias = (bias_mu[channel] * scale + eps * deviation + (1 << 23)) >> 24
         biases.append(clamp(bias, -(1 << 30), 1 << 30))
     return weights, biases
