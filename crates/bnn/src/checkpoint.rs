@@ -158,7 +158,11 @@ impl Checkpoint {
 
     /// The grids that settings ask for, not yet calibrated; `None` where every width is 32.
     pub(crate) fn quantizers(&self, settings: &QuantizeSettings) -> Result<Option<Quantizers>, BnnError> {
-        if settings.is_float() { Ok(None) } else { Quantizers::new(&self.net, self.guide.posterior.kind(), settings).map(Some) }
+        if settings.is_float() {
+            Ok(None)
+        } else {
+            Quantizers::new(&self.net, self.guide.posterior.kind(), settings).map(Some)
+        }
     }
 
     /// The network.

@@ -99,7 +99,10 @@ pub fn export(checkpoint: &Checkpoint) -> Result<Vec<u8>, BnnError> {
             Op::Linear { map, weight, bias } => {
                 let linear = linear(map, from).map_err(fail)?;
                 // The runtime takes such a window for a dense layer's.
-                if posterior.dropped() > 0 && matches!(map, Linear::Conv(_)) && draw::units(&linear, from) > from.channels {
+                if posterior.dropped() > 0
+                    && matches!(map, Linear::Conv(_))
+                    && draw::units(&linear, from) > from.channels
+                {
                     return Err(fail(format!(
                         "its window is its whole input of {from}, where a model file drops single numbers and not \
                          channels; make it `flatten` and `dense`"
@@ -276,11 +279,7 @@ impl Scales<'_> {
         let ordered = |all: &[f32]| order.iter().map(|&i| all[weight.range.start + i]).collect();
         let sigmas = if has_sigma { [ordered(&sigma), of(&sigma, bias)] } else { Default::default() };
         let [weights, biases] = sigmas;
-        Ok(Parameters {
-            weight_scales,
-            float: [ordered(mu), weights, of(mu, bias), biases],
-            ..Parameters::default()
-        })
+        Ok(Parameters { weight_scales, float: [ordered(mu), weights, of(mu, bias), biases], ..Parameters::default() })
     }
 
     fn quantizers(&self, tensor: usize) -> Option<&TensorQuantizers> {

@@ -67,13 +67,17 @@ pub fn import(model: &Model<'_>) -> Result<Imported, BnnError> {
         let order = file_order(&net, node);
         let biases = bias.range.clone().zip(stored.bias_mu.iter().zip(&stored.bias_sigma));
         let weights = order.iter().map(|at| weight.range.start + at).zip(stored.mu.iter().zip(&stored.sigma));
+        // What JQ's scales have of the factor by which a draw of MC dropout grows the weights that it keeps, draws add again.
+        let drops = weight.range.start > 0 && model.kind() == Kind::Jq;
+        let kept = if drops { 256.0 / (256.0 - f32::from(model.posterior().dropped())) } else { 1.0 };
+        let first_bias = bias.range.start;
         for (at, (&mu, &sigma)) in weights.chain(biases) {
-            posterior.mu[at] = mu;
+            posterior.mu[at] = if at < first_bias { mu / kept } else { mu };
             posterior.log_sigma[at] = logarithm(sigma);
         }
         let Some([of_weight, of_bias]) = grids else { continue };
         if let Some(codes) = model.codes(&layer) {
-            set_mu(of_weight, scales(codes.mu_scales));
+            set_mu(of_weight, scales(codes.mu_scales).map(|scale| scale - kept.log2()));
             set_sigma(of_weight, codes.sigma_top(), codes.sigma_step());
             set_weight(of_weight, codes.weight_scales);
             set_mu(of_bias, [from_log2(codes.bias_mu_scale())].into_iter());

@@ -8,14 +8,17 @@ use qbnn_bnn::internals::export::snap_scales;
 use qbnn_bnn::internals::guide::Drawn;
 use qbnn_bnn::internals::layout::file_order;
 use qbnn_bnn::internals::stored::DecodedPosterior;
+use qbnn_bnn::pfp::Pfp;
 use qbnn_bnn::predictor::{Backend, Draws, Integer, NoProgress, Predictor, of_file};
+use qbnn_bnn::verify::compare;
 use qbnn_bnn::{
-    BitWidths, Checkpoint, ImagesView, Imported, QuantizeSettings, Rounding, Shape, Strategy, export, import, pfp,
+    BitWidths, Checkpoint, ImagesView, Imported, PosteriorKind, QuantizeSettings, Rounding, Shape, Strategy, export,
+    import, pfp,
 };
 use qbnn_core::model::write::{Header, Parameters, write};
 use qbnn_core::model::{self, Activation, Function, Kind, Layer, Linear, Model, Op};
 use serde_json::json;
-use toy::{CLASSES, trained};
+use toy::{CLASSES, trained, trained_as};
 
 const SHAPE: Shape = Shape { channels: 2, rows: 8, columns: 8 };
 const SAMPLES: usize = 6;
@@ -52,7 +55,11 @@ fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: Image
 }
 
 fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
-    let (checkpoint, pixels) = trained(layers(), SHAPE, settings);
+    comes_back_as(PosteriorKind::Gaussian, settings, kind);
+}
+
+fn comes_back_as(posterior: PosteriorKind, settings: Option<QuantizeSettings>, kind: Kind) {
+    let (checkpoint, pixels) = trained_as(posterior, layers(), SHAPE, settings);
     let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 70] };
     let file = export(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
@@ -79,6 +86,11 @@ fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
     let alone = predict(&file, one, SAMPLES, 7);
     for (draw, row) in alone.chunks_exact(CLASSES).enumerate() {
         assert_eq!(row, &found[(draw * 70 + 41) * CLASSES..][..CLASSES]);
+    }
+    if posterior == PosteriorKind::Dropout {
+        let error = Pfp::new(model, pfp::Weights::default()).unwrap_err().to_string();
+        assert!(error.contains("dropout") && error.contains("--pfp"), "{error}");
+        return;
     }
     // The analytic pass reads the same file, and agrees with so few draws about most images.
     let answers = pfp::predict(model, pfp::Weights::default(), images, &mut NoProgress).unwrap();
@@ -114,9 +126,25 @@ fn an_spq_file_predicts_what_its_checkpoint_does() {
     comes_back(Some(spq), Kind::Spq);
 }
 
+/// Deterministic networks and MC dropout have files of every kind that fits, without sigmas.
+#[test]
+fn files_without_sigmas_predict_what_their_checkpoints_do() {
+    for posterior in [PosteriorKind::Point, PosteriorKind::Dropout] {
+        comes_back_as(posterior, None, Kind::Float);
+        comes_back_as(posterior, Some(strategy(Strategy::Vpq)), Kind::Vpq);
+    }
+    comes_back_as(PosteriorKind::Point, Some(strategy(Strategy::Spq)), Kind::Spq);
+}
+
 #[test]
 fn a_jq_file_runs_in_the_machine() {
-    let (checkpoint, pixels) = trained(layers(), SHAPE, Some(strategy(Strategy::Jq)));
+    for posterior in [PosteriorKind::Gaussian, PosteriorKind::Point, PosteriorKind::Dropout] {
+        runs_in_the_machine(posterior);
+    }
+}
+
+fn runs_in_the_machine(posterior: PosteriorKind) {
+    let (checkpoint, pixels) = trained_as(posterior, layers(), SHAPE, Some(strategy(Strategy::Jq)));
     let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 40] };
     let file = export(&checkpoint).unwrap();
     let model = Model::new(&file).unwrap();
@@ -125,7 +153,17 @@ fn a_jq_file_runs_in_the_machine() {
     let draws = Draws { count: SAMPLES, seed: 7 };
     assert_eq!(found, machine.predict(images, draws, &mut NoProgress).unwrap().values);
     assert!(matches!(of_file(&file[..]).unwrap().backend(), Backend::Integer { .. }));
-    // Raised, it is the simulation that training ran.
+    // Its simulation on the weights that the runtime draws says the same but for float's rounding.
+    assert!(compare(&checkpoint, &file, images).unwrap().is_rounding(), "{posterior:?}");
+    assert_eq!(
+        found[..found.len() / SAMPLES] == found[found.len() / SAMPLES..][..found.len() / SAMPLES],
+        posterior == PosteriorKind::Point
+    );
+    // Dropped units take another noise than training's.
+    if posterior == PosteriorKind::Dropout {
+        return;
+    }
+    // Imported, it is the simulation that training ran.
     let imported = import(&model).unwrap();
     let simulated = qbnn_bnn::internals::predict::predict(
         &imported.net,

@@ -6,8 +6,8 @@ use qbnn_bnn::internals::predict::predict;
 use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::{Event, train};
 use qbnn_bnn::{
-    Checkpoint, Estimator, ImagesView, NetworkSpec, Normalisation, ParameterBytes, PosteriorKind, QuantizeSettings,
-    Shape, Strategy, TrainData, TrainSettings, Widths,
+    BitWidths, Checkpoint, Estimator, ImagesView, NetworkSpec, Normalisation, ParameterBytes, PosteriorKind,
+    QuantizeSettings, Shape, Strategy, TrainData, TrainSettings, Widths,
 };
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -76,9 +76,15 @@ fn a_point_mass_learns_and_draws_its_mean() {
         assert_eq!((bytes.weights, bytes.biases), (72, 48));
         let all = predictions(&quantized, data);
         assert!(all.chunks(all.len() / 4).all(|d| *d == all[..all.len() / 4]));
-        // What has no sigma has none to store.
-        let error = Checkpoint::quantized(point, QuantizeSettings::default(), data).unwrap_err().to_string();
-        assert!(error.contains("spq"), "{error}");
+        // Stored as codes: the mean's code is the drawn one, biases take 8 bits, and no sigma is stored.
+        let jq = QuantizeSettings { epochs: 3, ..QuantizeSettings::default() };
+        let mut quantized = Checkpoint::quantized(point.clone(), jq.clone(), data).unwrap();
+        assert!(finish(&mut quantized, data) > 0.9);
+        let bytes = quantized.guide().bytes(quantized.net());
+        assert_eq!((bytes.weights, bytes.biases), (72, 12));
+        let other = QuantizeSettings { bits: BitWidths { weight: 5, ..jq.bits }, ..jq };
+        let error = Checkpoint::quantized(point, other, data).unwrap_err().to_string();
+        assert!(error.contains("bits.weight = 5") && error.contains("bits.mu, 4"), "{error}");
     });
 }
 
@@ -122,8 +128,15 @@ fn mc_dropout_learns_and_disagrees_with_itself() {
         assert!(finish(&mut dropout, data) > 0.9);
         let all = predictions(&dropout, data);
         assert!(all[..all.len() / 4] != all[all.len() / 4..all.len() / 2]);
-        let error = Checkpoint::quantized(dropout, QuantizeSettings::default(), data).unwrap_err().to_string();
-        assert!(error.contains("dropout"), "{error}");
+        let jq = QuantizeSettings { epochs: 5, ..QuantizeSettings::default() };
+        let mut quantized = Checkpoint::quantized(dropout.clone(), jq.clone(), data).unwrap();
+        assert!(finish(&mut quantized, data) > 0.9);
+        let all = predictions(&quantized, data);
+        assert!(all[..all.len() / 4] != all[all.len() / 4..all.len() / 2]);
+        let bits = Strategy::Spq.widths(4);
+        let spq = QuantizeSettings { strategy: Strategy::Spq, bits, ..jq };
+        let error = Checkpoint::quantized(dropout, spq, data).unwrap_err().to_string();
+        assert!(error.contains("dropout") && error.contains("jq"), "{error}");
     });
 }
 

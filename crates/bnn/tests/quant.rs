@@ -17,9 +17,8 @@ use qbnn_bnn::internals::quant::params::Named;
 use qbnn_bnn::internals::quant::quantizers::TensorQuantizers;
 use qbnn_bnn::internals::quant::uniform::{Uniform, least_error, min_max};
 use qbnn_bnn::{
-    PosteriorKind,
-    BitWidths, BnnError, Calibration, Network, NetworkSpec, Normalisation, ParameterBytes, QuantizeSettings, Rounding,
-    Shape,
+    BitWidths, BnnError, Calibration, Network, NetworkSpec, Normalisation, ParameterBytes, PosteriorKind,
+    QuantizeSettings, Rounding, Shape,
 };
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 use qbnn_core::{Bits, LogCode, UniformCode};
@@ -406,7 +405,9 @@ fn stochastic_draws_have_the_mean_and_on_a_fine_grid_the_variance() {
     let posterior = posterior(&net, 21);
     // Fine: 1/16 of a sigma and less. Coarse: a step as wide as the largest sigma, and 6 bits so that nothing clips.
     for (weight_bits, log2_scale) in [(8, -6.0f32), (6, -2.0)] {
-        let mut grids = Quantizers::new(&net, PosteriorKind::Gaussian, &settings(6, 4, weight_bits, 4, Rounding::Stochastic)).unwrap();
+        let mut grids =
+            Quantizers::new(&net, PosteriorKind::Gaussian, &settings(6, 4, weight_bits, 4, Rounding::Stochastic))
+                .unwrap();
         grids.calibrate(&net, &posterior, None);
         set(&mut grids, &net, ".draw.log2_scale", log2_scale);
         set(&mut grids, &net, ".log2_top", -2.0);
@@ -452,7 +453,9 @@ fn widths_without_a_format_are_refused_by_name() {
             ("bits.activation", settings(4, 4, 4, wrong, Rounding::Nearest)),
         ];
         for (name, settings) in cases {
-            for error in [settings.check().unwrap_err(), Quantizers::new(&net, PosteriorKind::Gaussian, &settings).unwrap_err()] {
+            for error in
+                [settings.check().unwrap_err(), Quantizers::new(&net, PosteriorKind::Gaussian, &settings).unwrap_err()]
+            {
                 assert!(
                     matches!(&error, BnnError::Setting { key, found, .. } if *key == name && *found == wrong.to_string()),
                     "{name} = {wrong}: {error}"
@@ -476,7 +479,8 @@ fn bytes_worked_by_hand() {
     // Means of 3 bits: ceil(36/8) + ceil(18/8) = 5 + 3; sigmas of 5: ceil(60/8) + ceil(30/8) = 8 + 4.
     // Biases: means of 8 bits, 3 + 2; sigmas of 5: ceil(15/8) + ceil(10/8) = 2 + 2.
     // Scales: 3 + 3 + 2 and 2 + 2 + 2 of the weights, 1 + 2 of each bias, one activation: 21 floats.
-    let quantizers = Some(Quantizers::new(&net, PosteriorKind::Gaussian, &settings(3, 5, 4, 4, Rounding::Nearest)).unwrap());
+    let quantizers =
+        Some(Quantizers::new(&net, PosteriorKind::Gaussian, &settings(3, 5, 4, 4, Rounding::Nearest)).unwrap());
     let bytes = Guide { posterior, quantizers }.bytes(&net);
     assert_eq!(bytes, ParameterBytes { weights: 20, biases: 9, scales: 84 });
     assert_eq!(bytes.total(), 113);

@@ -13,9 +13,9 @@ use qbnn_bnn::internals::quant::weight::deviations;
 use qbnn_bnn::predictor::NoProgress;
 use qbnn_bnn::train::{Outcome, train};
 use qbnn_bnn::{
-    PosteriorKind,
     BitWidths, Calibration, Checkpoint, Estimator, ImagesView, Network, NetworkSpec, Normalisation, ParameterBytes,
-    QuantizeSettings, Rounding, Scale, Shape, SigmaGrid, Start, Strategy, TrainData, TrainSettings, Widths,
+    PosteriorKind, QuantizeSettings, Rounding, Scale, Shape, SigmaGrid, Start, Strategy, TrainData, TrainSettings,
+    Widths,
 };
 use qbnn_core::noise::{GAUSSIAN, NoiseCounter};
 use qbnn_core::{Bits, UniformCode};

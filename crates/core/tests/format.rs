@@ -223,7 +223,10 @@ fn valid() -> Vec<(&'static str, Vec<u8>)> {
         ("jq dropout", small(Rounding::Stochastic).with(Posterior::Dropout { dropped: 254 }).finish()),
         ("spq dropout", of_kind(&small(Rounding::Nearest).with(Posterior::Dropout { dropped: 1 }), Kind::Spq, true)),
         ("vpq point", of_kind(&small(Rounding::Nearest).with(Posterior::Point), Kind::Vpq, true)),
-        ("float dropout", of_kind(&small(Rounding::Nearest).with(Posterior::Dropout { dropped: 9 }), Kind::Float, false)),
+        (
+            "float dropout",
+            of_kind(&small(Rounding::Nearest).with(Posterior::Dropout { dropped: 9 }), Kind::Float, false),
+        ),
     ]
 }
 

@@ -56,7 +56,8 @@ fn a_network_of_everything_agrees_at_every_width() {
 fn posteriors_without_sigmas_agree() {
     for bits in [[4, 4, 4, 4], [8, 2, 8, 8], [2, 2, 2, 2], [3, 5, 3, 6]] {
         for rounding in [Rounding::Nearest, Rounding::Stochastic] {
-            for posterior in [Posterior::Point, Posterior::Dropout { dropped: 26 }, Posterior::Dropout { dropped: 200 }] {
+            for posterior in [Posterior::Point, Posterior::Dropout { dropped: 26 }, Posterior::Dropout { dropped: 200 }]
+            {
                 let file = zoo_layers(bits[0] as u64, bits, rounding).with(posterior).finish();
                 agrees(&format!("zoo {bits:?} {rounding:?} {posterior:?}"), &file, 1..4, 3);
                 let file = lenet5_layers(bits[0] as u64, bits, rounding).with(posterior).finish();
@@ -70,7 +71,8 @@ fn posteriors_without_sigmas_agree() {
         }
     }
     // A 4-bit network without sigmas takes half of the bytes of one with them.
-    let both = [Posterior::Gaussian, Posterior::Point].map(|p| lenet5_layers(1, [4; 4], Rounding::Nearest).with(p).finish());
+    let both =
+        [Posterior::Gaussian, Posterior::Point].map(|p| lenet5_layers(1, [4; 4], Rounding::Nearest).with(p).finish());
     assert!((both[0].len() as f64 / both[1].len() as f64) > 1.9, "{} and {}", both[0].len(), both[1].len());
 }
 

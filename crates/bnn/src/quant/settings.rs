@@ -317,10 +317,14 @@ impl QuantizeSettings {
             return Ok(());
         }
         if !properties.adds_noise && self.strategy == Strategy::Spq {
-            return refuse(properties.name, "SPQ draws no dropped units: quantize it with strategy = \"jq\" or \"vpq\"");
+            return refuse(
+                properties.name,
+                "SPQ draws no dropped units: quantize it with strategy = \"jq\" or \"vpq\"",
+            );
         }
         if self.strategy == Strategy::Jq && self.bits.weight != self.bits.mu {
-            let wanted = format!("a {} posterior draws its means: set it to bits.mu, {}", properties.name, self.bits.mu);
+            let wanted =
+                format!("a {} posterior draws its means: set it to bits.mu, {}", properties.name, self.bits.mu);
             return Err(BnnError::setting("bits.weight", self.bits.weight, wanted));
         }
         Ok(())

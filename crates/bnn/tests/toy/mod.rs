@@ -1,8 +1,11 @@
 //! A small task, and networks trained on it.
-#![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
+#![allow(dead_code, clippy::unwrap_used, reason = "every test uses its part, and should fail loudly where it stands")]
 
 use qbnn_bnn::train::train;
-use qbnn_bnn::{Checkpoint, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData, TrainSettings};
+use qbnn_bnn::{
+    Checkpoint, ImagesView, NetworkSpec, Normalisation, PosteriorKind, QuantizeSettings, Shape, TrainData,
+    TrainSettings,
+};
 use serde_json::json;
 use std::ops::ControlFlow;
 
@@ -30,12 +33,23 @@ pub fn toy(shape: Shape, images: usize) -> (Vec<u8>, Vec<u16>) {
 
 /// A network trained on them, and quantized as `settings` say; and the images.
 pub fn trained(layers: serde_json::Value, shape: Shape, settings: Option<QuantizeSettings>) -> (Checkpoint, Vec<u8>) {
+    trained_as(PosteriorKind::Gaussian, layers, shape, settings)
+}
+
+/// The same with another posterior.
+pub fn trained_as(
+    posterior: PosteriorKind,
+    layers: serde_json::Value,
+    shape: Shape,
+    settings: Option<QuantizeSettings>,
+) -> (Checkpoint, Vec<u8>) {
     let (pixels, labels) = toy(shape, 240);
     let pairs: Vec<(u32, u16)> = labels.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
     let images = ImagesView { shape, pixels: &pixels };
     let data = TrainData { noise: 0.05, ..TrainData::of_pairs(images, &pairs, images, &labels) };
     let spec: NetworkSpec = serde_json::from_value(json!({ "name": "toy", "layer": layers })).unwrap();
-    let train_settings = TrainSettings { epochs: 4, batch: 40, learning_rate: 1e-2, ..TrainSettings::default() };
+    let train_settings =
+        TrainSettings { epochs: 4, batch: 40, learning_rate: 1e-2, posterior, ..TrainSettings::default() };
     let mut checkpoint = Checkpoint::new(&spec, shape, CLASSES, NORMALISATION, 3, train_settings).unwrap();
     train(&mut checkpoint, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
     if let Some(settings) = settings {

@@ -2,8 +2,8 @@
 
 use super::layer::{Grid, Layer, Linear, Op, Shape, grid_of, record, u16_at, u32_at, u64_at};
 use super::{
-    BIAS_BITS, HEADER_LEN, Kind, LAYER_LIMIT, MAGIC, Model, ModelError, Posterior, Problem, RECORD_LEN, SIZE_LIMIT, VERSION,
-    crc32,
+    BIAS_BITS, HEADER_LEN, Kind, LAYER_LIMIT, MAGIC, Model, ModelError, Posterior, Problem, RECORD_LEN, SIZE_LIMIT,
+    VERSION, crc32,
 };
 use crate::code::Bits;
 use crate::draw::{Rounding, RowScale};
@@ -357,7 +357,10 @@ mod tests {
         let gaussian = |kind| (kind, Posterior::Gaussian);
         // 2^33 weights: 2^32 bytes of means, 2^32 of sigmas.
         let (channels, fan_in) = (1 << 9, 1 << 24);
-        assert_eq!(parameter_len(gaussian(Kind::Vpq), channels, fan_in, bits(4, 4)), Some((2 << 32) + 2 * 512 + 10 + 512 + 256));
+        assert_eq!(
+            parameter_len(gaussian(Kind::Vpq), channels, fan_in, bits(4, 4)),
+            Some((2 << 32) + 2 * 512 + 10 + 512 + 256)
+        );
         assert_eq!(parameter_len(gaussian(Kind::Float), channels, fan_in, (None, None)), Some((8 << 33) + 8 * 512));
         assert_eq!(parameter_len(gaussian(Kind::Float), 1 << 16, fan_in, (None, None)), None);
         let point = |kind| parameter_len((kind, Posterior::Point), 3, 5, (Bits::new(4).ok(), None));

@@ -434,9 +434,8 @@ fn weights(
     let dropped: Vec<bool> = masks.iter().map(|&mask| mask < share).collect();
     let weights = (0..n).map(|i| {
         let row = &rows[i / l.fan_in()];
-        let level = sigma.map_or(0, |sigma| {
-            row.level(sigma_level(pack::get(codes.sigma, i, sigma.0).unwrap(), codes.sigma_step()))
-        });
+        let level = sigma
+            .map_or(0, |sigma| row.level(sigma_level(pack::get(codes.sigma, i, sigma.0).unwrap(), codes.sigma_step())));
         let mu = pack::get(codes.mu, i, mu_bits).unwrap();
         let up = (each == 2).then(|| random[2 * i + 1]);
         let weight = draw::weight(row, mu_bits, model.weight_code().unwrap(), mu, level, random[each * i], up) as i32;
@@ -445,9 +444,8 @@ fn weights(
     let biases = (0..layer.shape.channels).map(|c| {
         let accumulator = codes.weight_scales.get(c) as i32 + grid.log2_step;
         let scale = BiasScale::new(codes.bias_mu_scale(), codes.bias_sigma_top(), accumulator);
-        let level = sigma.map_or(0, |sigma| {
-            sigma_level(pack::get(codes.bias_sigma, c, sigma.0).unwrap(), codes.bias_sigma_step())
-        });
+        let level = sigma
+            .map_or(0, |sigma| sigma_level(pack::get(codes.bias_sigma, c, sigma.0).unwrap(), codes.bias_sigma_step()));
         scale.draw(codes.bias_mu[c] as i8, level, bias_noise[each * c]) as i64
     });
     (weights.collect(), biases.collect())
