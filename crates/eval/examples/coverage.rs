@@ -9,7 +9,7 @@
 //! for a pair of models on the same inputs the percentile interval of their difference.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
-use qbnn_eval::{Interval, PooledAuroc, Resampler, logit_interval, percentile_interval};
+use qbnn_eval::{Interval, PooledScores, Resampler, logit_interval, percentile_interval};
 
 const RESAMPLES: u64 = 400;
 
@@ -30,11 +30,11 @@ impl Random {
 }
 
 /// AUROC of each resample.
-fn replicates(auroc: &PooledAuroc, resampler: &Resampler) -> Vec<Option<f64>> {
+fn replicates(auroc: &PooledScores, resampler: &Resampler) -> Vec<Option<f64>> {
     let mut counts = Vec::new();
     let one = |r| {
         resampler.fill(r, &mut counts);
-        auroc.value(&counts)[0]
+        auroc.value(&counts)[0].map(|found| found.auroc)
     };
     (0..RESAMPLES).map(one).collect()
 }
@@ -63,14 +63,14 @@ fn main() {
                 let p: Vec<[f64; 2]> = (0..positives).map(|_| both().map(|x| x + apart)).collect();
                 let of = |model: usize| {
                     let column = |all: &[[f64; 2]]| all.iter().map(|x| x[model]).collect::<Vec<_>>();
-                    PooledAuroc::new([&column(&n), &[], &column(&p)]).unwrap()
+                    PooledScores::new([&column(&n), &[], &column(&p)]).unwrap()
                 };
                 let resampler = Resampler::new(u64::from(world), &[negatives, 0, positives]);
                 let ones = vec![1; negatives + positives];
                 let (first, second) = (of(0), of(1));
                 let (a, b) = (replicates(&first, &resampler), replicates(&second, &resampler));
                 let pairs = positives.min(negatives);
-                logit += holds(logit_interval(first.value(&ones)[0].unwrap(), &a, pairs), truth);
+                logit += holds(logit_interval(first.value(&ones)[0].unwrap().auroc, &a, pairs), truth);
                 percentile += holds(percentile_interval(&a), truth);
                 let differences: Vec<_> = a.iter().zip(&b).map(|(a, b)| Some((*a)? - (*b)?)).collect();
                 pair += holds(percentile_interval(&differences), 0.0);

@@ -1,7 +1,7 @@
 //! Bootstrap over inputs, stratified by group (Efron 1979; Efron and Tibshirani 1993, chapter 13): percentile intervals, and
 //! for an AUROC, whose replicates are skewed near 1, a normal interval on the logit scale.
 //!
-//! A resample is a vector of counts per input, see [`crate::PooledAuroc`]. It depends on the
+//! A resample is a vector of counts per input, see [`crate::PooledScores`]. It depends on the
 //! seed, its own number and the group sizes alone: two models on the same inputs meet the same resamples, so the
 //! paired difference of a metric is the difference of their replicates, one by one.
 
@@ -89,6 +89,19 @@ pub fn logit_interval(value: f64, replicates: &[Option<f64>], pairs: usize) -> O
     Some([back(logit - reach), back(logit + reach)])
 }
 
+/// Of an AUPR of 1, whose replicates are all 1: down to the least AUPR that an AUROC at the lower end of its own interval
+/// ([`logit_interval`]) allows, of so many positives and negatives.
+///
+/// With F(r) the false positive rate at recall r, r and F in one order, an AUPR is 1 less the mean over r of
+/// c F / (r + c F), c negatives to one positive; an AUROC is 1 less the mean of F. For a given mean the loss is greatest
+/// where F is the same at every recall: it is concave in F, and F cannot be greater where r is less. There it is
+/// x ln (1 + 1 / x) with x = c F.
+pub(crate) fn interval_of_perfect_aupr(positives: usize, negatives: usize) -> Option<Interval> {
+    let [bound, _] = logit_interval(1.0, &[Some(1.0)], positives.min(negatives))?;
+    let x = (1.0 - bound) * negatives as f64 / positives as f64;
+    Some([1.0 - x * (1.0 / x).ln_1p(), 1.0])
+}
+
 /// SplitMix64 (Steele, Lea and Flood 2014): a counter through a 64-bit mix; small, fast, and good enough to pick
 /// inputs. Not for secrets.
 struct SplitMix {
@@ -160,6 +173,18 @@ mod tests {
         assert_eq!(percentile_interval(&[Some(2.0)]), Some([2.0, 2.0]));
         assert_eq!(percentile_interval(&[]), None);
         assert_eq!(percentile_interval(&[Some(1.0), None]), None);
+    }
+
+    #[test]
+    fn the_interval_of_a_perfect_aupr_is_that_of_its_auroc() {
+        // 50 pairs: AUROC at least 0.9289, so a share of 0.0711 of the negatives above all positives is the worst.
+        let [low, high] = interval_of_perfect_aupr(50, 50).unwrap();
+        let n = 100_000;
+        let precision = |i: usize| (i as f64 + 0.5) / (i as f64 + 0.5 + n as f64 * 0.071_1);
+        let mean = (0..n).map(precision).sum::<f64>() / n as f64;
+        assert!((low - mean).abs() < 2e-4 && high == 1.0, "{low} {mean}");
+        assert!(interval_of_perfect_aupr(50, 500).unwrap()[0] < low);
+        assert_eq!(interval_of_perfect_aupr(0, 5), None);
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //! correlation tell how far the two kinds are one and the same. Every score is measured against the same stated
 //! negatives ([`Contrast`]): how well one finds a group means nothing beside how well another finds it among others.
 
+use crate::bootstrap::interval_of_perfect_aupr;
 use crate::calibration::Terms;
 use crate::metrics::{Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty};
+use crate::statistics::Statistics;
 use crate::sum::Sum;
 use crate::{
-    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, PooledAuroc, Resampler, Role,
-    Score, Uncertainty, WeightedEce, WeightedMean, WeightedSpearman, logit_interval, parallel, percentile_interval,
-    uncertainty,
+    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, Resampler, Role, Uncertainty,
+    logit_interval, parallel, percentile_interval, uncertainty,
 };
 use std::ops::Range;
 
@@ -179,85 +180,6 @@ impl Evaluation {
     }
 }
 
-/// Every metric of one view made ready for any resample. Inputs are pooled in the order clean, ambiguous, ood.
-struct Statistics {
-    means: Vec<(Headline, WeightedMean)>,
-    ece: Option<WeightedEce>,
-    aurocs: Vec<(Score, PooledAuroc)>,
-    spearmans: Vec<(Headline, WeightedSpearman)>,
-}
-
-impl Statistics {
-    fn new(
-        terms: Option<Terms>,
-        groups: [Option<&Uncertainty>; 3],
-        soft_label_entropy: Option<&[f64]>,
-    ) -> Result<Self, EvalError> {
-        let mut aurocs = Vec::new();
-        for score in Score::ALL {
-            let scores = groups.map(|u| u.and_then(|u| score.of(u)));
-            // Without draws that could disagree no group has this score.
-            if scores[0].is_some() && scores[1..].iter().any(Option::is_some) {
-                let of = |i: usize| scores[i].as_deref().unwrap_or_default();
-                aurocs.push((score, PooledAuroc::new([of(0), of(1), of(2)])?));
-            }
-        }
-        let mut spearmans = Vec::new();
-        let pooled = |score: Score| -> Option<Vec<f64>> {
-            let parts: Option<Vec<_>> = groups[..2].iter().flatten().map(|u| score.of(u)).collect();
-            parts.map(|parts| parts.concat())
-        };
-        if let (Some(a), Some(e)) = (pooled(Score::Aleatoric), pooled(Score::Epistemic)) {
-            spearmans.push((Headline::SpearmanAleatoricEpistemic, WeightedSpearman::new(0, &a, &e)?));
-        }
-        if let (Some(clean), Some(u), Some(soft)) = (groups[0], groups[1], soft_label_entropy) {
-            let spearman = WeightedSpearman::new(clean.total.len(), &u.aleatoric, soft)?;
-            spearmans.push((Headline::SpearmanAleatoricSoftLabel, spearman));
-        }
-        let mean = |values| WeightedMean::new(values, 0);
-        let (mut means, mut ece) = (Vec::new(), None);
-        if let Some(Terms { correct, nll, brier, bin, gap, .. }) = terms {
-            means =
-                vec![(Headline::Accuracy, mean(correct)), (Headline::Nll, mean(nll)), (Headline::Brier, mean(brier))];
-            ece = Some(WeightedEce::new(bin, gap, 0));
-        }
-        Ok(Self { means, ece, aurocs, spearmans })
-    }
-
-    /// Every metric of a resample.
-    fn values(&self, counts: &[u8]) -> ByHeadline<Option<f64>> {
-        let mut values = ByHeadline::default();
-        for (headline, mean) in &self.means {
-            *values.get_mut(*headline) = mean.value(counts);
-        }
-        *values.get_mut(Headline::Ece) = self.ece.as_ref().and_then(|ece| ece.value(counts));
-        self.fill_aurocs(&mut values, |auroc| auroc.value(counts));
-        for (headline, spearman) in &self.spearmans {
-            *values.get_mut(*headline) = spearman.value(counts);
-        }
-        values
-    }
-
-    /// The share of tied pairs of every AUROC.
-    fn tied(&self) -> ByHeadline<Option<f64>> {
-        let mut values = ByHeadline::default();
-        self.fill_aurocs(&mut values, PooledAuroc::tied);
-        values
-    }
-
-    fn fill_aurocs(
-        &self,
-        values: &mut ByHeadline<Option<f64>>,
-        of: impl Fn(&PooledAuroc) -> [Option<f64>; Contrast::ALL.len()],
-    ) {
-        for (score, auroc) in &self.aurocs {
-            for (contrast, value) in Contrast::ALL.into_iter().zip(of(auroc)) {
-                *values.get_mut(Headline::Auroc(*score, contrast)) = value;
-            }
-        }
-    }
-}
-
 /// Which groups stand for clean, ambiguous and ood in a set of metrics.
 struct View {
     /// Their places among the groups.
@@ -329,13 +251,26 @@ impl View {
         });
         let place = |role: Role| Role::HEADLINE.iter().position(|r| *r == role);
         let size = |role| place(role).and_then(|i| self.places[i]).map_or(0, |place| evaluated[place].inputs());
+        let negatives = |contrast: Contrast| contrast.negatives().iter().map(|&g| size(g)).sum::<usize>();
+        let [wrong, right] = self.statistics.wrong_and_right();
         let intervals = ByHeadline::from_fn(|headline| {
-            let replicates: &Vec<_> = replicates.get(headline);
+            let (value, replicates) = ((*values.get(headline))?, replicates.get(headline));
             match headline {
                 Headline::Auroc(_, contrast) => {
-                    let negatives: usize = contrast.negatives().iter().map(|&g| size(g)).sum();
-                    let pairs = negatives.min(size(contrast.positives()));
-                    logit_interval((*values.get(headline))?, replicates, pairs)
+                    logit_interval(value, replicates, negatives(contrast).min(size(contrast.positives())))
+                }
+                Headline::ErrorAuroc(_) => logit_interval(value, replicates, wrong.min(right)),
+                Headline::Aupr(score, contrast) => match *values.get(Headline::Auroc(score, contrast)) {
+                    Some(1.0) if !replicates.is_empty() => {
+                        interval_of_perfect_aupr(size(contrast.positives()), negatives(contrast))
+                    }
+                    // All positives lie below all negatives: the replicates are all the same, and nothing bounds it there.
+                    Some(0.0) => None,
+                    _ => logit_interval(value, replicates, 1),
+                },
+                // A proportion of the negatives: where it is 0 or 1 its exact interval.
+                Headline::Fpr95(_, contrast) if value == 0.0 || value == 1.0 => {
+                    logit_interval(value, replicates, negatives(contrast))
                 }
                 _ => percentile_interval(replicates),
             }
@@ -348,11 +283,12 @@ impl View {
 
 /// Measures one model on its groups.
 ///
-/// Of the first groups of their roles: accuracy, NLL, Brier and ECE are taken on clean alone. The AUROC of every [`Score`] is
-/// taken over every [`Contrast`]. The rank correlation of the two kinds is taken in-distribution, over clean + ambiguous
-/// pooled; the one with the entropy of the soft labels over ambiguous. Every further group has the metrics of its role, with
-/// itself in the place of the first; adding one changes no figure of the others, intervals included. Resamples are shared
-/// out among the processor's threads; results do not depend on how many there are.
+/// Of the first groups of their roles: accuracy, NLL, Brier, ECE, and how every [`crate::Score`] ranks wrong predictions, are
+/// taken on clean alone. The AUROC, AUPR and FPR95 of every score are taken over every [`Contrast`]. The rank correlation of the
+/// two kinds is taken in-distribution, over clean + ambiguous pooled; the one with the entropy of the soft labels over ambiguous.
+/// Every further group has the metrics of its role, with itself in the place of the first; adding one changes no figure of the
+/// others, intervals included. Resamples are shared out among the processor's threads; results do not depend on how many there
+/// are.
 ///
 /// # Errors
 ///

@@ -33,6 +33,7 @@ mod backend;
 mod bootstrap;
 mod calibration;
 mod conformal;
+mod detection;
 mod disentangle;
 mod draws;
 mod error;
@@ -43,6 +44,8 @@ mod parallel;
 mod predictions;
 mod rank;
 pub mod report;
+mod risk;
+mod statistics;
 mod sum;
 mod temperature;
 mod threshold;
@@ -56,6 +59,7 @@ pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, bin_of, brier, c
 pub use conformal::{
     ConformalRule, ConformalScore, SetQuality, aps_scores, fewest_inputs, quantile_rank, set_quality, upper_quantile,
 };
+pub use detection::{Detection, Detections, average_precision, fpr95};
 pub use disentangle::{EvalOptions, EvaluatedGroup, Evaluation, Measured, compare, evaluate};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
@@ -67,9 +71,10 @@ pub use metrics::{
 };
 pub use predictions::{Precision, Predictions, ROW_SUM_TOLERANCE};
 pub use rank::{TIE, auroc, mid_ranks, spearman};
+pub use risk::{Risk, WeightedRisk, risk};
 pub use temperature::{TEMPERATURES, TemperatureFit, apply_temperature, fit_temperature};
 pub use threshold::{
     Selection, Threshold, selection, threshold_for_coverage, threshold_for_error, threshold_for_false_alarms,
 };
 pub use uncertainty::{Uncertainty, arg_max, entropy, uncertainty};
-pub use weighted::{PooledAuroc, WeightedEce, WeightedMean, WeightedSpearman};
+pub use weighted::{PooledScores, WeightedEce, WeightedMean, WeightedSpearman};

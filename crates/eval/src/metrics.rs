@@ -275,8 +275,8 @@ impl ModelEntry {
         match (&self.identity, &other.identity) {
             (Some(own), Some(other)) => own == other,
             _ => {
-                let figures = |m: &Self| (Headline::ALL.map(|h| m.value(h)), m.mean_uncertainty, m.counts);
-                self.bits == other.bits && self.samples == other.samples && figures(self) == figures(other)
+                let figures = |m: &Self| (m.bits, m.samples, m.mean_uncertainty, m.counts);
+                self.values.agrees(&other.values) && figures(self) == figures(other)
             }
         }
     }
@@ -358,11 +358,12 @@ impl ModelEntry {
         *self.ci95.get(headline)
     }
 
-    /// Whether an AUROC is missing although its score exists over other groups with the same positives: files of version
-    /// 1 hold only some.
+    /// Whether a metric of detection is missing although its score exists over other groups with the same positives: older
+    /// files hold only some.
     pub(crate) fn lacks_contrasts(&self) -> bool {
-        let total = |contrast| self.value(Headline::Auroc(Score::Total, contrast)).is_none();
+        let lacks = |headline| self.value(headline).is_none();
         let aleatoric = |contrast| self.value(Headline::Auroc(Score::Aleatoric, contrast)).is_some();
+        let total = |c| lacks(Headline::Auroc(Score::Total, c)) || lacks(Headline::Aupr(Score::Total, c));
         Contrast::ALL.into_iter().any(|c| aleatoric(c) && total(c))
     }
 

@@ -5,8 +5,9 @@
 //! `counts[i]` is how often input `i` is taken; `i` numbers the inputs of whatever the caller pooled.
 
 use crate::calibration::ECE_BINS;
+use crate::detection::{Detection, Detections, is_95_percent};
 use crate::rank::{ascending, check_no_nan, correlation, rises};
-use crate::{Contrast, EvalError, Predictions};
+use crate::{Contrast, EvalError, Predictions, Role};
 
 /// Weighted mean of one value per input.
 #[derive(Debug, Clone)]
@@ -26,9 +27,9 @@ pub struct WeightedEce {
 /// Number of contrasts.
 const CONTRASTS: usize = Contrast::ALL.len();
 
-/// Weighted AUROCs of one score over every [`Contrast`], from the scores of all three groups sorted once.
+/// AUROC, AUPR and FPR95 of one score over every [`Contrast`], weighted, from the scores of all three groups sorted once.
 #[derive(Debug, Clone)]
-pub struct PooledAuroc {
+pub struct PooledScores {
     steps: Vec<Step>,
     /// Inputs of clean, ambiguous, ood.
     sizes: [usize; 3],
@@ -106,7 +107,7 @@ impl WeightedEce {
     }
 }
 
-impl PooledAuroc {
+impl PooledScores {
     /// Sorts the scores of clean, ambiguous and ood inputs, whose counts stand in this order; an absent group is empty.
     ///
     /// # Errors
@@ -119,22 +120,35 @@ impl PooledAuroc {
         Ok(Self { steps: steps(0, &scores)?, sizes: groups.map(<[f64]>::len) })
     }
 
-    /// U / (W_pos W_neg) of every contrast, in \[0, 1\], a tie counting one half; `None` where one of its groups is absent
-    /// or has no counts, or some counts are missing. The sums are integers, so the result is that of the resampled
-    /// arrays to the last division.
-    pub fn value(&self, counts: &[u8]) -> [Option<f64>; CONTRASTS] {
-        let Some(counts) = counts.get(..self.steps.len()) else { return [None; CONTRASTS] };
+    /// AUROC (U / (W_pos W_neg), a tie counting one half), AUPR and FPR95 of every contrast; `None` where one of its groups is
+    /// absent or has no counts, or some counts are missing. AUROC and FPR95 come from sums of integers, so they are those of
+    /// the resampled arrays to the last division.
+    pub fn value(&self, counts: &[u8]) -> Detections {
+        let Some(counts) = counts.get(..self.steps.len()) else { return Detections::default() };
+        let mut rest = counts;
+        let sizes = self.sizes.map(|size| {
+            let (group, after) = rest.split_at(size);
+            rest = after;
+            group.iter().map(|&count| u64::from(count)).sum::<u64>()
+        });
         // Twice the wins of one group over another, so that halves stay whole: below 2 (2^31)^2 / 4.
         let mut wins = [[0u64; 3]; 3];
-        let sizes = self.for_ties(
+        let mut curves = Contrast::ALL.map(|contrast| Curve::new(contrast, sizes));
+        self.for_ties(
             |input| u64::from(counts[input]),
-            |group, tied, below| {
-                for (wins, below) in wins[group].iter_mut().zip(below) {
-                    *wins += tied * below;
+            |tied, below| {
+                for (group, &own) in tied.iter().enumerate().filter(|t| *t.1 > 0) {
+                    (0..3).for_each(|g| wins[group][g] += own * (2 * below[g] + tied[g]));
                 }
+                curves.iter_mut().for_each(|curve| curve.add(tied, below));
             },
         );
-        self.contrasts(sizes, |positive, negative| wins[positive][negative]).map(|ratio| ratio.map(|ratio| ratio / 2.0))
+        let mut curves = curves.into_iter();
+        let aurocs = self.contrasts(sizes, |positive, negative| wins[positive][negative]);
+        aurocs.map(|auroc| {
+            let (auroc, curve) = (auroc.map(|ratio| ratio / 2.0), curves.next()?);
+            Some(Detection { auroc: auroc?, aupr: curve.aupr(), fpr95: curve.fpr95() })
+        })
     }
 
     /// The share of pairs of a positive and a negative whose scores tie, for every contrast: what an AUROC counts as one
@@ -157,34 +171,15 @@ impl PooledAuroc {
         usize::from(input >= ambiguous) + usize::from(input >= ambiguous + self.sizes[1])
     }
 
-    /// Calls `with(group, its inputs tied, twice those of each group below + those tied)` for each group of ties in
-    /// ascending order, and returns how many inputs of each group there are.
-    fn for_ties(&self, count: impl Fn(usize) -> u64, mut with: impl FnMut(usize, u64, [u64; 3])) -> [u64; 3] {
+    /// Calls `with(inputs of each group that tie, those below)` for each group of ties in ascending order.
+    fn for_ties(&self, count: impl Fn(usize) -> u64, mut with: impl FnMut([u64; 3], [u64; 3])) {
         let mut below = [0u64; 3];
-        let mut steps = self.steps.iter().copied().peekable();
-        while let Some(step) = steps.next() {
-            let group = self.group(step.input());
-            let one = count(step.input());
-            if steps.peek().is_none_or(|next| next.rises()) {
-                // Mostly nothing ties, and only other groups matter.
-                if one > 0 {
-                    with(group, one, below.map(|n| 2 * n));
-                    below[group] += one;
-                }
-                continue;
-            }
+        for ties in self.steps.chunk_by(|_, next| !next.rises()) {
             let mut tied = [0u64; 3];
-            tied[group] += one;
-            while let Some(step) = steps.next_if(|next| !next.rises()) {
-                tied[self.group(step.input())] += count(step.input());
-            }
-            let half: [u64; 3] = std::array::from_fn(|g| 2 * below[g] + tied[g]);
-            for (group, &tied) in tied.iter().enumerate().filter(|t| *t.1 > 0) {
-                with(group, tied, half);
-            }
+            ties.iter().for_each(|step| tied[self.group(step.input())] += count(step.input()));
+            with(tied, below);
             (0..3).for_each(|g| below[g] += tied[g]);
         }
-        below
     }
 
     /// For every contrast the sum of `of(positive, negative)` over its negatives, divided by its pairs.
@@ -196,6 +191,48 @@ impl PooledAuroc {
             let sum: u64 = negatives.iter().map(|&g| of(positive, g as usize)).sum();
             (!absent && pairs > 0.0).then(|| sum as f64 / pairs)
         })
+    }
+}
+
+/// What the sums over ascending thresholds leave of one contrast.
+struct Curve {
+    positive: usize,
+    negatives: &'static [Role],
+    /// Inputs of each side, with their counts.
+    sizes: [u64; 2],
+    /// Sum over positives of the precision at their scores.
+    precision: f64,
+    /// False positives at the highest threshold so far that takes 95 % of the positives.
+    false_positives: u64,
+}
+
+impl Curve {
+    fn new(contrast: Contrast, sizes: [u64; 3]) -> Self {
+        let (positive, negatives) = (contrast.positives() as usize, contrast.negatives());
+        let others = negatives.iter().map(|&g| sizes[g as usize]).sum();
+        Self { positive, negatives, sizes: [sizes[positive], others], precision: 0.0, false_positives: others }
+    }
+
+    /// Takes the next higher score in, as a threshold; only those of positives matter.
+    fn add(&mut self, tied: [u64; 3], below: [u64; 3]) {
+        let own = tied[self.positive];
+        if own == 0 {
+            return;
+        }
+        let true_positives = self.sizes[0] - below[self.positive];
+        let false_positives = self.sizes[1] - self.negatives.iter().map(|&g| below[g as usize]).sum::<u64>();
+        self.precision += own as f64 * (true_positives as f64 / (true_positives + false_positives) as f64);
+        if is_95_percent(true_positives, self.sizes[0]) {
+            self.false_positives = false_positives;
+        }
+    }
+
+    fn aupr(&self) -> f64 {
+        self.precision / self.sizes[0] as f64
+    }
+
+    fn fpr95(&self) -> f64 {
+        self.false_positives as f64 / self.sizes[1] as f64
     }
 }
 

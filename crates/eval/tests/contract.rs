@@ -164,6 +164,30 @@ fn a_file_of_version_1_is_read_as_what_it_meant() {
     }
 }
 
+/// As written before AUPR, FPR95 and the metrics of errors were measured: what is absent is absent, and it is the same network.
+#[test]
+fn a_file_without_the_later_metrics_is_read() {
+    let later = ["aupr_", "fpr95_", "error_auroc_", "aurc_", "augrc_"];
+    fn remove(value: &mut Value, later: &[&str]) {
+        if let Some(object) = value.as_object_mut() {
+            object.retain(|name, _| !later.iter().any(|l| name.starts_with(l)));
+            object.values_mut().for_each(|v| remove(v, later));
+        }
+        value.as_array_mut().into_iter().flatten().for_each(|v| remove(v, later));
+    }
+    let mut json = serde_json::to_value(file()).unwrap();
+    remove(&mut json, &later);
+    let (read, new): (Metrics, Metrics) = (serde_json::from_value(json).unwrap(), file());
+    read.check().unwrap();
+    for headline in Headline::ALL {
+        let known = !later.iter().any(|l| headline.name().starts_with(l));
+        for (read, new) in read.models.iter().zip(&new.models) {
+            assert_eq!(read.value(headline), new.value(headline).filter(|_| known), "{}", headline.name());
+        }
+    }
+    assert!(read.models[0].is_same_network(&new.models[0]) && !read.models[0].is_same_network(&new.models[1]));
+}
+
 #[test]
 fn one_draw_has_nulls_and_no_nan() {
     let evaluation = evaluate(&groups(1, 0), &QUICK).unwrap();
@@ -186,7 +210,9 @@ fn absent_groups_leave_their_metrics_out() {
     let evaluation = evaluate(&alone, &QUICK).unwrap();
     let defined: Vec<_> = Headline::ALL.into_iter().filter(|h| evaluation.value(*h).is_some()).collect();
     use Headline::*;
-    assert_eq!(defined, [Accuracy, Nll, Brier, Ece, SpearmanAleatoricEpistemic]);
+    let errors = [ErrorAuroc, Aurc, Augrc].into_iter().flat_map(|of| Score::ALL.map(of));
+    let wanted = [Accuracy, Nll, Brier, Ece, SpearmanAleatoricEpistemic].into_iter().chain(errors);
+    assert_eq!(defined, wanted.collect::<Vec<_>>());
     assert_eq!(evaluation.counts(), Counts { clean: 50, ambiguous: 0, ood: 0 });
 }
 
@@ -307,7 +333,10 @@ fn a_further_group_is_measured_as_the_first_would_be() {
             let wanted = alone.value(h).filter(|_| h.is_of(group.role));
             assert_eq!(measured.value(h), wanted, "{} of {}", h.name(), group.name);
             assert_eq!(more.value_of(&group.name, h), wanted);
-            assert_eq!(measured.interval(h).is_some(), wanted.is_some());
+            // Of 20 inputs some resample may have no wrong prediction, or no right one.
+            if !matches!(h, Headline::ErrorAuroc(_)) {
+                assert_eq!(measured.interval(h).is_some(), wanted.is_some(), "{} of {}", h.name(), group.name);
+            }
         }
     }
     assert_eq!(more.value_of("clean", Headline::Accuracy), more.value(Headline::Accuracy));

@@ -38,8 +38,21 @@ fn close(found: f64, wanted: &Value, what: &str) {
 fn ranks() {
     let golden = parse(include_str!("golden/ranks.json"));
     for case in golden["auroc"].as_array().unwrap() {
-        let found = auroc(&numbers(&case["positives"]), &numbers(&case["negatives"])).unwrap();
-        close(found, &case["auroc"], case["name"].as_str().unwrap());
+        let (positives, negatives) = (numbers(&case["positives"]), numbers(&case["negatives"]));
+        let name = case["name"].as_str().unwrap();
+        close(auroc(&positives, &negatives).unwrap(), &case["auroc"], name);
+        close(average_precision(&positives, &negatives).unwrap(), &case["aupr"], name);
+        close(fpr95(&positives, &negatives).unwrap(), &case["fpr95"], name);
+    }
+    for case in golden["risk"].as_array().unwrap() {
+        let wrong: Vec<bool> = case["wrong"].as_array().unwrap().iter().map(|w| w.as_bool().unwrap()).collect();
+        let (found, name) = (risk(&numbers(&case["uncertainty"]), &wrong).unwrap(), case["name"].as_str().unwrap());
+        close(found.aurc, &case["aurc"], name);
+        close(found.augrc, &case["augrc"], name);
+        match found.error_auroc {
+            Some(auroc) => close(auroc, &case["error_auroc"], name),
+            None => assert!(case["error_auroc"].is_null(), "{name}"),
+        }
     }
     for case in golden["spearman"].as_array().unwrap() {
         let (a, b) = (numbers(&case["a"]), numbers(&case["b"]));
@@ -111,17 +124,17 @@ fn the_composed_evaluation() {
         close(found.epistemic.unwrap(), &wanted["epistemic"], name);
     }
 
-    // Each AUROC needs every group that it names.
+    // Each metric of detection needs every group that it names.
     groups.0.remove(1);
     let evaluation = evaluate(&groups, &options).unwrap();
-    for (score, contrast) in Score::ALL.into_iter().flat_map(|s| Contrast::ALL.map(|c| (s, c))) {
-        let headline = Headline::Auroc(score, contrast);
-        match contrast {
-            Contrast::OodVsClean => {
+    for headline in Headline::ALL {
+        match headline.contrast() {
+            Some(Contrast::OodVsClean) => {
                 let value = evaluation.value(headline).unwrap();
                 close(value, &golden["expected"][headline.name()], headline.name());
             }
-            _ => assert_eq!(evaluation.value(headline), None),
+            Some(_) => assert_eq!(evaluation.value(headline), None),
+            None => {}
         }
     }
 }

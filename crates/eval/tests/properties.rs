@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use qbnn_eval::{
-    Contrast, PooledAuroc, Predictions, Resampler, Score, WeightedEce, WeightedMean, WeightedSpearman, auroc,
-    calibration, mid_ranks, nll, spearman, uncertainty,
+    Contrast, Detection, PooledScores, Predictions, Resampler, Score, WeightedEce, WeightedMean, WeightedRisk,
+    WeightedSpearman, auroc, average_precision, calibration, fpr95, mid_ranks, nll, risk, spearman, uncertainty,
 };
 
 /// Scores with many ties.
@@ -37,6 +37,39 @@ fn auroc_by_pairs(positives: &[f64], negatives: &[f64]) -> f64 {
         }
     }
     wins / (positives.len() * negatives.len()) as f64
+}
+
+/// Average precision and FPR95 by their definitions, each distinct score of a positive as a threshold, O(n^2).
+fn precision_and_fpr95(positives: &[f64], negatives: &[f64]) -> (f64, f64) {
+    let above = |scores: &[f64], t: f64| scores.iter().filter(|s| **s >= t).count() as f64;
+    let precision = |t: f64| above(positives, t) / (above(positives, t) + above(negatives, t));
+    let recall = |t: f64| above(positives, t) / positives.len() as f64;
+    let precisions: f64 = positives.iter().map(|&p| precision(p)).sum();
+    // The highest threshold at which enough are found; the scores of negatives between positives find no more.
+    let threshold = positives.iter().copied().filter(|&t| recall(t) >= 0.95).fold(f64::NEG_INFINITY, f64::max);
+    (precisions / positives.len() as f64, above(negatives, threshold) / negatives.len() as f64)
+}
+
+/// AURC and AUGRC of one order of the inputs, the first the least uncertain.
+fn areas(wrong: impl Iterator<Item = bool>) -> (f64, f64) {
+    let wrong: Vec<f64> = wrong.map(|w| f64::from(u8::from(w))).collect();
+    let n = wrong.len() as f64;
+    let (mut errors, mut aurc, mut augrc) = (0.0, 0.0, 0.0);
+    for (i, w) in wrong.iter().enumerate() {
+        augrc += (errors + w / 2.0) / n;
+        errors += w;
+        aurc += errors / (i + 1) as f64;
+    }
+    (aurc / n, augrc / n)
+}
+
+/// Every order of some places.
+fn orders(n: usize) -> Vec<Vec<usize>> {
+    if n == 0 {
+        return vec![vec![]];
+    }
+    let shorter = orders(n - 1);
+    (0..n).flat_map(|at| shorter.iter().map(move |o| [&o[..at], &[n - 1], &o[at..]].concat())).collect()
 }
 
 /// Each value as often as it counts.
@@ -129,21 +162,65 @@ proptest! {
         let unzip = |v: &[(i32, u8)]| -> (Vec<f64>, Vec<u8>) { v.iter().map(|&(s, c)| (f64::from(s), c)).unzip() };
         let ((p, cp), (n, cn), (m, cm)) = (unzip(&p), unzip(&n), unzip(&m));
         let counts = [cn.clone(), cm.clone(), cp.clone()].concat();
-        let found = PooledAuroc::new([&n, &m, &p]).unwrap().value(&counts);
+        let found = PooledScores::new([&n, &m, &p]).unwrap().value(&counts);
         let (n, m, p) = (copies(&n, &cn), copies(&m, &cm), copies(&p, &cp));
         for (contrast, found) in Contrast::ALL.into_iter().zip(found) {
-            let plain = match contrast {
-                Contrast::OodVsClean => auroc(&p, &n),
-                Contrast::OodVsCleanAmbiguous if cm.is_empty() => auroc(&p, &[]),
-                Contrast::OodVsCleanAmbiguous => auroc(&p, &[n.clone(), m.clone()].concat()),
-                Contrast::AmbiguousVsClean => auroc(&m, &n),
+            let (positives, negatives) = match contrast {
+                Contrast::OodVsClean => (&p, n.clone()),
+                Contrast::OodVsCleanAmbiguous if cm.is_empty() => (&p, vec![]),
+                Contrast::OodVsCleanAmbiguous => (&p, [n.clone(), m.clone()].concat()),
+                Contrast::AmbiguousVsClean => (&m, n.clone()),
             };
+            let plain = auroc(positives, &negatives).map(|auroc| {
+                let [aupr, fpr95] = [average_precision, fpr95].map(|of| of(positives, &negatives).unwrap());
+                Detection { auroc, aupr, fpr95 }
+            });
             match (found, plain) {
-                (Some(w), Ok(plain)) => prop_assert!(near(w, plain), "{contrast:?}: {w} against {plain}"),
+                (Some(w), Ok(plain)) => {
+                    prop_assert!(near(w.auroc, plain.auroc), "{contrast:?}: {w:?} against {plain:?}");
+                    prop_assert!(near(w.aupr, plain.aupr), "{contrast:?}: {w:?} against {plain:?}");
+                    prop_assert_eq!(w.fpr95, plain.fpr95);
+                    let (aupr, fpr95) = precision_and_fpr95(positives, &negatives);
+                    prop_assert!(near(w.aupr, aupr) && near(w.fpr95, fpr95), "{w:?} against {aupr} {fpr95}");
+                }
                 (None, Err(_)) => {}
                 (w, plain) => prop_assert!(false, "{contrast:?}: {w:?} against {plain:?}"),
             }
         }
+    }
+
+    #[test]
+    fn counted_risk_is_the_resampled_one(rows in prop::collection::vec((-4i32..4, any::<bool>(), 0u8..4), 1..30)) {
+        let scores: Vec<f64> = rows.iter().map(|r| f64::from(r.0)).collect();
+        let wrong: Vec<bool> = rows.iter().map(|r| r.1).collect();
+        let counts: Vec<u8> = rows.iter().map(|r| r.2).collect();
+        let found = WeightedRisk::new(&scores, &wrong).unwrap().value(&counts);
+        let (scores, wrong) = (copies(&scores, &counts), copies(&wrong, &counts));
+        prop_assert_eq!(found, risk(&scores, &wrong).ok());
+        let Some(found) = found else { return Ok(()) };
+        let side = |own| scores.iter().zip(&wrong).filter(move |s| *s.1 == own).map(|s| *s.0).collect::<Vec<_>>();
+        match auroc(&side(true), &side(false)) {
+            Ok(auroc) => prop_assert!(near(found.error_auroc.unwrap(), auroc)),
+            Err(_) => prop_assert_eq!(found.error_auroc, None),
+        }
+        // The closed form of Traub et al.; without a pair any AUROC gives the same.
+        let rate = side(true).len() as f64 / scores.len() as f64;
+        let closed = (1.0 - found.error_auroc.unwrap_or(0.0)) * rate * (1.0 - rate) + rate * rate / 2.0;
+        prop_assert!(near(found.augrc, closed), "{found:?} against {closed}");
+        prop_assert!((0.0..=1.0).contains(&found.aurc) && (0.0..=0.5).contains(&found.augrc));
+    }
+
+    /// Of inputs that tie any may come first: the areas are the means over all orders.
+    #[test]
+    fn ties_count_as_all_their_orders(rows in prop::collection::vec((0i32..3, any::<bool>()), 1..7)) {
+        let scores: Vec<f64> = rows.iter().map(|r| f64::from(r.0)).collect();
+        let wrong: Vec<bool> = rows.iter().map(|r| r.1).collect();
+        let sorted = |order: &&Vec<usize>| order.windows(2).all(|w| scores[w[0]] <= scores[w[1]]);
+        let every = orders(rows.len());
+        let all: Vec<_> = every.iter().filter(sorted).map(|o| areas(o.iter().map(|&i| wrong[i]))).collect();
+        let mean = |of: fn(&(f64, f64)) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+        let found = risk(&scores, &wrong).unwrap();
+        prop_assert!(near(found.aurc, mean(|a| a.0)) && near(found.augrc, mean(|a| a.1)), "{found:?}");
     }
 
     /// Neither draws nor classes in another order change a score beyond what ties, and so no rank.

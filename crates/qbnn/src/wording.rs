@@ -3,8 +3,12 @@
 use qbnn_eval::Headline;
 pub use qbnn_eval::report::thousands;
 
-/// Accuracy in percent, the rest as it is.
+/// Accuracy in percent, the rest as it is; areas under curves of risk, which are small, with six decimals.
 pub fn number(headline: Headline, value: f64, signed: bool) -> String {
-    let (value, digits) = if headline == Headline::Accuracy { (100.0 * value, 2) } else { (value, 4) };
+    let (value, digits) = match headline {
+        Headline::Accuracy => (100.0 * value, 2),
+        Headline::Aurc(_) | Headline::Augrc(_) => (value, 6),
+        _ => (value, 4),
+    };
     if signed { format!("{value:+.digits$}") } else { format!("{value:.digits$}") }
 }

@@ -35,6 +35,14 @@ impl<T> ByHeadline<T> {
     }
 }
 
+impl<T: PartialEq> ByHeadline<Option<T>> {
+    /// Whether every metric that both know is the same: one of them may be of a version that knew fewer.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.iter().zip(&other.0).all(|((_, own), other)| own.is_none() || other.is_none() || own == other)
+    }
+}
+
 impl<T: Default> Default for ByHeadline<T> {
     fn default() -> Self {
         Self::from_fn(|_| T::default())

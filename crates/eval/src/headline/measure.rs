@@ -15,6 +15,14 @@ pub struct OfGroup<T> {
     pub metrics: ByHeadline<Option<T>>,
 }
 
+impl<T: PartialEq> OfGroup<T> {
+    /// Whether both are of one group, and every metric that both know is the same.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.name == other.name && self.metrics.agrees(&other.metrics)
+    }
+}
+
 impl<T> OfGroup<T> {
     /// The value of one metric of the group of this name.
     pub(crate) fn find<'a>(groups: &'a [Self], name: &str, headline: Headline) -> Option<&'a T> {
@@ -75,21 +83,20 @@ impl Measure {
         self.worded(&self.headline.about().heading, "\n")
     }
 
-    /// Of an AUROC: the group to be found, and among which: `near vs clean`.
+    /// Of a metric that asks whether a score finds a group: that group, and among which: `near vs clean`.
     pub fn found(&self) -> Option<String> {
-        let Headline::Auroc(_, contrast) = self.headline else { return None };
-        Some(self.worded(contrast.title(), ""))
+        Some(self.worded(self.headline.contrast()?.title(), ""))
     }
 
     /// A text on the headline metric with the group's name in the place of the role's.
     fn worded(&self, text: &str, link: &str) -> String {
-        match (&self.group, self.headline) {
+        match (&self.group, self.headline.contrast()) {
             (None, _) => text.to_owned(),
-            (Some(group), Headline::Auroc(_, contrast)) => {
+            (Some(group), Some(contrast)) => {
                 let (own, others) = (contrast.title(), contrast.title().split_once(' ').map_or("", |t| t.1));
                 text.replace(own, &format!("{group} {others}"))
             }
-            (Some(group), _) => format!("{text}{link}{group}"),
+            (Some(group), None) => format!("{text}{link}{group}"),
         }
     }
 }

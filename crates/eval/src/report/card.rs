@@ -4,7 +4,7 @@
 use super::input::RunReport;
 use super::number::{thousands, with_interval};
 use super::words::{model_in_words, ratio, sentences, size_in_words};
-use crate::Headline;
+use crate::{Headline, Score};
 
 /// What a card says that its numbers do not: filled in by who knows how the models were made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +15,17 @@ pub struct CardText {
     pub data: Vec<String>,
     /// Commands that repeat or use it, one line each.
     pub commands: Vec<String>,
+}
+
+/// The metrics of a card: every one but those that say the same of a score in another way, and of errors by the total
+/// uncertainty alone. The report has all.
+fn shown() -> Vec<Headline> {
+    let shown = |h: &Headline| match h {
+        Headline::Aupr(..) | Headline::Fpr95(..) | Headline::Aurc(_) => false,
+        Headline::ErrorAuroc(score) | Headline::Augrc(score) => *score == Score::Total,
+        _ => true,
+    };
+    Headline::ALL.into_iter().filter(shown).collect()
 }
 
 /// The card as Markdown.
@@ -47,7 +58,7 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
         let cells: Vec<String> = m.models.iter().map(backend).collect();
         out.push_str(&format!("| backend | {} |\n", cells.join(" | ")));
     }
-    for measure in m.measures(&Headline::ALL) {
+    for measure in m.measures(&shown()) {
         if m.models.iter().all(|m| m.measured(&measure).is_none()) {
             continue;
         }

@@ -22,9 +22,13 @@ pub fn fixed(v: f64, digits: usize, signed: bool) -> String {
     format!("{sign}{text}")
 }
 
-/// A value of a headline metric: accuracy in percent, the rest with four decimals.
+/// A value of a headline metric: accuracy in percent, areas under curves of risk with six decimals, the rest with four.
 pub fn metric(headline: Headline, v: f64, signed: bool) -> String {
-    if headline == Headline::Accuracy { fixed(100.0 * v, 2, signed) } else { fixed(v, 4, signed) }
+    match headline {
+        Headline::Accuracy => fixed(100.0 * v, 2, signed),
+        Headline::Aurc(_) | Headline::Augrc(_) => fixed(v, 6, signed),
+        _ => fixed(v, 4, signed),
+    }
 }
 
 /// A value and its interval, `0.9917 [0.9909, 0.9924]`.

@@ -46,6 +46,7 @@ pub fn verdict(headline: Headline, difference: &Difference, reference: Option<f6
     let more_is_better = match headline.about().aim {
         Aim::More => true,
         Aim::Less => false,
+        Aim::Open => return Verdict::Open,
         // Farther from the neutral value is more entangled.
         Aim::Near(neutral) => match reference.map(|r| (r - neutral, r + difference.value - neutral)) {
             Some((before, after)) if before > 0.0 && after > 0.0 => false,

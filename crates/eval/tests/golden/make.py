@@ -2,11 +2,13 @@
 
     python make.py            (needs numpy, scipy, scikit-learn >= 1.7, mpmath)
 
-AUROC, log loss, Brier score and accuracy come from scikit-learn, rank correlations and entropies from scipy; the ECE
-is written out below and, where torchmetrics can be imported, checked against its
-`multiclass_calibration_error(n_bins=15, norm="l1")`. Probabilities are whole multiples of 1/256, so that f32 holds
-them exactly and ties are common. `confident.json` comes from mpmath with 60 digits instead: probabilities of logits far apart,
-whose uncertainties lie far below what a subtraction in double precision leaves.
+AUROC, average precision, FPR95 (from `roc_curve`), log loss, Brier score and accuracy come from scikit-learn, rank
+correlations and entropies from scipy; the ECE is written out below and, where torchmetrics can be imported, checked against
+its `multiclass_calibration_error(n_bins=15, norm="l1")`. The AURC is its definition with the expected risk where a tie is cut,
+checked against the mean over random orders; the AUGRC is the trapezoid (scikit-learn's `auc`) over the points that Traub et
+al. (arXiv 2407.01032) and their `fd-shifts` take, checked against the closed form in the error AUROC. Probabilities are whole
+multiples of 1/256, so that f32 holds them exactly and ties are common. `confident.json` comes from mpmath with 60 digits
+instead: probabilities of logits far apart, whose uncertainties lie far below what a subtraction in double precision leaves.
 """
 
 import json
@@ -17,11 +19,13 @@ import numpy as np
 import scipy
 import sklearn
 from scipy.stats import entropy, rankdata, spearmanr
-from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, auc, average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
 
 HERE = pathlib.Path(__file__).parent
 PARTS = 256
 rng = np.random.default_rng(20251211)
+# Of its own, so that it moves no other case.
+rng_ties = np.random.default_rng(20261127)
 
 
 def draws(samples, inputs, classes, sharpness, spread):
@@ -34,6 +38,41 @@ def draws(samples, inputs, classes, sharpness, spread):
 def auroc(positives, negatives):
     truth = np.r_[np.ones(len(positives)), np.zeros(len(negatives))]
     return float(roc_auc_score(truth, np.r_[positives, negatives]))
+
+
+def detection(positives, negatives):
+    """AUROC, average precision, and the first false positive rate at which the true positive rate is 95 % or more."""
+    truth, values = np.r_[np.ones(len(positives)), np.zeros(len(negatives))], np.r_[positives, negatives]
+    false, true, _ = roc_curve(truth, values, drop_intermediate=False)
+    return {
+        "auroc": auroc(positives, negatives),
+        "aupr": float(average_precision_score(truth, values)),
+        "fpr95": float(false[np.argmax(true >= 0.95)]),
+    }
+
+
+def risk(uncertainty, wrong):
+    """Error AUROC, AURC and AUGRC; no order of ties is better than another."""
+    n, errors = len(wrong), float(wrong.sum())
+    # The risk at k inputs is (errors surely among them + expected errors of the ties that are cut) / k, by the ties' share.
+    values = []
+    for k in range(1, n + 1):
+        limit = np.sort(uncertainty)[k - 1]
+        below, tied = uncertainty < limit, uncertainty == limit
+        values.append((wrong[below].sum() + wrong[tied].mean() * (k - below.sum())) / k)
+    aurc = float(np.mean(values))
+    if n <= 40:
+        shuffles = [rng_ties.permutation(n) for _ in range(4000)]
+        runs = [np.mean(np.cumsum(wrong[o][np.argsort(uncertainty[o], kind="stable")]) / np.arange(1, n + 1)) for o in shuffles]
+        assert abs(np.mean(runs) - aurc) < 6 * np.std(runs) / np.sqrt(len(runs)) + 1e-12, (np.mean(runs), aurc)
+    levels = np.unique(uncertainty)
+    coverage = [0.0] + [float((uncertainty <= t).mean()) for t in levels]
+    generalized = [0.0] + [float((wrong & (uncertainty <= t)).mean()) for t in levels]
+    augrc, rate = float(auc(coverage, generalized)), errors / n
+    of_errors = auroc(uncertainty[wrong], uncertainty[~wrong]) if 0 < errors < n else None
+    if of_errors is not None:
+        assert abs(augrc - ((1 - of_errors) * rate * (1 - rate) + rate**2 / 2)) < 1e-12
+    return {"error_auroc": of_errors, "aurc": aurc, "augrc": augrc}
 
 
 def ece15(mean, labels):
@@ -93,15 +132,22 @@ def scores(counts):
     return {name: np.round(values, 11) for name, values in named.items()}
 
 
-def aurocs(clean, ambiguous, ood):
+def detections(clean, ambiguous, ood):
     """Every score against the same negatives."""
     out = {}
     for name in clean:
         c, a, o = clean[name], ambiguous[name], ood[name]
-        out[f"auroc_{name}_ood_vs_clean"] = auroc(o, c)
-        out[f"auroc_{name}_ood_vs_clean_ambiguous"] = auroc(o, np.r_[c, a])
-        out[f"auroc_{name}_ambiguous_vs_clean"] = auroc(a, c)
+        for contrast, positives, negatives in (
+            ("ood_vs_clean", o, c),
+            ("ood_vs_clean_ambiguous", o, np.r_[c, a]),
+            ("ambiguous_vs_clean", a, c),
+        ):
+            out |= {f"{metric}_{name}_{contrast}": v for metric, v in detection(positives, negatives).items()}
     return out
+
+
+def risks(clean, wrong):
+    return {f"{metric}_{name}": v for name in clean for metric, v in risk(clean[name], wrong).items()}
 
 
 def evaluation():
@@ -128,7 +174,8 @@ def evaluation():
             "nll": float(log_loss(labels, m_c, labels=range(classes))),
             "brier": float(brier_score_loss(labels, m_c, labels=range(classes), scale_by_half=False)),
             "ece": ece15(m_c, labels),
-            **aurocs(scores(clean), scores(ambiguous), scores(ood)),
+            **detections(scores(clean), scores(ambiguous), scores(ood)),
+            **risks(scores(clean), m_c.argmax(axis=1) != labels),
             "spearman_aleatoric_epistemic": float(
                 spearmanr(np.round(np.r_[a_c, a_a], 11), np.round(np.r_[e_c, e_a], 11)).statistic
             ),
@@ -218,14 +265,30 @@ def rank_cases():
     ):
         positives, negatives = change(rng.normal(0.5, 1.0, n_pos)), change(rng.normal(0.0, 1.0, n_neg))
         case = {"name": name, "positives": positives.tolist(), "negatives": negatives.tolist()}
-        auroc_cases.append(case | {"auroc": auroc(positives, negatives)})
+        auroc_cases.append(case | detection(positives, negatives))
     for name, change in (("no ties", lambda v: np.round(v, 5)), ("many ties", round_some)):
         a = rng.normal(size=30)
         b = change(0.6 * a + rng.normal(size=30))
         a = change(a)
         case = {"name": name, "a": a.tolist(), "b": b.tolist(), "ranks_of_a": rankdata(a).tolist()}
         spearman_cases.append(case | {"spearman": float(spearmanr(a, b).statistic)})
-    return {"auroc": auroc_cases, "spearman": spearman_cases}
+    return {"auroc": auroc_cases, "spearman": spearman_cases, "risk": risk_cases()}
+
+
+def risk_cases():
+    cases = []
+    for name, n, share, change in (
+        ("no ties", 40, 0.2, lambda v: np.round(v, 5)),
+        ("many ties", 40, 0.3, lambda v: np.round(v, 1)),
+        ("three levels", 35, 0.2, lambda v: np.sign(np.round(v))),
+        ("all tied", 10, 0.4, np.zeros_like),
+        ("all right", 6, 0.0, lambda v: np.round(v, 5)),
+        ("all wrong", 6, 1.0, lambda v: np.round(v, 5)),
+    ):
+        wrong = rng_ties.random(n) < share
+        uncertainty = change(rng_ties.normal(wrong * 0.8, 1.0))
+        cases.append({"name": name, "uncertainty": uncertainty.tolist(), "wrong": wrong.tolist()} | risk(uncertainty, wrong))
+    return cases
 
 
 def write(name, value):

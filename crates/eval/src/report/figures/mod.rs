@@ -3,6 +3,7 @@
 pub(super) mod aurocs;
 pub(super) mod confusion;
 pub(super) mod draws;
+pub(super) mod errors;
 pub(super) mod gallery;
 pub(super) mod posterior;
 pub(super) mod reliability;
@@ -22,6 +23,7 @@ pub(super) fn all(report: &RunReport) -> Vec<Drawn> {
         scatter::figure(report),
         roc::figure(report),
         aurocs::figure(report),
+        errors::figure(report),
         risk::figure(report),
         reliability::figure(report),
         confusion::figure(report),
