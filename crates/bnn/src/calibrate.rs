@@ -127,7 +127,7 @@ fn by_prediction(
     let images = ImagesView { shape: data.images.shape, pixels: &pixels };
     let predicted = |guide: &Guide| {
         let (net, pixels) = (float.net(), float.normalisation);
-        predict(net, guide, pixels, images, PREDICTED_DRAWS, float.seed, &mut NoProgress)
+        predict(net, guide, pixels, images, PREDICTED_DRAWS, float.seed, &mut NoProgress).map(|found| found.values)
     };
     let mut guide = float.guide().clone();
     let mut of_parameters = quantizers.clone();

@@ -119,16 +119,16 @@ impl Workspace {
     }
 }
 
-/// Class probabilities of rows of logits.
-pub(crate) fn probabilities(logits: &[i32], classes: usize) -> Vec<f64> {
-    let mut probabilities = vec![0.0; logits.len()];
+/// Class probabilities of rows of logits, and the energy -ln sum_c exp(logit_c) of each row in nats.
+pub(crate) fn probabilities(logits: &[i32], classes: usize) -> (Vec<f64>, Vec<f64>) {
+    let (mut probabilities, mut energies) = (vec![0.0; logits.len()], vec![0.0; logits.len() / classes]);
     let rows = probabilities.par_chunks_exact_mut(classes).zip(logits.par_chunks_exact(classes));
-    rows.for_each(|(p, logits)| softmax(logits, p));
-    probabilities
+    rows.zip(&mut energies).for_each(|((p, logits), energy)| *energy = softmax(logits, p));
+    (probabilities, energies)
 }
 
-/// Probabilities of logits with 16 fraction bits.
-fn softmax(logits: &[i32], out: &mut [f64]) {
+/// Probabilities of logits with 16 fraction bits, and their energy.
+fn softmax(logits: &[i32], out: &mut [f64]) -> f64 {
     let top = logits.iter().copied().max().unwrap_or(0);
     for (p, &logit) in out.iter_mut().zip(logits) {
         // Exact: the difference of two 32-bit integers.
@@ -136,4 +136,5 @@ fn softmax(logits: &[i32], out: &mut [f64]) {
     }
     let sum: f64 = out.iter().sum();
     out.iter_mut().for_each(|p| *p /= sum);
+    -(f64::from(top) / 65_536.0 + sum.ln())
 }

@@ -2,12 +2,12 @@
 
 use crate::math::{exp, vectorized};
 
-/// Softmax of the first images of a block of `batch`, as many as `probabilities` has room for: logits `[class][image]`
+/// Softmax of the first images of a block of `batch`, as many as `energies` has room for: logits `[class][image]`
 /// to probabilities `[image][class]`, in double precision: of a confident network single precision keeps only 1 and 0,
-/// and with them no uncertainty.
-pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f64]) {
+/// and with them no uncertainty. `energies` are -ln sum_c exp(logit_c), in nats, which the probabilities do not tell.
+pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f64], energies: &mut [f64]) {
     let classes = logits.len() / batch;
-    for (image, row) in probabilities.chunks_exact_mut(classes).enumerate() {
+    for (image, (row, energy)) in probabilities.chunks_exact_mut(classes).zip(energies).enumerate() {
         let logit = |c: usize| f64::from(logits[c * batch + image]);
         let top = (0..classes).map(logit).fold(f64::NEG_INFINITY, f64::max);
         for (c, p) in row.iter_mut().enumerate() {
@@ -15,6 +15,7 @@ pub fn softmax(logits: &[f32], batch: usize, probabilities: &mut [f64]) {
         }
         let sum: f64 = row.iter().sum();
         row.iter_mut().for_each(|p| *p /= sum);
+        *energy = -(top + sum.ln());
     }
 }
 
@@ -89,11 +90,14 @@ mod tests {
     fn two_classes_worked_by_hand() {
         // Logits (0, ln 3): probabilities 1/4 and 3/4.
         let logits = [0.0, 3f32.ln()];
-        let mut p = [0.0; 2];
-        softmax(&logits, 1, &mut p);
+        let (mut p, mut energy) = ([0.0; 2], [0.0; 1]);
+        softmax(&logits, 1, &mut p, &mut energy);
         assert!((p[0] - 0.25).abs() < 1e-6 && (p[1] - 0.75).abs() < 1e-6);
+        // -ln (1 + 3).
+        assert!((energy[0] + 4f64.ln()).abs() < 1e-6);
         // A hundred nats apart: single precision would say 0.
-        softmax(&[0.0, 100.0], 1, &mut p);
+        softmax(&[0.0, 100.0], 1, &mut p, &mut energy);
+        assert_eq!(energy, [-100.0]);
         assert!((p[0] / (-100f64).exp() - 1.0).abs() < 1e-14 && p[1] == 1.0);
         let mut g = [0.0; 2];
         let mut targets = [1.0, 0.0];

@@ -5,15 +5,15 @@ use crate::error::BnnError;
 use crate::guide::{Drawn, Guide};
 use crate::likelihood::softmax;
 use crate::load::fill;
+use crate::nn::Network;
 use crate::nn::pass::{BLOCK, WeightSample, Workspace};
-use crate::nn::{Network, limit};
 use crate::noise::purpose;
+use crate::predictor::Probabilities;
 use crate::progress::{Progress, step};
 use qbnn_core::ImagesView;
 use rayon::prelude::*;
 
-/// Class probabilities of every image under `samples` draws: `[draw][image][class]`, flat. `progress` is told
-/// (draws done, draws in all).
+/// Class probabilities of every image under `samples` draws. `progress` is told (draws done, draws in all).
 ///
 /// Draw s is the same network for every image, and depends on (guide, seed, s) alone.
 ///
@@ -28,7 +28,7 @@ pub fn predict(
     samples: usize,
     seed: u64,
     progress: &mut dyn Progress,
-) -> Result<Vec<f64>, BnnError> {
+) -> Result<Probabilities, BnnError> {
     if images.shape != net.input {
         return Err(BnnError::Data(format!("images are {}, the network reads {}", images.shape, net.input)));
     }
@@ -40,21 +40,23 @@ pub fn predict(
     let activations = guide.activation_quantizer(normalisation);
     let mut drawn = Drawn::default();
     guide.store(net, &mut drawn);
-    let mut probabilities = vec![0.0; limit::probabilities(samples, images.len(), classes)?];
+    let mut probabilities = Probabilities::zeros(samples, images.len(), classes)?;
     if images.is_empty() {
         return Ok(probabilities);
     }
-    for (s, out) in probabilities.chunks_exact_mut(images.len() * classes).enumerate() {
+    let Probabilities { values, energies, .. } = &mut probabilities;
+    let draws = values.chunks_exact_mut(images.len() * classes).zip(energies.chunks_exact_mut(images.len()));
+    for (s, (out, energies)) in draws.enumerate() {
         guide.draw(net, key, purpose::PREDICTION, s as u32, &mut drawn);
         let weights = WeightSample::Drawn(drawn.weights());
-        out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(Workspace::default, |workspace, (block, out)| {
-            let batch = out.len() / classes;
-            let members: Vec<&[u8]> = (0..batch).map(|i| images.get(block * BLOCK + i)).collect();
+        let blocks = out.par_chunks_mut(BLOCK * classes).zip(energies.par_chunks_mut(BLOCK)).enumerate();
+        blocks.for_each_init(Workspace::default, |workspace, (block, (out, energies))| {
+            let members: Vec<&[u8]> = (0..energies.len()).map(|i| images.get(block * BLOCK + i)).collect();
             // Always a whole block: a narrower product sums in another order, and an image's last bits would depend on
-            // how many others came with it. What the columns past `batch` hold is computed and dropped.
+            // how many others came with it. What the columns past the last image hold is computed and dropped.
             fill(workspace.input(net), &members, net.input.channels, normalisation);
             workspace.forward(net, weights, &*activations);
-            softmax(workspace.logits(net), BLOCK, out);
+            softmax(workspace.logits(net), BLOCK, out, energies);
         });
         step(progress, s + 1, samples)?;
     }

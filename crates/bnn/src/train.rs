@@ -141,7 +141,8 @@ fn validate(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Result<(f64, f64),
     let (images, classes) = (data.validation, checkpoint.classes);
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
     let seed = checkpoint.seed;
-    let probs = predict(net, guide, checkpoint.normalisation, images, VALIDATION_SAMPLES, seed, &mut NoProgress)?;
+    let found = predict(net, guide, checkpoint.normalisation, images, VALIDATION_SAMPLES, seed, &mut NoProgress)?;
+    let probs = found.values;
     let row = images.len() * classes;
     let (mut right, mut nll) = (0usize, 0.0);
     for (i, &label) in data.validation_labels.iter().enumerate() {

@@ -51,7 +51,8 @@ fn predict(file: &[u8], images: ImagesView<'_>, count: usize, seed: u64) -> Vec<
 fn on_the_files_scales(checkpoint: &Checkpoint, model: &Model<'_>, images: ImagesView<'_>) -> Vec<f64> {
     let (net, guide) = (checkpoint.net(), snap_scales(checkpoint.guide()));
     let normalisation = import(model).unwrap().normalisation;
-    qbnn_bnn::internals::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut NoProgress).unwrap()
+    let found = qbnn_bnn::internals::predict::predict(net, &guide, normalisation, images, SAMPLES, 7, &mut NoProgress);
+    found.unwrap().values
 }
 
 fn comes_back(settings: Option<QuantizeSettings>, kind: Kind) {
@@ -78,7 +79,7 @@ fn comes_back_as(posterior: PosteriorKind, settings: Option<QuantizeSettings>, k
         7,
         &mut NoProgress,
     );
-    let own = own.unwrap();
+    let own = own.unwrap().values;
     let moved = own.iter().zip(&found).map(|(a, b)| (a - b).abs()).sum::<f64>() / own.len() as f64;
     assert!(moved < 0.01, "{kind:?}: probabilities moved by {moved}");
     // An image's answer does not depend on the others.
@@ -174,7 +175,7 @@ fn runs_in_the_machine(posterior: PosteriorKind) {
         7,
         &mut NoProgress,
     );
-    assert_eq!(simulated.unwrap(), on_the_files_scales(&checkpoint, &model, images));
+    assert_eq!(simulated.unwrap().values, on_the_files_scales(&checkpoint, &model, images));
 }
 
 #[test]

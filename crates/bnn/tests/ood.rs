@@ -83,7 +83,7 @@ fn trained(settings: TrainSettings, data: &TrainData<'_>) -> Checkpoint {
 fn predictions(checkpoint: &Checkpoint, images: ImagesView<'_>) -> Vec<f64> {
     let go_on = &mut NoProgress;
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    predict(net, guide, checkpoint.normalisation, images, SAMPLES, 11, go_on).unwrap()
+    predict(net, guide, checkpoint.normalisation, images, SAMPLES, 11, go_on).unwrap().values
 }
 
 fn entropy(p: &[f64]) -> f64 {

@@ -30,16 +30,16 @@ fn members_share_the_draws_of_an_ensemble() {
     let mut ensemble = Ensemble::new(vec![float(&a), float(&b)]).unwrap();
     let row = 9 * CLASSES;
     for count in [1, 2, 5, 8] {
-        let each: Vec<_> = [&a, &b]
-            .map(|c| float(c).predict(images, of(count), &mut NoProgress).unwrap())
-            .into_iter()
-            .map(|p| p.values)
-            .collect();
+        let each: Vec<_> =
+            [&a, &b].map(|c| float(c).predict(images, of(count), &mut NoProgress).unwrap()).into_iter().collect();
         let found = ensemble.predict(images, of(count), &mut NoProgress).unwrap();
         assert_eq!((found.draws, found.images, found.classes), (count, 9, CLASSES));
         for (s, values) in found.values.chunks_exact(row).enumerate() {
-            assert_eq!(values, &each[s % 2][s / 2 * row..][..row], "draw {s} of {count}");
+            let own = &each[s % 2];
+            assert_eq!(values, &own.values[s / 2 * row..][..row], "draw {s} of {count}");
+            assert_eq!(found.energies[s * 9..][..9], own.energies[s / 2 * 9..][..9], "draw {s} of {count}");
         }
+        assert_eq!(found.energies.len(), count * 9);
         assert!(found.of_image(4).all(|p| (p.iter().sum::<f64>() - 1.0).abs() < 1e-9));
         assert_eq!(found.of_image(4).count(), count);
     }
@@ -72,6 +72,38 @@ fn analytic_members_keep_all_their_points() {
     };
     for at in 0..4 * CLASSES {
         assert!((mean(&found, at) - (mean(&each[0], at) + mean(&each[1], at)) / 2.0).abs() < 1e-9);
+    }
+}
+
+/// ln p - energy are the logits: those of the integer runtime to the last of its bits, whatever came with an image.
+#[test]
+fn probabilities_and_energies_are_the_logits() {
+    let (jq, pixels) = network(5, Some(QuantizeSettings::default()));
+    let (mut integer, mut simulated) = Export::new(&jq).both().unwrap().unwrap();
+    let images = ImagesView { shape: SHAPE, pixels: &pixels[..SHAPE.len() * 7] };
+    let draws = Draws { count: 3, seed: 5 };
+    let logits = integer.logits(images, draws, &mut NoProgress).unwrap();
+    let found = integer.predict(images, draws, &mut NoProgress).unwrap();
+    assert_eq!(found.energies.len(), 3 * 7);
+    for (i, (&p, &logit)) in found.values.iter().zip(&logits).enumerate() {
+        let wanted = f64::from(logit) / 65_536.0;
+        assert!((p.ln() - found.energies[i / CLASSES] - wanted).abs() < 1e-9, "{i}: {p} for {wanted}");
+    }
+    // The simulation's are near, and every backend's are those of the image alone.
+    let near = simulated.predict(images, draws, &mut NoProgress).unwrap();
+    assert!(near.energies.iter().zip(&found.energies).all(|(a, b)| (a - b).abs() < 0.5));
+    let (plain, _) = network(5, None);
+    let analytic = Export::new(&plain).analytic(pfp::Weights::Stored).unwrap().unwrap();
+    let all: [Box<dyn Predictor>; 4] = [Box::new(integer), Box::new(simulated), float(&plain), Box::new(analytic)];
+    for mut one in all {
+        let together = one.predict(images, draws, &mut NoProgress).unwrap();
+        assert!(together.energies.iter().all(|e| e.is_finite()));
+        for image in 0..7 {
+            let alone = ImagesView { shape: SHAPE, pixels: &pixels[SHAPE.len() * image..][..SHAPE.len()] };
+            let alone = one.predict(alone, draws, &mut NoProgress).unwrap();
+            let same: Vec<f64> = together.energies.iter().skip(image).step_by(7).copied().collect();
+            assert_eq!(alone.energies, same, "{} image {image}", one.backend());
+        }
     }
 }
 

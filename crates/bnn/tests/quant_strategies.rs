@@ -279,7 +279,7 @@ fn finish(checkpoint: &mut Checkpoint, data: &TrainData<'_>) {
 fn probabilities(checkpoint: &Checkpoint, data: &TrainData<'_>) -> Vec<f64> {
     let go_on = &mut NoProgress;
     let (net, guide) = (checkpoint.net(), checkpoint.guide());
-    predict(net, guide, checkpoint.normalisation, data.images, 3, 11, go_on).unwrap()
+    predict(net, guide, checkpoint.normalisation, data.images, 3, 11, go_on).unwrap().values
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn a_resumed_training_ends_in_the_bytes_of_an_uninterrupted_one() {
 
 fn predicted(checkpoint: &Checkpoint, images: ImagesView<'_>, samples: usize) -> Vec<f64> {
     let go_on = &mut NoProgress;
-    predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, 5, go_on).unwrap()
+    predict(checkpoint.net(), checkpoint.guide(), checkpoint.normalisation, images, samples, 5, go_on).unwrap().values
 }
 
 #[test]

@@ -127,6 +127,18 @@ pub enum EvalError {
         /// Position in that set.
         index: usize,
     },
+    /// An energy that is NaN or infinite.
+    #[error(
+        "found an energy of {value} at sample {sample}, input {input}, wanted a finite number; look for logits that overflow upstream"
+    )]
+    NotAnEnergy {
+        /// The offending value.
+        value: f64,
+        /// Its draw.
+        sample: usize,
+        /// Its input.
+        input: usize,
+    },
     /// More inputs than the bootstrap's 32-bit positions can number.
     #[error("found {found} inputs in all, wanted fewer than 2^31; evaluate a subset")]
     TooManyInputs {

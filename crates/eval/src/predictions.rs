@@ -1,5 +1,7 @@
 //! The one input format of this crate: `probs[S][N][C]`, checked once on the way in.
 //!
+//! Beside it there may be an energy for every draw and input, which tells what a softmax takes away: how great the logits were.
+//!
 //! Everything after [`Predictions::new`] may rely on the shape and on the rows being probability vectors, so no
 //! metric has to ask again.
 
@@ -53,6 +55,7 @@ pub struct Predictions {
     inputs: usize,
     classes: usize,
     probs: Vec<f64>,
+    energies: Option<Vec<f64>>,
     precision: Precision,
 }
 
@@ -77,7 +80,28 @@ impl Predictions {
         for (row_index, row) in probs.chunks_exact_mut(classes).enumerate() {
             check_row(row, row_index / inputs, row_index % inputs)?;
         }
-        Ok(Self { samples, inputs, classes, probs, precision: Precision::Double })
+        Ok(Self { samples, inputs, classes, probs, energies: None, precision: Precision::Double })
+    }
+
+    /// The same with the energy -ln sum_c exp(logit_c) of every draw and input, nats, row-major `[S][N]` (Liu et al. 2020,
+    /// arXiv 2010.03759).
+    ///
+    /// # Errors
+    ///
+    /// [`EvalError::LengthsDiffer`] unless there are S x N, [`EvalError::NotAnEnergy`] for one that is not finite.
+    pub fn with_energies(self, energies: Vec<f64>) -> Result<Self, EvalError> {
+        if energies.len() != self.samples * self.inputs {
+            return Err(EvalError::LengthsDiffer {
+                what: "energies and samples x inputs",
+                left: energies.len(),
+                right: self.samples * self.inputs,
+            });
+        }
+        if let Some(i) = energies.iter().position(|e| !e.is_finite()) {
+            let (value, sample, input) = (energies[i], i / self.inputs, i % self.inputs);
+            return Err(EvalError::NotAnEnergy { value, sample, input });
+        }
+        Ok(Self { energies: Some(energies), ..self })
     }
 
     /// The same, given to so many digits.
@@ -111,12 +135,25 @@ impl Predictions {
         &self.probs
     }
 
+    /// The energies, `[S][N]` row-major, nats; `None` where they are not known.
+    pub fn energies(&self) -> Option<&[f64]> {
+        self.energies.as_deref()
+    }
+
+    /// The energy of one input under each draw; empty where they are not known, or for an input out of range.
+    pub fn energies_of(&self, input: usize) -> impl Iterator<Item = f64> {
+        let own = self.energies.as_deref().filter(|_| input < self.inputs).unwrap_or(&[]);
+        own.iter().skip(input).step_by(self.inputs).copied()
+    }
+
     /// The same inputs under some of the draws alone. `None` unless `draws` is a part of them and not empty.
     pub fn draws(&self, draws: std::ops::Range<usize>) -> Option<Self> {
         let row = self.inputs * self.classes;
         let samples = draws.len();
         let probs = self.probs.get(draws.start.checked_mul(row)?..draws.end.checked_mul(row)?)?.to_vec();
-        (samples > 0).then_some(Self { samples, probs, ..*self })
+        let part = |all: &Vec<f64>| all[draws.start * self.inputs..draws.end * self.inputs].to_vec();
+        let energies = self.energies.as_ref().map(part);
+        (samples > 0).then_some(Self { samples, probs, energies, ..*self })
     }
 
     /// The rows of one input, one per draw in the order of the draws, each of C values. An input out of range has
@@ -167,6 +204,21 @@ mod tests {
         let p = Predictions::new(3, 1, 2, vec![0.1, 0.9, 0.2, 0.8, 0.3, 0.7]).unwrap();
         assert_eq!(p.draws(1..3), Some(Predictions::new(2, 1, 2, vec![0.2, 0.8, 0.3, 0.7]).unwrap()));
         assert_eq!((p.draws(1..1), p.draws(2..4)), (None, None));
+        let p =
+            Predictions::new(3, 2, 2, vec![0.5; 12]).unwrap().with_energies((0..6).map(f64::from).collect()).unwrap();
+        let part = p.draws(1..3).unwrap();
+        assert_eq!((part.energies().unwrap().len(), part.energies_of(1).collect::<Vec<_>>()), (4, vec![3.0, 5.0]));
+        assert_eq!(p.energies_of(2).count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_energies_is_refused() {
+        let p = || Predictions::new(2, 2, 2, vec![0.5; 8]).unwrap();
+        assert!(matches!(p().with_energies(vec![0.0; 3]), Err(EvalError::LengthsDiffer { left: 3, right: 4, .. })));
+        for value in [f64::NAN, f64::INFINITY] {
+            let found = p().with_energies(vec![0.0, 0.0, 0.0, value]);
+            assert!(matches!(found, Err(EvalError::NotAnEnergy { sample: 1, input: 1, .. })));
+        }
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //! epistemic = mean_s sum_c m_c f(p_sc / m_c - 1), where f(d) = (1 + d) ln (1 + d) - d. Probabilities near 1 enter by the
 //! sum of the other classes. So each of the three is right to a small multiple of its own rounding, however small it is,
 //! and neither the order of classes nor that of draws changes it.
+//!
+//! Where the energy of each draw is known too, the logits are: logit_sc = ln p_sc - energy_s. They give two scores more, which
+//! need no softmax: the mean energy, and how far the draws' logits lie apart.
 
 use crate::parallel;
 use crate::sum::{Sum, divergence, entropy_of, rest_of};
@@ -27,6 +30,13 @@ pub struct Uncertainty {
     pub aleatoric: Vec<f64>,
     /// total - aleatoric per input, in \[0, total\] nats. `None` with a single draw: there is nothing to disagree.
     pub epistemic: Option<Vec<f64>>,
+    /// mean_s -ln sum_c exp(logit_sc) per input, nats: greater where the logits are small, as they are far from the training
+    /// images (Liu et al. 2020, arXiv 2010.03759). `None` where energies are not known.
+    pub energy: Option<Vec<f64>>,
+    /// mean_c Var_s logit_sc per input, nats squared, the variance over draws divided by S: after Raina 2025 (arXiv 2502.15648),
+    /// who measures how far draws disagree in their greatest logits; here in all. A probability of 0 counts as 5e-324. `None`
+    /// where energies are not known, or with a single draw.
+    pub logit_disagreement: Option<Vec<f64>>,
     /// To how many digits the probabilities were given.
     pub precision: Precision,
 }
@@ -55,6 +65,9 @@ pub fn entropy(probs: &[f64]) -> f64 {
     entropy_of(probs, top, rest_of(probs, top))
 }
 
+/// The least number above 0: what a probability of 0 was before it underflowed, or more.
+const LEAST: f64 = 5e-324;
+
 /// What is found for one input.
 #[derive(Clone, Copy, Default)]
 struct Found {
@@ -62,6 +75,8 @@ struct Found {
     total: f64,
     aleatoric: f64,
     epistemic: f64,
+    energy: f64,
+    logit_disagreement: f64,
 }
 
 /// Uncertainties of every input of `predictions`.
@@ -76,12 +91,15 @@ pub fn uncertainty(predictions: &Predictions) -> Uncertainty {
         }
     });
     let column = |of: fn(&Found) -> f64| found.iter().map(of).collect::<Vec<f64>>();
+    let (several, energies) = (predictions.samples() > 1, predictions.energies().is_some());
     Uncertainty {
         mean_probs,
         rest: column(|f| f.rest),
         total: column(|f| f.total),
         aleatoric: column(|f| f.aleatoric),
-        epistemic: (predictions.samples() > 1).then(|| column(|f| f.epistemic)),
+        epistemic: several.then(|| column(|f| f.epistemic)),
+        energy: energies.then(|| column(|f| f.energy)),
+        logit_disagreement: (several && energies).then(|| column(|f| f.logit_disagreement)),
         precision: predictions.precision(),
     }
 }
@@ -126,7 +144,27 @@ impl Memory {
                 }
             }
         }
-        Found { rest, total, aleatoric: entropies.over(samples).min(total), epistemic: all.over(samples).min(total) }
+        let (energy, logit_disagreement) = self.of_logits(predictions, input);
+        let (aleatoric, epistemic) = (entropies.over(samples).min(total), all.over(samples).min(total));
+        Found { rest, total, aleatoric, epistemic, energy, logit_disagreement }
+    }
+
+    /// Mean energy and disagreement of the logits of the input whose rows these are; 0 where energies are not known.
+    fn of_logits(&mut self, predictions: &Predictions, input: usize) -> (f64, f64) {
+        if predictions.energies().is_none() {
+            return (0.0, 0.0);
+        }
+        let (samples, classes) = (predictions.samples(), predictions.classes());
+        for (row, energy) in self.rows.chunks_exact_mut(classes).zip(predictions.energies_of(input)) {
+            row.iter_mut().for_each(|p| *p = p.max(LEAST).ln() - energy);
+        }
+        let variance = |class: usize| {
+            let logits = || self.rows.iter().skip(class).step_by(classes).copied();
+            let mean = Sum::of(logits()).over(samples);
+            Sum::of(logits().map(|l| (l - mean).powi(2))).over(samples)
+        };
+        let energy = Sum::of(predictions.energies_of(input)).over(samples);
+        (energy, Sum::of((0..classes).map(variance)).over(classes))
     }
 }
 
@@ -174,6 +212,29 @@ mod tests {
         let share = u.epistemic_share().unwrap();
         assert_eq!(share[0], 0.0);
         assert!((share[1] - 0.188_722).abs() < 1e-6, "{share:?}");
+    }
+
+    #[test]
+    fn probabilities_and_energies_tell_the_logits() {
+        // Logits (1, 2) and (3, -2): energies are their negative logarithms of sums of exponentials.
+        let logits = [[1.0f64, 2.0], [3.0, -2.0]];
+        let energies: Vec<f64> = logits.iter().map(|l| -(l[0].exp() + l[1].exp()).ln()).collect();
+        let probs = logits.iter().zip(&energies).flat_map(|(l, e)| l.map(|l| (l + e).exp())).collect();
+        let p = Predictions::new(2, 1, 2, probs).unwrap().with_energies(energies.clone()).unwrap();
+        let u = uncertainty(&p);
+        assert!((u.energy.unwrap()[0] - (energies[0] + energies[1]) / 2.0).abs() < 1e-12);
+        // Variances 1 and 4.
+        assert!((u.logit_disagreement.unwrap()[0] - 2.5).abs() < 1e-12);
+        // Draws that agree do so to the last bit; one draw has nothing to disagree with.
+        let same = Predictions::new(3, 1, 2, [0.7, 0.3].repeat(3)).unwrap().with_energies(vec![-1.7; 3]).unwrap();
+        assert_eq!(uncertainty(&same).logit_disagreement, Some(vec![0.0]));
+        let one = uncertainty(&same.draws(0..1).unwrap());
+        assert_eq!((one.energy, one.logit_disagreement), (Some(vec![-1.7]), None));
+        // Without energies there is neither; an underflow is no infinity.
+        let bare = uncertainty(&Predictions::new(2, 1, 2, vec![1.0, 0.0, 0.5, 0.5]).unwrap());
+        assert_eq!((bare.energy, bare.logit_disagreement), (None, None));
+        let sure = Predictions::new(2, 1, 2, vec![1.0, 0.0, 0.5, 0.5]).unwrap().with_energies(vec![0.0; 2]).unwrap();
+        assert!(uncertainty(&sure).logit_disagreement.unwrap()[0].is_finite());
     }
 
     #[test]

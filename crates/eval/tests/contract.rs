@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Predictions that differ from input to input and from draw to draw, without a generator.
 fn some(samples: usize, inputs: usize, classes: usize, salt: usize, spread: f64) -> Predictions {
-    let mut probs = Vec::new();
+    let (mut probs, mut energies) = (Vec::new(), Vec::new());
     for s in 0..samples {
         for n in 0..inputs {
             let logit = |c: usize| {
@@ -15,9 +15,10 @@ fn some(samples: usize, inputs: usize, classes: usize, salt: usize, spread: f64)
             };
             let sum: f64 = (0..classes).map(|c| logit(c).exp()).sum();
             probs.extend((0..classes).map(|c| logit(c).exp() / sum));
+            energies.push(-sum.ln());
         }
     }
-    Predictions::new(samples, inputs, classes, probs).unwrap()
+    Predictions::new(samples, inputs, classes, probs).unwrap().with_energies(energies).unwrap()
 }
 
 fn groups(samples: usize, salt: usize) -> Groups {
@@ -188,6 +189,23 @@ fn a_file_without_the_later_metrics_is_read() {
     assert!(read.models[0].is_same_network(&new.models[0]) && !read.models[0].is_same_network(&new.models[1]));
 }
 
+/// Predictions of another program have probabilities alone: what needs logits is absent, and all else is as it would be.
+#[test]
+fn scores_of_logits_need_energies() {
+    let whole = evaluate(&groups(8, 0), &QUICK).unwrap();
+    let mut bare = groups(8, 0);
+    for group in &mut bare.0 {
+        let p = &group.predictions;
+        group.predictions = Predictions::new(p.samples(), p.inputs(), p.classes(), p.probs().to_vec()).unwrap();
+    }
+    let bare = evaluate(&bare, &QUICK).unwrap();
+    for headline in Headline::ALL {
+        let of_logits = ["_energy", "_logit_disagreement"].iter().any(|name| headline.name().contains(name));
+        assert_eq!(bare.value(headline), whole.value(headline).filter(|_| !of_logits), "{}", headline.name());
+        assert_eq!(bare.interval(headline), whole.interval(headline).filter(|_| !of_logits), "{}", headline.name());
+    }
+}
+
 #[test]
 fn one_draw_has_nulls_and_no_nan() {
     let evaluation = evaluate(&groups(1, 0), &QUICK).unwrap();
@@ -252,7 +270,8 @@ fn pairing_cancels_what_the_inputs_share() {
     let mut fewer = groups(16, 0);
     let cut = |p: &Predictions| {
         let size = p.inputs() * p.classes();
-        Predictions::new(12, p.inputs(), p.classes(), p.probs()[..12 * size].to_vec()).unwrap()
+        let fewer = Predictions::new(12, p.inputs(), p.classes(), p.probs()[..12 * size].to_vec()).unwrap();
+        fewer.with_energies(p.energies().unwrap()[..12 * p.inputs()].to_vec()).unwrap()
     };
     fewer.0.iter_mut().for_each(|g| g.predictions = cut(&g.predictions));
     let fewer = evaluate(&fewer, &QUICK).unwrap();

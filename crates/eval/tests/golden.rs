@@ -94,7 +94,9 @@ fn golden_groups(golden: &Value) -> Groups {
     let (samples, classes) = (whole(&golden["samples"]), whole(&golden["classes"]));
     let predictions = |name: &str| {
         let probs = probs(&golden[name], &golden["parts"]);
-        Predictions::new(samples, probs.len() / samples / classes, classes, probs).unwrap()
+        let energies = numbers(&golden["energies"][name]).iter().map(|e| e / 64.0).collect();
+        let predictions = Predictions::new(samples, probs.len() / samples / classes, classes, probs).unwrap();
+        predictions.with_energies(energies).unwrap()
     };
     let soft_labels = probs(&golden["soft_labels"], &golden["parts"]).iter().map(|&p| p as f32).collect();
     Groups(vec![

@@ -230,7 +230,11 @@ proptest! {
         let mut probs = p.probs().to_vec();
         probs.rotate_left(turn % samples * inputs * classes);
         probs.chunks_exact_mut(classes).for_each(|row| row.rotate_left(shift % classes));
-        let (a, b) = (uncertainty(&p), uncertainty(&Predictions::new(samples, inputs, classes, probs).unwrap()));
+        let mut energies: Vec<f64> = (0..samples * inputs).map(|i| (i as f64 * 1.7).sin() * 9.0).collect();
+        let p = p.with_energies(energies.clone()).unwrap();
+        energies.rotate_left(turn % samples * inputs);
+        let turned = Predictions::new(samples, inputs, classes, probs).unwrap().with_energies(energies).unwrap();
+        let (a, b) = (uncertainty(&p), uncertainty(&turned));
         for score in Score::ALL {
             for (a, b) in score.of(&a).iter().flatten().zip(score.of(&b).iter().flatten()) {
                 prop_assert_eq!(auroc(&[*a], &[*b]).unwrap(), 0.5, "{:?}: {} and {}", score, a, b);

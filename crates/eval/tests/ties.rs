@@ -20,7 +20,8 @@ fn votes(votes: &[Vec<usize>]) -> Predictions {
             }));
         }
     }
-    Predictions::new(samples, votes.len(), classes, probs).unwrap()
+    let energies = vec![0.0; samples * votes.len()];
+    Predictions::new(samples, votes.len(), classes, probs).unwrap().with_energies(energies).unwrap()
 }
 
 fn two_groups(clean: Predictions, ood: Predictions) -> Groups {
@@ -73,7 +74,8 @@ fn rows_in_another_class_order_are_no_difference() {
     let predictions = |by: usize| {
         let row = |d: &[f32; 4]| (0..4).map(|c| f64::from(d[(c + by) % 4])).collect::<Vec<_>>();
         let probs = draws.iter().flat_map(|d| row(d).repeat(5)).collect();
-        Predictions::new(3, 5, 4, probs).unwrap()
+        let energies = [-1.25, 0.5, -7.75].into_iter().flat_map(|e| [e; 5]).collect();
+        Predictions::new(3, 5, 4, probs).unwrap().with_energies(energies).unwrap()
     };
     for by in 1..4 {
         for precision in [Precision::Single, Precision::Double] {

@@ -8,7 +8,7 @@ use crate::opened::{Model, Opened};
 use crate::predictions_file::StoredPredictions;
 use crate::preprocess::Prepared;
 use qbnn_bnn::internals::nn::limit;
-use qbnn_bnn::predictor::{Draws, Predictor, Progress};
+use qbnn_bnn::predictor::{Draws, Predictor, Probabilities, Progress};
 use qbnn_bnn::{pfp, predictor};
 use qbnn_core::ImagesView;
 use qbnn_data::Role;
@@ -147,7 +147,7 @@ fn groups(
         with_progress(observer, &format!("{name}: {what}"), |progress| {
             let found = predictor.predict(images, draws, progress)?;
             count = found.draws;
-            Ok(found.values)
+            Ok(found)
         })
     };
     let all = match group_probabilities(data, &mut run) {
@@ -176,10 +176,10 @@ pub fn with_progress<T, E>(
 }
 
 /// Predicts one group, by its name and images.
-pub type Predict<'a> = dyn FnMut(&str, ImagesView<'_>) -> Result<Vec<f64>> + 'a;
+pub type Predict<'a> = dyn FnMut(&str, ImagesView<'_>) -> Result<Probabilities> + 'a;
 
-/// Class probabilities of every test group, `[draw][image][class]`, in the order of the dataset's groups.
-pub struct GroupProbabilities(Vec<Vec<f64>>);
+/// Class probabilities of every test group, in the order of the dataset's groups.
+pub struct GroupProbabilities(Vec<Probabilities>);
 
 /// Lets a model predict every test group.
 ///
@@ -196,10 +196,12 @@ impl GroupProbabilities {
     /// # Errors
     /// [`Error::Eval`] of numbers that are no probabilities.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
-        let one = |(group, probs): (&qbnn_data::TestGroup, &Vec<f64>)| {
+        let one = |(group, found): (&qbnn_data::TestGroup, &Probabilities)| {
             let images = group.images.len();
-            let first = probs.get(..samples * images * classes).unwrap_or(probs).to_vec();
-            let predictions = Predictions::new(samples, images, classes, first);
+            let first = |all: &[f64], length: usize| all.get(..length).unwrap_or(all).to_vec();
+            let probs = first(&found.values, samples * images * classes);
+            let predictions = Predictions::new(samples, images, classes, probs)
+                .and_then(|p| p.with_energies(first(&found.energies, samples * images)));
             Ok(TestGroup {
                 name: group.name.clone(),
                 role: role(group.role),
@@ -224,9 +226,7 @@ pub fn predicted(
     draws: Draws,
 ) -> Result<Groups> {
     let mut run = |group: &str, images: ImagesView<'_>| {
-        with_progress(observer, &format!("{what}: {group}"), |progress| {
-            Ok(predictor.predict(images, draws, progress)?.values)
-        })
+        with_progress(observer, &format!("{what}: {group}"), |progress| Ok(predictor.predict(images, draws, progress)?))
     };
     group_probabilities(data, &mut run)?.groups(data, draws.count, predictor.classes())
 }

@@ -25,7 +25,7 @@ pub mod prediction;
 use crate::error::BnnError;
 use crate::math::add;
 use crate::nn::buffer::Buffer;
-use crate::nn::limit;
+use crate::predictor::Probabilities;
 use crate::progress::{Progress, step};
 use crate::stored::{DecodedPosterior, scale};
 use activation::Function;
@@ -289,7 +289,7 @@ pub fn predict(
     })
 }
 
-/// Class probabilities `[point][image][class]` of every image at the [`POINTS`] points over which an [`Prediction`] is taken:
+/// Class probabilities of every image at the [`POINTS`] points over which a [`Prediction`] is taken, each as if it were a draw:
 /// what a metric reads that was made for draws.
 ///
 /// # Errors
@@ -299,16 +299,17 @@ pub(crate) fn probabilities(
     weights: Weights,
     images: ImagesView<'_>,
     progress: &mut dyn Progress,
-) -> Result<Vec<f64>, BnnError> {
-    let length = limit::probabilities(POINTS, images.len(), model.classes())?;
+) -> Result<Probabilities, BnnError> {
+    let (n, classes) = (images.len(), model.classes());
+    let mut by_point = Probabilities::zeros(POINTS, n, classes)?;
     let all = each(model, weights, images, progress, |points, [mean, variance], workspace| {
         points.probabilities(mean, variance, workspace)
     })?;
-    let (n, classes) = (images.len(), model.classes());
-    let mut by_point = vec![0.0; length];
-    by_point.par_chunks_exact_mut((n * classes).max(1)).enumerate().for_each(|(point, rows)| {
-        for (row, image) in rows.chunks_exact_mut(classes).zip(&all) {
+    let points = by_point.values.par_chunks_exact_mut((n * classes).max(1));
+    points.zip(by_point.energies.par_chunks_exact_mut(n.max(1))).enumerate().for_each(|(point, (rows, energies))| {
+        for ((row, energy), (image, own)) in rows.chunks_exact_mut(classes).zip(energies).zip(&all) {
             row.copy_from_slice(&image[point * classes..(point + 1) * classes]);
+            *energy = own[point];
         }
     });
     Ok(by_point)

@@ -39,6 +39,8 @@ pub struct Points {
 pub struct Scratch {
     /// e^(logit - largest), then probabilities, `[class][point]`.
     powers: Vec<[f64; POINTS]>,
+    /// -ln sum_c e^logit, `[point]`.
+    energies: [f64; POINTS],
 }
 
 impl Points {
@@ -55,13 +57,13 @@ impl Points {
 
     /// Scratch for answers.
     pub fn scratch(&self) -> Scratch {
-        Scratch { powers: vec![[0.0; POINTS]; self.values.len()] }
+        Scratch { powers: vec![[0.0; POINTS]; self.values.len()], energies: [0.0; POINTS] }
     }
 
-    /// Fills the memory with every point's probabilities and returns their mean entropy. From the softmax on in double
+    /// Fills the memory with every point's probabilities and energy and returns their mean entropy. From the softmax on in double
     /// precision, like the softmax of draws.
     fn fill(&self, mean: &[f32], variance: &[f32], scratch: &mut Scratch) -> f64 {
-        let powers = &mut scratch.powers[..];
+        let Scratch { powers, energies } = scratch;
         let (mut top, mut sum, mut weighted) = ([f64::NEG_INFINITY; POINTS], [0.0; POINTS], [0.0; POINTS]);
         for ((x, points), (&m, &v)) in powers.iter_mut().zip(&self.values).zip(mean.iter().zip(variance)) {
             let s = v.sqrt();
@@ -82,6 +84,7 @@ impl Points {
         for x in powers.iter_mut() {
             x.iter_mut().zip(&sum).for_each(|(x, sum)| *x /= sum);
         }
+        (0..POINTS).for_each(|i| energies[i] = -(top[i] + sum[i].ln()));
         entropy / POINTS as f64
     }
 
@@ -96,9 +99,10 @@ impl Points {
         Prediction { probabilities, total, aleatoric, epistemic: total - aleatoric }
     }
 
-    /// Every point's probabilities, `[point][class]`.
-    pub fn probabilities(&self, mean: &[f32], variance: &[f32], scratch: &mut Scratch) -> Vec<f64> {
+    /// Every point's probabilities, `[point][class]`, and energies, `[point]`.
+    pub fn probabilities(&self, mean: &[f32], variance: &[f32], scratch: &mut Scratch) -> (Vec<f64>, Vec<f64>) {
         self.fill(mean, variance, scratch);
-        (0..POINTS).flat_map(|i| scratch.powers.iter().map(move |p| p[i])).collect()
+        let probabilities = (0..POINTS).flat_map(|i| scratch.powers.iter().map(move |p| p[i])).collect();
+        (probabilities, scratch.energies.to_vec())
     }
 }

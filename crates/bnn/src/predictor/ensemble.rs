@@ -2,7 +2,6 @@
 
 use super::interface::{Backend, Draws, Predictor, Probabilities, Progress};
 use crate::error::BnnError;
-use crate::nn::limit;
 use qbnn_core::{ImagesView, Shape};
 
 /// Several predictors as one. Draw s is draw s / M of member s mod M: all M members share the draws, the first of each
@@ -58,7 +57,7 @@ impl Predictor for Ensemble {
     ) -> Result<Probabilities, BnnError> {
         let (n, of) = (images.len(), self.members.len());
         let (row, asked) = (n * self.classes, draws.count.div_ceil(of));
-        let mut all = Probabilities { draws: 0, images: n, classes: self.classes, values: Vec::new() };
+        let mut all = Probabilities::zeros(0, n, self.classes)?;
         let mut each = 0;
         for (i, member) in self.members.iter_mut().enumerate() {
             let mut step = |done: usize, steps: usize| progress.step(i * steps + done, of * steps);
@@ -66,8 +65,8 @@ impl Predictor for Ensemble {
             if i == 0 {
                 each = found.draws;
                 // Analytic passes have points of their own, which all count.
-                all.draws = if each == asked { draws.count } else { each * of };
-                all.values = vec![0.0; limit::probabilities(all.draws, n, self.classes)?];
+                let draws = if each == asked { draws.count } else { each * of };
+                all = Probabilities::zeros(draws, n, self.classes)?;
             }
             if found.draws != each {
                 let other = found.draws;
@@ -77,6 +76,7 @@ impl Predictor for Ensemble {
             }
             for s in (i..all.draws).step_by(of) {
                 all.values[s * row..][..row].copy_from_slice(&found.values[s / of * row..][..row]);
+                all.energies[s * n..][..n].copy_from_slice(&found.energies[s / of * n..][..n]);
             }
         }
         Ok(all)

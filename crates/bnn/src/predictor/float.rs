@@ -54,7 +54,6 @@ impl Predictor for Float {
         progress: &mut dyn Progress,
     ) -> Result<Probabilities, BnnError> {
         let Draws { count, seed } = draws;
-        let values = predict::predict(&self.net, &self.guide, self.normalisation, images, count, seed, progress)?;
-        Ok(Probabilities { draws: count, images: images.len(), classes: self.net.classes(), values })
+        predict::predict(&self.net, &self.guide, self.normalisation, images, count, seed, progress)
     }
 }

@@ -66,7 +66,7 @@ impl Predictor for Integer {
         progress: &mut dyn Progress,
     ) -> Result<Probabilities, BnnError> {
         let logits = self.logits(images, draws, progress)?;
-        let values = integer::probabilities(&logits, self.classes);
-        Ok(Probabilities { draws: draws.count, images: images.len(), classes: self.classes, values })
+        let (values, energies) = integer::probabilities(&logits, self.classes);
+        Ok(Probabilities { draws: draws.count, images: images.len(), classes: self.classes, values, energies })
     }
 }

@@ -3,6 +3,7 @@
 pub use crate::progress::Progress;
 
 use crate::error::BnnError;
+use crate::nn::limit;
 use crate::pfp;
 use qbnn_core::model::Model;
 use qbnn_core::{ImagesView, Shape};
@@ -28,9 +29,21 @@ pub struct Probabilities {
     pub classes: usize,
     /// `[draw][image][class]`, flat; each row sums to 1.
     pub values: Vec<f64>,
+    /// Energies -ln sum_c exp(logit_c) in nats, `[draw][image]`, flat (Liu et al. 2020, arXiv 2010.03759): with them the
+    /// probabilities tell the logits, logit_c = ln p_c - energy.
+    pub energies: Vec<f64>,
 }
 
 impl Probabilities {
+    /// Room for so many draws, images and classes, all 0.
+    ///
+    /// # Errors
+    /// [`BnnError::Data`] for more than fit into memory.
+    pub(crate) fn zeros(draws: usize, images: usize, classes: usize) -> Result<Self, BnnError> {
+        let values = vec![0.0; limit::probabilities(draws, images, classes)?];
+        Ok(Probabilities { draws, images, classes, values, energies: vec![0.0; draws * images] })
+    }
+
     /// The rows of one image, one for each draw.
     ///
     /// # Panics

@@ -8,8 +8,8 @@ use crate::export::{drawn, normalisation, snap_scales};
 use crate::guide::Guide;
 use crate::likelihood::softmax;
 use crate::load::fill;
+use crate::nn::Network;
 use crate::nn::pass::{BLOCK, WeightSample, Workspace};
-use crate::nn::{Network, limit};
 use crate::progress::step;
 use qbnn_core::{ImagesView, Shape};
 use rayon::prelude::*;
@@ -64,20 +64,19 @@ impl Predictor for Simulated {
         }
         let (activations, classes, n) =
             (self.guide.activation_quantizer(self.normalisation), net.classes(), images.len());
-        let mut values = vec![0.0; limit::probabilities(draws.count, n, classes)?];
-        for (draw, out) in values.chunks_exact_mut((n * classes).max(1)).enumerate() {
+        let mut all = Probabilities::zeros(draws.count, n, classes)?;
+        let energies = all.energies.chunks_exact_mut(n.max(1));
+        for (draw, (out, energies)) in all.values.chunks_exact_mut((n * classes).max(1)).zip(energies).enumerate() {
             let weights = drawn(&model, net, draws.seed, draw as u32)?;
-            out.par_chunks_mut(BLOCK * classes).enumerate().for_each_init(
-                Workspace::default,
-                |workspace, (block, out)| {
-                    let members: Vec<&[u8]> = (0..out.len() / classes).map(|i| images.get(block * BLOCK + i)).collect();
-                    fill(workspace.input(net), &members, net.input.channels, self.normalisation);
-                    workspace.forward(net, WeightSample::Drawn(&weights), &*activations);
-                    softmax(workspace.logits(net), BLOCK, out);
-                },
-            );
+            let blocks = out.par_chunks_mut(BLOCK * classes).zip(energies.par_chunks_mut(BLOCK)).enumerate();
+            blocks.for_each_init(Workspace::default, |workspace, (block, (out, energies))| {
+                let members: Vec<&[u8]> = (0..energies.len()).map(|i| images.get(block * BLOCK + i)).collect();
+                fill(workspace.input(net), &members, net.input.channels, self.normalisation);
+                workspace.forward(net, WeightSample::Drawn(&weights), &*activations);
+                softmax(workspace.logits(net), BLOCK, out, energies);
+            });
             step(progress, draw + 1, draws.count)?;
         }
-        Ok(Probabilities { draws: draws.count, images: n, classes, values })
+        Ok(all)
     }
 }

@@ -189,7 +189,7 @@ fn points_stand_for_draws_of_the_logits() {
         assert!((answer.total - total).abs() < 0.05, "case {case}: total {} for {total}", answer.total);
         assert!((answer.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-5);
         assert!(answer.epistemic >= 0.0 && answer.aleatoric <= answer.total);
-        let all = points.probabilities(&mean, &variance, &mut memory);
+        let (all, _) = points.probabilities(&mean, &variance, &mut memory);
         let mean_of = |c: usize| all[c..].iter().step_by(classes).sum::<f64>() / pfp::POINTS as f64;
         assert!((0..classes).all(|c| (mean_of(c) - answer.probabilities[c]).abs() < 1e-5));
     }

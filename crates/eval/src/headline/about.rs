@@ -97,7 +97,7 @@ impl Headline {
 fn is_cross(score: Score, contrast: Contrast) -> bool {
     match contrast.positives() {
         Role::Ood => score == Score::Aleatoric,
-        Role::Ambiguous => matches!(score, Score::Epistemic | Score::Share),
+        Role::Ambiguous => matches!(score, Score::Epistemic | Score::Share | Score::LogitDisagreement),
         Role::Clean | Role::Shifted => false,
     }
 }

@@ -15,6 +15,10 @@ pub enum Score {
     Share,
     /// One less the greatest mean probability: the usual baseline, which needs no draws.
     MaxProbability,
+    /// Mean energy of the draws, see [`Uncertainty::energy`]. Needs logits, as the next one does.
+    Energy,
+    /// How far the draws' logits lie apart, see [`Uncertainty::logit_disagreement`].
+    LogitDisagreement,
 }
 
 /// What one score is called.
@@ -26,12 +30,14 @@ struct ScoreWords {
     title: &'static str,
 }
 
-const SCORES: [ScoreWords; 5] = [
+const SCORES: [ScoreWords; 7] = [
     ScoreWords { score: Score::Total, name: "total", title: "total" },
     ScoreWords { score: Score::Aleatoric, name: "aleatoric", title: "aleatoric" },
     ScoreWords { score: Score::Epistemic, name: "epistemic", title: "epistemic" },
     ScoreWords { score: Score::Share, name: "share", title: "epistemic share" },
     ScoreWords { score: Score::MaxProbability, name: "max_probability", title: "max probability" },
+    ScoreWords { score: Score::Energy, name: "energy", title: "energy" },
+    ScoreWords { score: Score::LogitDisagreement, name: "logit_disagreement", title: "logit disagreement" },
 ];
 
 impl Score {
@@ -50,7 +56,7 @@ impl Score {
         &SCORES[self as usize]
     }
 
-    /// Its name in files: `total`, `aleatoric`, `epistemic`, `share`, `max_probability`.
+    /// Its name in files: `total`, `aleatoric`, `epistemic`, `share`, `max_probability`, `energy`, `logit_disagreement`.
     pub fn name(self) -> &'static str {
         self.words().name
     }
@@ -60,7 +66,13 @@ impl Score {
         self.words().title
     }
 
-    /// Its value for every input of a group; `None` for one that needs several draws and has a single one.
+    /// Whether it is of the logits, which probabilities alone do not tell.
+    pub fn needs_energies(self) -> bool {
+        matches!(self, Score::Energy | Score::LogitDisagreement)
+    }
+
+    /// Its value for every input of a group; `None` for one that needs several draws and has a single one, or energies and has
+    /// none.
     #[must_use]
     pub fn of(self, uncertainty: &Uncertainty) -> Option<Vec<f64>> {
         match self {
@@ -69,6 +81,8 @@ impl Score {
             Score::Epistemic => uncertainty.epistemic.clone(),
             Score::Share => uncertainty.epistemic_share(),
             Score::MaxProbability => Some(uncertainty.rest.clone()),
+            Score::Energy => uncertainty.energy.clone(),
+            Score::LogitDisagreement => uncertainty.logit_disagreement.clone(),
         }
     }
 }

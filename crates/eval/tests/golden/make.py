@@ -18,6 +18,7 @@ import mpmath
 import numpy as np
 import scipy
 import sklearn
+from scipy.special import logsumexp
 from scipy.stats import entropy, rankdata, spearmanr
 from sklearn.metrics import accuracy_score, auc, average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
 
@@ -119,7 +120,21 @@ def share(epistemic, total):
     return np.divide(epistemic, total, out=np.zeros_like(total), where=doubted)
 
 
-def scores(counts):
+def energies_of(counts):
+    """An energy for each draw and input, in parts of 64: what a softmax takes away, so any number will do."""
+    return rng_ties.integers(-640, 64, counts.shape[:2])
+
+
+def of_logits(counts, energies):
+    """Mean energy and mean variance of the logits; what was divided by PARTS to 0 counts as the least number above it."""
+    energies = energies / 64
+    logits = np.log(np.maximum(counts / PARTS, 5e-324)) - energies[:, :, None]
+    assert np.allclose(logsumexp(logits, axis=2), -energies)
+    relative = lambda values: np.array([float(f"{v:.11g}") for v in values])
+    return {"energy": energies.mean(axis=0), "logit_disagreement": relative(np.var(logits, axis=0).mean(axis=1))}
+
+
+def scores(counts, energies):
     """Every score of every input; rounded so far that what is equal ties, whatever the order of its sums."""
     mean, total, aleatoric, epistemic = split(counts)
     named = {
@@ -129,7 +144,7 @@ def scores(counts):
         "share": share(epistemic, total),
         "max_probability": 1.0 - mean.max(axis=1),
     }
-    return {name: np.round(values, 11) for name, values in named.items()}
+    return {name: np.round(values, 11) for name, values in named.items()} | of_logits(counts, energies)
 
 
 def detections(clean, ambiguous, ood):
@@ -159,6 +174,9 @@ def evaluation():
     (m_c, t_c, a_c, e_c), (_, t_a, a_a, e_a), (_, t_o, a_o, e_o) = map(split, (clean, ambiguous, ood))
     labels = np.array([rng.choice(classes, p=m) for m in m_c * 0.9 + 0.1 / 3])
     truth = m_c[np.arange(len(labels)), labels]
+    energies = {"clean": energies_of(clean), "ambiguous": energies_of(ambiguous), "ood": energies_of(ood)}
+    of = {"clean": clean, "ambiguous": ambiguous, "ood": ood}
+    scored = {name: scores(counts, energies[name]) for name, counts in of.items()}
     assert truth.min() > 1e-9, "a clipped probability would test the clip and not the metric"
     return {
         "samples": samples,
@@ -169,13 +187,14 @@ def evaluation():
         "ambiguous": ambiguous.ravel().tolist(),
         "soft_labels": soft.ravel().tolist(),
         "ood": ood.ravel().tolist(),
+        "energies": {name: values.ravel().tolist() for name, values in energies.items()},
         "expected": {
             "accuracy": float(accuracy_score(labels, m_c.argmax(axis=1))),
             "nll": float(log_loss(labels, m_c, labels=range(classes))),
             "brier": float(brier_score_loss(labels, m_c, labels=range(classes), scale_by_half=False)),
             "ece": ece15(m_c, labels),
-            **detections(scores(clean), scores(ambiguous), scores(ood)),
-            **risks(scores(clean), m_c.argmax(axis=1) != labels),
+            **detections(scored["clean"], scored["ambiguous"], scored["ood"]),
+            **risks(scored["clean"], m_c.argmax(axis=1) != labels),
             "spearman_aleatoric_epistemic": float(
                 spearmanr(np.round(np.r_[a_c, a_a], 11), np.round(np.r_[e_c, e_a], 11)).statistic
             ),

@@ -12,7 +12,7 @@ use crate::opened;
 use crate::preprocess::Prepared;
 use crate::{backend, evaluate, experiment};
 use qbnn_bnn::internals::identity::sha256;
-use qbnn_bnn::predictor::{Draws, Ensemble, Export, Predictor, of_checkpoint};
+use qbnn_bnn::predictor::{Draws, Ensemble, Export, Predictor, Probabilities, of_checkpoint};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, Checkpoint, QuantizeSettings, Start, verify};
 use qbnn_core::ImagesView;
@@ -221,7 +221,7 @@ impl<'a> Runner<'a> {
         Ok(vec![checkpoint])
     }
 
-    /// Probabilities `[draw][image][class]`.
+    /// Probabilities of all draws.
     fn predictions(
         &self,
         run: &Run,
@@ -229,12 +229,12 @@ impl<'a> Runner<'a> {
         images: ImagesView<'_>,
         samples: usize,
         tell: Tell<'_>,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Probabilities> {
         let mut progress = |done: usize, of: usize| {
             tell(done as f64 / of as f64);
             if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        Ok(predictor.predict(images, Draws { count: samples, seed: run.config.seed }, &mut progress)?.values)
+        Ok(predictor.predict(images, Draws { count: samples, seed: run.config.seed }, &mut progress)?)
     }
 }
 

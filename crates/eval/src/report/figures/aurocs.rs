@@ -38,6 +38,12 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
     if any_ties {
         caption.push_str(" A pair whose scores tie counts one half.");
     }
+    if Score::ALL.into_iter().any(|s| s.needs_energies() && table.rows.iter().all(|row| row[1] != s.title())) {
+        caption.push_str(
+            " Energy and logit disagreement, which need logits, are left out where they are not known: predictions of other \
+             programs and metrics of older versions have probabilities alone, and one draw disagrees with none.",
+        );
+    }
     if report.metrics.models.iter().any(ModelEntry::lacks_contrasts) {
         caption.push_str(
             " Some metrics were written by an older version, which measured fewer of these; `qbnn eval` measures all.",
