@@ -283,6 +283,7 @@ fn a_dataset_of_many_classes_and_three_channels_is_whole() {
         train_noise: 0.0,
         pixels: PixelStatistics { mean: 0.5, std: 0.25 },
         note: None,
+        left_out: Vec::new(),
     };
     d.check().unwrap();
     assert_eq!((d.classes(), d.train.pairs[999], d.shape().to_string()), (1000, (999, 999), "3x2x3".into()));

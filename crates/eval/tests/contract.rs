@@ -293,20 +293,21 @@ fn further_groups_change_no_figure_of_the_first() {
 fn a_further_group_is_measured_as_the_first_would_be() {
     let all = more_groups(8, 0);
     let more = evaluate(&all, &QUICK).unwrap();
-    let names: Vec<_> = more.further().map(|(g, _)| g.name.as_str()).collect();
+    let names: Vec<_> = more.further().map(|g| g.name).collect();
     assert_eq!(names, ["near", "second-clean", "second-ambiguous", "second-ood", "noise"]);
-    for (group, measured) in more.further() {
+    for group in more.further() {
+        let measured = group.measured;
         let mut alone = all.clone();
-        alone.0.retain(|g| g.role != group.role && g.role != Role::Shifted || g.name == group.name);
+        alone.0.retain(|g| g.role != group.role && g.role != Role::Shifted || g.name == *group.name);
         if group.role == Role::Shifted {
             // Measured by itself, as a clean one.
-            alone = Groups(vec![TestGroup { role: Role::Clean, ..all.named(&group.name).unwrap().clone() }]);
+            alone = Groups(vec![TestGroup { role: Role::Clean, ..all.named(group.name).unwrap().clone() }]);
         }
         let alone = evaluate(&alone, &QUICK).unwrap();
         for h in Headline::ALL {
             let wanted = alone.value(h).filter(|_| h.is_of(group.role));
             assert_eq!(measured.value(h), wanted, "{} of {}", h.name(), group.name);
-            assert_eq!(more.value_of(&group.name, h), wanted);
+            assert_eq!(more.value_of(group.name, h), wanted);
             assert_eq!(measured.interval(h).is_some(), wanted.is_some());
         }
     }

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::preprocess::Prepared;
 use qbnn_bnn::{Checkpoint, Origin};
+use qbnn_data::Catalogue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -115,6 +116,12 @@ pub fn same_test(checkpoint: &Checkpoint, config: &Config) -> bool {
     checkpoint.seed == config.seed && of_test.all(|(key, value)| asked.get(key) == Some(value))
 }
 
+/// Whether a built-in dataset goes without a test group.
+fn is_optional(dataset: &str, group: &str) -> bool {
+    let composition = Catalogue::built_in().and_then(|all| all.dataset(dataset));
+    composition.is_ok_and(|(_, c)| c.test.iter().any(|test| test.optional && test.name() == group))
+}
+
 /// Refuses a checkpoint whose data is no longer what is there.
 ///
 /// # Errors
@@ -122,8 +129,11 @@ pub fn same_test(checkpoint: &Checkpoint, config: &Config) -> bool {
 pub fn same_data(path: &Path, checkpoint: &Checkpoint, data: &Prepared<'_>, part: Part) -> Result<()> {
     let Some(origin) = &checkpoint.origin else { return Ok(()) };
     let found = data.fingerprints();
-    // A test group that has been added since contradicts nothing.
-    for (name, wanted) in origin.data.iter().filter(|(name, _)| part.has(name)) {
+    // A test group that has been added since contradicts nothing, nor does an optional one whose files are not here; what the
+    // program makes follows from the clean group.
+    let d = data.dataset;
+    let passed = |name: &str| d.group(name).map_or_else(|| is_optional(&d.name, name), |g| g.shift.is_some());
+    for (name, wanted) in origin.data.iter().filter(|(name, _)| part.has(name) && !passed(name)) {
         let found = found.get(name);
         if found != Some(wanted) {
             let short = |hash: Option<&String>| hash.map_or("none", |h| h.get(..16).unwrap_or(h)).to_owned();

@@ -80,7 +80,8 @@ impl<'a> Prepared<'a> {
                 ("training".to_owned(), of(self.train_images(), &training)),
                 ("validation".to_owned(), of(d.validation.images.view(), &[labels(&d.validation.labels)])),
             ]);
-            for group in &d.groups {
+            // A group that the program made follows from the clean one.
+            for group in d.groups.iter().filter(|g| g.shift.is_none()) {
                 let right = group.labels.as_deref().filter(|_| group.role.is_labelled());
                 let right: Vec<_> = right.map(labels).into_iter().collect();
                 all.insert(group.name.clone(), of(group.images.view(), &right));

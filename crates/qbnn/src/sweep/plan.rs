@@ -7,10 +7,11 @@
 //! it with the value that keeps things as they were.
 
 use super::spec::{Axis, Choice, Made, Model, Question, Settings, Spec};
-use crate::config::Config;
+use crate::config::{Config, EvalConfig};
 use crate::error::{At, Error, Result};
 use crate::keys;
 use qbnn_bnn::{QuantizeSettings, Start};
+use qbnn_eval::Measure;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +69,8 @@ pub struct QuestionTables {
     pub ask: String,
     /// What came out, in words.
     pub answer: String,
+    /// The columns of its tables; `None` for those that every table has.
+    pub columns: Option<Vec<Measure>>,
     /// Its tables.
     pub tables: Vec<TablePlan>,
 }
@@ -143,7 +146,8 @@ impl Plan {
                 tables.push(builder.table(question, &split)?);
             }
             let [name, title, ask, answer] = [name, title, ask, answer].map(String::clone);
-            questions.push(QuestionTables { name, title, ask, answer, tables });
+            let columns = question.columns.clone();
+            questions.push(QuestionTables { name, title, ask, answer, columns, tables });
         }
         let Builder { floats, runs, .. } = builder;
         let mut runs: Vec<(usize, Run)> = runs.into_values().collect();
@@ -263,7 +267,9 @@ impl Builder<'_> {
 
     fn float(&mut self, config: &Config, seed: u64) -> Id {
         let config = Config { quantize: QuantizeSettings::default(), ..config.clone() };
-        let mut described = description(&config);
+        // Shifted groups are of an evaluation: one float network serves those with and without.
+        let plain = EvalConfig { samples: config.eval.samples, bootstrap: config.eval.bootstrap, ..EvalConfig::default() };
+        let mut described = description(&Config { eval: plain, ..config.clone() });
         forget_quantization(&mut described);
         if seed != config.seed {
             described["network_seed"] = seed.into();
