@@ -129,3 +129,43 @@ pub fn network(config: &Config, data: &Prepared<'_>) -> Result<(NetworkSpec, Net
     limit::training(&net, config.train.batch)?;
     Ok((spec, net))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn loaded(sets: &[&str]) -> Dataset {
+        let mut layers = Layers::default();
+        ["data.train_limit=50", "data.group_limit=40"].iter().chain(sets).for_each(|s| layers.set(s).unwrap());
+        load(&layers.finish().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn shifted_groups_stand_behind_all_others_and_only_where_they_are_asked_for() {
+        let names = |d: &Dataset| d.groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>();
+        let plain = loaded(&[]);
+        assert!(plain.groups.iter().all(|g| g.shift.is_none()));
+        let all = loaded(&["eval.shifts=all", "eval.shift_images=7"]);
+        assert_eq!(all.groups[..plain.groups.len()], plain.groups[..]);
+        let made = &all.groups[plain.groups.len()..];
+        assert_eq!(made.len(), 35);
+        assert!(made.iter().all(|g| g.images.len() == 7 && g.labels.as_ref().is_some_and(|l| l.len() == 7)));
+        let some = loaded(&["eval.shifts=noise,blur", "eval.severities=[3]", "data.test=[\"shifted:own=rotation@2\"]"]);
+        assert_eq!(names(&some)[plain.groups.len()..], ["own", "noise-3", "blur-3"]);
+        // Of no more images than there are.
+        assert_eq!(some.group("blur-3").unwrap().images.len(), 40);
+        assert_eq!(some.group("own").unwrap().shift.unwrap().to_string(), "rotation@2");
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_refused_before() {
+        let refuse = |set: &str| {
+            let mut layers = Layers::default();
+            layers.set(set).and_then(|()| layers.finish().map(drop)).unwrap_err().one_line()
+        };
+        assert!(refuse("eval.shifts=turn").contains("`turn` is no shift"), "{}", refuse("eval.shifts=turn"));
+        assert!(refuse("eval.severities=[6]").contains("6 is no severity"));
+        assert!(refuse("eval.shift_images=0").contains("eval.shift_images"));
+    }
+}
