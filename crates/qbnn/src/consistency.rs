@@ -6,6 +6,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::ood;
 use crate::preprocess::Prepared;
 use qbnn_bnn::{Checkpoint, Origin};
 use qbnn_data::Catalogue;
@@ -45,10 +46,17 @@ fn settings(config: &Config) -> BTreeMap<String, Value> {
     all
 }
 
-fn of_training(seed: u64, train: &qbnn_bnn::TrainSettings) -> BTreeMap<String, Value> {
+fn of_training(seed: u64, train_settings: &qbnn_bnn::TrainSettings) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::from([("seed".to_owned(), seed.into())]);
-    if let Ok(Value::Object(train)) = serde_json::to_value(train) {
+    if let Ok(Value::Object(train)) = serde_json::to_value(train_settings) {
         all.extend(train.into_iter().map(|(key, value)| (format!("train.{key}"), value)));
+        // Without such images their kinds do not count.
+        match ood::kinds(train_settings) {
+            Ok(kinds) if train_settings.ood_weight > 0.0 => {
+                all.insert("train.ood_kinds".to_owned(), json!(ood::names(&kinds)));
+            }
+            _ => drop(all.remove("train.ood_kinds")),
+        }
     }
     all
 }

@@ -120,7 +120,7 @@ pub(crate) mod tests {
         let (data, classes) = (Prepared::new(&dataset), dataset.classes());
         let spec = NetworkSpec::named("mlp", classes).unwrap();
         let train = TrainSettings::default();
-        let train_data = data.train_data(&train, seed);
+        let train_data = data.train_data(&train, seed).unwrap();
         let float = Checkpoint::new(&spec, data.shape(), classes, data.normalisation(), seed, train.clone()).unwrap();
         let settings = QuantizeSettings { epochs: 0, calibration: 64, ..QuantizeSettings::default() };
         Checkpoint::quantized(float, settings, &train_data).unwrap()

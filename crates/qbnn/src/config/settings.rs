@@ -3,7 +3,7 @@
 use super::data::DataConfig;
 use super::shifts::{self, Severities, Shifts};
 use crate::error::{At, Error, Result};
-use crate::{input, keys};
+use crate::{input, keys, ood};
 use qbnn_bnn::{Activation, LayerSpec, NetworkSpec, QuantizeSettings, TrainSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -157,6 +157,7 @@ impl Config {
         full.network.activation = Some(String::new());
         full.network.layer = Some(Vec::new());
         full.quantize.kl_weight = Some(1.0);
+        full.train.ood_kinds = Some(Vec::new());
         full.eval = EvalConfig { shifts: Shifts::ALL, severities: Severities::ONE, shift_images: Some(1), ..full.eval };
         Table::try_from(full).map_or(Vec::new(), |table| keys::of_table(&table))
     }
@@ -164,6 +165,7 @@ impl Config {
     /// Checks everything that can be told without data.
     pub(super) fn check(&self) -> Result<()> {
         self.train.check().at(|| "[train]".to_owned())?;
+        ood::kinds(&self.train)?;
         self.quantize.check().at(|| "[quantize]".to_owned())?;
         if self.eval.samples == 0 {
             let wanted = "at least 1 network must be drawn (32 is usual)".to_owned();

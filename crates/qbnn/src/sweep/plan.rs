@@ -323,6 +323,9 @@ fn description(config: &Config) -> Value {
     }
     let mut config = config.clone();
     config.data.dir = None;
+    if config.train.ood_weight <= 0.0 {
+        config.train.ood_kinds = None;
+    }
     // Through a config and back, so that numbers of both sides are written alike.
     let frozen: Config = serde_json::from_str(FROZEN_DEFAULTS).unwrap_or_default();
     let json = |c: &Config| serde_json::to_value(c).unwrap_or_default();

@@ -131,7 +131,7 @@ impl<'a> Runner<'a> {
             if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut save = |c: &Checkpoint| -> Result<(), BnnError> { path.map_or(Ok(()), |path| c.save(path)) };
-        let train_data = data.train_data(&checkpoint.train, checkpoint.seed);
+        let train_data = data.train_data(&checkpoint.train, checkpoint.seed)?;
         match train(checkpoint, &train_data, &mut observe, &mut save)? {
             Outcome::Finished => self.check_stop(),
             Outcome::Stopped => Err(BnnError::Stopped.into()),
@@ -215,7 +215,7 @@ impl<'a> Runner<'a> {
             (Start::Float, Some(id)) => load(id)?,
             _ => self.untrained(&Float { config: run.config.clone(), seed: run.config.seed }, data)?,
         };
-        let train_data = data.train_data(&float.train, float.seed);
+        let train_data = data.train_data(&float.train, float.seed)?;
         let mut checkpoint = Checkpoint::quantized(float, settings, &train_data)?;
         if !checkpoint.finished() {
             self.finish(&mut checkpoint, data, None, tell)?;
