@@ -136,7 +136,10 @@ impl FromStr for Kind {
 
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            format!("`{name}` is no kind of synthetic OOD images; wanted some of {}", Self::ALL.map(Self::name).join(", "))
+            format!(
+                "`{name}` is no kind of synthetic OOD images; wanted some of {}",
+                Self::ALL.map(Self::name).join(", ")
+            )
         })
     }
 }

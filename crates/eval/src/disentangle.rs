@@ -11,8 +11,8 @@ use crate::metrics::{Counts, Difference, DifferenceEntry, GroupMeans, MeanUncert
 use crate::sum::Sum;
 use crate::{
     ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, PooledAuroc, Resampler, Role,
-    Score, Shift, Uncertainty, WeightedEce, WeightedMean, WeightedSpearman, logit_interval, parallel, percentile_interval,
-    uncertainty,
+    Score, Shift, Uncertainty, WeightedEce, WeightedMean, WeightedSpearman, logit_interval, parallel,
+    percentile_interval, uncertainty,
 };
 use shifts::MeanOfShifts;
 use std::ops::Range;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::headline::present;
 use crate::{
-    Backend, ByHeadline, Contrast, EvalError, Evaluation, Headline, Interval, Measure, NLL_EPS, OfGroup, Role, Score, Shift,
-    is_shown,
+    Backend, ByHeadline, Contrast, EvalError, Evaluation, Headline, Interval, Measure, NLL_EPS, OfGroup, Role, Score,
+    Shift, is_shown,
 };
 
 /// The version that this crate writes. It reads version 1 too, whose AUROCs were named without their negatives.

@@ -14,7 +14,8 @@ use qbnn_core::ImagesView;
 use qbnn_data::Role;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Predictions, Shift, TestGroup, by_samples, compare, evaluate,
+    EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Predictions, Shift, TestGroup, by_samples, compare,
+    evaluate,
 };
 use std::ops::ControlFlow;
 

@@ -54,7 +54,8 @@ impl MeanOfShifts {
             let resamples = all.iter().map(|r| r.len()).min().unwrap_or(0);
             (0..resamples).map(|i| over(all.iter().map(|r| r[i]).collect())).collect::<Vec<_>>()
         });
-        let intervals = ByHeadline::from_fn(|h| values.get(h).and_then(|_: f64| percentile_interval(replicates.get(h))));
+        let intervals =
+            ByHeadline::from_fn(|h| values.get(h).and_then(|_: f64| percentile_interval(replicates.get(h))));
         let mean = |of: &dyn Fn(&MeanUncertainty) -> Option<f64>| over(groups.iter().map(|g| of(&g.0.means)).collect());
         let means = MeanUncertainty {
             total: mean(&|m| Some(m.total)).unwrap_or_default(),
@@ -62,7 +63,12 @@ impl MeanOfShifts {
             epistemic: mean(&|m| m.epistemic),
         };
         let inputs = groups.iter().map(|g| g.0.inputs()).sum();
-        Some(Self { name, measured: Measured { values, tied: ByHeadline::default(), intervals, replicates }, inputs, means })
+        Some(Self {
+            name,
+            measured: Measured { values, tied: ByHeadline::default(), intervals, replicates },
+            inputs,
+            means,
+        })
     }
 
     /// As an evaluation lists it.

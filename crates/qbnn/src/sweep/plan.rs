@@ -268,7 +268,8 @@ impl Builder<'_> {
     fn float(&mut self, config: &Config, seed: u64) -> Id {
         let config = Config { quantize: QuantizeSettings::default(), ..config.clone() };
         // Shifted groups are of an evaluation: one float network serves those with and without.
-        let plain = EvalConfig { samples: config.eval.samples, bootstrap: config.eval.bootstrap, ..EvalConfig::default() };
+        let plain =
+            EvalConfig { samples: config.eval.samples, bootstrap: config.eval.bootstrap, ..EvalConfig::default() };
         let mut described = description(&Config { eval: plain, ..config.clone() });
         forget_quantization(&mut described);
         if seed != config.seed {
