@@ -43,6 +43,10 @@ pub struct TrainSettings {
     /// images. (Files of 0.1 call it `foreign_weight`.)
     #[serde(alias = "foreign_weight")]
     pub ood_weight: f32,
+    /// Kinds of these images, by the names that who makes them has for them (`data/src/synthetic_ood.rs`); `None`, as in files
+    /// of 0.1, for those of then: tiles, negatives, stains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ood_kinds: Option<Vec<String>>,
 }
 
 impl Default for TrainSettings {
@@ -62,6 +66,7 @@ impl Default for TrainSettings {
             labels: Labels::Hard,
             label_smoothing: 0.0,
             ood_weight: 0.0,
+            ood_kinds: None,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What the images of a training are taken for: drawn labels, soft labels, smoothed labels, and no label at all.
 #![allow(clippy::unwrap_used, reason = "a test that fails should fail loudly where it stands")]
 
-#[allow(dead_code, reason = "other tests use the rest of it")]
 mod toy;
 
 use qbnn_bnn::internals::predict::predict;

@@ -221,6 +221,10 @@ pub struct EvalArgs {
     /// Resamples for the 95 % intervals; 0 for none.
     #[arg(long, value_name = "N")]
     pub bootstrap: Option<u32>,
+    /// Shifted groups of the clean test images in five severities: all, or some of rotation, noise, blur, translation,
+    /// contrast, occlusion, inversion (--shifts=noise,blur); each of 1,000 images.
+    #[arg(long, value_name = "SHIFTS", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub shifts: Option<String>,
 }
 
 /// `quantize`.
@@ -354,5 +358,6 @@ impl Flags for EvalArgs {
     fn apply(&self, layers: &mut Layers) {
         integer(layers, "eval.samples", self.samples);
         integer(layers, "eval.bootstrap", self.bootstrap);
+        string(layers, "eval.shifts", self.shifts.as_deref());
     }
 }

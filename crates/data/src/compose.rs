@@ -1,6 +1,6 @@
 //! Built-in datasets, put together as their descriptors say.
 
-use crate::dataset::{Dataset, Limits, Role, TestGroup, TrainSet};
+use crate::dataset::{Dataset, LeftOut, Limits, Role, TestGroup, TrainSet};
 use crate::descriptor::{Catalogue, Composition, Descriptor, Drawn, Generator, Half};
 use crate::error::DataError;
 use crate::images::Images;
@@ -33,7 +33,8 @@ fn of_sets(
     locations: &Locations,
 ) -> Result<Dataset, DataError> {
     // All are looked for before anything large is read.
-    for name in composition.train.iter().chain(composition.test.iter().map(|t| &t.set)) {
+    let wanted = composition.test.iter().filter(|t| !t.optional).map(|t| &t.set);
+    for name in composition.train.iter().chain(wanted) {
         locations.find(catalogue.set(name)?.0)?;
     }
     let missing = |reason: &str| DataError::Descriptor { file: descriptor.name.clone(), reason: reason.into() };
@@ -56,9 +57,13 @@ fn of_sets(
         same_size(first, &train.images, set, &ambiguous.images)?;
         train.append(&ambiguous, classes);
     }
-    let mut groups = Vec::with_capacity(composition.test.len());
+    let (mut groups, mut left_out) = (Vec::with_capacity(composition.test.len()), Vec::new());
     for test in &composition.test {
         let (set, _) = catalogue.set(&test.set)?;
+        if test.optional && matches!(locations.find(set), Err(DataError::MissingSet { .. })) {
+            left_out.push(LeftOut { name: test.name().to_owned(), role: test.role, set: test.set.clone() });
+            continue;
+        }
         let group = match test.role {
             Role::Clean => TestGroup::clean(test.name(), read::load_labelled(set, Half::Test, locations)?),
             Role::Shifted => TestGroup::shifted(test.name(), read::load_labelled(set, Half::Test, locations)?),
@@ -77,6 +82,7 @@ fn of_sets(
         train_noise: composition.train_noise,
         pixels,
         note: composition.note.clone(),
+        left_out,
     })
 }
 

@@ -6,6 +6,7 @@
 use crate::error::DataError;
 use crate::images::Images;
 use crate::random::Random;
+use crate::shift::Shifted;
 use qbnn_core::Shape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -141,6 +142,8 @@ pub struct TestGroup {
     pub labels: Option<Vec<u16>>,
     /// N x classes probabilities, row-major, where known; each row sums to 1.
     pub soft_labels: Option<Vec<f32>>,
+    /// Of a group that this program made of the clean one: by which change.
+    pub shift: Option<Shifted>,
 }
 
 impl TestGroup {
@@ -148,7 +151,7 @@ impl TestGroup {
     #[must_use]
     pub fn clean(name: impl Into<String>, labelled: Labelled) -> Self {
         let Labelled { images, labels } = labelled;
-        Self { name: name.into(), role: Role::Clean, images, labels: Some(labels), soft_labels: None }
+        Self { name: name.into(), role: Role::Clean, images, labels: Some(labels), soft_labels: None, shift: None }
     }
 
     /// Changed images with one right label each.
@@ -157,19 +160,30 @@ impl TestGroup {
         Self { role: Role::Shifted, ..Self::clean(name, labelled) }
     }
 
+    /// At most so many images of a clean group, evenly spaced over it, changed: the same ones whatever the seed, and each
+    /// as it is in the whole group. An image's change depends on its place there.
+    #[must_use]
+    pub fn made(name: impl Into<String>, shift: Shifted, clean: &TestGroup, at_most: usize) -> Self {
+        let places = spaced(clean.images.len(), at_most).unwrap_or_else(|| (0..clean.images.len()).collect());
+        let labels = clean.labels.as_deref().unwrap_or_default();
+        let labels = places.iter().filter_map(|&i| labels.get(i).copied()).collect();
+        let images = shift.of_places(&clean.images, &places);
+        Self { shift: Some(shift), ..Self::shifted(name, Labelled { images, labels }) }
+    }
+
     /// Images with several right labels each.
     #[must_use]
     pub fn ambiguous(name: impl Into<String>, ambiguous: Ambiguous) -> Self {
         let Ambiguous { images, drawn, labels, soft_labels } = ambiguous;
         let first = labels.into_iter().step_by(drawn.max(1)).collect();
         let (labels, soft_labels) = (Some(first), Some(soft_labels));
-        Self { name: name.into(), role: Role::Ambiguous, images, labels, soft_labels }
+        Self { name: name.into(), role: Role::Ambiguous, images, labels, soft_labels, shift: None }
     }
 
     /// Images to which no class belongs.
     #[must_use]
     pub fn ood(name: impl Into<String>, images: Images) -> Self {
-        Self { name: name.into(), role: Role::Ood, images, labels: None, soft_labels: None }
+        Self { name: name.into(), role: Role::Ood, images, labels: None, soft_labels: None, shift: None }
     }
 
     /// Checks it against the dataset that it is a group of.
@@ -231,6 +245,26 @@ pub struct Dataset {
     pub pixels: PixelStatistics,
     /// One line to show beside every figure got from this dataset, where there is something to say.
     pub note: Option<String>,
+    /// Test groups that it would have, were their files there.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// An optional test group of a built-in dataset whose files are not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// The set whose files it needs.
+    pub set: String,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, role, set } = self;
+        write!(f, "the {role} group {name} is left out, its files are not there (`qbnn data fetch {set}`)")
+    }
 }
 
 impl Dataset {

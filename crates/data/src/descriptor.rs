@@ -169,6 +169,9 @@ pub struct TestDescriptor {
     pub role: Role,
     /// The set.
     pub set: String,
+    /// Whether the dataset goes without it where its files are not there.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 impl TestDescriptor {
@@ -310,6 +313,13 @@ impl Catalogue {
                 Role::Ambiguous => has(&test.set, Half::Test, &several)?,
                 Role::Ood => has(&test.set, Half::Test, &[Holds::Images])?,
             };
+            if test.optional && !dataset.test[..i].iter().any(|t| t.role == test.role && !t.optional) {
+                return Err(format!(
+                    "the test group {} is optional and may be the first {} one; put one before it that is always there",
+                    test.name(),
+                    test.role
+                ));
+            }
             if dataset.test[..i].iter().any(|t| t.name() == test.name()) {
                 return Err(format!("two test groups are called {}; give one another name", test.name()));
             }

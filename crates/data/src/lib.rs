@@ -46,7 +46,7 @@ mod summary;
 pub mod synthetic_ood;
 
 pub use compose::{Extent, load};
-pub use dataset::{Ambiguous, CLASSES, Dataset, Labelled, Limits, PixelStatistics, Role, TestGroup, TrainSet};
+pub use dataset::{Ambiguous, CLASSES, Dataset, Labelled, LeftOut, Limits, PixelStatistics, Role, TestGroup, TrainSet};
 pub use descriptor::{
     Catalogue, Composition, Descriptor, Download, Drawn, Generator, Half, Holds, SetFile, SetFiles, Tensors,
     TestDescriptor,

@@ -69,6 +69,24 @@ impl Shift {
 }
 
 impl Shifted {
+    /// What is changed, by how much; `None` for a severity that is not from 1 to 5.
+    #[must_use]
+    pub fn new(shift: Shift, severity: u8) -> Option<Self> {
+        (1..=5).contains(&severity).then_some(Self { shift, severity })
+    }
+
+    /// The name of a test group that is made so: `rotation-3`.
+    #[must_use]
+    pub fn group(self) -> String {
+        format!("{}-{}", self.shift.name(), self.severity)
+    }
+
+    /// What is changed.
+    #[must_use]
+    pub fn shift(self) -> Shift {
+        self.shift
+    }
+
     /// By how much, from 1 to 5.
     #[must_use]
     pub fn severity(self) -> u8 {
@@ -78,8 +96,14 @@ impl Shifted {
     /// The images, changed; of their number and size.
     #[must_use]
     pub fn of(self, images: &Images) -> Images {
-        let mut pixels = Vec::with_capacity(images.pixels.len());
-        for (i, image) in (0..images.len()).filter_map(|i| images.get(i)).enumerate() {
+        self.of_places(images, &(0..images.len()).collect::<Vec<_>>())
+    }
+
+    /// The images at some places, each changed as it is among all of them.
+    #[must_use]
+    pub fn of_places(self, images: &Images, places: &[usize]) -> Images {
+        let mut pixels = Vec::with_capacity(places.len() * images.size());
+        for (i, image) in places.iter().filter_map(|&i| Some((i, images.get(i)?))) {
             let stream = STREAM | u64::from(self.severity) << 8 | self.shift as u64;
             let mut random = Random::new(i as u64, stream);
             pixels.extend(self.image(images, image, &mut random));

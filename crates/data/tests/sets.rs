@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use qbnn_data::idx::{Idx, Storage, Values};
+use qbnn_data::shift::Shifted;
 use qbnn_data::{
     Catalogue, DataError, Descriptor, Extent, Half, Limits, Locations, Origin, PixelStatistics, Role, TestGroup,
     TrainSet, list, load, load_images, load_labelled,
@@ -83,6 +84,9 @@ fn dirty_mnist_is_both_halves() {
     assert_eq!((d.validation.images.get(0).unwrap()[0], d.validation.labels[0]), (30, 0));
     let found: Vec<_> = d.groups.iter().map(|g| (g.name.as_str(), g.role, g.images.len())).collect();
     assert_eq!(found, [("clean", Role::Clean, 20), ("ambiguous", Role::Ambiguous, 7), ("ood", Role::Ood, 15)]);
+    let left_out: Vec<_> = d.left_out.iter().map(ToString::to_string).collect();
+    let wanted = "the ood group kmnist is left out, its files are not there (`qbnn data fetch kmnist`)";
+    assert_eq!(left_out, [wanted]);
     let [_, ambiguous, ood] = &d.groups[..] else { panic!("{found:?}") };
     assert_eq!(ambiguous.soft_labels.as_ref().unwrap()[10..13], [0.0, 0.5, 0.5]);
     assert_eq!(ambiguous.labels.as_ref().unwrap(), &[0, 1, 2, 3, 4, 5, 6]);
@@ -207,11 +211,12 @@ fn real_files_have_their_published_sizes() {
     let d = load("dirty-mnist", &locations, 1, Limits::default()).unwrap();
     assert_eq!((d.train.images.len(), d.train.pairs.len()), (61_000, 115_000));
     let sizes: Vec<_> = d.groups.iter().map(|g| g.images.len()).collect();
-    assert_eq!((d.validation.labels.len(), &sizes[..]), (5_000, &[10_000, 6_000, 10_000][..]));
+    assert_eq!((d.validation.labels.len(), &sizes[..3]), (5_000, &[10_000, 6_000, 10_000][..]));
+    assert_eq!(sizes.len() + d.left_out.len(), 4);
     assert_eq!(d.first(Role::Ambiguous).unwrap().soft_labels.as_ref().unwrap().len(), 60_000);
     assert_eq!(d.first(Role::Clean).unwrap().labels.as_ref().unwrap()[..5], [7, 2, 1, 0, 4]);
     let extent = Extent::of("dirty-mnist").unwrap();
-    assert_eq!((extent.pairs, extent.groups, extent.classes), (115_000, sizes, d.classes()));
+    assert_eq!((extent.pairs, &extent.groups[..sizes.len()], extent.classes), (115_000, &sizes[..], d.classes()));
     let d = load("dirty-fashion", &locations, 1, Limits { train_limit: Some(1000), group_limit: None }).unwrap();
     assert_eq!((d.train.pairs.len(), d.first(Role::Ood).unwrap().images.len()), (1_000, 10_000));
 }
@@ -224,9 +229,13 @@ fn a_set_of_test_images_is_a_group_of_another() {
     test("t10k-images-idx3-ubyte", &[4, 1, 2]);
     test("t10k-labels-idx1-ubyte", &[4]);
     let near = load_images(set("kmnist"), Half::Test, &locations).unwrap();
-    let mut d = load("dirty-mnist", &locations, 1, Limits::default()).unwrap();
+    let mut d = load("mnist", &locations, 1, Limits::default()).unwrap();
     d.add_group(TestGroup::ood("kmnist", near.clone())).unwrap();
     assert_eq!(d.group("kmnist").unwrap().images, near);
+    // Dirty-MNIST has it by itself where its files lie there, behind its other groups.
+    let d = load("dirty-mnist", &locations, 1, Limits::default()).unwrap();
+    assert_eq!((&d.groups[3].name[..], d.groups[3].role, &d.groups[3].images), ("kmnist", Role::Ood, &near));
+    assert!(d.left_out.is_empty());
     // The first of a role stays what the headline metrics are about.
     assert_eq!(d.first(Role::Ood).unwrap().name, "ood");
     d.check().unwrap();
@@ -269,6 +278,21 @@ fn groups_that_do_not_fit_are_refused_by_name() {
     assert!(d.check().unwrap_err().to_string().contains("accuracy needs"));
 }
 
+/// A shifted group of fewer images is part of that of all of them.
+#[test]
+fn a_made_group_is_spaced_over_the_clean_one_and_each_image_changed_by_its_place() {
+    let (_folder, locations) = small();
+    let d = load("mnist", &locations, 1, Limits::default()).unwrap();
+    let clean = d.first(Role::Clean).unwrap();
+    let shift: Shifted = "noise@3".parse().unwrap();
+    let whole = TestGroup::made(shift.group(), shift, clean, usize::MAX);
+    assert_eq!((whole.name.as_str(), whole.role, whole.shift), ("noise-3", Role::Shifted, Some(shift)));
+    assert_eq!((&whole.labels, &whole.images), (&clean.labels, &shift.of(&clean.images)));
+    let few = TestGroup::made("few", shift, clean, 3);
+    assert_eq!(few.labels.as_deref(), Some(&[0, 6, 3][..]));
+    assert_eq!(few.images, whole.images.select(&[0, 6, 13]));
+}
+
 /// Any number of classes that 16 bits can tell apart, in colour: nothing is of MNIST here.
 #[test]
 fn a_dataset_of_many_classes_and_three_channels_is_whole() {
@@ -283,6 +307,7 @@ fn a_dataset_of_many_classes_and_three_channels_is_whole() {
         train_noise: 0.0,
         pixels: PixelStatistics { mean: 0.5, std: 0.25 },
         note: None,
+        left_out: Vec::new(),
     };
     d.check().unwrap();
     assert_eq!((d.classes(), d.train.pairs[999], d.shape().to_string()), (1000, (999, 999), "3x2x3".into()));
@@ -335,6 +360,7 @@ fn descriptors_are_checked_against_each_other() {
         (format!("{train}{one}"), "tiny has no file of test labels"),
         (format!("{train}{}", one.replace("clean", "ood").repeat(2)), "two test groups are called ood"),
         (format!("{train}{}", one.replace("clean", "ood")), "no group with role"),
+        (format!("{train}{}optional = true\n", one.replace("clean", "ood")), "put one before it that is always there"),
     ] {
         let error = refuse(&[("x.toml", &with(&rest))]);
         assert!(error.contains(said), "{error}");
@@ -355,7 +381,7 @@ fn built_in_descriptors_are_whole() {
         assert!(files.tensors.is_some() || sums.count() == files.files.len(), "{set}");
     }
     for (name, pairs, groups) in [
-        ("dirty-mnist", 115_000, vec![10_000, 6_000, 10_000]),
+        ("dirty-mnist", 115_000, vec![10_000, 6_000, 10_000, 10_000]),
         ("mnist", 55_000, vec![10_000, 10_000]),
         ("strokes", 20_000, vec![2_000, 1_000, 2_000]),
     ] {

@@ -58,9 +58,12 @@ impl Agreement {
                 a.zip(b).map(|(a, b)| GroupAgreement::of(a.name.clone(), first.classes(), &probs(a), &probs(b))),
             );
         }
-        let further = a.further().map(|(group, measured)| OfGroup {
-            name: group.name.clone(),
-            metrics: ByHeadline::from_fn(|h| measured.value(h).zip(b.value_of(&group.name, h)).map(|(a, b)| b - a)),
+        let further = a.further().map(|group| OfGroup {
+            name: group.name.to_owned(),
+            shift: group.shift.cloned(),
+            metrics: ByHeadline::from_fn(|h| {
+                group.measured.value(h).zip(b.value_of(group.name, h)).map(|(a, b)| b - a)
+            }),
         });
         Ok(Agreement { groups, differences: ByHeadline::from_fn(both), further: further.collect() })
     }

@@ -12,10 +12,13 @@ use crate::metrics::{Counts, Difference, DifferenceEntry, GroupMeans, MeanUncert
 use crate::statistics::Statistics;
 use crate::sum::Sum;
 use crate::{
-    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, Resampler, Role, Uncertainty,
+    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, Resampler, Role, Shift, Uncertainty,
     logit_interval, parallel, percentile_interval, uncertainty,
 };
+use shifts::MeanOfShifts;
 use std::ops::Range;
+
+mod shifts;
 
 /// Settings of the bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Evaluation {
     headline: Measured,
     /// Of each further group: its place, and the metrics with it in the place of the first of its role.
     further: Vec<(usize, Measured)>,
+    /// Means over the groups that were made by shifts.
+    shifts: Vec<MeanOfShifts>,
     options: EvalOptions,
 }
 
@@ -53,6 +58,8 @@ pub struct EvaluatedGroup {
     pub name: String,
     /// Its role.
     pub role: Role,
+    /// Of a group that was made by a shift: by which.
+    pub shift: Option<Shift>,
     /// Mean prediction and uncertainties of every input.
     pub uncertainty: Uncertainty,
     /// Their means.
@@ -68,6 +75,23 @@ impl EvaluatedGroup {
     pub fn inputs(&self) -> usize {
         self.uncertainty.total.len()
     }
+}
+
+/// Metrics of a group beside the first ones of their roles, or means over several such groups.
+#[derive(Debug, Clone, Copy)]
+pub struct Further<'a> {
+    /// Its name; that of a mean ends in `@mean`.
+    pub name: &'a str,
+    /// Its role.
+    pub role: Role,
+    /// Of a group that was made by a shift: by which.
+    pub shift: Option<&'a Shift>,
+    /// Its inputs, of a mean those of all its groups.
+    pub inputs: usize,
+    /// Its mean uncertainties.
+    pub means: MeanUncertainty,
+    /// Its metrics: those of [`Headline::is_of`] its role.
+    pub measured: &'a Measured,
 }
 
 /// Metrics of some groups.
@@ -123,9 +147,15 @@ impl Evaluation {
         &self.groups
     }
 
-    /// Every group that is not the first of a headline role, with its metrics: those of [`Headline::is_of`] its role.
-    pub fn further(&self) -> impl Iterator<Item = (&EvaluatedGroup, &Measured)> {
-        self.further.iter().map(|(place, measured)| (&self.groups[*place], measured))
+    /// Every group that is not the first of a headline role; then the means over those that were made by shifts, where they
+    /// are several: over all ([`SHIFTS_MEAN`](crate::SHIFTS_MEAN)), and over the severities of each kind.
+    pub fn further(&self) -> impl Iterator<Item = Further<'_>> {
+        let groups = self.further.iter().map(|(place, measured)| {
+            let group = &self.groups[*place];
+            let (shift, inputs) = (group.shift.as_ref(), group.inputs());
+            Further { name: &group.name, role: group.role, shift, inputs, means: group.means, measured }
+        });
+        groups.chain(self.shifts.iter().map(MeanOfShifts::further))
     }
 
     /// Inputs of the first groups of their roles.
@@ -153,6 +183,9 @@ impl Evaluation {
     /// The metric of the group of this name, with it in the place of the first of its role; `None` for a metric that is
     /// not of its role.
     pub fn value_of(&self, group: &str, headline: Headline) -> Option<f64> {
+        if let Some(mean) = self.shifts.iter().find(|mean| mean.name == group) {
+            return mean.measured.value(headline);
+        }
         let place = self.groups.iter().position(|g| g.name == group)?;
         let further = self.further.iter().find(|f| f.0 == place).map(|f| &f.1);
         let measured = further.unwrap_or(&self.headline);
@@ -312,6 +345,7 @@ fn measure(groups: &Groups, options: &EvalOptions, threads: usize) -> Result<Eva
         evaluated.push(EvaluatedGroup {
             name: group.name.clone(),
             role: group.role,
+            shift: group.shift.clone(),
             means: means(&uncertainty),
             uncertainty,
             labels,
@@ -352,12 +386,14 @@ fn measure(groups: &Groups, options: &EvalOptions, threads: usize) -> Result<Eva
         measured.push(view.measured(&evaluated, view.values(&once, &ranges), resamples));
     }
     let headline = measured.remove(0);
+    let further: Vec<_> = further.into_iter().zip(measured).collect();
     Ok(Evaluation {
         samples: groups.samples(),
         classes,
+        shifts: MeanOfShifts::all(&evaluated, &further),
         groups: evaluated,
         headline,
-        further: further.into_iter().zip(measured).collect(),
+        further,
         options: *options,
     })
 }
@@ -390,10 +426,11 @@ pub fn compare(
         }
     }
     let metrics = model.headline.less(&reference.headline);
-    let further = model.further().zip(&reference.further);
-    let of = |((group, measured), reference): ((&EvaluatedGroup, &Measured), &(usize, Measured))| OfGroup {
-        name: group.name.clone(),
-        metrics: measured.less(&reference.1),
+    let further = model.further().zip(reference.further());
+    let of = |(group, reference): (Further<'_>, Further<'_>)| OfGroup {
+        name: group.name.to_owned(),
+        shift: group.shift.cloned(),
+        metrics: group.measured.less(reference.measured),
     };
     Ok(DifferenceEntry { name: name.into(), against: against.into(), metrics, groups: further.map(of).collect() })
 }
@@ -415,7 +452,7 @@ mod tests {
     use crate::{Predictions, TestGroup};
 
     fn every(evaluation: &Evaluation) -> impl Iterator<Item = &Measured> {
-        std::iter::once(&evaluation.headline).chain(evaluation.further().map(|f| f.1))
+        std::iter::once(&evaluation.headline).chain(evaluation.further().map(|f| f.measured))
     }
 
     #[test]

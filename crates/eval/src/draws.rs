@@ -37,9 +37,10 @@ pub fn by_samples(groups: &Groups) -> Result<Vec<SamplesEntry>, EvalError> {
                 })
             })
         };
-        let further = evaluations.first().into_iter().flat_map(Evaluation::further).map(|(group, _)| OfGroup {
-            name: group.name.clone(),
-            metrics: spread(&|e, headline| e.value_of(&group.name, headline)),
+        let further = evaluations.first().into_iter().flat_map(Evaluation::further).map(|group| OfGroup {
+            name: group.name.to_owned(),
+            shift: group.shift.cloned(),
+            metrics: spread(&|e, headline| e.value_of(group.name, headline)),
         });
         let (metrics, groups) = (spread(&|e, headline| e.value(headline)), further.collect());
         entries.push(SamplesEntry { samples: samples as u64, sets: sets as u64, metrics, groups });

@@ -47,6 +47,19 @@ impl Role {
     }
 }
 
+/// What the mean over all groups made by a shift is called, beside those of each kind (`rotation@mean`). No group has such a
+/// name.
+pub const SHIFTS_MEAN: &str = "shifts@mean";
+
+/// What ends the name of a mean over groups.
+pub(crate) const MEAN: &str = "@mean";
+
+/// Whether tables show a further group where nobody asks for it by name: not the many that a program names after their
+/// shift, nor the means over each kind. Their mean over all stands for them.
+pub fn is_shown(name: &str, shift: Option<&Shift>) -> bool {
+    name == SHIFTS_MEAN || !(name.ends_with(MEAN) || shift.is_some_and(|shift| shift.group() == name))
+}
+
 /// One model's predictions on one group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestGroup {
@@ -61,12 +74,30 @@ pub struct TestGroup {
     /// Where known, the true label distribution of each input of an ambiguous group, `[N][C]` row-major, each row summing to
     /// 1 within 1e-3.
     pub soft_labels: Option<Vec<f32>>,
+    /// Of a shifted group that a program made of the clean one: by which change.
+    pub shift: Option<Shift>,
+}
+
+/// The change by which a shifted group was made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shift {
+    /// What was changed, such as `rotation`.
+    pub kind: String,
+    /// By how much: a higher severity is a greater change.
+    pub severity: u8,
+}
+
+impl Shift {
+    /// The name of the group that a program makes by it where nobody names one: `rotation-3`.
+    pub fn group(&self) -> String {
+        format!("{}-{}", self.kind, self.severity)
+    }
 }
 
 impl TestGroup {
     /// Inputs of the training distribution with one right label each; the group is called `clean`.
     pub fn clean(predictions: Predictions, labels: Vec<usize>) -> Self {
-        Self { name: Role::Clean.name().into(), role: Role::Clean, predictions, labels, soft_labels: None }
+        Self { name: Role::Clean.name().into(), role: Role::Clean, predictions, labels, soft_labels: None, shift: None }
     }
 
     /// Inputs of the training distribution with several right labels each; the group is called `ambiguous`.
@@ -77,6 +108,7 @@ impl TestGroup {
             predictions,
             labels: Vec::new(),
             soft_labels,
+            shift: None,
         }
     }
 
@@ -144,7 +176,8 @@ impl Groups {
         let one = |g: &TestGroup| {
             let predictions = g.predictions.draws(draws.clone())?;
             let (labels, soft_labels) = (g.labels.clone(), g.soft_labels.clone());
-            Some(TestGroup { name: g.name.clone(), role: g.role, predictions, labels, soft_labels })
+            let (name, shift) = (g.name.clone(), g.shift.clone());
+            Some(TestGroup { name, role: g.role, predictions, labels, soft_labels, shift })
         };
         self.iter().map(one).collect::<Option<_>>().map(Groups)
     }

@@ -60,10 +60,10 @@ pub use conformal::{
     ConformalRule, ConformalScore, SetQuality, aps_scores, fewest_inputs, quantile_rank, set_quality, upper_quantile,
 };
 pub use detection::{Detection, Detections, average_precision, fpr95};
-pub use disentangle::{EvalOptions, EvaluatedGroup, Evaluation, Measured, compare, evaluate};
+pub use disentangle::{EvalOptions, EvaluatedGroup, Evaluation, Further, Measured, compare, evaluate};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
-pub use groups::{Groups, Role, TestGroup};
+pub use groups::{Groups, Role, SHIFTS_MEAN, Shift, TestGroup, is_shown};
 pub use headline::{About, Absent, Aim, ByHeadline, Contrast, Headline, Measure, OfGroup, Score};
 pub use metrics::{
     Bits, Clamped, Counts, Difference, DifferenceEntry, GroupEntry, GroupMeans, MeanUncertainty, Metrics,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::headline::present;
 use crate::{
     Backend, ByHeadline, Contrast, EvalError, Evaluation, Headline, Interval, Measure, NLL_EPS, OfGroup, Role, Score,
+    Shift, is_shown,
 };
 
 /// The version that this crate writes. It reads version 1 too, whose AUROCs were named without their negatives.
@@ -182,6 +183,9 @@ pub struct GroupEntry {
     pub name: String,
     /// Its role.
     pub role: Role,
+    /// Of a group that was made by a shift: by which. A mean over such groups (`shifts@mean`) has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
     /// Its inputs.
     pub inputs: u64,
     /// The metrics, named as the headline metrics are, with this group in the place of the first of its role.
@@ -297,13 +301,14 @@ impl ModelEntry {
     pub fn new(description: ModelDescription, evaluation: &Evaluation) -> Self {
         let ModelDescription { name, strategy, bits, parameter_bytes, parameters, file_bytes } = description;
         let clamped = evaluation.calibration().map_or(0, |c| c.clamped);
-        let further = evaluation.further().map(|(group, measured)| GroupEntry {
-            name: group.name.clone(),
+        let further = evaluation.further().map(|group| GroupEntry {
+            name: group.name.to_owned(),
             role: group.role,
-            inputs: group.inputs() as u64,
-            metrics: ByHeadline::from_fn(|h| measured.value(h)),
-            ci95: ByHeadline::from_fn(|h| measured.interval(h)),
-            tied_pairs: ByHeadline::from_fn(|h| measured.tied(h)),
+            shift: group.shift.cloned(),
+            inputs: group.inputs as u64,
+            metrics: ByHeadline::from_fn(|h| group.measured.value(h)),
+            ci95: ByHeadline::from_fn(|h| group.measured.interval(h)),
+            tied_pairs: ByHeadline::from_fn(|h| group.measured.tied(h)),
             mean_uncertainty: group.means,
         });
         Self {
@@ -418,7 +423,8 @@ impl Metrics {
     /// The metrics that tables show of these headline metrics: each of them, and after them those of every further group that
     /// some model has.
     pub fn measures(&self, headlines: &[Headline]) -> Vec<Measure> {
-        let further = self.models.iter().flat_map(|m| m.groups.iter().map(|g| g.name.as_str()));
+        let shown = |g: &&GroupEntry| is_shown(&g.name, g.shift.as_ref());
+        let further = self.models.iter().flat_map(|m| m.groups.iter().filter(shown).map(|g| g.name.as_str()));
         let exists = |group: &str, headline| {
             let has = |m: &ModelEntry| m.group(group).is_some_and(|g| g.metrics.get(headline).is_some());
             self.models.iter().any(has)

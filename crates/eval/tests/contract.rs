@@ -338,20 +338,21 @@ fn further_groups_change_no_figure_of_the_first() {
 fn a_further_group_is_measured_as_the_first_would_be() {
     let all = more_groups(8, 0);
     let more = evaluate(&all, &QUICK).unwrap();
-    let names: Vec<_> = more.further().map(|(g, _)| g.name.as_str()).collect();
+    let names: Vec<_> = more.further().map(|g| g.name).collect();
     assert_eq!(names, ["near", "second-clean", "second-ambiguous", "second-ood", "noise"]);
-    for (group, measured) in more.further() {
+    for group in more.further() {
+        let measured = group.measured;
         let mut alone = all.clone();
-        alone.0.retain(|g| g.role != group.role && g.role != Role::Shifted || g.name == group.name);
+        alone.0.retain(|g| g.role != group.role && g.role != Role::Shifted || g.name == *group.name);
         if group.role == Role::Shifted {
             // Measured by itself, as a clean one.
-            alone = Groups(vec![TestGroup { role: Role::Clean, ..all.named(&group.name).unwrap().clone() }]);
+            alone = Groups(vec![TestGroup { role: Role::Clean, ..all.named(group.name).unwrap().clone() }]);
         }
         let alone = evaluate(&alone, &QUICK).unwrap();
         for h in Headline::ALL {
             let wanted = alone.value(h).filter(|_| h.is_of(group.role));
             assert_eq!(measured.value(h), wanted, "{} of {}", h.name(), group.name);
-            assert_eq!(more.value_of(&group.name, h), wanted);
+            assert_eq!(more.value_of(group.name, h), wanted);
             // Of 20 inputs some resample may have no wrong prediction, or no right one.
             if !matches!(h, Headline::ErrorAuroc(_)) {
                 assert_eq!(measured.interval(h).is_some(), wanted.is_some(), "{} of {}", h.name(), group.name);
@@ -360,6 +361,59 @@ fn a_further_group_is_measured_as_the_first_would_be() {
     }
     assert_eq!(more.value_of("clean", Headline::Accuracy), more.value(Headline::Accuracy));
     assert_eq!(more.value_of("nobody", Headline::Accuracy), None);
+}
+
+/// Groups made by two shifts, of two severities and of one.
+fn shifted_groups(salt: usize) -> Groups {
+    let mut all = more_groups(8, salt);
+    for (i, (kind, severity)) in [("blur", 1), ("noise", 2), ("noise", 4)].into_iter().enumerate() {
+        let shift = Shift { kind: kind.into(), severity };
+        let group = TestGroup::shifted(some(8, 20, 4, salt + 9 + i, 0.5), vec![1; 20]).named(shift.group());
+        all.0.push(TestGroup { shift: Some(shift), ..group });
+    }
+    all
+}
+
+/// Means over shifts are those of their groups, resample by resample; groups that no shift made have no part in them.
+#[test]
+fn groups_made_by_shifts_have_means_and_change_no_other_figure() {
+    let (plain, all) = (evaluate(&more_groups(8, 0), &QUICK).unwrap(), evaluate(&shifted_groups(0), &QUICK).unwrap());
+    let other = evaluate(&shifted_groups(3), &QUICK).unwrap();
+    let names: Vec<_> = all.further().skip(5).map(|g| (g.name, g.inputs)).collect();
+    let made = [("blur-1", 20), ("noise-2", 20), ("noise-4", 20)];
+    // One group of a kind is no mean.
+    assert_eq!(names, [&made[..], &[(SHIFTS_MEAN, 60), ("noise@mean", 40)]].concat());
+    for (before, after) in plain.further().zip(all.further()) {
+        for h in Headline::ALL {
+            assert_eq!(before.measured.value(h), after.measured.value(h));
+            assert_eq!(before.measured.interval(h), after.measured.interval(h));
+        }
+    }
+    for (mean, of) in [(SHIFTS_MEAN, &["blur-1", "noise-2", "noise-4"][..]), ("noise@mean", &["noise-2", "noise-4"])] {
+        for h in [Headline::Accuracy, Headline::Nll, Headline::Brier, Headline::Ece] {
+            let wanted = of.iter().map(|g| all.value_of(g, h).unwrap()).sum::<f64>() / of.len() as f64;
+            assert!((all.value_of(mean, h).unwrap() - wanted).abs() < 1e-12);
+            let found = all.further().find(|g| g.name == mean).unwrap();
+            let [low, high] = found.measured.interval(h).unwrap();
+            assert!(low <= wanted && wanted <= high && low < high, "{low} {wanted} {high}");
+        }
+        assert_eq!(all.value_of(mean, Headline::Auroc(Score::Total, Contrast::OodVsClean)), None);
+    }
+    let mut metrics = Metrics::new("x", 1);
+    metrics.models.push(ModelEntry::new(description("float", Strategy::Float, Bits::FLOAT), &all));
+    metrics.differences.push(compare("other", &other, "float", &all).unwrap());
+    metrics.check().unwrap();
+    let text = serde_json::to_string(&metrics).unwrap();
+    assert!(text.contains(r#""name":"noise-4","role":"shifted","shift":{"kind":"noise","severity":4}"#), "{text}");
+    assert_eq!(serde_json::from_str::<Metrics>(&text).unwrap(), metrics);
+    // Tables show the mean in the place of its groups, and whatever bears a name of its own.
+    let shown: Vec<_> = metrics.measures(&[Headline::Accuracy]).iter().map(Measure::name).collect();
+    let wanted = ["accuracy", "second-clean:accuracy", "noise:accuracy", "shifts@mean:accuracy"];
+    assert_eq!(shown, wanted);
+    let measure = Measure::named("shifts@mean:accuracy").unwrap();
+    let difference = metrics.differences[0].measured(&measure).unwrap();
+    let of = |e: &Evaluation| e.value_of(SHIFTS_MEAN, Headline::Accuracy).unwrap();
+    assert!((difference.value - (of(&other) - of(&all))).abs() < 1e-12 && difference.ci95.is_some());
 }
 
 #[test]

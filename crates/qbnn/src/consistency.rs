@@ -6,8 +6,10 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::ood;
 use crate::preprocess::Prepared;
 use qbnn_bnn::{Checkpoint, Origin};
+use qbnn_data::Catalogue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,10 +46,17 @@ fn settings(config: &Config) -> BTreeMap<String, Value> {
     all
 }
 
-fn of_training(seed: u64, train: &qbnn_bnn::TrainSettings) -> BTreeMap<String, Value> {
+fn of_training(seed: u64, train_settings: &qbnn_bnn::TrainSettings) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::from([("seed".to_owned(), seed.into())]);
-    if let Ok(Value::Object(train)) = serde_json::to_value(train) {
+    if let Ok(Value::Object(train)) = serde_json::to_value(train_settings) {
         all.extend(train.into_iter().map(|(key, value)| (format!("train.{key}"), value)));
+        // Without such images their kinds do not count.
+        match ood::kinds(train_settings) {
+            Ok(kinds) if train_settings.ood_weight > 0.0 => {
+                all.insert("train.ood_kinds".to_owned(), json!(ood::names(&kinds)));
+            }
+            _ => drop(all.remove("train.ood_kinds")),
+        }
     }
     all
 }
@@ -115,6 +124,12 @@ pub fn same_test(checkpoint: &Checkpoint, config: &Config) -> bool {
     checkpoint.seed == config.seed && of_test.all(|(key, value)| asked.get(key) == Some(value))
 }
 
+/// Whether a built-in dataset goes without a test group.
+fn is_optional(dataset: &str, group: &str) -> bool {
+    let composition = Catalogue::built_in().and_then(|all| all.dataset(dataset));
+    composition.is_ok_and(|(_, c)| c.test.iter().any(|test| test.optional && test.name() == group))
+}
+
 /// Refuses a checkpoint whose data is no longer what is there.
 ///
 /// # Errors
@@ -122,8 +137,11 @@ pub fn same_test(checkpoint: &Checkpoint, config: &Config) -> bool {
 pub fn same_data(path: &Path, checkpoint: &Checkpoint, data: &Prepared<'_>, part: Part) -> Result<()> {
     let Some(origin) = &checkpoint.origin else { return Ok(()) };
     let found = data.fingerprints();
-    // A test group that has been added since contradicts nothing.
-    for (name, wanted) in origin.data.iter().filter(|(name, _)| part.has(name)) {
+    // A test group that has been added since contradicts nothing, nor does an optional one whose files are not here; what the
+    // program makes follows from the clean group.
+    let d = data.dataset;
+    let passed = |name: &str| d.group(name).map_or_else(|| is_optional(&d.name, name), |g| g.shift.is_some());
+    for (name, wanted) in origin.data.iter().filter(|(name, _)| part.has(name) && !passed(name)) {
         let found = found.get(name);
         if found != Some(wanted) {
             let short = |hash: Option<&String>| hash.map_or("none", |h| h.get(..16).unwrap_or(h)).to_owned();

@@ -14,7 +14,8 @@ use qbnn_core::ImagesView;
 use qbnn_data::Role;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Predictions, TestGroup, by_samples, compare, evaluate,
+    EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Predictions, Shift, TestGroup, by_samples, compare,
+    evaluate,
 };
 use std::ops::ControlFlow;
 
@@ -208,6 +209,7 @@ impl GroupProbabilities {
                 predictions: predictions.at(|| format!("predictions on {}", group.name))?,
                 labels: group.labels.iter().flatten().map(|&l| l.into()).collect(),
                 soft_labels: group.soft_labels.clone(),
+                shift: group.shift.map(|s| Shift { kind: s.shift().name().to_owned(), severity: s.severity() }),
             })
         };
         data.dataset.groups.iter().zip(&self.0).map(one).collect::<Result<_>>().map(Groups)

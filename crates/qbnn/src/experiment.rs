@@ -1,6 +1,6 @@
 //! From settings to what they name: data, network.
 
-use crate::config::{Config, DataConfig};
+use crate::config::{Config, DataConfig, EvalConfig, SHIFT_IMAGES, shifted};
 use crate::error::{Error, Result};
 use crate::preprocess::Prepared;
 use crate::wording::thousands;
@@ -8,7 +8,7 @@ use etcetera::BaseStrategy;
 use qbnn_bnn::internals::nn::limit;
 use qbnn_bnn::{Network, NetworkSpec};
 use qbnn_data::shift::Shift;
-use qbnn_data::{Catalogue, Dataset, Labelled, Limits, Locations, Role, TestGroup, own};
+use qbnn_data::{Catalogue, Dataset, Limits, Locations, Role, TestGroup, own};
 use std::path::PathBuf;
 
 /// Where data is searched: the named folder, `$QBNN_DATA`, the user's cache.
@@ -35,9 +35,14 @@ pub fn load(config: &Config) -> Result<Dataset> {
     let Some(path) = &settings.path else {
         let mut dataset = qbnn_data::load(&settings.name, &locations, config.seed, limits)?;
         if !settings.test.is_empty() {
+            leave_to(&mut dataset, settings);
             add_groups(&mut dataset, settings, &locations)?;
             dataset.limit(limits, config.seed)?;
         }
+        let left_out = dataset.left_out.iter().map(ToString::to_string);
+        let notes: Vec<String> = dataset.note.take().into_iter().chain(left_out).collect();
+        dataset.note = Some(notes.join("; ")).filter(|note| !note.is_empty());
+        add_shifted(&mut dataset, config.eval)?;
         return Ok(dataset);
     };
     let own = own::open(path, &settings.name, &settings.options())?;
@@ -59,7 +64,30 @@ pub fn load(config: &Config) -> Result<Dataset> {
     let notes: Vec<String> = scaled.into_iter().chain(divided).chain(leaked).collect();
     dataset.note = Some(notes.join("; ")).filter(|note| !note.is_empty());
     dataset.limit(limits, config.seed)?;
+    add_shifted(&mut dataset, config.eval)?;
     Ok(dataset)
+}
+
+/// Leaves optional groups of a built-in dataset to groups of the settings that have their name or are of their set.
+fn leave_to(dataset: &mut Dataset, settings: &DataConfig) {
+    let taken = |name: &str, set: &str| {
+        settings.test.iter().any(|t| t.name == name || (t.is_built_in() && t.path.as_os_str() == set))
+    };
+    let Ok(catalogue) = Catalogue::built_in() else { return };
+    let Ok((_, composition)) = catalogue.dataset(&settings.name) else { return };
+    for test in composition.test.iter().filter(|test| test.optional && taken(test.name(), &test.set)) {
+        dataset.groups.retain(|group| group.name != test.name());
+        dataset.left_out.retain(|group| group.name != test.name());
+    }
+}
+
+/// Adds the shifted groups that the settings ask for, after all others.
+fn add_shifted(dataset: &mut Dataset, settings: EvalConfig) -> Result<()> {
+    let Some(clean) = dataset.first(Role::Clean).filter(|_| !settings.shifts.is_empty()) else { return Ok(()) };
+    let images = settings.shift_images.unwrap_or(SHIFT_IMAGES);
+    let made = shifted(settings.shifts, settings.severities);
+    let made: Vec<_> = made.map(|shift| TestGroup::made(shift.group(), shift, clean, images)).collect();
+    made.into_iter().try_for_each(|group| Ok(dataset.add_group(group)?))
 }
 
 /// Adds the test groups that the settings name.
@@ -82,9 +110,7 @@ fn add_groups(dataset: &mut Dataset, settings: &DataConfig, locations: &Location
             return Err(Error::Setting { key: "data.test", found: test.to_string(), wanted });
         }
         if let (Some(shift), Some(clean)) = (test.shift(), dataset.first(Role::Clean)) {
-            let labelled =
-                Labelled { images: shift.of(&clean.images), labels: clean.labels.clone().unwrap_or_default() };
-            dataset.add_group(TestGroup::shifted(&test.name, labelled))?;
+            dataset.add_group(TestGroup::made(&test.name, shift, clean, usize::MAX))?;
             continue;
         }
         let group = own::group(&test.path, &test.name, test.role, dataset, &settings.options(), locations)?;
@@ -102,4 +128,44 @@ pub fn network(config: &Config, data: &Prepared<'_>) -> Result<(NetworkSpec, Net
     let net = Network::new(&spec, data.shape(), data.dataset.classes())?;
     limit::training(&net, config.train.batch)?;
     Ok((spec, net))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn loaded(sets: &[&str]) -> Dataset {
+        let mut layers = Layers::default();
+        ["data.train_limit=50", "data.group_limit=40"].iter().chain(sets).for_each(|s| layers.set(s).unwrap());
+        load(&layers.finish().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn shifted_groups_stand_behind_all_others_and_only_where_they_are_asked_for() {
+        let names = |d: &Dataset| d.groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>();
+        let plain = loaded(&[]);
+        assert!(plain.groups.iter().all(|g| g.shift.is_none()));
+        let all = loaded(&["eval.shifts=all", "eval.shift_images=7"]);
+        assert_eq!(all.groups[..plain.groups.len()], plain.groups[..]);
+        let made = &all.groups[plain.groups.len()..];
+        assert_eq!(made.len(), 35);
+        assert!(made.iter().all(|g| g.images.len() == 7 && g.labels.as_ref().is_some_and(|l| l.len() == 7)));
+        let some = loaded(&["eval.shifts=noise,blur", "eval.severities=[3]", "data.test=[\"shifted:own=rotation@2\"]"]);
+        assert_eq!(names(&some)[plain.groups.len()..], ["own", "noise-3", "blur-3"]);
+        // Of no more images than there are.
+        assert_eq!(some.group("blur-3").unwrap().images.len(), 40);
+        assert_eq!(some.group("own").unwrap().shift.unwrap().to_string(), "rotation@2");
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_refused_before() {
+        let refuse = |set: &str| {
+            let mut layers = Layers::default();
+            layers.set(set).and_then(|()| layers.finish().map(drop)).unwrap_err().one_line()
+        };
+        assert!(refuse("eval.shifts=turn").contains("`turn` is no shift"), "{}", refuse("eval.shifts=turn"));
+        assert!(refuse("eval.severities=[6]").contains("6 is no severity"));
+        assert!(refuse("eval.shift_images=0").contains("eval.shift_images"));
+    }
 }

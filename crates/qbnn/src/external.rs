@@ -351,7 +351,14 @@ fn read(path: &Path, bytes: &[u8]) -> Result<File, String> {
     }
     let group = |(kind, own): (Kind, &Vec<usize>)| -> Result<TestGroup, String> {
         let labels = if kind.role.is_labelled() { right(own, &kind.name)? } else { Vec::new() };
-        Ok(TestGroup { name: kind.name, role: kind.role, predictions: part(own)?, labels, soft_labels: None })
+        Ok(TestGroup {
+            name: kind.name,
+            role: kind.role,
+            predictions: part(own)?,
+            labels,
+            soft_labels: None,
+            shift: None,
+        })
     };
     let groups = Groups(kinds.into_iter().zip(&places).map(group).collect::<Result<_, String>>()?);
     let name = path.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());

@@ -74,6 +74,7 @@ pub mod lock;
 pub mod model_file;
 pub mod named;
 pub mod observer;
+pub mod ood;
 pub mod opened;
 pub mod output;
 pub mod pictures;

@@ -120,7 +120,7 @@ pub(crate) mod tests {
         let (data, classes) = (Prepared::new(&dataset), dataset.classes());
         let spec = NetworkSpec::named("mlp", classes).unwrap();
         let train = TrainSettings::default();
-        let train_data = data.train_data(&train, seed);
+        let train_data = data.train_data(&train, seed).unwrap();
         let float = Checkpoint::new(&spec, data.shape(), classes, data.normalisation(), seed, train.clone()).unwrap();
         let settings = QuantizeSettings { epochs: 0, calibration: 64, ..QuantizeSettings::default() };
         Checkpoint::quantized(float, settings, &train_data).unwrap()
@@ -130,7 +130,7 @@ pub(crate) mod tests {
     fn an_evaluation_exports_a_model_once() {
         let (dataset, jq) = (data(), network(1));
         let models = [("jq".to_owned(), Model::Checkpoint(Box::new(jq)))];
-        let settings = EvalConfig { samples: 2, bootstrap: 0 };
+        let settings = EvalConfig { samples: 2, bootstrap: 0, ..EvalConfig::default() };
         for pfp in [None, Some(pfp::Weights::Stored)] {
             let before = exports();
             let evaluated = evaluate_models(&Silent, &models, &Prepared::new(&dataset), settings, pfp, 1, "").unwrap();

@@ -1,10 +1,11 @@
 //! A dataset as training and evaluation read it.
 
 use crate::error::{Error, Result};
+use crate::ood;
 use qbnn_bnn::TrainSettings;
 use qbnn_bnn::{Normalisation, TrainData};
 use qbnn_core::{ImagesView, Shape};
-use qbnn_data::{Dataset, Images};
+use qbnn_data::{Dataset, Images, synthetic_ood};
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -42,11 +43,15 @@ impl<'a> Prepared<'a> {
     }
 
     /// What is learned from. OOD images are made up where the settings want some, by the network's seed;
-    /// they are made once, since what is trained on one preparation has one seed.
-    pub fn train_data(&self, settings: &TrainSettings, seed: u64) -> TrainData<'_> {
-        let make = || qbnn_data::synthetic_ood::from_images(&self.dataset.train.images, OOD_IMAGES, seed);
+    /// they are made once, since what is trained on one preparation has one seed and one choice of kinds.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] of a kind of OOD images that is none, as a checkpoint of a later version may name.
+    pub fn train_data(&self, settings: &TrainSettings, seed: u64) -> Result<TrainData<'_>> {
         let wanted = settings.ood_weight > 0.0;
-        TrainData {
+        let kinds = if wanted { ood::kinds(settings)? } else { Vec::new() };
+        let make = || synthetic_ood::from_images(&self.dataset.train.images, OOD_IMAGES, seed, &kinds);
+        Ok(TrainData {
             images: self.train_images(),
             pairs: &self.dataset.train.pairs,
             soft_labels: self.dataset.train.soft_labels.as_deref(),
@@ -54,7 +59,7 @@ impl<'a> Prepared<'a> {
             noise: self.dataset.train_noise,
             validation: self.dataset.validation.images.view(),
             validation_labels: &self.dataset.validation.labels,
-        }
+        })
     }
 
     /// SHA-256 of each part of the data, test groups by their names: images with the labels of those that have one right
@@ -80,7 +85,8 @@ impl<'a> Prepared<'a> {
                 ("training".to_owned(), of(self.train_images(), &training)),
                 ("validation".to_owned(), of(d.validation.images.view(), &[labels(&d.validation.labels)])),
             ]);
-            for group in &d.groups {
+            // A group that the program made follows from the clean one.
+            for group in d.groups.iter().filter(|g| g.shift.is_none()) {
                 let right = group.labels.as_deref().filter(|_| group.role.is_labelled());
                 let right: Vec<_> = right.map(labels).into_iter().collect();
                 all.insert(group.name.clone(), of(group.images.view(), &right));

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::consistency::{self, Part};
 use crate::error::{Error, Result};
 use crate::observer::{self, Observer};
+use crate::ood;
 use crate::preprocess::Prepared;
 use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
 use crate::{model_file, shell};
@@ -35,6 +36,7 @@ impl TrainingContext<'_> {
         let checkpoint = match self.folder.load(FLOAT)? {
             Some(checkpoint) => checkpoint,
             None => {
+                ood::warnings(&config.train).iter().for_each(|line| self.observer.warn(line));
                 self.folder.write_classes(&self.data.dataset.class_names)?;
                 let mut new = Checkpoint::new(
                     spec,
@@ -72,7 +74,7 @@ impl TrainingContext<'_> {
                 return Err(Error::contents(&self.folder.checkpoint(&name), problem));
             }
             None => {
-                let train_data = self.data.train_data(&float.train, float.seed);
+                let train_data = self.data.train_data(&float.train, float.seed)?;
                 let checkpoint = Checkpoint::quantized(float, settings.clone(), &train_data)?;
                 self.begin(&name, &checkpoint)?;
                 checkpoint
@@ -147,7 +149,7 @@ impl TrainingContext<'_> {
                 saved = checkpoint.epoch;
                 Ok(())
             };
-            let train_data = self.data.train_data(&checkpoint.train, checkpoint.seed);
+            let train_data = self.data.train_data(&checkpoint.train, checkpoint.seed)?;
             train(checkpoint, &train_data, &mut observe, &mut save)
         };
         self.observer.event(observer::Event::TrainingEnded);

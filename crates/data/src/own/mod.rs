@@ -83,6 +83,7 @@ impl Own {
             train_noise: 0.0,
             pixels,
             note: None,
+            left_out: Vec::new(),
         };
         dataset.check()?;
         Ok(dataset)

@@ -130,6 +130,7 @@ pub fn dataset(seed: u64, sizes: &Sizes) -> Result<Dataset, DataError> {
         train_noise: composition.train_noise,
         pixels: drawn.pixels,
         note: composition.note.clone(),
+        left_out: Vec::new(),
     })
 }
 

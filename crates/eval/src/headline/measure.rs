@@ -1,6 +1,7 @@
 //! What a row of a table is: a headline metric, or the same metric of a further group.
 
 use super::{ByHeadline, Headline, present};
+use crate::Shift;
 use serde::{Deserialize, Serialize};
 
 /// Values of a further group, by the names of the headline metrics, with this group in the place of the first of its role:
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct OfGroup<T> {
     /// The group's name.
     pub name: String,
+    /// Of a group that was made by a shift: by which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
     /// Its values; those that do not exist have no key.
     #[serde(serialize_with = "present")]
     pub metrics: ByHeadline<Option<T>>,
@@ -73,6 +77,13 @@ impl Measure {
         }
     }
 
+    /// The metric of this name, as [`Measure::name`] gives it; `None` where no headline metric is called so.
+    pub fn named(name: &str) -> Option<Self> {
+        let (group, metric) = name.split_once(':').map_or((None, name), |(group, metric)| (Some(group), metric));
+        let headline = Headline::ALL.into_iter().find(|h| h.name() == metric)?;
+        Some(Measure { group: group.map(str::to_owned), headline })
+    }
+
     /// Its name for people.
     pub fn title(&self) -> String {
         self.worded(&self.headline.about().title, ", ")
@@ -116,6 +127,10 @@ mod tests {
         assert_eq!(near.name(), "near:auroc_aleatoric_ood_vs_clean_ambiguous");
         let noise = Measure { group: Some("noise".into()), headline: Headline::Accuracy };
         assert_eq!((noise.title(), noise.heading()), ("accuracy, noise".into(), "accuracy\n%\nnoise".into()));
+        for measure in [&near, &noise, &Measure::from(headline)] {
+            assert_eq!(Measure::named(&measure.name()).as_ref(), Some(measure));
+        }
+        assert_eq!((Measure::named("near:acuracy"), Measure::named("near")), (None, None));
         let first = Measure::from(headline);
         assert_eq!((first.title(), first.name()), (headline.about().title.clone(), headline.name().to_owned()));
     }

@@ -4,7 +4,7 @@
 use super::input::RunReport;
 use super::number::{thousands, with_interval};
 use super::words::{model_in_words, ratio, sentences, size_in_words};
-use crate::{Headline, Score};
+use crate::{Headline, Score, is_shown};
 
 /// What a card says that its numbers do not: filled in by who knows how the models were made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn card(report: &RunReport, text: &CardText) -> String {
         out.push_str(&format!("- {line}\n"));
     }
     let counts = m.models.first().map(|m| m.counts).unwrap_or_default();
-    let further = m.models.first().into_iter().flat_map(|m| &m.groups);
+    let further = m.models.first().into_iter().flat_map(|m| &m.groups).filter(|g| is_shown(&g.name, g.shift.as_ref()));
     let further: String =
         further.map(|g| format!(", {} of {} ({})", thousands(g.inputs), g.name, g.role.name())).collect();
     out.push_str(&format!(

@@ -5,7 +5,7 @@
 
 use crate::metrics::{Bits, Difference, DifferenceEntry, Metrics, ModelEntry, Strategy};
 use crate::report::number::{fixed, metric};
-use crate::{Aim, Headline, Interval, Measure, OfGroup, Score};
+use crate::{Aim, Headline, Interval, Measure, OfGroup, Score, is_shown};
 
 /// A difference in accuracy that still counts as kept, as a fraction.
 const ACCURACY_KEPT: f64 = 0.01;
@@ -212,7 +212,8 @@ fn one(entry: &DifferenceEntry, model: &ModelEntry, reference: &ModelEntry) -> S
     let result = format!("{} {text}{link} {}{memory}.", capitalised(&words(model)), words(reference));
     let mut more = Vec::new();
     let group = |wanted: Verdict| {
-        let further = entry.groups.iter().map(|g| g.name.as_str());
+        let shown = entry.groups.iter().filter(|g| is_shown(&g.name, g.shift.as_ref()));
+        let further = shown.map(|g| g.name.as_str());
         let exists = |group: &str, h| OfGroup::find(&entry.groups, group, h).is_some();
         let names: Vec<String> = Measure::all(&Headline::FRONT, further, exists)
             .iter()

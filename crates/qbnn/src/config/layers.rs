@@ -4,8 +4,9 @@ use super::data::{DataConfig, OF_DATA, TestSource, is_built_in};
 use super::settings::{Config, NetworkConfig, encode};
 use crate::error::{Error, Result};
 use crate::recipe::{self, DEFAULT_NETWORK};
-use crate::{input, keys};
+use crate::{input, keys, ood};
 use qbnn_bnn::{BitWidths, QuantizeSettings, Strategy, Widths};
+use qbnn_data::synthetic_ood::Kind;
 use qbnn_data::{Extent, own};
 use serde::Deserialize;
 use std::path::Path;
@@ -24,6 +25,8 @@ pub struct Layers {
     pub asked: Vec<String>,
     /// Widths whose keys depend on the strategy, which may be set in any layer; over files, under single widths.
     widths: Option<Widths>,
+    /// Whether they begin with the settings of a run that did not know kinds of synthetic OOD images.
+    of_0_1: bool,
 }
 
 impl Layers {
@@ -32,7 +35,11 @@ impl Layers {
     /// # Errors
     /// [`Error::UnreadableSettings`]; [`Error::Settings`] of an unknown key or a value of another type, with its line.
     pub fn file(&mut self, path: &Path) -> Result<()> {
-        self.read(path).map(drop)
+        let text = self.read(path)?;
+        let trained = toml::from_str::<Table>(&text).ok().and_then(|mut table| table.remove("train"));
+        // Settings of a run are whole: what they lack did not exist.
+        self.of_0_1 = trained.is_some_and(|train| train.get("ood_kinds").is_none());
+        Ok(())
     }
 
     /// Puts a config file on top, and gives its text: a pipe can be read only once.
@@ -244,6 +251,9 @@ impl Layers {
         }
         config.data = DataConfig { train_limit: config.data.train_limit, ..data };
         config.network = config.network.resolve()?;
+        if config.train.ood_weight > 0.0 && config.train.ood_kinds.is_none() {
+            config.train.ood_kinds = Some(ood::names(if self.of_0_1 { &Kind::OF_0_1 } else { &ood::DEFAULT }));
+        }
         config.check()?;
         if config.name.is_empty() {
             config.name = format!("{}-{}", config.data.name, config.network.title());

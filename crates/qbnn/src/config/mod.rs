@@ -8,9 +8,11 @@
 mod data;
 mod layers;
 mod settings;
+mod shifts;
 mod used;
 
 pub use data::{DataConfig, TestSource};
 pub use layers::Layers;
 pub use settings::{Config, EvalConfig, MAX_RESAMPLES, MAX_SAMPLES, NetworkConfig};
+pub use shifts::{SHIFT_IMAGES, Severities, Shifts, shifted};
 pub use used::check_used;

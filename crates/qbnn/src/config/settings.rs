@@ -1,8 +1,9 @@
 //! The settings of an experiment, and what they name.
 
 use super::data::DataConfig;
+use super::shifts::{self, Severities, Shifts};
 use crate::error::{At, Error, Result};
-use crate::{input, keys};
+use crate::{input, keys, ood};
 use qbnn_bnn::{Activation, LayerSpec, NetworkSpec, QuantizeSettings, TrainSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -59,6 +60,15 @@ pub struct EvalConfig {
     pub samples: usize,
     /// Resamples for the intervals; 0 for none.
     pub bootstrap: usize,
+    /// Changes of the clean test images, each a shifted group in every severity.
+    #[serde(skip_serializing_if = "Shifts::is_empty")]
+    pub shifts: Shifts,
+    /// Their severities.
+    #[serde(skip_serializing_if = "Severities::is_all")]
+    pub severities: Severities,
+    /// Images of such a group; [`SHIFT_IMAGES`](super::SHIFT_IMAGES) where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shift_images: Option<usize>,
 }
 
 impl Default for Config {
@@ -77,7 +87,8 @@ impl Default for Config {
 
 impl Default for EvalConfig {
     fn default() -> Self {
-        EvalConfig { samples: 32, bootstrap: 1000 }
+        let (shifts, severities) = (Shifts::default(), Severities::default());
+        EvalConfig { samples: 32, bootstrap: 1000, shifts, severities, shift_images: None }
     }
 }
 
@@ -146,12 +157,15 @@ impl Config {
         full.network.activation = Some(String::new());
         full.network.layer = Some(Vec::new());
         full.quantize.kl_weight = Some(1.0);
+        full.train.ood_kinds = Some(Vec::new());
+        full.eval = EvalConfig { shifts: Shifts::ALL, severities: Severities::ONE, shift_images: Some(1), ..full.eval };
         Table::try_from(full).map_or(Vec::new(), |table| keys::of_table(&table))
     }
 
     /// Checks everything that can be told without data.
     pub(super) fn check(&self) -> Result<()> {
         self.train.check().at(|| "[train]".to_owned())?;
+        ood::kinds(&self.train)?;
         self.quantize.check().at(|| "[quantize]".to_owned())?;
         if self.eval.samples == 0 {
             let wanted = "at least 1 network must be drawn (32 is usual)".to_owned();
@@ -168,6 +182,7 @@ impl Config {
             let wanted = "it cannot name a folder; leave out slashes, or use --out".to_owned();
             return Err(Error::Setting { key: "name", found: self.name.clone(), wanted });
         }
+        shifts::check_images(self.eval.shift_images)?;
         self.data.check()?;
         self.network.spec(2).map(drop)
     }

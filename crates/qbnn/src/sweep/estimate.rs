@@ -6,7 +6,7 @@
 use super::ledger::{Outcome, Results};
 use super::plan::{Float, Plan, Run};
 use super::spec::Model;
-use crate::config::Config;
+use crate::config::{Config, SHIFT_IMAGES, shifted};
 use crate::recipe::DEFAULT_DATA;
 use qbnn_bnn::{Network, Shape, Strategy};
 use qbnn_data::Extent;
@@ -30,7 +30,9 @@ fn sizes(config: &Config) -> (f64, f64) {
     let Some(extent) = extent(config) else { return (0.0, 0.0) };
     let pairs = config.data.train_limit.map_or(extent.pairs, |l| l.min(extent.pairs));
     let group = |n: &usize| config.data.group_limit.map_or(*n, |l| l.min(*n));
-    (pairs as f64, extent.groups.iter().map(group).sum::<usize>() as f64)
+    let of_a_shift = group(extent.groups.first().unwrap_or(&0)).min(config.eval.shift_images.unwrap_or(SHIFT_IMAGES));
+    let shifted = shifted(config.eval.shifts, config.eval.severities).count() * of_a_shift;
+    (pairs as f64, (extent.groups.iter().map(group).sum::<usize>() + shifted) as f64)
 }
 
 /// (multiply-adds of an image, parameters); of nothing if the network cannot be built, which its run will say.

@@ -96,8 +96,9 @@ impl Done {
 
     /// Whether every figure that both know is the same: one line may be of a version that measured fewer.
     fn same_figures(&self, other: &Self) -> bool {
-        let groups =
-            self.groups.len() == other.groups.len() && self.groups.iter().zip(&other.groups).all(|(a, b)| a.agrees(b));
+        let named = |group: &OfGroup<f64>| other.groups.iter().find(|g| g.name == group.name);
+        // A group may be there on one machine alone, as optional ones are.
+        let groups = self.groups.iter().all(|group| named(group).is_none_or(|other| group.agrees(other)));
         groups && self.metrics.agrees(&other.metrics) && (self.means, self.bytes) == (other.means, other.bytes)
     }
 

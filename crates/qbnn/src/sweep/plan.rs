@@ -7,10 +7,11 @@
 //! it with the value that keeps things as they were.
 
 use super::spec::{Axis, Choice, Made, Model, Question, Settings, Spec};
-use crate::config::Config;
+use crate::config::{Config, EvalConfig};
 use crate::error::{At, Error, Result};
 use crate::keys;
 use qbnn_bnn::{QuantizeSettings, Start};
+use qbnn_eval::Measure;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +69,8 @@ pub struct QuestionTables {
     pub ask: String,
     /// What came out, in words.
     pub answer: String,
+    /// The columns of its tables; `None` for those that every table has.
+    pub columns: Option<Vec<Measure>>,
     /// Its tables.
     pub tables: Vec<TablePlan>,
 }
@@ -143,7 +146,8 @@ impl Plan {
                 tables.push(builder.table(question, &split)?);
             }
             let [name, title, ask, answer] = [name, title, ask, answer].map(String::clone);
-            questions.push(QuestionTables { name, title, ask, answer, tables });
+            let columns = question.columns.clone();
+            questions.push(QuestionTables { name, title, ask, answer, columns, tables });
         }
         let Builder { floats, runs, .. } = builder;
         let mut runs: Vec<(usize, Run)> = runs.into_values().collect();
@@ -263,7 +267,10 @@ impl Builder<'_> {
 
     fn float(&mut self, config: &Config, seed: u64) -> Id {
         let config = Config { quantize: QuantizeSettings::default(), ..config.clone() };
-        let mut described = description(&config);
+        // Shifted groups are of an evaluation: one float network serves those with and without.
+        let plain =
+            EvalConfig { samples: config.eval.samples, bootstrap: config.eval.bootstrap, ..EvalConfig::default() };
+        let mut described = description(&Config { eval: plain, ..config.clone() });
         forget_quantization(&mut described);
         if seed != config.seed {
             described["network_seed"] = seed.into();
@@ -317,6 +324,9 @@ fn description(config: &Config) -> Value {
     }
     let mut config = config.clone();
     config.data.dir = None;
+    if config.train.ood_weight <= 0.0 {
+        config.train.ood_kinds = None;
+    }
     // Through a config and back, so that numbers of both sides are written alike.
     let frozen: Config = serde_json::from_str(FROZEN_DEFAULTS).unwrap_or_default();
     let json = |c: &Config| serde_json::to_value(c).unwrap_or_default();

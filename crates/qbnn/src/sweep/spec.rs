@@ -20,13 +20,16 @@
 //! ```
 //!
 //! A value of an axis is what its key takes, or a table of several settings with a `label`; an axis of such tables may
-//! have any name. Every quantized run is compared with the float network that it started from, or with the one that
+//! have any name. `columns` names the metrics of the tables, as `metrics.json` does: `accuracy`, of a further group
+//! `kmnist:auroc_epistemic_ood_vs_clean`, of shifted groups (`eval.shifts = "all"`) `rotation-3:accuracy`, their mean over
+//! severities `rotation@mean:accuracy` and over all `shifts@mean:accuracy`. Every quantized run is compared with the float network that it started from, or with the one that
 //! `against` (settings again) describes.
 
 use crate::config::Layers;
 use crate::error::{Error, Result};
 use crate::{input, keys};
 use qbnn_bnn::Widths;
+use qbnn_eval::{Headline, Measure};
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
@@ -93,6 +96,8 @@ pub struct Question {
     pub set: Settings,
     /// Settings of the float network that runs are compared with, over those of the run.
     pub against: Settings,
+    /// The metrics that its tables have columns for; `None` for the usual ones.
+    pub columns: Option<Vec<Measure>>,
     /// Axes that become rows, then those that become tables.
     pub rows: Vec<Axis>,
     /// Axes with a table for each value.
@@ -143,6 +148,7 @@ struct FileQuestion {
     #[serde(default)]
     against: Table,
     rows: Option<Vec<String>>,
+    columns: Option<Vec<String>>,
     #[serde(default)]
     grid: Table,
 }
@@ -234,10 +240,21 @@ impl Question {
             };
             rows.push(axes.remove(at));
         }
+        let columns = file.columns.map(|names| names.iter().map(|name| column(name)).collect()).transpose()?;
         let title = file.title.unwrap_or_else(|| file.name.clone());
         let (name, ask, answer) = (file.name, file.ask, file.answer);
-        Ok(Question { name, title, ask, answer, seeds, set, against, rows, tables: axes })
+        Ok(Question { name, title, ask, answer, seeds, set, against, columns, rows, tables: axes })
     }
+}
+
+/// A column by its name: a metric, or `GROUP:METRIC`.
+fn column(name: &str) -> Result<Measure, String> {
+    Measure::named(name).ok_or_else(|| {
+        let metric = name.split_once(':').map_or(name, |(_, metric)| metric);
+        let near = keys::nearest(metric, Headline::ALL.iter().map(|h| h.name()));
+        let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        format!("columns names `{name}`, which is no metric of metrics.json{near}")
+    })
 }
 
 impl Axis {
@@ -440,6 +457,8 @@ mod tests {
             (question("way = [{ label = \"a\", model = \"float\", bits = 4 }]"), "bits does not count"),
             (question("way = [{ label = \"a\", model = \"float\", members = 4 }]"), "members only counts"),
             (format!("{HEAD}[[question]]\nname = \"q\"\nrows = [\"bit\"]\n[question.grid]\nbits = [4]\n"), "`bits`"),
+            (format!("{HEAD}[[question]]\nname = \"q\"\ncolumns = [\"kmnist:acuracy\"]\n"), "did you mean `accuracy`"),
+            (format!("{HEAD}[set]\neval.shifts = [\"turn\"]\n[[question]]\nname = \"q\"\n"), "`turn` is no shift"),
             (format!("{HEAD}[set]\ndata.nam = \"x\"\n[[question]]\nname = \"q\"\n"), "`data.name`"),
         ];
         for (text, wanted) in cases {

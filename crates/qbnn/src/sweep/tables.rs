@@ -4,7 +4,7 @@ use super::interval::{Mean, mean};
 use super::ledger::{Done, Outcome, Results};
 use super::plan::{Plan, Point, QuestionTables, RowPlan, TablePlan};
 use crate::wording::{number, thousands};
-use qbnn_eval::{Contrast, Headline, Measure, Score};
+use qbnn_eval::{Contrast, Headline, Measure, OfGroup, Score, is_shown};
 use serde_json::{Value, json};
 
 /// A laid-out table; lines of a cell are parted by `\n`.
@@ -115,11 +115,11 @@ fn is_whole(rows: &[Figures<'_>], measure: &Measure) -> bool {
     !done().any(lacks) && (done().next().is_none() || done().any(|d| d.measured(measure).is_some()))
 }
 
-/// The metrics that some results may have: the headline ones, then those of each further group.
-fn measures(rows: &[Figures<'_>], headlines: &[Headline]) -> Vec<Measure> {
+/// The metrics that some results may have: the headline ones, then those of each further group that is shown.
+fn measures(rows: &[Figures<'_>], headlines: &[Headline], shown: impl Fn(&OfGroup<f64>) -> bool) -> Vec<Measure> {
     let groups = || rows.iter().flat_map(|row| &row.done).flat_map(|d| &d.1.groups);
     let exists = |name: &str, h| groups().any(|g| g.name == name && g.metrics.get(h).is_some());
-    Measure::all(headlines, groups().map(|g| g.name.as_str()), exists)
+    Measure::all(headlines, groups().filter(|g| shown(g)).map(|g| g.name.as_str()), exists)
 }
 
 /// Whether a result would have a metric, had it been measured: its groups are there and, for a score that needs several
@@ -140,21 +140,29 @@ fn could_have(done: &Done, headline: Headline) -> bool {
 
 /// The tables of a question.
 pub fn render(question: &QuestionTables, results: &Results) -> Vec<Rendered> {
-    question.tables.iter().map(|t| one(t, results)).collect()
+    question.tables.iter().map(|t| one(t, question.columns.as_deref(), results)).collect()
 }
 
-fn one(plan: &TablePlan, results: &Results) -> Rendered {
+fn one(plan: &TablePlan, columns: Option<&[Measure]>, results: &Results) -> Rendered {
     let mut header = plan.axes.clone();
     if header.is_empty() {
         header.push("model".into());
     }
     let labels = header.len();
     let figures: Vec<Figures<'_>> = plan.rows.iter().map(|row| Figures::new(row, results)).collect();
-    let mut shown = measures(&figures, &Headline::FRONT);
-    shown.retain(|measure| is_whole(&figures, measure));
+    let usual = || measures(&figures, &Headline::FRONT, |g| is_shown(&g.name, g.shift.as_ref()));
+    let mut shown = columns.map_or_else(usual, <[Measure]>::to_vec);
+    let mut lacking = Vec::new();
+    shown.retain(|measure| {
+        let whole = is_whole(&figures, measure);
+        if !whole && columns.is_some() {
+            lacking.push(format!("`{}` is left out: not every result has it", measure.name()));
+        }
+        whole
+    });
     header.extend(shown.iter().map(Measure::heading));
     header.extend(["parameter\nbytes", "backend", "seeds"].map(str::to_owned));
-    let mut rendered = Rendered { heading: plan.heading.clone(), labels, cells: vec![header], notes: Vec::new() };
+    let mut rendered = Rendered { heading: plan.heading.clone(), labels, cells: vec![header], notes: lacking };
     for (row, figures) in plan.rows.iter().zip(&figures) {
         let mut cells = row.labels.clone();
         if cells.is_empty() {
@@ -220,7 +228,7 @@ pub fn rows(plan: &Plan, results: &Results) -> Vec<Value> {
         for table in &question.tables {
             for row in &table.rows {
                 let figures = Figures::new(row, results);
-                let measures = measures(std::slice::from_ref(&figures), &Headline::ALL);
+                let measures = measures(std::slice::from_ref(&figures), &Headline::ALL, |_| true);
                 let metrics = measures.iter().filter_map(|measure| {
                     let mut value = number(figures.mean(measure)?);
                     value["difference"] = figures.difference(measure).map_or(Value::Null, number);

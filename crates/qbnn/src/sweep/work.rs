@@ -57,7 +57,8 @@ impl<'a> Runner<'a> {
     }
 
     fn dataset(&self, config: &Config) -> Result<Arc<Dataset>> {
-        let key = format!("{:?} {}", config.data, config.seed);
+        let made = (config.eval.shifts, config.eval.severities, config.eval.shift_images);
+        let key = format!("{:?} {made:?} {}", config.data, config.seed);
         let mut kept = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
         let dataset = match kept.iter().position(|(k, _)| *k == key).and_then(|at| kept.remove(at)) {
             Some((_, dataset)) => dataset,
@@ -130,7 +131,7 @@ impl<'a> Runner<'a> {
             if self.observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut save = |c: &Checkpoint| -> Result<(), BnnError> { path.map_or(Ok(()), |path| c.save(path)) };
-        let train_data = data.train_data(&checkpoint.train, checkpoint.seed);
+        let train_data = data.train_data(&checkpoint.train, checkpoint.seed)?;
         match train(checkpoint, &train_data, &mut observe, &mut save)? {
             Outcome::Finished => self.check_stop(),
             Outcome::Stopped => Err(BnnError::Stopped.into()),
@@ -168,9 +169,10 @@ impl<'a> Runner<'a> {
             let groups = all.groups(&data, samples, classes)?;
             let evaluation = qbnn_eval::evaluate(&groups, &EvalOptions { resamples: 0, ..EvalOptions::default() })?;
             let means = evaluation.mean_uncertainty();
-            let further = evaluation.further().map(|(group, measured)| OfGroup {
-                name: group.name.clone(),
-                metrics: ByHeadline::from_fn(|h| measured.value(h).map(rounded)),
+            let further = evaluation.further().map(|group| OfGroup {
+                name: group.name.to_owned(),
+                shift: group.shift.cloned(),
+                metrics: ByHeadline::from_fn(|h| group.measured.value(h).map(rounded)),
             });
             let groups = further.collect();
             done.push((
@@ -213,7 +215,7 @@ impl<'a> Runner<'a> {
             (Start::Float, Some(id)) => load(id)?,
             _ => self.untrained(&Float { config: run.config.clone(), seed: run.config.seed }, data)?,
         };
-        let train_data = data.train_data(&float.train, float.seed);
+        let train_data = data.train_data(&float.train, float.seed)?;
         let mut checkpoint = Checkpoint::quantized(float, settings, &train_data)?;
         if !checkpoint.finished() {
             self.finish(&mut checkpoint, data, None, tell)?;

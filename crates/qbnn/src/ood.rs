@@ -1,0 +1,108 @@
+//! Which synthetic OOD images a training makes: `train.ood_kinds`.
+//!
+//! A setting, a checkpoint or a ledger without that key is of version 0.1 or has no such training; of 0.1 are tiles,
+//! negatives and stains. A new experiment gets [`DEFAULT`], which the sweep `experiments/ood-kinds.toml` chose.
+
+use crate::error::{Error, Result};
+use qbnn_bnn::TrainSettings;
+use qbnn_data::synthetic_ood::Kind;
+
+/// The kinds of a new experiment that names none.
+pub const DEFAULT: [Kind; 2] = [Kind::Tiles, Kind::Stains];
+
+/// What a kind costs, where that is known and much: a training with it is warned of.
+pub fn cost(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Negatives => Some(
+            "digits on the way to their negatives, and digits in noise, are then taken for OOD images: accuracy on shifted \
+             images falls",
+        ),
+        _ => None,
+    }
+}
+
+/// The names of kinds, as settings hold them.
+pub(crate) fn names(kinds: &[Kind]) -> Vec<String> {
+    kinds.iter().map(ToString::to_string).collect()
+}
+
+/// The kinds of a training.
+///
+/// # Errors
+/// [`Error::Setting`] of a name that is none, or of an empty list.
+pub fn kinds(settings: &TrainSettings) -> Result<Vec<Kind>> {
+    let Some(names) = &settings.ood_kinds else { return Ok(Kind::OF_0_1.to_vec()) };
+    let wrong = |wanted: String| Error::Setting { key: "train.ood_kinds", found: format!("{names:?}"), wanted };
+    if names.is_empty() {
+        return Err(wrong("wanted at least one kind, or train.ood_weight = 0".to_owned()));
+    }
+    names.iter().map(|name| name.parse().map_err(wrong)).collect()
+}
+
+/// What a training should be told about its kinds: one line each.
+pub fn warnings(settings: &TrainSettings) -> Vec<String> {
+    if settings.ood_weight <= 0.0 {
+        let idle = settings.ood_kinds.as_ref().map(|kinds| {
+            format!("train.ood_kinds = {kinds:?} has no effect: train.ood_weight is 0, so no OOD images are made")
+        });
+        return idle.into_iter().collect();
+    }
+    let kinds = kinds(settings).unwrap_or_default();
+    let costly = kinds.into_iter().filter_map(|kind| Some((kind, cost(kind)?)));
+    costly
+        .map(|(kind, cost)| {
+            format!("train.ood_kinds has {kind}: {cost}; see docs/two-uncertainties.md, or leave {kind} out")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn settings(sets: &[&str]) -> Result<TrainSettings> {
+        let mut layers = Layers::default();
+        sets.iter().try_for_each(|set| layers.set(set))?;
+        Ok(layers.finish()?.train)
+    }
+
+    #[test]
+    fn kinds_are_the_default_of_a_new_experiment_and_those_of_0_1_of_an_old_one() {
+        assert_eq!(settings(&[]).unwrap().ood_kinds, None);
+        let weight = ["train.ood_weight=1", "train.draws=2"];
+        assert_eq!(kinds(&settings(&weight).unwrap()).unwrap(), DEFAULT);
+        let chosen = settings(&[weight[0], weight[1], r#"train.ood_kinds=["stains", "shapes"]"#]).unwrap();
+        assert_eq!(kinds(&chosen).unwrap(), [Kind::Stains, Kind::Shapes]);
+        // A checkpoint of 0.1, and the settings in a run folder of 0.1.
+        let old = TrainSettings { ood_weight: 1.0, draws: 2, ..TrainSettings::default() };
+        assert_eq!(kinds(&old).unwrap(), Kind::OF_0_1);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        for (text, wanted) in [
+            ("[train]\ndraws = 2\nood_weight = 1.0\n", &Kind::OF_0_1[..]),
+            ("[train]\ndraws = 2\nood_weight = 1.0\nood_kinds = [\"shapes\"]\n", &[Kind::Shapes]),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let mut layers = Layers::default();
+            layers.file(&path).unwrap();
+            assert_eq!(kinds(&layers.finish().unwrap().train).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn what_is_no_kind_is_refused_and_what_costs_is_said() {
+        let refuse = |set: &str| settings(&[set]).unwrap_err().one_line();
+        let error = refuse(r#"train.ood_kinds=["tile"]"#);
+        assert!(error.contains("train.ood_kinds") && error.contains("`tile` is no kind"), "{error}");
+        assert!(refuse("train.ood_kinds=[]").contains("at least one kind"));
+        let warned = |kinds: &[Kind], ood_weight: f32| {
+            warnings(&TrainSettings { ood_weight, ood_kinds: Some(names(kinds)), ..TrainSettings::default() })
+        };
+        assert!(warned(&DEFAULT, 1.0).is_empty());
+        let said = warned(&Kind::OF_0_1, 1.0);
+        assert!(said.len() == 1 && said[0].contains("negatives") && said[0].contains("shifted"), "{said:?}");
+        assert!(warned(&DEFAULT, 0.0)[0].contains("no effect"));
+        assert!(warnings(&TrainSettings::default()).is_empty());
+    }
+}
