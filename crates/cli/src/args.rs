@@ -54,7 +54,7 @@ pub enum Command {
     Quantize(QuantizeCommand),
     /// Evaluate checkpoints side by side and write metrics.json.
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
-        qbnn eval runs/a/float.safetensors runs/b/jq-w4a4.safetensors --out both.json")]
+        qbnn eval runs/a/float.safetensors runs/b/jq-mu4s2w8a4.safetensors --out both.json")]
     Eval(EvalCommand),
     /// Check that the integer runtime computes what training simulated: classes, probabilities, metrics.
     #[command(after_help = "Example:\n  qbnn check runs/first")]
@@ -80,14 +80,14 @@ pub enum Command {
         cat digit.png | qbnn predict model.qbnn - --samples 100 --abstain-above 0.5 --format csv\n\n{}", HOW))]
     Predict(PredictCommand),
     /// Show what a model file holds and how this computer runs it.
-    #[command(after_help = "Example:\n  qbnn inspect runs/mlp/jq-w4a4.qbnn")]
+    #[command(after_help = "Example:\n  qbnn inspect runs/mlp/jq-mu4s2w8a4.qbnn")]
     Inspect(InspectCommand),
     /// List, download or export data.
     #[command(after_help = "Examples:\n  qbnn data list\n  qbnn data fetch mnist\n  \
         qbnn data export strokes --group ood --index 0..3 pictures")]
     Data(DataCommand),
     /// Measure how fast models run, as fractions of what this core could do at best; or training.
-    #[command(after_help = "Examples:\n  qbnn bench\n  qbnn bench runs/first/jq-w4a4.qbnn --record bench/record\n  \
+    #[command(after_help = "Examples:\n  qbnn bench\n  qbnn bench runs/first/jq-mu4s2w8a4.qbnn --record bench/record\n  \
         qbnn bench train --quick")]
     Bench(BenchCommand),
     /// Print the settings that `run` would use, as TOML.

@@ -53,11 +53,11 @@ fn links_stay_links_and_permissions_stay() {
     // In a run folder, in folders of figures and of pictures.
     fs::rename(at("run/metrics.json"), at("far/metrics.json")).unwrap();
     symlink("../far/metrics.json", at("run/metrics.json")).unwrap();
-    fs::rename(at("run/jq-w4a4.safetensors"), at("far/jq")).unwrap();
-    symlink("../far/jq", at("run/jq-w4a4.safetensors")).unwrap();
+    fs::rename(at("run/jq-mu4s2w8a4.safetensors"), at("far/jq")).unwrap();
+    symlink("../far/jq", at("run/jq-mu4s2w8a4.safetensors")).unwrap();
     succeed(dir.path(), &["eval", "run", "--samples", "2"]);
     succeed(dir.path(), &["train", "--resume", "run"]);
-    assert!(at("run/metrics.json").is_symlink() && at("run/jq-w4a4.safetensors").is_symlink());
+    assert!(at("run/metrics.json").is_symlink() && at("run/jq-mu4s2w8a4.safetensors").is_symlink());
     fs::create_dir(at("pictures")).unwrap();
     symlink("../far/picture", at("pictures/strokes-clean-00000.png")).unwrap();
     succeed(dir.path(), &["data", "export", "strokes", "pictures", "--index", "0"]);

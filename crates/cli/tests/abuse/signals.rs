@@ -101,7 +101,7 @@ fn a_run_ends_wherever_it_is_and_goes_on() {
         assert!(matches!(code, Some(130 | 0) | None), "{code:?}: {}", told(&mut child));
         if at.join(name).join("config.toml").exists() {
             succeed(at, &["run", "--resume", name]);
-            for file in ["float.safetensors", "jq-w4a4.safetensors", "metrics.json"] {
+            for file in ["float.safetensors", "jq-mu4s2w8a4.safetensors", "metrics.json"] {
                 let read = |run: &str| fs::read(at.join(run).join(file)).unwrap();
                 assert!(read(name) == read("whole"), "{file} after a stop at {wait} ms");
             }

@@ -9,7 +9,7 @@ fn models_are_measured_and_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
     succeed(at, &tiny(&["run", "--out", "a"]));
-    let model = "a/jq-w4a4.qbnn";
+    let model = "a/jq-mu4s2w8a4.qbnn";
     let sizes = ["--quick", "--batch", "1,40", "--bench-threads", "1,2"];
     let text = succeed(at, &[&["bench", model, "--json", "--record", "records"][..], &sizes].concat());
     let report: Value = serde_json::from_str(&text).unwrap();

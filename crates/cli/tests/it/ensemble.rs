@@ -28,13 +28,13 @@ fn an_ensemble_is_one_model_wherever_models_are_named() {
         succeed(at, &tiny(&["run", "--out", seed, "--seed", seed, "--set", "data.group_limit=100"]));
     }
     fs::create_dir(at.join("both")).unwrap();
-    write(at, "both/pair.ensemble.toml", &["../1/jq-w4a4.qbnn", "../2/jq-w4a4.qbnn"]);
+    write(at, "both/pair.ensemble.toml", &["../1/jq-mu4s2w8a4.qbnn", "../2/jq-mu4s2w8a4.qbnn"]);
     let pair = "both/pair.ensemble.toml";
     succeed(at, &["data", "export", "strokes", "--group", "ood", "--index", "0..5", "pics"]);
 
     // Predict: half of the draws of each.
     let together = probabilities(at, &[pair, "--samples", "8"]);
-    let each = ["1/jq-w4a4.qbnn", "2/jq-w4a4.qbnn"].map(|m| probabilities(at, &[m, "--samples", "4"]));
+    let each = ["1/jq-mu4s2w8a4.qbnn", "2/jq-mu4s2w8a4.qbnn"].map(|m| probabilities(at, &[m, "--samples", "4"]));
     for (image, row) in together.iter().enumerate() {
         for (class, p) in row.iter().enumerate() {
             let mean = (each[0][image][class] + each[1][image][class]) / 2.0;
@@ -47,7 +47,7 @@ fn an_ensemble_is_one_model_wherever_models_are_named() {
     // Inspect.
     let shown: Value = serde_json::from_str(&succeed(at, &["inspect", pair, "--json"])).unwrap();
     let bytes = |m: &str| fs::metadata(at.join(m)).unwrap().len();
-    assert_eq!(shown["bytes"], bytes("1/jq-w4a4.qbnn") + bytes("2/jq-w4a4.qbnn"));
+    assert_eq!(shown["bytes"], bytes("1/jq-mu4s2w8a4.qbnn") + bytes("2/jq-mu4s2w8a4.qbnn"));
     assert_eq!((&shown["name"], shown["members"].as_array().unwrap().len()), (&Value::from("pair"), 2));
     assert!(succeed(at, &["inspect", pair]).contains("ensemble of 2"));
 
@@ -57,9 +57,9 @@ fn an_ensemble_is_one_model_wherever_models_are_named() {
         succeed(at, &[&["eval"], models, &["--out", out, "--seed", "1"], SETTINGS].concat());
         json(&at.join(out))["models"].clone()
     };
-    let models = eval(&["1/float.safetensors", pair, "1/jq-w4a4.safetensors"], "beside.json");
+    let models = eval(&["1/float.safetensors", pair, "1/jq-mu4s2w8a4.safetensors"], "beside.json");
     let names: Vec<_> = models.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["float", "jq-w4a4", "pair"]);
+    assert_eq!(names, ["float", "jq-mu4s2w8a4", "pair"]);
     let (jq, ensemble) = (&models[1], &models[2]);
     assert_eq!(ensemble["backend"]["kind"], "ensemble");
     assert_eq!(ensemble["backend"]["members"][1]["kind"], "integer");
@@ -71,7 +71,7 @@ fn an_ensemble_is_one_model_wherever_models_are_named() {
     assert_eq!(fs::read(at.join("1/metrics.json")).unwrap(), own);
 
     // One model alone is that model.
-    write(at, "one.ensemble.toml", &["1/jq-w4a4.qbnn"]);
+    write(at, "one.ensemble.toml", &["1/jq-mu4s2w8a4.qbnn"]);
     let one = eval(&["one.ensemble.toml"], "one.json");
     for key in ["accuracy", "nll", "ece"] {
         assert_eq!(one[0]["clean"][key], jq["clean"][key], "{key}");
@@ -92,19 +92,19 @@ fn refused(at: &Path) {
         }
     };
     case("models = []", &["0 models", "1 to 64"]);
-    case(&format!("models = {:?}", vec!["1/jq-w4a4.qbnn"; 65]), &["65 models"]);
-    case("models = [\"1/jq-w4a4.qbnn\", \"./1/jq-w4a4.qbnn\"]", &["one model twice"]);
+    case(&format!("models = {:?}", vec!["1/jq-mu4s2w8a4.qbnn"; 65]), &["65 models"]);
+    case("models = [\"1/jq-mu4s2w8a4.qbnn\", \"./1/jq-mu4s2w8a4.qbnn\"]", &["one model twice"]);
     case("models = [\"gone.qbnn\"]", &["gone.qbnn"]);
     case("models = [\"1/float.safetensors\"]", &["float.safetensors"]);
     case("models = [\"one.ensemble.toml\"]", &["an ensemble"]);
-    fs::copy(at.join("1/jq-w4a4.qbnn"), at.join("copy.qbnn")).unwrap();
-    case("models = [\"1/jq-w4a4.qbnn\", \"copy.qbnn\"]", &["one model twice", "copy.qbnn"]);
+    fs::copy(at.join("1/jq-mu4s2w8a4.qbnn"), at.join("copy.qbnn")).unwrap();
+    case("models = [\"1/jq-mu4s2w8a4.qbnn\", \"copy.qbnn\"]", &["one model twice", "copy.qbnn"]);
     let line = fail(at, 2, &["check", "one.ensemble.toml"]);
     assert!(line.contains("takes checkpoints"), "{line}");
     let line = fail(at, 1, &["bench", "one.ensemble.toml"]);
     assert!(line.contains("name one of them"), "{line}");
     // A table has one strategy for a row.
-    write(at, "mixed.ensemble.toml", &["1/jq-w4a4.qbnn", "2/float.qbnn"]);
+    write(at, "mixed.ensemble.toml", &["1/jq-mu4s2w8a4.qbnn", "2/float.qbnn"]);
     let line = fail(at, 1, &[&["eval", "mixed.ensemble.toml"], SETTINGS].concat());
     assert!(line.contains("another strategy"), "{line}");
     assert_eq!(probabilities(at, &["mixed.ensemble.toml"]).len(), 5);

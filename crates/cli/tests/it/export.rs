@@ -25,9 +25,9 @@ fn a_network_with_an_activation_behind_flatten_agrees_with_its_model_file() {
     let net = network(dir.path(), &[CONV, "type = \"flatten\"", "type = \"relu\"", DENSE]);
     let said = qbnn(dir.path(), &small(&["run", "--net", &net, "--out", "a"]));
     let said = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    assert!(said.contains("a/float.qbnn") && said.contains("a/jq-w4a4.qbnn"), "{said}");
+    assert!(said.contains("a/float.qbnn") && said.contains("a/jq-mu4s2w8a4.qbnn"), "{said}");
     let checked = succeed(dir.path(), &["check", "a", "--samples", "4"]);
-    assert!(checked.contains("jq-w4a4: no metric differs by more than 0.000"), "{checked}");
+    assert!(checked.contains("jq-mu4s2w8a4: no metric differs by more than 0.000"), "{checked}");
 }
 
 #[test]

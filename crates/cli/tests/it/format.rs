@@ -15,7 +15,7 @@ fn an_independent_reader_prints_the_digits_of_predict() {
     let pixels = images.pixels[..3 * 784].to_vec();
     fs::write(at.join("pixels"), &pixels).unwrap();
     Idx::new(vec![3, 28, 28], Values::U8(pixels)).unwrap().write(&at.join("three.idx"), Storage::Plain).unwrap();
-    let (model, seed, samples) = ("a/jq-w4a4.qbnn", "8000000001", "4");
+    let (model, seed, samples) = ("a/jq-mu4s2w8a4.qbnn", "8000000001", "4");
     let settings = ["--seed", seed, "--samples", samples, "--format", "csv"];
     let text = succeed(at, &[&["predict", model, "three.idx"], &settings[..]].concat());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/tests/reader/qbnn_reader.py");

@@ -51,7 +51,7 @@ fn no_model_file_outlives_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny(&["run", "--out", "a", "--quiet"]));
     succeed(dir.path(), &tiny(&["train", "--out", "a", "--overwrite", "--seed", "2", "--quiet"]));
-    assert!(!dir.path().join("a/jq-w4a4.qbnn").exists());
+    assert!(!dir.path().join("a/jq-mu4s2w8a4.qbnn").exists());
     succeed(dir.path(), &["inspect", "a/float.qbnn"]);
     // While it is made anew there is none.
     let long = ["train", "--out", "a", "--overwrite", "--net", "mlp", "--epochs", "500", "--quiet"];
@@ -71,36 +71,36 @@ fn every_reader_refuses_a_model_file_of_another_checkpoint() {
     for (name, seed) in [("a", "1"), ("b", "2")] {
         succeed(dir.path(), &tiny(&["run", "--out", name, "--seed", seed, "--quiet"]));
     }
-    let own = fs::read(dir.path().join("a/jq-w4a4.qbnn")).unwrap();
-    let foreign = || fs::copy(dir.path().join("b/jq-w4a4.qbnn"), dir.path().join("a/jq-w4a4.qbnn")).unwrap();
+    let own = fs::read(dir.path().join("a/jq-mu4s2w8a4.qbnn")).unwrap();
+    let foreign = || fs::copy(dir.path().join("b/jq-mu4s2w8a4.qbnn"), dir.path().join("a/jq-mu4s2w8a4.qbnn")).unwrap();
     let readers: [&[&str]; 6] = [
-        &["predict", "a/jq-w4a4.qbnn", "none.png"],
-        &["inspect", "a/jq-w4a4.qbnn"],
+        &["predict", "a/jq-mu4s2w8a4.qbnn", "none.png"],
+        &["inspect", "a/jq-mu4s2w8a4.qbnn"],
         &["eval", "a", "--samples", "2"],
-        &["eval", "a/jq-w4a4.safetensors", "--samples", "2"],
+        &["eval", "a/jq-mu4s2w8a4.safetensors", "--samples", "2"],
         &["check", "a", "--samples", "2"],
         &["report", "a"],
     ];
     let refused = |why: &str| {
         for args in readers {
             let error = fail(dir.path(), 1, args);
-            assert!(error.contains("a/jq-w4a4.qbnn") && error.contains(why), "{args:?}: {error}");
+            assert!(error.contains("a/jq-mu4s2w8a4.qbnn") && error.contains(why), "{args:?}: {error}");
             assert!(error.contains("`qbnn train --resume a`"), "{error}");
         }
     };
     foreign();
     refused("another model file");
     succeed(dir.path(), &["train", "--resume", "a", "--quiet"]);
-    assert!(fs::read(dir.path().join("a/jq-w4a4.qbnn")).unwrap() == own);
-    succeed(dir.path(), &["inspect", "a/jq-w4a4.qbnn"]);
+    assert!(fs::read(dir.path().join("a/jq-mu4s2w8a4.qbnn")).unwrap() == own);
+    succeed(dir.path(), &["inspect", "a/jq-mu4s2w8a4.qbnn"]);
     // A checkpoint of before does not know its file: it is exported again.
-    as_version_1(&dir.path().join("a/jq-w4a4.safetensors"));
-    succeed(dir.path(), &["inspect", "a/jq-w4a4.qbnn"]);
+    as_version_1(&dir.path().join("a/jq-mu4s2w8a4.safetensors"));
+    succeed(dir.path(), &["inspect", "a/jq-mu4s2w8a4.qbnn"]);
     succeed(dir.path(), &["check", "a", "--samples", "2"]);
     foreign();
     refused("is exported");
     // Without a checkpoint, or beside the tensors of another program, a model file stands for itself.
-    fs::copy(dir.path().join("b/jq-w4a4.qbnn"), dir.path().join("alone.qbnn")).unwrap();
+    fs::copy(dir.path().join("b/jq-mu4s2w8a4.qbnn"), dir.path().join("alone.qbnn")).unwrap();
     succeed(dir.path(), &["inspect", "alone.qbnn"]);
     let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
     let bytes = safetensors::serialize([("x", tensor)], None).unwrap();
@@ -127,10 +127,10 @@ fn an_interrupted_quantization_gets_its_model_file() {
     child.kill().unwrap();
     assert!(!child.wait().unwrap().success(), "it ended before it was killed");
     // A model file beside an unfinished checkpoint is of an earlier one.
-    fs::copy(dir.path().join("whole/jq-w4a4.qbnn"), a.join("jq-w4a4.qbnn")).unwrap();
-    assert!(fail(dir.path(), 1, &["inspect", "a/jq-w4a4.qbnn"]).contains("epochs"));
+    fs::copy(dir.path().join("whole/jq-mu4s2w8a4.qbnn"), a.join("jq-mu4s2w8a4.qbnn")).unwrap();
+    assert!(fail(dir.path(), 1, &["inspect", "a/jq-mu4s2w8a4.qbnn"]).contains("epochs"));
     succeed(dir.path(), &["train", "--resume", "a", "--quiet"]);
-    for file in ["jq-w4a4.qbnn", "jq-w4a4.safetensors"] {
+    for file in ["jq-mu4s2w8a4.qbnn", "jq-mu4s2w8a4.safetensors"] {
         assert!(fs::read(a.join(file)).unwrap() == fs::read(dir.path().join("whole").join(file)).unwrap(), "{file}");
     }
 }
@@ -319,7 +319,7 @@ fn every_figure_says_what_computed_it() {
         assert_eq!(model["identity"].as_str().unwrap().len(), 64);
         model["backend"]["kind"].as_str().unwrap().to_owned()
     };
-    assert_eq!((kind("float"), kind("jq-w4a4"), kind("vpq-w4a4")), ("float".into(), "integer".into(), "float".into()));
+    assert_eq!((kind("float"), kind("jq-mu4s2w8a4"), kind("vpq-w4a4")), ("float".into(), "integer".into(), "float".into()));
     assert_eq!(kind(&name), "simulated");
     let page = fs::read_to_string(dir.path().join("a/report.html")).unwrap();
     let card = fs::read_to_string(dir.path().join("a/card.md")).unwrap();

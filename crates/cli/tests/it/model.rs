@@ -23,7 +23,7 @@ fn a_model_file_is_shown_run_and_refused() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
     succeed(at, &tiny(&["run", "--out", "a", "--seed", "5"]));
-    let model = "a/jq-w4a4.qbnn";
+    let model = "a/jq-mu4s2w8a4.qbnn";
 
     let shown: Value = serde_json::from_str(&succeed(at, &["inspect", model, "--json"])).unwrap();
     assert_eq!((&shown["kind"], &shown["bits"]["mu"]), (&"jq".into(), &4.into()));
@@ -42,7 +42,7 @@ fn a_model_file_is_shown_run_and_refused() {
     assert!(text.contains("dense") && text.contains("sigma") && text.contains("kernel:"), "{text}");
 
     let checked: Value = serde_json::from_str(&succeed(at, &["check", "a", "--json"])).unwrap();
-    assert_eq!((&checked["models"][0]["model"], &checked["models"][0]["agrees"]), (&"jq-w4a4".into(), &true.into()));
+    assert_eq!((&checked["models"][0]["model"], &checked["models"][0]["agrees"]), (&"jq-mu4s2w8a4".into(), &true.into()));
     assert!(fail(at, 1, &["check", "a/float.safetensors"]).contains("qbnn quantize"));
 
     idx(&at.join("noise.idx"), 20, 28, 28);

@@ -41,7 +41,7 @@ fn the_same_images_in_four_formats_are_one_experiment() {
         let metrics = json(&run.join("metrics.json"));
         assert_eq!(metrics["models"].as_array().unwrap().len(), 2);
         assert!(fs::read_to_string(run.join("report.html")).unwrap().contains("drawings"));
-        assert!(run.join("jq-w4a4.qbnn").is_file());
+        assert!(run.join("jq-mu4s2w8a4.qbnn").is_file());
         match &first {
             None => first = Some(metrics),
             Some(first) => assert!(*first == metrics, "{format}: other figures"),
@@ -178,7 +178,7 @@ fn classes_keep_their_names() {
     }
     succeed(at, &run(&["--data", "png", "--out", "run"]));
     let answer = |more: &[&str]| {
-        let args = ["predict", "run/jq-w4a4.qbnn", "png/test/kind 3", "--samples", "2"];
+        let args = ["predict", "run/jq-mu4s2w8a4.qbnn", "png/test/kind 3", "--samples", "2"];
         succeed(at, &[&args[..], more].concat())
     };
     for line in answer(&["--json"]).lines() {
@@ -188,7 +188,7 @@ fn classes_keep_their_names() {
     assert!(answer(&[]).lines().last().unwrap().contains(".png: kind "));
     assert!(answer(&["--format", "csv"]).starts_with("file,image,class,class_name,"));
     fs::write(at.join("run/classes.json"), "[\"a\"]").unwrap();
-    let error = fail(at, 1, &["predict", "run/jq-w4a4.qbnn", "png/test/kind 3"]);
+    let error = fail(at, 1, &["predict", "run/jq-mu4s2w8a4.qbnn", "png/test/kind 3"]);
     assert!(error.contains("classes.json is no list of 10 names"), "{error}");
     // A run in its place has names of its own, or none.
     succeed(at, &["data", "export", "strokes", "--format", "csv", "--limit", "300", "csv"]);

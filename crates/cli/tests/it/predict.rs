@@ -6,7 +6,7 @@ use qbnn_data::{Images, Limits, Locations, load};
 use std::fs::{self, File};
 use std::path::Path;
 
-const MODEL: &str = "a/jq-w4a4.qbnn";
+const MODEL: &str = "a/jq-mu4s2w8a4.qbnn";
 
 /// The numbers of every line of CSV, without file and place.
 fn numbers(csv: &str) -> Vec<String> {
@@ -190,10 +190,10 @@ fn what_is_named_for_a_model_is_used_or_told() {
     succeed(at, &tiny(&["run", "--out", "my run", "--seed", "5"]));
     succeed(at, &["data", "export", "strokes", "--seed", "3", "--index", "0..2", "pics"]);
     let picture = "pics/strokes-clean-00000.png";
-    let [float, jq] = ["'my run/float.qbnn'", "'my run/jq-w4a4.qbnn'"];
+    let [float, jq] = ["'my run/float.qbnn'", "'my run/jq-mu4s2w8a4.qbnn'"];
     let error = fail(at, 2, &["predict", "my run", picture]);
     assert!(error.contains("2 model files") && error.contains(float) && error.contains(jq), "{error}");
-    for command in [&["predict", "my run/jq-w4a4.safetensors", picture][..], &["inspect", "my run/jq-w4a4.safetensors"]]
+    for command in [&["predict", "my run/jq-mu4s2w8a4.safetensors", picture][..], &["inspect", "my run/jq-mu4s2w8a4.safetensors"]]
     {
         let error = fail(at, 1, command);
         assert!(error.contains("it is a checkpoint") && error.contains(jq), "{error}");
@@ -202,14 +202,14 @@ fn what_is_named_for_a_model_is_used_or_told() {
         let error = fail(at, 1, command);
         assert!(error.contains("it is a PNG picture") && error.contains("qbnn predict MODEL.qbnn pics/"), "{error}");
     }
-    let error = fail(at, 1, &["eval", "my run/jq-w4a4.qbnn"]);
-    assert!(error.contains("it is a model file") && error.contains("'my run/jq-w4a4.safetensors'"), "{error}");
+    let error = fail(at, 1, &["eval", "my run/jq-mu4s2w8a4.qbnn"]);
+    assert!(error.contains("it is a model file") && error.contains("'my run/jq-mu4s2w8a4.safetensors'"), "{error}");
     assert!(fail(at, 1, &["quantize", picture]).contains("it is a PNG picture"));
     let shown = succeed(at, &["inspect", "my run"]);
-    assert!(shown.contains("jq-w4a4.qbnn\tkind\tjq") && shown.contains(&format!("qbnn inspect {jq}")), "{shown}");
+    assert!(shown.contains("jq-mu4s2w8a4.qbnn\tkind\tjq") && shown.contains(&format!("qbnn inspect {jq}")), "{shown}");
     // The only model file of a folder is the one that is meant.
     fs::create_dir(at.join("one")).unwrap();
-    fs::copy(at.join("my run/jq-w4a4.qbnn"), at.join("one/model.qbnn")).unwrap();
+    fs::copy(at.join("my run/jq-mu4s2w8a4.qbnn"), at.join("one/model.qbnn")).unwrap();
     let by_folder = succeed(at, &["predict", "one", "pics", "--format", "csv"]);
     assert_eq!(by_folder, succeed(at, &["predict", "one/model.qbnn", "pics", "--format", "csv"]));
     assert!(succeed(at, &["inspect", "one"]).contains("kernel:"));

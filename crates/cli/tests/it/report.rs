@@ -22,9 +22,9 @@ fn a_run_has_its_page_again_and_its_figures() {
     assert!(svg.starts_with("<svg xmlns="), "{svg}");
     let card = fs::read_to_string(dir.path().join("a/card.md")).unwrap();
     assert!(card.contains("# mlp on strokes") && card.contains("| accuracy % |"), "{card}");
-    succeed(dir.path(), &["report", "a", "--show", "jq-w4a4", "--out", "c.html"]);
-    assert!(fs::read_to_string(dir.path().join("c.html")).unwrap().contains("Figures show jq-w4a4"));
-    assert!(fail(dir.path(), 2, &["report", "a", "--show", "jq"]).contains("float, jq-w4a4"));
+    succeed(dir.path(), &["report", "a", "--show", "jq-mu4s2w8a4", "--out", "c.html"]);
+    assert!(fs::read_to_string(dir.path().join("c.html")).unwrap().contains("Figures show jq-mu4s2w8a4"));
+    assert!(fail(dir.path(), 2, &["report", "a", "--show", "jq"]).contains("float, jq-mu4s2w8a4"));
     let object = succeed(dir.path(), &["report", "a", "--json", "--out", "b.html"]);
     let object: serde_json::Value = serde_json::from_str(&object).unwrap();
     assert_eq!((&object["report"], &object["left_out"]), (&"b.html".into(), &serde_json::json!([])));

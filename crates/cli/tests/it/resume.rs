@@ -79,9 +79,9 @@ fn killed_and_resumed_is_the_same_byte_for_byte() {
     child.kill().unwrap();
     assert!(!child.wait().unwrap().success(), "it ended before it was killed");
     succeed(dir.path(), &["train", "--resume", "run"]);
-    same(dir.path(), "whole", "run", "jq-w4a4.safetensors");
+    same(dir.path(), "whole", "run", "jq-mu4s2w8a4.safetensors");
     succeed(dir.path(), &["run", "--resume", "run"]);
-    for file in ["float.safetensors", "jq-w4a4.safetensors", "metrics.json"] {
+    for file in ["float.safetensors", "jq-mu4s2w8a4.safetensors", "metrics.json"] {
         same(dir.path(), "whole", "run", file);
     }
     assert_eq!(epochs(&run("run")), epochs(&run("whole")));

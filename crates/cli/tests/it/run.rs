@@ -30,7 +30,7 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
     let table = succeed(dir.path(), &tiny(&["run", "--out", "a", "--seed", "5"]));
     for word in [
         "float",
-        "jq-w4a4",
+        "jq-mu4s2w8a4",
         "accuracy",
         "AUROC",
         "scales",
@@ -49,8 +49,8 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
         "config.toml",
         "float.qbnn",
         "float.safetensors",
-        "jq-w4a4.qbnn",
-        "jq-w4a4.safetensors",
+        "jq-mu4s2w8a4.qbnn",
+        "jq-mu4s2w8a4.safetensors",
         "metrics.json",
         "metrics.jsonl",
         "predictions.safetensors",
@@ -73,7 +73,7 @@ fn a_run_leaves_a_whole_folder_and_repeats_from_it() {
         assert!(model["ci95"]["accuracy"].is_array(), "{model}");
     }
     assert_eq!(models[1]["bits"]["mu"], 4);
-    assert_eq!(models[1]["file_bytes"], fs::metadata(a.join("jq-w4a4.qbnn")).unwrap().len());
+    assert_eq!(models[1]["file_bytes"], fs::metadata(a.join("jq-mu4s2w8a4.qbnn")).unwrap().len());
     assert_eq!(metrics["differences"][0]["against"], "float");
 
     let lines = fs::read_to_string(a.join("metrics.jsonl")).unwrap();
@@ -116,7 +116,7 @@ fn train_quantize_and_eval_do_the_same_in_steps() {
     assert!(text.contains("next: qbnn quantize steps"), "{text}");
     succeed(dir.path(), &["quantize", "steps"]);
     succeed(dir.path(), &["eval", "steps"]);
-    for file in ["float.safetensors", "jq-w4a4.safetensors", "metrics.json"] {
+    for file in ["float.safetensors", "jq-mu4s2w8a4.safetensors", "metrics.json"] {
         let read = |run: &str| fs::read(dir.path().join(run).join(file)).unwrap();
         assert!(read("whole") == read("steps"), "{file} differs");
     }
@@ -225,7 +225,7 @@ fn every_strategy_runs_by_name() {
         succeed(dir.path(), &[&["quantize", "a", "--qat-epochs", "0"][..], args].concat());
     }
     let table = succeed(dir.path(), &["eval", "a", "--samples", "2", "--bootstrap", "0"]);
-    let names = ["vpq-w3a8", "spq-w4a4", "jq-mu4s3w4a4-stochastic", "jq-w4a4-per-tensor"];
+    let names = ["vpq-w3a8", "spq-w4a4", "jq-mu4s3w4a4-stochastic", "jq-mu4s2w8a4-per-tensor"];
     let metrics = json(&dir.path().join("a/metrics.json"));
     for name in names {
         assert!(table.contains(name), "{name} is missing in\n{table}");
@@ -236,7 +236,7 @@ fn every_strategy_runs_by_name() {
     assert!(error.contains("bits.weight = 4") && error.contains("jq"), "{error}");
     let error = crate::common::fail(dir.path(), 2, &["quantize", "a", "--sigma-grid", "uniform"]);
     assert!(error.contains("sigma_grid = uniform") && error.contains("Nothing was trained"), "{error}");
-    assert!(!dir.path().join("a/jq-w4a4-uniform-sigma.safetensors").exists());
+    assert!(!dir.path().join("a/jq-mu4s2w8a4-uniform-sigma.safetensors").exists());
     let error = crate::common::fail(dir.path(), 2, &["quantize", "a", "--mu-bits", "32", "--strategy", "jq"]);
     assert!(error.contains("bits.mu = 32"), "{error}");
     assert_eq!(crate::common::qbnn(dir.path(), &["quantize", "a", "--bits", "w4x"]).status.code(), Some(2));

@@ -59,9 +59,9 @@ fn tables_fit_the_terminal_and_pipes_have_a_figure_a_line() {
         assert!(run.status.success(), "{line}: {}", String::from_utf8_lossy(&run.stderr));
     }
 
-    let model = "\"my 'first' run/jq-w4a4.qbnn\"";
+    let model = "\"my 'first' run/jq-mu4s2w8a4.qbnn\"";
     let folder = "\"my 'first' run\"";
-    let shown = succeed(at, &["inspect", &format!("{FOLDER}/jq-w4a4.qbnn")]);
+    let shown = succeed(at, &["inspect", &format!("{FOLDER}/jq-mu4s2w8a4.qbnn")]);
     assert!(shown.contains("1\tdense\tparameters\t78500") && shown.contains("headers"), "{shown}");
     assert!(!shown.contains("e-"), "{shown}");
     if !has_script() {
@@ -81,7 +81,7 @@ fn tables_fit_the_terminal_and_pipes_have_a_figure_a_line() {
                 assert!(console::measure_text_width(shown) <= columns, "{line} at {columns} columns:\n{text}");
             }
             if line.starts_with("eval") {
-                assert!(text.contains("jq-w4a4-pfp") && text.contains("AUROC"), "{text}");
+                assert!(text.contains("jq-mu4s2w8a4-pfp") && text.contains("AUROC"), "{text}");
             }
         }
     }

@@ -5,15 +5,12 @@ use super::settings::{Config, NetworkConfig, encode};
 use crate::error::{Error, Result};
 use crate::recipe::{self, DEFAULT_NETWORK};
 use crate::{input, keys, ood};
-use qbnn_bnn::{BitWidths, QuantizeSettings, Strategy, Widths};
+use qbnn_bnn::{BitWidths, PosteriorKind, QuantizeSettings, Strategy, Widths};
 use qbnn_data::synthetic_ood::Kind;
 use qbnn_data::{Extent, own};
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
-
-/// The width of whatever is quantized, where none is named.
-const DEFAULT_BITS: u32 = 4;
 
 /// Layers above the defaults, lowest first, already checked one by one.
 #[derive(Debug, Default)]
@@ -220,7 +217,12 @@ impl Layers {
             Some(name) => Strategy::deserialize(name).map_err(of_config)?,
             None => recipe.quantize.strategy,
         };
-        let bits = strategy.widths(DEFAULT_BITS);
+        let posterior = self.merged.get("train").and_then(|t| t.get("posterior")).cloned();
+        let posterior = match posterior {
+            Some(name) => PosteriorKind::deserialize(name).map_err(of_config)?,
+            None => recipe.train.posterior,
+        };
+        let bits = recipe::widths(strategy, posterior);
         let base = Config {
             data: DataConfig { train_limit: recipe.train_limit, ..DataConfig::default() },
             network: NetworkConfig {
@@ -316,11 +318,13 @@ mod tests {
             let BitWidths { mu, sigma, weight, activation } = layers.finish().unwrap().quantize.bits;
             [mu, sigma, weight, activation]
         };
-        assert_eq!(bits("", None, &[]), [4, 4, 4, 4]);
+        assert_eq!(bits("", None, &[]), [4, 2, 8, 4]);
+        assert_eq!(bits("", None, &["train.posterior=point"]), [4, 4, 4, 4]);
+        assert_eq!(bits("", Some("4"), &[]), [4, 4, 4, 4]);
         assert_eq!(bits("", None, &["quantize.strategy=vpq"]), [4, 4, 32, 4]);
         assert_eq!(bits("[quantize]\nstrategy = \"spq\"\n", Some("w2a3"), &[]), [32, 32, 2, 3]);
         assert_eq!(bits("[quantize.bits]\nmu = 8\n", Some("3"), &["quantize.bits.sigma=2"]), [3, 2, 3, 3]);
-        assert_eq!(bits("[quantize.bits]\nmu = 8\n", Some("a3"), &[]), [8, 4, 4, 3]);
+        assert_eq!(bits("[quantize.bits]\nmu = 8\n", Some("a3"), &[]), [8, 2, 8, 3]);
         let stored = config("", &[]).unwrap().to_toml().unwrap();
         assert_eq!(bits(&stored, None, &["quantize.strategy=vpq"]), [4, 4, 32, 4]);
         let error = config("[quantize]\nstrategy = \"vpq\"\nbits = { weight = 4 }\n", &[]).unwrap_err();

@@ -13,6 +13,10 @@ pub fn backend(run: &Run) -> Option<Backend> {
     match run.model {
         Model::Float => Some(Backend::Float),
         Model::Ensemble => Some(Backend::Ensemble { members: vec![Backend::Float; run.floats.len()] }),
+        Model::QuantizedEnsemble => {
+            let member = backend(&Run { model: Model::Quantized, ..run.clone() })?;
+            Some(Backend::Ensemble { members: vec![member; run.floats.len()] })
+        }
         Model::Quantized if quantize.is_float() || quantize.strategy != Strategy::Jq => Some(Backend::Float),
         Model::Quantized => {
             // The layers of a network by another name may have been such as the integer runtime did not know.

@@ -62,8 +62,10 @@ pub fn run(run: &Run) -> f64 {
 
 fn parts(run: &Run) -> (f64, f64) {
     let config = &run.config;
+    let quantized = || training(config, config.quantize.epochs, QUANTIZED_PARAMETER) + calibration(config);
     let train = match run.model {
-        Model::Quantized => training(config, config.quantize.epochs, QUANTIZED_PARAMETER) + calibration(config),
+        Model::Quantized => quantized(),
+        Model::QuantizedEnsemble => quantized() * run.floats.len() as f64,
         Model::Float | Model::Ensemble => 0.0,
     };
     let ((macs, _), (_, images)) = (network(config), sizes(config));

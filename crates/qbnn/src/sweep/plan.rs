@@ -113,15 +113,16 @@ impl Run {
             Model::Float => "float".into(),
             Model::Quantized => self.config.quantize.name(),
             Model::Ensemble => format!("ensemble of {}", self.floats.len()),
+            Model::QuantizedEnsemble => format!("ensemble of {} {}", self.floats.len(), self.config.quantize.name()),
         }
     }
 
     /// The name, and how far it was trained through its quantizers.
     pub fn title(&self) -> String {
         match (self.model, self.config.quantize.epochs) {
-            (Model::Quantized, 0) => format!("{} PTQ", self.model_name()),
-            (Model::Quantized, epochs) => format!("{} QAT {epochs}", self.model_name()),
-            _ => self.model_name(),
+            (Model::Float | Model::Ensemble, _) => self.model_name(),
+            (_, 0) => format!("{} PTQ", self.model_name()),
+            (_, epochs) => format!("{} QAT {epochs}", self.model_name()),
         }
     }
 
@@ -243,19 +244,21 @@ impl Builder<'_> {
         config.name = String::new();
         config.eval.samples = 1;
         config.eval.bootstrap = 0;
-        if model != Model::Quantized {
+        if !model.is_quantized() {
             config.quantize = QuantizeSettings::default();
         }
         let seeds: Vec<u64> = match model {
             Model::Quantized if config.quantize.start == Start::Scratch => Vec::new(),
             Model::Float | Model::Quantized => vec![config.seed],
             // The network itself, and others far from the seeds that people choose: none of them is another row's.
-            Model::Ensemble => (0..members.unwrap_or(5)).map(|m| 1_000_000 * m + config.seed).collect(),
+            Model::Ensemble | Model::QuantizedEnsemble => (0..members.unwrap_or(5)).map(|m| 1_000_000 * m + config.seed).collect(),
         };
         let floats = seeds.into_iter().map(|seed| self.float(&config, seed)).collect::<Vec<_>>();
         let mut described = description(&config);
-        if model != Model::Quantized {
+        if !model.is_quantized() {
             forget_quantization(&mut described);
+        }
+        if model != Model::Quantized {
             described["model"] = json!({ "float": model == Model::Float, "members": floats.len() });
         }
         let id = hash(&described.to_string());

@@ -62,6 +62,20 @@ pub enum Model {
     Quantized,
     /// Several float networks of other seeds, predicting together.
     Ensemble,
+    /// The same networks, each quantized as `[quantize]` says.
+    QuantizedEnsemble,
+}
+
+impl Model {
+    /// Whether `[quantize]` counts.
+    pub fn is_quantized(self) -> bool {
+        matches!(self, Model::Quantized | Model::QuantizedEnsemble)
+    }
+
+    /// Whether it has members.
+    pub fn is_ensemble(self) -> bool {
+        matches!(self, Model::Ensemble | Model::QuantizedEnsemble)
+    }
 }
 
 /// A whole spec.
@@ -335,11 +349,12 @@ fn check(settings: &Settings) -> Result<(), String> {
     let model = settings.iter().any(|s| s.0 == "model").then_some(made.model);
     let quantizes = |key: &str| key == "strategy" || key == "bits" || key.starts_with("quantize.");
     match settings.iter().find(|s| quantizes(&s.0)) {
-        Some((key, _)) if model.is_some_and(|m| m != Model::Quantized) => {
+        Some((key, _)) if model.is_some_and(|m| !m.is_quantized()) => {
             Err(format!("{key} does not count for a float network; leave it out, or set model = \"quantized\""))
         }
-        _ if made.members.is_some() && model.is_some_and(|m| m != Model::Ensemble) => {
-            Err("members only counts for model = \"ensemble\"; leave it out".into())
+        _ if made.members.is_some() && model.is_some_and(|m| !m.is_ensemble()) => {
+            let wanted = "\"ensemble\" and \"quantized-ensemble\"";
+            Err(format!("members only counts for model = {wanted}; leave it out"))
         }
         _ => Ok(()),
     }
@@ -373,7 +388,7 @@ impl Made {
                 self.layers.widths(text.parse::<Widths>()?);
             }
             "model" => {
-                let wanted = || wrong("\"float\", \"quantized\" or \"ensemble\"");
+                let wanted = || wrong("\"float\", \"quantized\", \"ensemble\" or \"quantized-ensemble\"");
                 self.model = Model::deserialize(value.clone()).map_err(|_| wanted())?;
             }
             "members" => match value {

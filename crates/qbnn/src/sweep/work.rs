@@ -207,20 +207,27 @@ impl<'a> Runner<'a> {
             }
             if checkpoint.finished() { Ok(checkpoint) } else { Err(Error::contents(&path, "is not trained")) }
         };
-        if run.model != Model::Quantized {
+        if !run.model.is_quantized() {
             return run.floats.iter().map(load).collect();
         }
-        let settings = run.config.quantize.clone();
-        let float = match (settings.start, run.floats.first()) {
-            (Start::Float, Some(id)) => load(id)?,
-            _ => self.untrained(&Float { config: run.config.clone(), seed: run.config.seed }, data)?,
+        if run.model == Model::Quantized && (run.config.quantize.start == Start::Scratch || run.floats.is_empty()) {
+            let float = self.untrained(&Float { config: run.config.clone(), seed: run.config.seed }, data)?;
+            return Ok(vec![self.quantized(float, run, data, tell)?]);
+        }
+        let members = run.floats.len() as f64;
+        let quantized = |(i, id)| {
+            self.quantized(load(id)?, run, data, &|share| tell((i as f64 + share) / members))
         };
+        run.floats.iter().enumerate().map(quantized).collect()
+    }
+
+    fn quantized(&self, float: Checkpoint, run: &Run, data: &Prepared<'_>, tell: Tell<'_>) -> Result<Checkpoint> {
         let train_data = data.train_data(&float.train, float.seed)?;
-        let mut checkpoint = Checkpoint::quantized(float, settings, &train_data)?;
+        let mut checkpoint = Checkpoint::quantized(float, run.config.quantize.clone(), &train_data)?;
         if !checkpoint.finished() {
             self.finish(&mut checkpoint, data, None, tell)?;
         }
-        Ok(vec![checkpoint])
+        Ok(checkpoint)
     }
 
     /// Probabilities of all draws.
@@ -244,7 +251,8 @@ impl<'a> Runner<'a> {
 /// compared with it on a few training images, and then predicts.
 fn predictor(models: &[Checkpoint], images: ImagesView<'_>) -> Result<Box<dyn Predictor>> {
     let [one] = models else {
-        let members = models.iter().map(of_checkpoint).collect::<Result<_, _>>()?;
+        let of_member = |member: &Checkpoint| predictor(std::slice::from_ref(member), images);
+        let members = models.iter().map(of_member).collect::<Result<_>>()?;
         return Ok(Box::new(Ensemble::new(members)?));
     };
     if one.quantize.is_none() {
@@ -329,5 +337,17 @@ mod tests {
             let integer = matches!(done[0].1.backend, Some(qbnn_eval::Backend::Integer { .. }));
             assert_eq!(integer, model == Model::Quantized, "{:?}", done[0].1.backend);
         }
+        // Members of an ensemble are quantized each, and run as one of them alone would.
+        let other = config.seed + 1_000_000;
+        runner.float("g", &Float { config: config.clone(), seed: other }, &|_| ()).unwrap();
+        let floats = vec!["f".into(), "g".into()];
+        let run =
+            Run { id: "e".into(), config, model: Model::QuantizedEnsemble, floats, samples: [2].into() };
+        let done = runner.run(&run, &[2], &|_| ()).unwrap();
+        let Some(qbnn_eval::Backend::Ensemble { members }) = &done[0].1.backend else {
+            panic!("{:?}", done[0].1.backend);
+        };
+        assert!(members.len() == 2 && members.iter().all(|m| matches!(m, qbnn_eval::Backend::Integer { .. })), "{members:?}");
+        assert!(run.model_name().starts_with("ensemble of 2 jq-"), "{}", run.model_name());
     }
 }
