@@ -327,11 +327,12 @@ fn description(config: &Config) -> Value {
     }
     let mut config = config.clone();
     config.data.dir = None;
-    if config.train.ood_weight <= 0.0 {
-        config.train.ood_kinds = None;
-    }
     // Through a config and back, so that numbers of both sides are written alike.
     let frozen: Config = serde_json::from_str(FROZEN_DEFAULTS).unwrap_or_default();
+    // Without OOD images their kinds say nothing: the table [train] is then as whole as it was without that key.
+    if config.train.ood_weight <= 0.0 || config.train.ood_kinds.is_none() {
+        config.train.ood_kinds.clone_from(&frozen.train.ood_kinds);
+    }
     let json = |c: &Config| serde_json::to_value(c).unwrap_or_default();
     let mut described = less(json(&config), &json(&frozen));
     names_of_0_1("", &mut described);
@@ -389,6 +390,21 @@ mod tests {
         assert_eq!(hash("{}"), "44136fa355b3678a");
     }
 
+    /// The names of runs in the ledgers of this repository: as many are known today as were when they were written.
+    #[test]
+    fn ledgers_of_the_repository_are_of_their_specs() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+        let mut seen = 0;
+        for name in ["negatives", "foreign", "disentangle", "widths", "mlp", "fashion"] {
+            let plan = Plan::new(&Spec::read(&folder.join(format!("{name}.toml"))).unwrap()).unwrap();
+            let ledger = std::fs::read_to_string(folder.join(format!("ledgers/{name}.jsonl"))).unwrap();
+            let header: Value = serde_json::from_str(ledger.lines().next().unwrap()).unwrap();
+            assert_eq!(header["plan"], plan.hash, "{name}");
+            seen += plan.runs.len();
+        }
+        assert!(seen > 100, "{seen}");
+    }
+
     /// What is left of the frozen config itself.
     fn less_than_frozen(frozen: &Value) -> Value {
         let config: Config = serde_json::from_value(frozen.clone()).unwrap();
@@ -418,6 +434,25 @@ mod tests {
         config.train.ood_weight = 1.0;
         let Value::Object(described) = description(&config) else { panic!("no object") };
         assert_eq!(described["train"].to_string(), r#"{"foreign_weight":1.0}"#);
+    }
+
+    #[test]
+    fn shifted_groups_are_a_run_of_their_own_and_need_no_float_network_of_their_own() {
+        let mut spec = Spec::parse("name = \"x\"\nseeds = [1]\n[[question]]\nname = \"q\"\n", "x").unwrap();
+        let plain = Plan::new(&spec).unwrap();
+        spec.set.push(("eval.shifts".into(), "all".into()));
+        let shifted = Plan::new(&spec).unwrap();
+        assert!(plain.floats.keys().eq(shifted.floats.keys()) && plain.hash != shifted.hash);
+        // Kinds of OOD images count with a weight alone; those of 0.1 are what they were without a name.
+        let id = |sets: &[(&str, toml::Value)]| {
+            let mut spec = Spec::parse("name = \"x\"\nseeds = [1]\n[[question]]\nname = \"q\"\n", "x").unwrap();
+            spec.set.extend(sets.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+            Plan::new(&spec).unwrap().hash
+        };
+        let kinds = |kinds: &[&str]| ("train.ood_kinds", toml::Value::from(kinds.to_vec()));
+        let (weight, draws) = (("train.ood_weight", 1.0.into()), ("train.draws", 4.into()));
+        assert_eq!(id(&[]), id(&[kinds(&["shapes"])]));
+        assert_ne!(id(&[weight.clone(), draws.clone(), kinds(&["shapes"])]), id(&[weight, draws, kinds(&["tiles"])]));
     }
 
     #[test]

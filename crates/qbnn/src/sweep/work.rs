@@ -350,4 +350,36 @@ mod tests {
         assert!(members.len() == 2 && members.iter().all(|m| matches!(m, qbnn_eval::Backend::Integer { .. })), "{members:?}");
         assert!(run.model_name().starts_with("ensemble of 2 jq-"), "{}", run.model_name());
     }
+
+    #[test]
+    fn a_ledger_holds_shifted_groups_and_their_means() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layers = Layers::default();
+        for set in [
+            "data.train_limit=50",
+            "train.batch=50",
+            "data.group_limit=10",
+            "train.epochs=0",
+            "eval.shifts=noise,blur",
+            "eval.severities=[2, 5]",
+            "eval.shift_images=4",
+        ] {
+            layers.set(set).unwrap();
+        }
+        let config = layers.finish().unwrap();
+        let runner = Runner::new(&Silent, dir.path().to_owned(), 1);
+        runner.float("f", &Float { config: config.clone(), seed: config.seed }, &|_| ()).unwrap();
+        let run = Run { id: "r".into(), config, model: Model::Float, floats: vec!["f".into()], samples: [2].into() };
+        let done = runner.run(&run, &[2], &|_| ()).unwrap().remove(0).1;
+        let names: Vec<_> = done.groups.iter().map(|g| g.name.as_str()).collect();
+        let made = ["noise-2", "noise-5", "blur-2", "blur-5"];
+        assert_eq!(names, [&made[..], &["shifts@mean", "noise@mean", "blur@mean"]].concat());
+        let measured = |name: &str| done.measured(&qbnn_eval::Measure::named(name).unwrap()).unwrap();
+        let mean = made.iter().map(|g| measured(&format!("{g}:accuracy"))).sum::<f64>() / 4.0;
+        assert!((measured("shifts@mean:accuracy") - mean).abs() < 2e-6);
+        // What was written is read back, with the shift of each group.
+        let line = serde_json::to_string(&done.groups).unwrap();
+        assert!(line.contains(r#""name":"blur-5","shift":{"kind":"blur","severity":5}"#), "{line}");
+        assert_eq!(serde_json::from_str::<Vec<OfGroup<f64>>>(&line).unwrap(), done.groups);
+    }
 }
