@@ -38,6 +38,14 @@ pub fn more_groups(samples: usize, salt: usize) -> Groups {
     Groups(all)
 }
 
+/// A group that a shift made, worse where it is severe.
+pub fn shifted(samples: usize, salt: usize, kind: &str, severity: u8) -> TestGroup {
+    let (salt, spread) = (salt + kind.len() + usize::from(severity), 0.4 * f64::from(severity));
+    let group = TestGroup::shifted(some(samples, 45, salt, spread), (0..45).map(|n| n % CLASSES).collect());
+    let shift = Shift { kind: kind.into(), severity };
+    TestGroup { shift: Some(shift.clone()), ..group }.named(shift.group())
+}
+
 fn metrics(float: &Groups, quantized: &Groups, bits: Bits, seed: u64) -> (Metrics, Vec<ModelPredictions>) {
     let options = EvalOptions { resamples: 50, seed: 11 };
     let mut metrics = Metrics::new("made", seed);

@@ -3,7 +3,7 @@
 
 mod made;
 
-use made::{groups, more_groups, run_report, sweep_report};
+use made::{groups, more_groups, run_report, shifted, sweep_report};
 use qbnn_eval::report::*;
 use qbnn_eval::*;
 
@@ -129,6 +129,34 @@ fn metrics_alone_make_a_page_that_says_what_is_missing() {
     is_sound(&page.html);
     assert!(page.left_out.len() >= 7 && page.html.contains("no predictions are stored"), "{:?}", page.left_out);
     assert_eq!(page.figures.iter().map(|f| f.id).collect::<Vec<_>>(), ["aurocs", "errors", "draws"]);
+}
+
+#[test]
+fn quality_is_shown_against_the_severity_of_shifts() {
+    let made = |severities: &[(&str, u8)]| {
+        let with = |salt| {
+            let mut all = groups(8, salt);
+            all.0.extend(severities.iter().map(|&(kind, severity)| shifted(8, salt, kind, severity)));
+            all
+        };
+        run_page(&run_report(&with(0), &with(3)))
+    };
+    let every: Vec<_> = ["rotation", "noise"].into_iter().flat_map(|k| [1, 2, 3].map(|s| (k, s))).collect();
+    let page = made(&every);
+    is_sound(&page.html);
+    assert_eq!(page.left_out, Vec::<String>::new());
+    let figure = page.figures.iter().find(|f| f.id == "severity").unwrap();
+    assert_eq!((figure.panels.len(), figure.table.rows.len()), (4, 2 * 3 * 2));
+    assert!(figure.caption.contains("mean over 2 kinds (rotation, noise)"), "{}", figure.caption);
+    // The first row is what the metrics say of that group.
+    assert_eq!(figure.table.rows[0][..3], ["rotation", "1", "float"]);
+    // A kind that lacks a severity is no part of the means.
+    let page = made(&[&every[..], &[("blur", 2), ("blur", 3), ("contrast", 1)]].concat());
+    let figure = page.figures.iter().find(|f| f.id == "severity").unwrap();
+    assert!(figure.caption.contains("in the table alone: blur."), "{}", figure.caption);
+    assert_eq!(figure.table.rows.len(), 12 + 4);
+    let page = made(&[("rotation", 1), ("noise", 2)]);
+    assert!(page.left_out.iter().any(|l| l.contains("severity of a shift is left out")), "{:?}", page.left_out);
 }
 
 #[test]

@@ -122,20 +122,33 @@ fn measures(rows: &[Figures<'_>], headlines: &[Headline], shown: impl Fn(&OfGrou
     Measure::all(headlines, groups().filter(|g| shown(g)).map(|g| g.name.as_str()), exists)
 }
 
-/// Whether a result would have a metric, had it been measured: its groups are there and, for a score that needs several
-/// draws, they are several. What every ledger ever held says so.
+/// Whether a result would have a metric, had it been measured: its groups are there, for a score that needs several draws
+/// they are several, and for the AUROC of errors there are some. What every ledger ever held says so.
 fn could_have(done: &Done, headline: Headline) -> bool {
-    let Headline::Auroc(score, contrast) = headline else { return false };
-    let has = |score, contrast| done.value(Headline::Auroc(score, contrast)).is_some();
-    let groups = match contrast {
-        Contrast::AmbiguousVsClean => has(Score::Aleatoric, contrast),
-        Contrast::OodVsClean => has(Score::Aleatoric, contrast),
-        Contrast::OodVsCleanAmbiguous => {
-            has(Score::Aleatoric, Contrast::OodVsClean) && has(Score::Aleatoric, Contrast::AmbiguousVsClean)
-        }
+    let (Headline::Auroc(score, _) | Headline::Aupr(score, _) | Headline::Fpr95(score, _)) = headline else {
+        let (Headline::ErrorAuroc(score) | Headline::Aurc(score) | Headline::Augrc(score)) = headline else {
+            return false;
+        };
+        let some_are = |accuracy: f64| accuracy > 0.0 && accuracy < 1.0;
+        let errors =
+            !matches!(headline, Headline::ErrorAuroc(_)) || done.value(Headline::Accuracy).is_some_and(some_are);
+        return errors && has_draws_for(done, score);
     };
-    let draws = Contrast::ALL.into_iter().any(|c| has(Score::Epistemic, c));
-    groups && (draws || !matches!(score, Score::Epistemic | Score::Share))
+    let has = |contrast| done.value(Headline::Auroc(Score::Aleatoric, contrast)).is_some();
+    let groups = match headline.contrast() {
+        Some(Contrast::OodVsCleanAmbiguous) => has(Contrast::OodVsClean) && has(Contrast::AmbiguousVsClean),
+        Some(contrast) => has(contrast),
+        None => false,
+    };
+    groups && has_draws_for(done, score)
+}
+
+/// Whether a result has as many draws as a score needs.
+fn has_draws_for(done: &Done, score: Score) -> bool {
+    let epistemic = |c| done.value(Headline::Auroc(Score::Epistemic, c)).is_some();
+    let several =
+        || done.value(Headline::SpearmanAleatoricEpistemic).is_some() || Contrast::ALL.into_iter().any(epistemic);
+    !matches!(score, Score::Epistemic | Score::Share | Score::LogitDisagreement) || several()
 }
 
 /// The tables of a question.

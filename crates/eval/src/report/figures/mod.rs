@@ -10,6 +10,7 @@ pub(super) mod reliability;
 pub(super) mod risk;
 pub(super) mod roc;
 pub(super) mod scatter;
+pub(super) mod severity;
 pub(super) mod training;
 pub(super) mod uncertainty;
 
@@ -30,6 +31,9 @@ pub(super) fn all(report: &RunReport) -> Vec<Drawn> {
         draws::figure(report),
         gallery::figure(report),
     ];
+    if report.metrics.models.iter().flat_map(|m| &m.groups).any(|g| g.shift.is_some()) {
+        figures.insert(7, severity::figure(report));
+    }
     if !report.external {
         figures.extend([posterior::figure(report), training::figure(report)]);
     }
