@@ -37,7 +37,9 @@ pub fn show(session: &Session, metrics: &Metrics, closing: &Closing<'_>) -> Resu
     for note in note.map(str::to_owned).into_iter().chain(metrics.models.iter().flat_map(ModelEntry::notes)) {
         ui.text(&format!("note: {note}"))?;
     }
-    ui.text(&format!("{}, seed {}; in brackets 95 % bootstrap intervals", metrics.dataset, metrics.seed))?;
+    let seeds = metrics.models.iter().filter_map(|m| m.draw_seeds).max();
+    let over = seeds.map_or(String::new(), |seeds| format!(" over test images and {seeds} seeds of draws"));
+    ui.text(&format!("{}, seed {}; in brackets 95 % bootstrap intervals{over}", metrics.dataset, metrics.seed))?;
     if let Some(folder) = folder {
         ui.result(&format!("run folder: {folder}"))?;
     }

@@ -218,6 +218,9 @@ pub struct EvalArgs {
     /// Networks drawn for a prediction.
     #[arg(long, value_name = "S")]
     pub samples: Option<u32>,
+    /// Seeds of draws: figures are means over them, intervals take in images and draws [default: 1].
+    #[arg(long, value_name = "K")]
+    pub draw_seeds: Option<u32>,
     /// Resamples for the 95 % intervals; 0 for none.
     #[arg(long, value_name = "N")]
     pub bootstrap: Option<u32>,
@@ -357,6 +360,7 @@ impl Flags for QuantizeArgs {
 impl Flags for EvalArgs {
     fn apply(&self, layers: &mut Layers) {
         integer(layers, "eval.samples", self.samples);
+        integer(layers, "eval.draw_seeds", self.draw_seeds);
         integer(layers, "eval.bootstrap", self.bootstrap);
         string(layers, "eval.shifts", self.shifts.as_deref());
     }

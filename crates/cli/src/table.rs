@@ -166,6 +166,7 @@ mod tests {
             strategy: qbnn_eval::Strategy::Float,
             bits: qbnn_eval::Bits::FLOAT,
             samples: 32,
+            draw_seeds: None,
             backend: Some(qbnn_eval::Backend::Float),
             identity: None,
             values: ByHeadline::from_fn(|h| match h {

@@ -8,16 +8,21 @@
 
 use crate::bootstrap::interval_of_perfect_aupr;
 use crate::calibration::Terms;
-use crate::metrics::{Counts, Difference, DifferenceEntry, GroupMeans, MeanUncertainty};
+use crate::metrics::{Counts, Difference, GroupMeans, MeanUncertainty};
 use crate::statistics::Statistics;
 use crate::sum::Sum;
 use crate::{
-    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, Resampler, Role, Shift, Uncertainty,
+    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, Resampler, Role, Shift, Uncertainty,
     logit_interval, parallel, percentile_interval, uncertainty,
 };
+pub use compare::compare;
+pub use seeds::over_draw_seeds;
+use seeds::{reach, widened};
 use shifts::MeanOfShifts;
 use std::ops::Range;
 
+mod compare;
+mod seeds;
 mod shifts;
 
 /// Settings of the bootstrap.
@@ -48,6 +53,8 @@ pub struct Evaluation {
     further: Vec<(usize, Measured)>,
     /// Means over the groups that were made by shifts.
     shifts: Vec<MeanOfShifts>,
+    /// Seeds of draws over which the metrics are means.
+    draw_seeds: usize,
     options: EvalOptions,
 }
 
@@ -102,6 +109,8 @@ pub struct Measured {
     intervals: ByHeadline<Option<Interval>>,
     /// One value per resample and metric; what [`compare`] pairs.
     replicates: ByHeadline<Vec<Option<f64>>>,
+    /// One value per seed of draws and metric; none of a metric that some seed lacks.
+    by_seed: ByHeadline<Vec<f64>>,
 }
 
 impl Measured {
@@ -120,13 +129,20 @@ impl Measured {
         *self.intervals.get(headline)
     }
 
-    /// Differences `self - reference`, paired resample by resample.
+    /// Differences `self - reference`, paired resample by resample and seed by seed.
     fn less(&self, reference: &Self) -> ByHeadline<Option<Difference>> {
         ByHeadline::from_fn(|headline| {
             let value = self.value(headline)? - reference.value(headline)?;
             let pairs = self.replicates.get(headline).iter().zip(reference.replicates.get(headline));
             let replicates: Vec<_> = pairs.map(|(m, r)| Some((*m)? - (*r)?)).collect();
-            Some(Difference { value, ci95: percentile_interval(&replicates) })
+            let (own, other) = (self.by_seed.get(headline), reference.by_seed.get(headline));
+            // What has no draws, and so one seed, is the same under each.
+            let at = |values: &[f64], seed: usize| values.get(seed).or(values.first()).copied();
+            let by_seed = (0..own.len().max(other.len())).map(|seed| Some(at(own, seed)? - at(other, seed)?));
+            let reach = reach(&by_seed.collect::<Option<Vec<_>>>()?);
+            let everything = (f64::NEG_INFINITY, f64::INFINITY);
+            let ci95 = percentile_interval(&replicates).map(|ends| widened(value, ends, reach, everything));
+            Some(Difference { value, ci95 })
         })
     }
 }
@@ -140,6 +156,11 @@ impl Evaluation {
     /// C, the number of classes.
     pub fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// Seeds of draws over which the metrics are means: 1 unless [`over_draw_seeds`] made it.
+    pub fn draw_seeds(&self) -> usize {
+        self.draw_seeds
     }
 
     /// All groups, in the order in which they were given.
@@ -310,7 +331,8 @@ impl View {
         });
         let tied = self.statistics.tied();
         let tied = ByHeadline::from_fn(|h| tied.get(h).filter(|_| self.has(h)));
-        Measured { values, tied, intervals, replicates }
+        let by_seed = ByHeadline::from_fn(|h| values.get(h).iter().copied().collect());
+        Measured { values, tied, intervals, replicates, by_seed }
     }
 }
 
@@ -394,45 +416,9 @@ fn measure(groups: &Groups, options: &EvalOptions, threads: usize) -> Result<Eva
         groups: evaluated,
         headline,
         further,
+        draw_seeds: 1,
         options: *options,
     })
-}
-
-/// Paired differences `model - reference` of every metric, with paired bootstrap intervals: both models meet
-/// the same resamples of the same inputs, so what the inputs have in common cancels.
-///
-/// The caller answers for the inputs being the same; what can be told is checked (groups, their sizes, classes, labels). The
-/// number of draws may differ.
-///
-/// # Errors
-///
-/// [`EvalError::NotPaired`] if groups, their sizes, classes, labels or bootstrap options differ.
-pub fn compare(
-    name: impl Into<String>,
-    model: &Evaluation,
-    against: impl Into<String>,
-    reference: &Evaluation,
-) -> Result<DifferenceEntry, EvalError> {
-    let groups = |e: &'_ Evaluation| e.groups.iter().map(|g| (g.name.clone(), g.role, g.inputs())).collect::<Vec<_>>();
-    let labels = |e: &'_ Evaluation| e.groups.iter().map(|g| g.labels.clone()).collect::<Vec<_>>();
-    for (what, same) in [
-        ("the number of inputs per group", groups(model) == groups(reference)),
-        ("the number of classes", model.classes == reference.classes),
-        ("the labels of clean", labels(model) == labels(reference)),
-        ("the bootstrap's seed or number of resamples", model.options == reference.options),
-    ] {
-        if !same {
-            return Err(EvalError::NotPaired { what });
-        }
-    }
-    let metrics = model.headline.less(&reference.headline);
-    let further = model.further().zip(reference.further());
-    let of = |(group, reference): (Further<'_>, Further<'_>)| OfGroup {
-        name: group.name.to_owned(),
-        shift: group.shift.cloned(),
-        metrics: group.measured.less(reference.measured),
-    };
-    Ok(DifferenceEntry { name: name.into(), against: against.into(), metrics, groups: further.map(of).collect() })
 }
 
 /// Mean uncertainties of one group.

@@ -156,6 +156,17 @@ impl Headline {
         }
     }
 
+    /// The least and the greatest value that it may have.
+    pub fn range(self) -> (f64, f64) {
+        match self {
+            Headline::Nll => (0.0, f64::INFINITY),
+            Headline::Brier => (0.0, 2.0),
+            Headline::SpearmanAleatoricEpistemic | Headline::SpearmanAleatoricSoftLabel => (-1.0, 1.0),
+            Headline::Augrc(_) => (0.0, 0.5),
+            _ => (0.0, 1.0),
+        }
+    }
+
     /// Whether it is measured on a group of this role that stands in the place of the first of its role.
     pub fn is_of(self, role: Role) -> bool {
         match self {

@@ -46,6 +46,7 @@ mod rank;
 pub mod report;
 mod risk;
 mod statistics;
+mod student;
 mod sum;
 mod temperature;
 mod threshold;
@@ -60,7 +61,7 @@ pub use conformal::{
     ConformalRule, ConformalScore, SetQuality, aps_scores, fewest_inputs, quantile_rank, set_quality, upper_quantile,
 };
 pub use detection::{Detection, Detections, average_precision, fpr95};
-pub use disentangle::{EvalOptions, EvaluatedGroup, Evaluation, Further, Measured, compare, evaluate};
+pub use disentangle::{EvalOptions, EvaluatedGroup, Evaluation, Further, Measured, compare, evaluate, over_draw_seeds};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
 pub use groups::{Groups, Role, SHIFTS_MEAN, Shift, TestGroup, is_shown};
@@ -72,6 +73,7 @@ pub use metrics::{
 pub use predictions::{Precision, Predictions, ROW_SUM_TOLERANCE};
 pub use rank::{TIE, auroc, mid_ranks, spearman};
 pub use risk::{Risk, WeightedRisk, risk};
+pub use student::t975;
 pub use temperature::{TEMPERATURES, TemperatureFit, apply_temperature, fit_temperature};
 pub use threshold::{
     Selection, Threshold, selection, threshold_for_coverage, threshold_for_error, threshold_for_false_alarms,

@@ -136,6 +136,9 @@ pub struct ModelEntry {
     pub bits: Bits,
     /// S, the number of draws.
     pub samples: u64,
+    /// Seeds of draws, from the file's seed on, over which the metrics are means; absent where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw_seeds: Option<u64>,
     /// What computed its predictions; `None` where that was not written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
@@ -316,6 +319,7 @@ impl ModelEntry {
             strategy,
             bits,
             samples: evaluation.samples() as u64,
+            draw_seeds: (evaluation.draw_seeds() > 1).then_some(evaluation.draw_seeds() as u64),
             backend: None,
             identity: None,
             values: ByHeadline::from_fn(|h| evaluation.value(h)),

@@ -15,7 +15,7 @@ use qbnn_data::Role;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
     EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Predictions, Shift, TestGroup, by_samples, compare,
-    evaluate,
+    evaluate, over_draw_seeds,
 };
 use std::ops::ControlFlow;
 
@@ -30,7 +30,7 @@ pub struct Evaluated {
 /// Measures models by name on one dataset, and every other one against the first that is float. `go_on` is the command
 /// that does it again after a stop.
 ///
-/// All models draw with the same seed and meet the same resamples, so that differences are paired. With `pfp` each has a
+/// All models draw with the same seed, or `draw_seeds` of them, and meet the same resamples, so that differences are paired. With `pfp` each has a
 /// twin, evaluated by one analytic pass and compared with the model's own draws.
 ///
 /// # Errors
@@ -68,10 +68,18 @@ pub fn evaluate_models(
             Some(Err(e)) => observer.warn(&format!("{name} has no analytic pass, which runs on a model file: {e}")),
             None => {}
         }
-        let groups = groups(observer, name, &mut *predictor, data, draws)?.ok_or_else(|| stopped(name))?;
-        let evaluation = evaluate(&groups, &options).at(|| format!("cannot evaluate {name}"))?;
+        let (mut of_seeds, mut by_draws) = (Vec::with_capacity(settings.draw_seeds), Vec::new());
+        for offset in 0..settings.draw_seeds.max(1) as u64 {
+            let draws = Draws { seed: seed.wrapping_add(offset), ..draws };
+            let groups = groups(observer, name, &mut *predictor, data, draws)?.ok_or_else(|| stopped(name))?;
+            of_seeds.push(evaluate(&groups, &options).at(|| format!("cannot evaluate {name}"))?);
+            if offset == 0 {
+                by_draws = by_samples(&groups)?;
+            }
+        }
+        let evaluation = over_draw_seeds(of_seeds)?;
         let mut entry = ModelEntry::new(description, &evaluation);
-        entry.by_samples = by_samples(&groups)?;
+        entry.by_samples = by_draws;
         entry.backend = Some(backend::of(&predictor.backend()));
         entry.identity = Some(identity);
         metrics.models.push(entry);

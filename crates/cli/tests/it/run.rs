@@ -213,6 +213,33 @@ fn completions_and_config_print() {
     assert!(config.contains("name = \"dirty-mnist\"") && config.contains("[quantize.bits]"), "{config}");
 }
 
+/// Figures of several seeds of draws are the means of those of each.
+#[test]
+fn several_seeds_of_draws_are_averaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    succeed(at, &tiny(&["run", "--out", "a", "--seed", "5"]));
+    let eval = |more: &[&str]| {
+        let said = succeed(at, &[&["eval", "a", "--out", "m.json"], more].concat());
+        (said, json(&at.join("m.json")))
+    };
+    let (said, both) = eval(&["--draw-seeds", "2"]);
+    assert!(said.contains("over test images and 2 seeds of draws"), "{said}");
+    let (said, one) = eval(&[]);
+    assert!(!said.contains("seeds of draws"), "{said}");
+    for (both, one) in both["models"].as_array().unwrap().iter().zip(one["models"].as_array().unwrap()) {
+        assert_eq!((&both["draw_seeds"], one.get("draw_seeds")), (&2.into(), None));
+        let width = |model: &Value| {
+            let ends = model["ci95"]["nll"].as_array().unwrap();
+            ends[1].as_f64().unwrap() - ends[0].as_f64().unwrap()
+        };
+        assert!(width(both) > width(one), "{both}");
+        assert_ne!(both["nll"], one["nll"]);
+    }
+    let error = crate::common::fail(at, 2, &["eval", "a", "--draw-seeds", "0"]);
+    assert!(error.contains("draw_seeds"), "{error}");
+}
+
 #[test]
 fn every_strategy_runs_by_name() {
     let dir = tempfile::tempdir().unwrap();

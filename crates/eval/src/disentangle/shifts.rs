@@ -18,7 +18,8 @@ pub(super) struct MeanOfShifts {
     /// Means of the metrics.
     pub measured: Measured,
     inputs: usize,
-    means: MeanUncertainty,
+    /// Means of the uncertainties.
+    pub means: MeanUncertainty,
 }
 
 impl MeanOfShifts {
@@ -65,7 +66,13 @@ impl MeanOfShifts {
         let inputs = groups.iter().map(|g| g.0.inputs()).sum();
         Some(Self {
             name,
-            measured: Measured { values, tied: ByHeadline::default(), intervals, replicates },
+            measured: Measured {
+                by_seed: ByHeadline::from_fn(|h| values.get(h).iter().copied().collect()),
+                values,
+                tied: ByHeadline::default(),
+                intervals,
+                replicates,
+            },
             inputs,
             means,
         })

@@ -282,6 +282,9 @@ fn facts(m: &Metrics, external: bool) -> Markup {
             }
             li { "draws " b { (samples.join(", ")) } }
             @if !external { li { "seed " b { (m.seed) } } }
+            @if let Some(seeds) = m.models.iter().filter_map(|m| m.draw_seeds).max() {
+                li { "seeds of draws " b { (seeds) } }
+            }
         }
     }
 }

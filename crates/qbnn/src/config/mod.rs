@@ -13,6 +13,6 @@ mod used;
 
 pub use data::{DataConfig, TestSource};
 pub use layers::Layers;
-pub use settings::{Config, EvalConfig, MAX_RESAMPLES, MAX_SAMPLES, NetworkConfig};
+pub use settings::{Config, EvalConfig, MAX_DRAW_SEEDS, MAX_RESAMPLES, MAX_SAMPLES, NetworkConfig};
 pub use shifts::{SHIFT_IMAGES, Severities, Shifts, shifted};
 pub use used::check_used;

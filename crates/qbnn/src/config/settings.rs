@@ -11,6 +11,8 @@ use toml::Table;
 
 /// Most networks drawn for a prediction.
 pub const MAX_SAMPLES: usize = 1_000_000;
+/// Most seeds of draws.
+pub const MAX_DRAW_SEEDS: usize = 1_000;
 /// Most resamples for the intervals.
 pub const MAX_RESAMPLES: usize = 100_000;
 
@@ -58,6 +60,9 @@ pub struct NetworkConfig {
 pub struct EvalConfig {
     /// Drawn networks.
     pub samples: usize,
+    /// Seeds of draws over which figures are means, `seed` and those after it.
+    #[serde(skip_serializing_if = "is_one")]
+    pub draw_seeds: usize,
     /// Resamples for the intervals; 0 for none.
     pub bootstrap: usize,
     /// Changes of the clean test images, each a shifted group in every severity.
@@ -88,8 +93,12 @@ impl Default for Config {
 impl Default for EvalConfig {
     fn default() -> Self {
         let (shifts, severities) = (Shifts::default(), Severities::default());
-        EvalConfig { samples: 32, bootstrap: 1000, shifts, severities, shift_images: None }
+        EvalConfig { samples: 32, draw_seeds: 1, bootstrap: 1000, shifts, severities, shift_images: None }
     }
+}
+
+fn is_one(number: &usize) -> bool {
+    *number == 1
 }
 
 pub(super) fn encode(e: toml::ser::Error) -> Error {
@@ -159,6 +168,7 @@ impl Config {
         full.quantize.kl_weight = Some(1.0);
         full.train.ood_kinds = Some(Vec::new());
         full.eval = EvalConfig { shifts: Shifts::ALL, severities: Severities::ONE, shift_images: Some(1), ..full.eval };
+        full.eval.draw_seeds = 2;
         Table::try_from(full).map_or(Vec::new(), |table| keys::of_table(&table))
     }
 
@@ -167,13 +177,19 @@ impl Config {
         self.train.check().at(|| "[train]".to_owned())?;
         ood::kinds(&self.train)?;
         self.quantize.check().at(|| "[quantize]".to_owned())?;
-        if self.eval.samples == 0 {
-            let wanted = "at least 1 network must be drawn (32 is usual)".to_owned();
-            return Err(Error::Setting { key: "eval.samples", found: "0".to_owned(), wanted });
+        for (key, found, wanted) in [
+            ("eval.samples", self.eval.samples, "at least 1 network must be drawn (32 is usual)"),
+            ("eval.draw_seeds", self.eval.draw_seeds, "at least 1 seed of draws is needed; leave it out for one"),
+        ] {
+            if found == 0 {
+                return Err(Error::Setting { key, found: "0".to_owned(), wanted: wanted.to_owned() });
+            }
         }
-        for (key, found, most) in
-            [("eval.samples", self.eval.samples, MAX_SAMPLES), ("eval.bootstrap", self.eval.bootstrap, MAX_RESAMPLES)]
-        {
+        for (key, found, most) in [
+            ("eval.samples", self.eval.samples, MAX_SAMPLES),
+            ("eval.draw_seeds", self.eval.draw_seeds, MAX_DRAW_SEEDS),
+            ("eval.bootstrap", self.eval.bootstrap, MAX_RESAMPLES),
+        ] {
             if found > most {
                 return Err(Error::Setting { key, found: found.to_string(), wanted: format!("wanted at most {most}") });
             }

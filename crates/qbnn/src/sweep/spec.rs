@@ -396,6 +396,9 @@ impl Made {
                 _ => return Err(wrong("2 to 1000 networks")),
             },
             "seed" => return Err("seeds stand in `seeds = […]`, not among the settings".into()),
+            "eval.draw_seeds" => {
+                return Err("a sweep has no seeds of draws: its intervals are over seeds; leave it out".into());
+            }
             "eval.bootstrap" => {
                 return Err("a sweep has no bootstrap: its intervals are over seeds; leave it out".into());
             }
@@ -468,6 +471,7 @@ mod tests {
             (question("seed = [1]"), "seeds"),
             (question("model = [\"floot\"]"), "\"float\""),
             (question("eval.bootstrap = [100]"), "over seeds"),
+            (question("eval.draw_seeds = [2]"), "over seeds"),
             (question("name = [\"a\"]"), "leave it out"),
             (question("way = [{ label = \"a\", model = \"float\", bits = 4 }]"), "bits does not count"),
             (question("way = [{ label = \"a\", model = \"float\", members = 4 }]"), "members only counts"),
