@@ -57,9 +57,11 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod calibrate;
 pub mod comparison;
 pub mod config;
 pub mod consistency;
+pub mod decided;
 pub mod ensemble;
 pub mod environment;
 pub mod error;
