@@ -1,6 +1,7 @@
 //! What can be typed: the commands and their flags. Flags that stand for settings are in [`crate::settings`].
 
 use crate::commands::bench::args::BenchCommand;
+use crate::commands::calibrate::CalibrateCommand;
 use crate::commands::check::CheckCommand;
 use crate::commands::data::DataCommand;
 use crate::commands::eval::EvalCommand;
@@ -56,6 +57,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
         qbnn eval runs/a/float.safetensors runs/b/jq-mu4s2w8a4.safetensors --out both.json")]
     Eval(EvalCommand),
+    /// Measure what a finished model decides (class sets, abstaining, unknown images) and store it in its file.
+    #[command(after_help = "Examples:\n  qbnn calibrate runs/first/jq-w4a4.qbnn\n  \
+        qbnn calibrate model.qbnn --data mnist --error 0.01 --false-alarms 0.05 --alpha 0.1 --conformal aps")]
+    Calibrate(CalibrateCommand),
     /// Check that the integer runtime computes what training simulated: classes, probabilities, metrics.
     #[command(after_help = "Example:\n  qbnn check runs/first")]
     Check(CheckCommand),

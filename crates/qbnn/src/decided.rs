@@ -156,6 +156,25 @@ impl Fared {
             ..fared
         })
     }
+
+    /// One line for people.
+    pub fn in_words(&self) -> String {
+        let mut text = format!("{} labelled images: accuracy {:.4}", self.images, self.accuracy);
+        let share = |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |v| format!("{v:.4}"));
+        if let Some(SetQuality { coverage, size, empty, .. }) = self.sets {
+            text.push_str(&format!("; sets hold the class {coverage:.4}, mean size {size:.3}, empty {empty:.4}"));
+        }
+        if let Some(Selection { coverage, error }) = self.answered {
+            text.push_str(&format!("; answered {coverage:.4}, wrong among them {}", share(error)));
+        }
+        if let Some([right, wrong]) = self.abstained_right_wrong {
+            text.push_str(&format!("; abstained on {} of the right and {} of the wrong", share(right), share(wrong)));
+        }
+        if let Some(ood) = self.ood {
+            text.push_str(&format!("; called unknown {ood:.4}"));
+        }
+        text
+    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ pub mod external;
 pub mod input;
 pub mod inspect;
 mod keys;
+pub mod labels;
 pub mod lock;
 pub mod model_file;
 pub mod named;

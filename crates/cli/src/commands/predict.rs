@@ -8,6 +8,8 @@ use crate::session::Session;
 use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
+use qbnn::decided::{Decided, Fared};
+use qbnn::labels;
 use qbnn::named;
 use qbnn::pictures::{Name, Read, ReadOptions, Sources, read, shown};
 use qbnn::predict::{Model, Prediction};
@@ -41,6 +43,9 @@ pub struct PredictCommand {
     /// Give no class where the total uncertainty exceeds so many nats.
     #[arg(long, value_name = "NATS")]
     pub abstain_above: Option<f64>,
+    /// Labels of the images, in their order: IDX, or text with one class number a line. What is right is counted.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
     /// How answers are written; --json is JSON lines.
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,
@@ -105,9 +110,18 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         Medium::Terminal(columns) => Some(columns),
         Medium::Lines => None,
     };
-    let classes = classes_beside(&path, model.classes())?;
-    let writer = Writer { format, abstain_above: args.abstain_above, columns, classes: &classes };
-    let mut work = Work { session, args, shape, writer, bar: None, images, done: 0 };
+    let classes = match model.class_names() {
+        [] => classes_beside(&path, model.classes())?,
+        own => own.to_vec(),
+    };
+    let labels = args.labels.as_ref().map(|file| labels::read(file, model.classes())).transpose()?;
+    if let Some(about) = model.about_decisions(Draws { count: args.samples as usize, seed: args.seed }) {
+        session.ui.warn(&about);
+    }
+    let decides = model.decisions().is_some();
+    let writer = Writer { format, abstain_above: args.abstain_above, columns, classes: &classes, decides };
+    let (bar, answers) = (None, Vec::new());
+    let mut work = Work { session, args, shape, writer, bar, images, done: 0, labels, answers };
     let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
     let together = together.min(PIXELS / shape.len().max(1)).max(1);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
@@ -170,7 +184,7 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         let what = if parts == count { "files" } else { "pictures" };
         bail!("{failed} of {parts} {what} could not be read; the lines above say why");
     }
-    Ok(())
+    work.count_right()
 }
 
 /// A prediction on its way.
@@ -183,6 +197,9 @@ struct Work<'a> {
     /// Images that the files announce, and those that are done.
     images: u64,
     done: u64,
+    /// Labels of all images, and what was answered, if they were given.
+    labels: Option<Vec<usize>>,
+    answers: Vec<(usize, Option<Decided>)>,
 }
 
 impl Work<'_> {
@@ -211,6 +228,9 @@ impl Work<'_> {
     /// Predicts images and writes their answers.
     fn predict(&mut self, model: &mut Model, pixels: &[u8], names: &[Name]) -> Result<()> {
         let images = ImagesView { shape: self.shape, pixels };
+        if let Some(labels) = self.labels.as_ref().filter(|labels| labels.len() < self.answers.len() + names.len()) {
+            bail!("--labels has {} labels, more images were found; give one label for each image", labels.len());
+        }
         let answers = match self.answers(model, images) {
             Err(e) if e.is_stopped() => {
                 bail!("stopped after {} images", self.done)
@@ -225,9 +245,32 @@ impl Work<'_> {
             let line = self.writer.line(answer, name)?;
             self.aside(|| ui.result(&line))?;
         }
+        if self.labels.is_some() {
+            self.answers.extend(answers.iter().map(|a| (a.class, a.decided.clone())));
+        }
         self.done += names.len() as u64;
         self.progress(self.done);
         Ok(())
+    }
+
+    /// Says how many answers were right, if labels were given.
+    fn count_right(&self) -> Result<()> {
+        let Some(labels) = &self.labels else { return Ok(()) };
+        if labels.len() != self.answers.len() {
+            let (found, wanted) = (labels.len(), self.answers.len());
+            bail!("--labels has {found} labels, {wanted} images were predicted; give one label for each image");
+        }
+        let fared = Fared::of(&self.answers, labels)?;
+        let ui = self.session.ui;
+        match self.writer.format {
+            AnswerFormat::Json => ui.json_line(&serde_json::json!({ "summary": fared })),
+            AnswerFormat::Table => ui.result(&fared.in_words()),
+            // Lines of a table of another kind would be in the way.
+            AnswerFormat::Csv => {
+                ui.say(&fared.in_words());
+                Ok(())
+            }
+        }
     }
 
     /// The one place where a model meets images.
