@@ -171,7 +171,7 @@ fn settings_are_part_of_what_was_trained() {
     }
     // What was typed counts.
     fs::write(&config, whole.replace("seed = 3", "seed = 4")).unwrap();
-    succeed(dir.path(), &["eval", "a", "--seed", "5", "--samples", "2", "--quiet"]);
+    succeed(dir.path(), &["eval", "a", "--seed", "5", "--samples", "2", "--update", "--quiet"]);
     assert_eq!(json(&dir.path().join("a/metrics.json"))["seed"], 5);
     fs::write(&config, &whole).unwrap();
     succeed(dir.path(), &["eval", "a", "--quiet"]);
@@ -197,6 +197,29 @@ fn other_data_under_the_same_settings_is_noticed() {
     *flipped.last_mut().unwrap() ^= 1;
     fs::write(&path, flipped).unwrap();
     assert!(fail(dir.path(), 1, &["quantize", "a"]).contains("checksum"));
+}
+
+/// Other settings, other groups or fewer models leave the run's own metrics alone, unless that is asked for.
+#[test]
+fn a_run_keeps_its_own_metrics() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny(&["run", "--out", "a", "--quiet"]));
+    let metrics = || fs::read(dir.path().join("a/metrics.json")).unwrap();
+    let own = metrics();
+    for args in [
+        &["eval", "a", "--samples", "2", "--quiet"][..],
+        &["eval", "a", "--test", "shifted:turned=rotation@2", "--quiet"],
+        &["eval", "a/float.safetensors", "--quiet"],
+    ] {
+        succeed(dir.path(), args);
+        assert_eq!(metrics(), own, "{args:?}");
+    }
+    succeed(dir.path(), &["eval", "a", "--quiet"]);
+    assert_eq!(json(&dir.path().join("a/metrics.json"))["models"].as_array().unwrap().len(), 2);
+    succeed(dir.path(), &["eval", "a", "--samples", "2", "--update", "--quiet"]);
+    assert_ne!(metrics(), own);
+    let error = fail(dir.path(), 2, &["eval", "a", "--update", "--out", "m.json"]);
+    assert!(error.contains("--out"), "{error}");
 }
 
 #[test]
@@ -239,7 +262,7 @@ fn a_run_given_twice_or_copied_counts_once() {
     }
     copy_run(dir.path(), "a", "copy");
     // The copy is evaluated again, with other draws: its networks are the same.
-    succeed(dir.path(), &["eval", "copy", "--samples", "3", "--seed", "9", "--quiet"]);
+    succeed(dir.path(), &["eval", "copy", "--samples", "3", "--seed", "9", "--update", "--quiet"]);
     copy_run(dir.path(), "b", "old");
     edit(&dir.path().join("old/metrics.json"), |t| {
         t.lines().filter(|l| !l.contains("\"identity\"")).map(|l| format!("{l}\n")).collect()
