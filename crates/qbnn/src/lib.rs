@@ -62,6 +62,7 @@ pub mod comparison;
 pub mod config;
 pub mod consistency;
 pub mod decided;
+pub mod draws_file;
 pub mod ensemble;
 pub mod environment;
 pub mod error;

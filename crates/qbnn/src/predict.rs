@@ -1,6 +1,7 @@
 //! A model file, or an ensemble of some, opened once to predict: [`Model::open`], then [`Model::predict`].
 
 use crate::decided::{Decided, caveat, decide, pass_name, pass_of};
+use crate::draws_file::KeptDraws;
 use crate::ensemble::{self, Ensemble};
 use crate::error::{Error, Result};
 use crate::model_file;
@@ -147,7 +148,21 @@ impl Model {
         draws: Draws,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Prediction>> {
-        let mut all = self.undecided(images, draws, progress)?;
+        self.predict_keeping(images, draws, progress, None)
+    }
+
+    /// The same, and keeps every draw.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`]; an analytic pass, which has no draws; more draws than memory is taken for.
+    pub fn predict_keeping(
+        &mut self,
+        images: ImagesView<'_>,
+        draws: Draws,
+        progress: &mut dyn Progress,
+        keep: Option<&mut KeptDraws>,
+    ) -> Result<Vec<Prediction>> {
+        let mut all = self.undecided(images, draws, progress, keep)?;
         if let Some(own) = self.decisions() {
             all.iter_mut().for_each(|prediction| prediction.decided = Some(decide(own, prediction)));
         }
@@ -159,20 +174,26 @@ impl Model {
         images: ImagesView<'_>,
         draws: Draws,
         progress: &mut dyn Progress,
+        keep: Option<&mut KeptDraws>,
     ) -> Result<Vec<Prediction>> {
         let (n, classes) = (images.len(), self.classes());
         match &mut self.by {
             By::Integer(integer) => {
                 let logits = integer.logits(images, draws, progress)?;
+                keep.map_or(Ok(()), |keep| keep.add_logits(draws.count, n, classes, &logits))?;
                 let of = |image: usize| (0..draws.count).map(move |s| (s * n + image) * classes);
                 let prediction =
                     |image: usize| Prediction::of_draws(of(image).map(|at| &logits[at..at + classes]), classes);
                 let all: Result<Vec<_>, ClassesError> = (0..n).map(prediction).collect();
                 all.map_err(|e| Error::contents(&self.path, format!("gives no probabilities: {e}")))
             }
+            By::Pass(_) if keep.is_some() => {
+                Err(Error::contents(&self.path, "has no draws in an analytic pass; leave out --pfp to keep some"))
+            }
             By::Pass(pass) => Ok(pass.answers(images, progress)?.into_iter().map(Prediction::of_pass).collect()),
             By::Float(float) => {
                 let found = float.predict(images, draws, progress)?;
+                keep.map_or(Ok(()), |keep| keep.add(found.draws, n, classes, &found.values))?;
                 Prediction::of_probabilities(found.draws, n, classes, found.values)
             }
         }

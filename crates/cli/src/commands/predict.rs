@@ -9,8 +9,11 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use qbnn::decided::{Decided, Fared};
+use qbnn::draws_file::KeptDraws;
 use qbnn::labels;
+use qbnn::lock::check_writable;
 use qbnn::named;
+use qbnn::output;
 use qbnn::pictures::{Name, Read, ReadOptions, Sources, read, shown};
 use qbnn::predict::{Model, Prediction};
 use qbnn::run_folder::classes_beside;
@@ -46,6 +49,9 @@ pub struct PredictCommand {
     /// Labels of the images, in their order: IDX, or text with one class number a line. What is right is counted.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
+    /// Keep every draw in an .npz file: probs [S][N][C], logits of JQ networks, and the labels that are given.
+    #[arg(long, value_name = "FILE", conflicts_with = "pfp")]
+    pub save: Option<PathBuf>,
     /// How answers are written; --json is JSON lines.
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,
@@ -102,6 +108,11 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     let shape = model.input();
     let format = if session.ui.json { AnswerFormat::Json } else { args.format };
     let sources = Sources::new(&args.images)?;
+    if let Some(save) = &args.save {
+        let read = args.images.iter().chain(&args.labels).chain([&path]);
+        output::refuse_inputs("--save", save, read)?;
+        check_writable(save)?;
+    }
     if sources.others > 0 {
         session.ui.say(&format!("files that are no images, passed over: {}", sources.others));
     }
@@ -121,7 +132,8 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     let decides = model.decisions().is_some();
     let writer = Writer { format, abstain_above: args.abstain_above, columns, classes: &classes, decides };
     let (bar, answers) = (None, Vec::new());
-    let mut work = Work { session, args, shape, writer, bar, images, done: 0, labels, answers };
+    let kept = args.save.as_ref().map(|_| KeptDraws::default());
+    let mut work = Work { session, args, shape, writer, bar, images, done: 0, labels, answers, kept };
     let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
     let together = together.min(PIXELS / shape.len().max(1)).max(1);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
@@ -184,7 +196,11 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         let what = if parts == count { "files" } else { "pictures" };
         bail!("{failed} of {parts} {what} could not be read; the lines above say why");
     }
-    work.count_right()
+    work.count_right()?;
+    match (&work.kept, &args.save) {
+        (Some(kept), Some(save)) => Ok(kept.write(save, work.labels.as_deref())?),
+        _ => Ok(()),
+    }
 }
 
 /// A prediction on its way.
@@ -200,6 +216,8 @@ struct Work<'a> {
     /// Labels of all images, and what was answered, if they were given.
     labels: Option<Vec<usize>>,
     answers: Vec<(usize, Option<Decided>)>,
+    /// Every draw, if they are to be kept.
+    kept: Option<KeptDraws>,
 }
 
 impl Work<'_> {
@@ -277,10 +295,13 @@ impl Work<'_> {
     fn answers(&mut self, model: &mut Model, images: ImagesView<'_>) -> qbnn::Result<Vec<Prediction>> {
         let draws = Draws { count: self.args.samples as usize, seed: self.args.seed };
         let (n, before, session) = (images.len(), self.done, self.session);
+        let mut kept = self.kept.take();
         let mut progress = |done: usize, of: usize| {
             self.progress(before + (n as u128 * done as u128 / of.max(1) as u128) as u64);
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        model.predict(images, draws, &mut progress)
+        let found = model.predict_keeping(images, draws, &mut progress, kept.as_mut());
+        self.kept = kept;
+        found
     }
 }

@@ -97,6 +97,22 @@ fn decisions_lie_in_the_file_and_change_no_prediction() {
     let output = qbnn(at, &["predict", MODEL, "ten.idx", "--labels", "nine.txt"]);
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("9 labels"));
 
+    // Every draw, for other programs: their mean is what is answered.
+    succeed(at, &[&["predict", MODEL, "ten.idx", "--save", "draws.npz", "--labels", "labels.txt"], &DRAWS[..]].concat());
+    let names = ["probs", "logits", "labels"];
+    let kept = qbnn_data::npy::read_npz(&fs::read(at.join("draws.npz")).unwrap(), &names).unwrap().arrays;
+    assert_eq!((&kept["probs"].shape, &kept["logits"].shape), (&vec![4, 10, 10], &vec![4, 10, 10]));
+    let qbnn_data::npy::Values::Float(probs) = &kept["probs"].values else { panic!("{:?}", kept["probs"]) };
+    for (image, row) in after.iter().enumerate() {
+        for class in 0..10 {
+            let mean = (0..4).map(|s| probs[(s * 10 + image) * 10 + class]).sum::<f64>() / 4.0;
+            assert!((mean - row[10 + class].parse::<f64>().unwrap()).abs() < 2e-6, "{image}, {class}");
+        }
+    }
+    let line = fail(at, 2, &["predict", MODEL, "ten.idx", "--save", MODEL]);
+    assert!(line.contains("--save"), "{line}");
+    succeed(at, &["report", "--predictions", "draws.npz", "--out", "draws.html"]);
+
     // Taken out, the file is what it was.
     succeed(at, &["calibrate", MODEL, "--remove"]);
     assert_eq!(fs::read(at.join(MODEL)).unwrap(), plain);
