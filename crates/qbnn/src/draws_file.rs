@@ -69,12 +69,16 @@ impl KeptDraws {
         if let Some(labels) = labels {
             if labels.len() != self.images {
                 let (found, wanted) = (labels.len(), self.images);
-                return Err(Error::contents(path, format!("would hold {found} labels of {wanted} images; give one each")));
+                return Err(Error::contents(
+                    path,
+                    format!("would hold {found} labels of {wanted} images; give one each"),
+                ));
             }
             let labels: Vec<u8> = labels.iter().flat_map(|&l| (l as u64).to_le_bytes()).collect();
             arrays.push(array("labels", "<i8", &[self.images], labels));
         }
-        let file = archive(&arrays).ok_or_else(|| Error::contents(path, "would be 2^32 bytes or more; take fewer draws"))?;
+        let file =
+            archive(&arrays).ok_or_else(|| Error::contents(path, "would be 2^32 bytes or more; take fewer draws"))?;
         write_whole(path, &file)
     }
 }

@@ -15,7 +15,7 @@ use qbnn::named;
 use qbnn::opened::Model;
 use qbnn::output::{self, write_whole};
 use qbnn::preprocess::Prepared;
-use qbnn::run_folder::{METRICS, PREDICTIONS, RunFolder, model_name};
+use qbnn::run_folder::{METRICS, PREDICTIONS, RunFolder, name_in};
 use qbnn::{experiment, model_file, report, shell};
 use qbnn_bnn::Checkpoint;
 use std::path::PathBuf;
@@ -86,7 +86,9 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
         own => own,
     };
     if args.update && own.is_none() {
-        return Err(usage("--update wants models of one run folder, whose metrics it replaces; name a file with --out"));
+        return Err(usage(
+            "--update wants models of one run folder, whose metrics it replaces; name a file with --out",
+        ));
     }
     let held = own.map(RunFolder::hold).transpose()?;
     if let Some(out) = &args.out {
@@ -135,7 +137,8 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     let next = match &target {
         Some(target) => format!("metrics: {}", target.display()),
         None if folder.is_some() && args.pfp.is_none() => {
-            "the run's metrics stay as they are; next: --out FILE keeps these, --update makes them the run's own".to_owned()
+            "the run's metrics stay as they are; next: --out FILE keeps these, --update makes them the run's own"
+                .to_owned()
         }
         None => "next: give --out FILE to keep these metrics".to_owned(),
     };
@@ -256,7 +259,7 @@ fn of_file(path: &std::path::Path) -> Result<Entry> {
 
 /// The models' names; with their paths where two have the same.
 pub fn names(entries: &[Entry]) -> Vec<String> {
-    let short: Vec<_> = entries.iter().map(|e| model_name(&e.checkpoint)).collect();
+    let short: Vec<_> = entries.iter().map(|e| name_in(&e.path, &e.checkpoint)).collect();
     let twice = |name: &String| short.iter().filter(|n| *n == name).count() > 1;
     let name = |(e, name): (&Entry, &String)| {
         if twice(name) { e.path.with_extension("").display().to_string() } else { name.clone() }

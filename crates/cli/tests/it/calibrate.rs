@@ -98,7 +98,10 @@ fn decisions_lie_in_the_file_and_change_no_prediction() {
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("9 labels"));
 
     // Every draw, for other programs: their mean is what is answered.
-    succeed(at, &[&["predict", MODEL, "ten.idx", "--save", "draws.npz", "--labels", "labels.txt"], &DRAWS[..]].concat());
+    succeed(
+        at,
+        &[&["predict", MODEL, "ten.idx", "--save", "draws.npz", "--labels", "labels.txt"], &DRAWS[..]].concat(),
+    );
     let names = ["probs", "logits", "labels"];
     let kept = qbnn_data::npy::read_npz(&fs::read(at.join("draws.npz")).unwrap(), &names).unwrap().arrays;
     assert_eq!((&kept["probs"].shape, &kept["logits"].shape), (&vec![4, 10, 10], &vec![4, 10, 10]));

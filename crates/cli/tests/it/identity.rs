@@ -222,6 +222,32 @@ fn a_run_keeps_its_own_metrics() {
     assert!(error.contains("--out"), "{error}");
 }
 
+/// Calibrated alone and fine-tuned, networks of one width lie beside each other; a folder of before keeps its names.
+#[test]
+fn ptq_and_qat_have_names_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    succeed(dir.path(), &tiny(&["run", "--out", "a", "--quiet"]));
+    let tuned = fs::read(at("a/jq-w4a4.safetensors")).unwrap();
+    succeed(dir.path(), &["quantize", "a", "--qat-epochs", "0", "--quiet"]);
+    assert!(fs::read(at("a/jq-w4a4.safetensors")).unwrap() == tuned && at("a/jq-w4a4-ptq.qbnn").is_file());
+    succeed(dir.path(), &["eval", "a", "--quiet"]);
+    let names = || {
+        let metrics = json(&at("a/metrics.json"));
+        let of = |m: &Value| m["name"].as_str().unwrap().to_owned();
+        metrics["models"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["float", "jq-w4a4", "jq-w4a4-ptq"]);
+    // Before, both had the name of the width.
+    for ending in ["safetensors", "qbnn"] {
+        fs::rename(at(&format!("a/jq-w4a4-ptq.{ending}")), at(&format!("a/jq-w4a4.{ending}"))).unwrap();
+    }
+    succeed(dir.path(), &["eval", "a", "--quiet"]);
+    assert_eq!(names(), ["float", "jq-w4a4"]);
+    let error = fail(dir.path(), 2, &["quantize", "a", "--qat-epochs", "0"]);
+    assert!(error.contains("jq-w4a4.safetensors exists"), "{error}");
+}
+
 #[test]
 fn a_transposed_tensor_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -342,7 +368,10 @@ fn every_figure_says_what_computed_it() {
         assert_eq!(model["identity"].as_str().unwrap().len(), 64);
         model["backend"]["kind"].as_str().unwrap().to_owned()
     };
-    assert_eq!((kind("float"), kind("jq-mu4s2w8a4"), kind("vpq-w4a4")), ("float".into(), "integer".into(), "float".into()));
+    assert_eq!(
+        (kind("float"), kind("jq-mu4s2w8a4"), kind("vpq-w4a4-ptq")),
+        ("float".into(), "integer".into(), "float".into())
+    );
     assert_eq!(kind(&name), "simulated");
     let page = fs::read_to_string(dir.path().join("a/report.html")).unwrap();
     let card = fs::read_to_string(dir.path().join("a/card.md")).unwrap();
