@@ -70,18 +70,21 @@ pub struct ReadArgs {
     /// Read coloured pictures in grey.
     #[arg(long)]
     pub grey: bool,
+    /// Scale images of IDX files to the size that the model reads, as pictures are scaled.
+    #[arg(long)]
+    pub resize: bool,
 }
 
 impl From<ReadArgs> for ReadOptions {
     fn from(args: ReadArgs) -> Self {
-        ReadOptions { invert: args.invert, grey: args.grey }
+        ReadOptions { invert: args.invert, grey: args.grey, resize: args.resize }
     }
 }
 
 /// What an image argument may be, for `--help`.
 pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, JPEG, or IDX (plain or gzip) of the size \
-    that the model reads. A picture is scaled to that size with its proportions kept, each pixel the mean of what it covers, \
-    in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
+    that the model reads, or of any with --resize. A picture is scaled to that size with its proportions kept, each pixel \
+    the mean of what it covers, in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
     that black ink on nothing is dark on bright. Values are not inverted unless --invert says so, which comes after that. \
     A picture with colour is refused by a model of grey images unless --grey is given. Several pictures one behind the \
     other, as `cat *.png` writes them, are all read. Of a folder, all pictures and IDX files are read, by name.";

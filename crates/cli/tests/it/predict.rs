@@ -55,6 +55,10 @@ fn pictures_are_read_as_the_model_wants_them() {
     // Larger, brighter side out, in colours that are none.
     let large = enlarged(images.get(0).unwrap(), 28, 3);
     large.write_png(0, &at.join("large.png")).unwrap();
+    let large_idx = Idx::new(vec![1, 84, 84], Values::U8(large.pixels.clone())).unwrap();
+    large_idx.write(&at.join("large.idx"), Storage::Plain).unwrap();
+    assert!(fail(at, 1, &["predict", MODEL, "large.idx"]).contains("--resize scales them"));
+    assert_eq!(predict(at, &["large.idx", "--resize"])[0], wanted[0]);
     let negative = Images { pixels: large.pixels.iter().map(|v| 255 - v).collect(), ..large };
     negative.write_png(0, &at.join("negative.png")).unwrap();
     let rgb = |colour: fn(u8) -> [u8; 3]| {
