@@ -132,7 +132,7 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
         session.record(folder)?;
         report = Some(report::write(folder)?);
     }
-    let shown = folder.map(|f| f.path().display().to_string());
+    let shown = folder.as_ref().map(|f| f.path().display().to_string());
     let report = report.map(|r| r.display().to_string());
     let next = match &target {
         Some(target) => format!("metrics: {}", target.display()),
