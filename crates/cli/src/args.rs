@@ -58,7 +58,7 @@ pub enum Command {
         qbnn eval runs/a/float.safetensors runs/b/jq-mu4s2w8a4.safetensors --out both.json")]
     Eval(EvalCommand),
     /// Measure what a finished model decides (class sets, abstaining, unknown images) and store it in its file.
-    #[command(after_help = "Examples:\n  qbnn calibrate runs/first/jq-w4a4.qbnn\n  \
+    #[command(after_help = "Examples:\n  qbnn calibrate runs/first/jq-mu4s2w8a4.qbnn\n  \
         qbnn calibrate model.qbnn --data mnist --error 0.01 --false-alarms 0.05 --alpha 0.1 --conformal aps")]
     Calibrate(CalibrateCommand),
     /// Check that the integer runtime computes what training simulated: classes, probabilities, metrics.
@@ -92,8 +92,10 @@ pub enum Command {
         qbnn data export strokes --group ood --index 0..3 pictures")]
     Data(DataCommand),
     /// Measure how fast models run, as fractions of what this core could do at best; or training.
-    #[command(after_help = "Examples:\n  qbnn bench\n  qbnn bench runs/first/jq-mu4s2w8a4.qbnn --record bench/record\n  \
-        qbnn bench train --quick")]
+    #[command(
+        after_help = "Examples:\n  qbnn bench\n  qbnn bench runs/first/jq-mu4s2w8a4.qbnn --record bench/record\n  \
+        qbnn bench train --quick"
+    )]
     Bench(BenchCommand),
     /// Print the settings that `run` would use, as TOML.
     #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const MODEL: &str = "a/jq-w4a4.qbnn";
+const MODEL: &str = "a/jq-mu4s2w8a4.qbnn";
 const DRAWS: [&str; 4] = ["--samples", "4", "--seed", "7"];
 
 /// A run, and ten clean images with their labels.
@@ -141,7 +141,7 @@ fn what_cannot_be_measured_is_refused_and_writes_nothing() {
     let line = fail(at, 2, &["calibrate", MODEL, "--error", "0.1", "--coverage", "0.9"]);
     assert!(line.contains("--coverage"), "{line}");
     fs::create_dir(at.join("b")).unwrap();
-    fs::copy(at.join(MODEL), at.join("b/jq-w4a4.qbnn")).unwrap();
+    fs::copy(at.join(MODEL), at.join("b/jq-mu4s2w8a4.qbnn")).unwrap();
     let line = fail(at, 2, &["calibrate", "b"]);
     assert!(line.contains("--data"), "{line}");
     // An analytic pass, elsewhere.

@@ -228,24 +228,24 @@ fn ptq_and_qat_have_names_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     succeed(dir.path(), &tiny(&["run", "--out", "a", "--quiet"]));
-    let tuned = fs::read(at("a/jq-w4a4.safetensors")).unwrap();
+    let tuned = fs::read(at("a/jq-mu4s2w8a4.safetensors")).unwrap();
     succeed(dir.path(), &["quantize", "a", "--qat-epochs", "0", "--quiet"]);
-    assert!(fs::read(at("a/jq-w4a4.safetensors")).unwrap() == tuned && at("a/jq-w4a4-ptq.qbnn").is_file());
+    assert!(fs::read(at("a/jq-mu4s2w8a4.safetensors")).unwrap() == tuned && at("a/jq-mu4s2w8a4-ptq.qbnn").is_file());
     succeed(dir.path(), &["eval", "a", "--quiet"]);
     let names = || {
         let metrics = json(&at("a/metrics.json"));
         let of = |m: &Value| m["name"].as_str().unwrap().to_owned();
         metrics["models"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
     };
-    assert_eq!(names(), ["float", "jq-w4a4", "jq-w4a4-ptq"]);
+    assert_eq!(names(), ["float", "jq-mu4s2w8a4", "jq-mu4s2w8a4-ptq"]);
     // Before, both had the name of the width.
     for ending in ["safetensors", "qbnn"] {
-        fs::rename(at(&format!("a/jq-w4a4-ptq.{ending}")), at(&format!("a/jq-w4a4.{ending}"))).unwrap();
+        fs::rename(at(&format!("a/jq-mu4s2w8a4-ptq.{ending}")), at(&format!("a/jq-mu4s2w8a4.{ending}"))).unwrap();
     }
     succeed(dir.path(), &["eval", "a", "--quiet"]);
-    assert_eq!(names(), ["float", "jq-w4a4"]);
+    assert_eq!(names(), ["float", "jq-mu4s2w8a4"]);
     let error = fail(dir.path(), 2, &["quantize", "a", "--qat-epochs", "0"]);
-    assert!(error.contains("jq-w4a4.safetensors exists"), "{error}");
+    assert!(error.contains("jq-mu4s2w8a4.safetensors exists"), "{error}");
 }
 
 #[test]

@@ -42,7 +42,10 @@ fn a_model_file_is_shown_run_and_refused() {
     assert!(text.contains("dense") && text.contains("sigma") && text.contains("kernel:"), "{text}");
 
     let checked: Value = serde_json::from_str(&succeed(at, &["check", "a", "--json"])).unwrap();
-    assert_eq!((&checked["models"][0]["model"], &checked["models"][0]["agrees"]), (&"jq-mu4s2w8a4".into(), &true.into()));
+    assert_eq!(
+        (&checked["models"][0]["model"], &checked["models"][0]["agrees"]),
+        (&"jq-mu4s2w8a4".into(), &true.into())
+    );
     assert!(fail(at, 1, &["check", "a/float.safetensors"]).contains("qbnn quantize"));
 
     idx(&at.join("noise.idx"), 20, 28, 28);

@@ -197,7 +197,8 @@ fn what_is_named_for_a_model_is_used_or_told() {
     let [float, jq] = ["'my run/float.qbnn'", "'my run/jq-mu4s2w8a4.qbnn'"];
     let error = fail(at, 2, &["predict", "my run", picture]);
     assert!(error.contains("2 model files") && error.contains(float) && error.contains(jq), "{error}");
-    for command in [&["predict", "my run/jq-mu4s2w8a4.safetensors", picture][..], &["inspect", "my run/jq-mu4s2w8a4.safetensors"]]
+    for command in
+        [&["predict", "my run/jq-mu4s2w8a4.safetensors", picture][..], &["inspect", "my run/jq-mu4s2w8a4.safetensors"]]
     {
         let error = fail(at, 1, command);
         assert!(error.contains("it is a checkpoint") && error.contains(jq), "{error}");
