@@ -275,6 +275,15 @@ fn choose(predictions: &[Prediction], labels: &[usize], settings: &Settings) -> 
     let rule =
         ConformalRule::fit(score, settings.alpha, &probs, classes, labels).at(|| "no conformal sets".to_owned())?;
     let doubts = |doubt: Doubt| units.iter().map(|(mean, u)| doubt.of(mean, u) as f64).collect::<Vec<f64>>();
+    for (key, doubt) in [("--abstain-by", settings.abstain_by), ("--ood-by", settings.ood_by)] {
+        let all = doubts(doubt);
+        // A deterministic network has no epistemic uncertainty: a threshold on it would refuse nothing, and look like one.
+        if all.iter().all(|value| *value == all[0]) {
+            let wanted =
+                "every image has the same value; it tells nothing of this model, choose another doubt".to_owned();
+            return Err(Error::Setting { key, found: doubt.name().to_owned(), wanted });
+        }
+    }
     let wrong: Vec<bool> = predictions.iter().zip(labels).map(|(p, &label)| p.class != label).collect();
     let abstain: Threshold = match settings.aim {
         Aim::Coverage => threshold_for_coverage(&doubts(settings.abstain_by), settings.abstain_level),

@@ -93,22 +93,21 @@ impl Model {
     /// # Errors
     /// What is wrong with a file.
     pub fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
-        let mut model =
-            Model { path: path.to_owned(), by: By::open(path, pfp)?, section: Content::default(), without: None };
-        if !ensemble::is_one(path) {
-            let file = model_file::read(path)?;
-            match Content::of(&model_file::of_file(path, &file)?) {
-                Ok(section) => model.section = section,
-                Err(error) => model.without = Some(format!("no decisions: {error}")),
-            }
+        if ensemble::is_one(path) {
+            let by = By::ensemble(&Ensemble::read(path)?, pfp)?;
+            return Ok(Model { path: path.to_owned(), by, section: Content::default(), without: None });
         }
+        let file = model_file::read(path)?;
+        let (mut section, mut without) = match Content::of(&model_file::of_file(path, &file)?) {
+            Ok(section) => (section, None),
+            Err(error) => (Content::default(), Some(format!("no decisions: {error}"))),
+        };
         let pass = pass_of(pfp);
-        if let Some(own) = model.section.decisions.take_if(|own| own.pass != pass) {
+        if let Some(own) = section.decisions.take_if(|own| own.pass != pass) {
             let (measured, found) = (pass_name(own.pass), pass_name(pass));
-            model.without =
-                Some(format!("no decisions: those of the file were measured on {measured}, not on {found}"));
+            without = Some(format!("no decisions: those of the file were measured on {measured}, not on {found}"));
         }
-        Ok(model)
+        Ok(Model { path: path.to_owned(), by: By::file(path, file, pfp)?, section, without })
     }
 
     /// What the model decides for predictions of this kind, where it was calibrated.
@@ -201,15 +200,14 @@ impl Model {
 }
 
 impl By {
-    fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
-        if ensemble::is_one(path) {
-            let ensemble = Ensemble::read(path)?;
-            return Ok(By::Float(match pfp {
-                Some(weights) => ensemble.analytic(weights)?,
-                None => ensemble.predictor()?,
-            }));
-        }
-        let file = model_file::read(path)?;
+    fn ensemble(ensemble: &Ensemble, pfp: Option<pfp::Weights>) -> Result<Self> {
+        Ok(By::Float(match pfp {
+            Some(weights) => ensemble.analytic(weights)?,
+            None => ensemble.predictor()?,
+        }))
+    }
+
+    fn file(path: &Path, file: Vec<u8>, pfp: Option<pfp::Weights>) -> Result<Self> {
         Ok(match pfp {
             Some(weights) => By::Pass(Analytic::new(file, weights)?),
             None if is_jq(&file).map_err(|error| Error::Model { path: path.to_owned(), error })? => {
