@@ -1,7 +1,8 @@
 //! Some bytes as a model file: refused with one line, or a model that can be looked at and run.
 
 use qbnn_core::kernel::{Kernel, scalar};
-use qbnn_core::model::{Kind, Model, Op, crc32};
+use qbnn_core::model::write_section::without_section;
+use qbnn_core::model::{Kind, Model, NAME_LIMIT, Op, crc32};
 use qbnn_core::run::{Plan, Scratch, Source, Step, Weights};
 
 /// Work and memory up to which a model is run: a fuzzer wants many small ones.
@@ -43,10 +44,28 @@ fn look(bytes: &[u8]) {
             as u64;
         assert!(model.kind() != Kind::Jq || codes.sigma_step() > 0 && codes.bias_sigma_step() > 0);
     }
+    sum = sum.wrapping_add(section(&model));
     std::hint::black_box(sum);
     if model.kind() == Kind::Jq {
         run(model);
     }
+}
+
+/// The section, if there is one: read whole, or refused with one line. Without it, the file is a model still.
+fn section(model: &Model<'_>) -> u64 {
+    assert!(Model::new(&without_section(model)).is_ok(), "a file without its section is none");
+    let section = match model.section() {
+        Ok(Some(section)) => section,
+        Ok(None) => return 0,
+        Err(e) => {
+            assert!(!e.to_string().contains('\n'), "an error of several lines");
+            return 0;
+        }
+    };
+    let room = &mut [0; NAME_LIMIT];
+    let last = section.class_name(model.classes().saturating_sub(1), room).map(str::len);
+    assert_eq!(last.is_some(), section.has_class_names());
+    section.decisions().map_or(0, |own| own.sets.quantile ^ own.seed)
 }
 
 /// Two images under two draws, if that is little work: in one way, which the checksum picks, and sometimes in two, which

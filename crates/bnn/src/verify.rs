@@ -27,6 +27,7 @@ use crate::progress::NoProgress;
 use crate::quant::settings::QuantizeSettings;
 use crate::settings::TrainSettings;
 use qbnn_core::ImagesView;
+use qbnn_core::model::write_section::without_section;
 use qbnn_core::model::{Kind, Model};
 
 /// Images that a file is checked on, and draws of each.
@@ -41,6 +42,11 @@ pub fn export(checkpoint: &Checkpoint, images: ImagesView<'_>) -> Result<Vec<u8>
     let file = export::export(checkpoint)?;
     let difference = compare(checkpoint, &file, images)?;
     if difference.is_rounding() { Ok(file) } else { Err(BnnError::Apart(difference)) }
+}
+
+/// A model file without its section: what a checkpoint knows of its file. What is no model file is left as it is.
+pub fn network_of(file: &[u8]) -> Vec<u8> {
+    Model::new(file).map_or_else(|_| file.to_vec(), |model| without_section(&model))
 }
 
 /// How far a checkpoint's model file is from it, on the first few of some images.
@@ -126,11 +132,13 @@ pub fn check(
 impl Checkpoint {
     /// Whether some bytes are the model file of this checkpoint.
     ///
-    /// A checkpoint of version 1 does not know its file: it is exported anew.
+    /// A checkpoint of version 1 does not know its file: it is exported anew. The section of a file is no matter of its
+    /// checkpoint: names and decisions can be added to it and taken away.
     ///
     /// # Errors
     /// Why they are not, as the end of a sentence that begins with the file.
     pub fn owns(&self, file: &[u8]) -> Result<(), String> {
+        let file = &network_of(file)[..];
         if !self.finished() {
             let (epoch, epochs) = (self.epoch, self.epochs());
             return Err(format!(

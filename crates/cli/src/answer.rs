@@ -3,6 +3,7 @@
 use crate::layout::{decimal, fits, wrap};
 use anyhow::Result;
 use clap::ValueEnum;
+use qbnn::decided::Decided;
 use qbnn::pictures::Name;
 use qbnn::predict::Prediction;
 use serde_json::json;
@@ -32,6 +33,8 @@ pub struct Writer<'a> {
     pub columns: Option<usize>,
     /// Names of the classes, or none.
     pub classes: &'a [String],
+    /// Whether the model decides: what it does is then written with every answer.
+    pub decides: bool,
 }
 
 impl Writer<'_> {
@@ -42,7 +45,9 @@ impl Writer<'_> {
             AnswerFormat::Csv => {
                 let columns: Vec<_> = (0..classes).map(|c| format!("p{c}")).collect();
                 let name = if self.classes.is_empty() { "" } else { "class_name," };
-                Some(format!("file,image,class,{name}abstained,total,aleatoric,epistemic,{}", columns.join(",")))
+                let decided = if self.decides { "ood,set,calibrated_probability," } else { "" };
+                let columns = columns.join(",");
+                Some(format!("file,image,class,{name}abstained,{decided}total,aleatoric,epistemic,{columns}"))
             }
             AnswerFormat::Table => {
                 Some(HEADER.to_owned()).filter(|_| self.columns.is_none_or(|columns| fits(HEADER, columns)))
@@ -55,7 +60,8 @@ impl Writer<'_> {
     /// # Errors
     /// None that is known: JSON of numbers and a string.
     pub fn line(&self, a: &Prediction, name: &Name) -> Result<String> {
-        let abstained = self.abstain_above.is_some_and(|limit| a.total > limit);
+        let decided = a.decided.as_ref().filter(|_| self.decides);
+        let abstained = self.abstain_above.is_some_and(|limit| a.total > limit) || decided.is_some_and(|d| d.abstain);
         let Name { file, image, several } = name;
         let class_name = self.classes.get(a.class);
         Ok(match self.format {
@@ -73,6 +79,11 @@ impl Writer<'_> {
                 if let Some(name) = class_name {
                     object["class_name"] = name.as_str().into();
                 }
+                if let Some(Decided { set, ood, calibrated_probability, .. }) = decided {
+                    object["set"] = set.clone().into();
+                    object["ood"] = (*ood).into();
+                    object["calibrated_probability"] = (*calibrated_probability).into();
+                }
                 serde_json::to_string(&object)?
             }
             AnswerFormat::Csv => {
@@ -80,12 +91,17 @@ impl Writer<'_> {
                 let named = class_name.map_or(String::new(), |name| format!("{},", quoted(name)));
                 let p: Vec<_> = a.probabilities.iter().map(|p| format!("{p:.6}")).collect();
                 let numbers = [a.total, a.aleatoric, a.epistemic].map(|v| format!("{v:.6}")).join(",");
-                format!("{file},{image},{},{named}{abstained},{numbers},{}", a.class, p.join(","))
+                let decided = decided.map_or(String::new(), |d| {
+                    format!("{},{},{:.6},", d.ood, set(&d.set, " "), d.calibrated_probability)
+                });
+                format!("{file},{image},{},{named}{abstained},{decided}{numbers},{}", a.class, p.join(","))
             }
             AnswerFormat::Table => {
                 let class = if abstained { "?".to_owned() } else { a.class.to_string() };
                 let named = class_name.filter(|_| !abstained).map_or(String::new(), |name| format!(": {name}"));
-                let place = if *several { format!(":{image}{named}") } else { named };
+                let unknown = |d: &Decided| if d.ood { ", unknown" } else { "" };
+                let decided = decided.map_or(String::new(), |d| format!("  {{{}}}{}", set(&d.set, ", "), unknown(d)));
+                let place = if *several { format!(":{image}{named}{decided}") } else { named + &decided };
                 let p = a.probabilities[a.class];
                 let [total, aleatoric, epistemic] = [a.total, a.aleatoric, a.epistemic].map(nats);
                 let figures = format!("{class:>5}  {p:>11.4}  {total:>9}  {aleatoric:>9}  {epistemic:>9}");
@@ -111,6 +127,11 @@ impl Writer<'_> {
     }
 }
 
+/// The classes of a set.
+fn set(classes: &[usize], between: &str) -> String {
+    classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
+}
+
 /// A cell of CSV.
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
@@ -127,14 +148,22 @@ mod tests {
 
     fn equal() -> Prediction {
         let total = 3f64.ln();
-        Prediction { probabilities: vec![1.0 / 3.0; 3], class: 0, total, aleatoric: total, epistemic: 0.0 }
+        Prediction {
+            probabilities: vec![1.0 / 3.0; 3],
+            class: 0,
+            total,
+            aleatoric: total,
+            epistemic: 0.0,
+            decided: None,
+        }
     }
 
     #[test]
     fn classes_are_called_by_their_names_where_they_have_some() {
         let classes = ["a cat".to_owned(), "x, y".to_owned(), "z".to_owned()];
         let name = Name { file: "a.png".into(), image: 0, several: false };
-        let writer = |format, abstain_above| Writer { format, abstain_above, columns: None, classes: &classes };
+        let writer =
+            |format, abstain_above| Writer { format, abstain_above, columns: None, classes: &classes, decides: false };
         let line = |format, abstain_above| writer(format, abstain_above).line(&equal(), &name).unwrap();
         assert!(line(AnswerFormat::Json, None).contains("\"class_name\":\"a cat\""));
         assert!(line(AnswerFormat::Table, None).ends_with("a.png: a cat"));
@@ -148,9 +177,27 @@ mod tests {
     }
 
     #[test]
+    fn decisions_are_written_with_every_answer() {
+        let decided = Decided { set: vec![0, 2], abstain: true, ood: true, calibrated_probability: 0.4 };
+        let answer = Prediction { decided: Some(decided), ..equal() };
+        let name = Name { file: "a.png".into(), image: 0, several: false };
+        let writer = |format| Writer { format, abstain_above: None, columns: None, classes: &[], decides: true };
+        let line = |format| writer(format).line(&answer, &name).unwrap();
+        assert!(line(AnswerFormat::Csv).starts_with("a.png,0,0,true,true,0 2,0.400000,1.09"));
+        let header = writer(AnswerFormat::Csv).header(3).unwrap();
+        assert!(header.starts_with("file,image,class,abstained,ood,set,calibrated_probability,total,"));
+        assert_eq!(header.split(',').count(), line(AnswerFormat::Csv).split(',').count());
+        let table = line(AnswerFormat::Table);
+        assert!(table.trim_start().starts_with('?') && table.ends_with("a.png  {0, 2}, unknown"), "{table}");
+        let json: serde_json::Value = serde_json::from_str(&line(AnswerFormat::Json)).unwrap();
+        assert_eq!((&json["set"], &json["ood"], &json["abstained"]), (&json!([0, 2]), &json!(true), &json!(true)));
+    }
+
+    #[test]
     fn names_are_quoted_and_doubts_are_kept() {
         let name = Name { file: "a,\"b\".png".into(), image: 0, several: false };
-        let writer = |format, abstain_above| Writer { format, abstain_above, columns: None, classes: &[] };
+        let writer =
+            |format, abstain_above| Writer { format, abstain_above, columns: None, classes: &[], decides: false };
         let line = |format, abstain_above| writer(format, abstain_above).line(&equal(), &name).unwrap();
         assert!(line(AnswerFormat::Csv, Some(2.0)).starts_with("\"a,\"\"b\"\".png\",0,0,false,1.09"));
         assert!(line(AnswerFormat::Csv, Some(1.0)).contains(",true,"));

@@ -1,6 +1,7 @@
 //! What can be typed: the commands and their flags. Flags that stand for settings are in [`crate::settings`].
 
 use crate::commands::bench::args::BenchCommand;
+use crate::commands::calibrate::CalibrateCommand;
 use crate::commands::check::CheckCommand;
 use crate::commands::data::DataCommand;
 use crate::commands::eval::EvalCommand;
@@ -56,6 +57,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
         qbnn eval runs/a/float.safetensors runs/b/jq-mu4s2w8a4.safetensors --out both.json")]
     Eval(EvalCommand),
+    /// Measure what a finished model decides (class sets, abstaining, unknown images) and store it in its file.
+    #[command(after_help = "Examples:\n  qbnn calibrate runs/first/jq-mu4s2w8a4.qbnn\n  \
+        qbnn calibrate model.qbnn --data mnist --error 0.01 --false-alarms 0.05 --alpha 0.1 --conformal aps")]
+    Calibrate(CalibrateCommand),
     /// Check that the integer runtime computes what training simulated: classes, probabilities, metrics.
     #[command(after_help = "Example:\n  qbnn check runs/first")]
     Check(CheckCommand),
@@ -87,8 +92,10 @@ pub enum Command {
         qbnn data export strokes --group ood --index 0..3 pictures")]
     Data(DataCommand),
     /// Measure how fast models run, as fractions of what this core could do at best; or training.
-    #[command(after_help = "Examples:\n  qbnn bench\n  qbnn bench runs/first/jq-mu4s2w8a4.qbnn --record bench/record\n  \
-        qbnn bench train --quick")]
+    #[command(
+        after_help = "Examples:\n  qbnn bench\n  qbnn bench runs/first/jq-mu4s2w8a4.qbnn --record bench/record\n  \
+        qbnn bench train --quick"
+    )]
     Bench(BenchCommand),
     /// Print the settings that `run` would use, as TOML.
     #[command(after_help = "Example:\n  qbnn config --data dirty-mnist > mine.toml")]

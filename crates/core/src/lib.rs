@@ -39,6 +39,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod code;
+pub mod decide;
 pub mod draw;
 pub mod fixed;
 mod images;

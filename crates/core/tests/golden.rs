@@ -9,12 +9,14 @@ use qbnn_core::kernel::Kernel;
 use qbnn_core::model::{Model, crc32};
 
 /// Files of `golden/`, and the checksum of their logits as little-endian words: two images, draws 0 and 1, seed 1.
-const FILES: [(&str, u32); 5] = [
+const FILES: [(&str, u32); 6] = [
     ("v1-conv-0-1", 0x1606_cec5),
     ("v1-conv-1-2", 0x6478_61b3),
     ("v1-dense-2-1", 0x67a2_5e3e),
     ("v1-residual-0-2", 0xb489_1470),
     ("v1-residual-2-1", 0xeb36_3bd2),
+    // The first with a section.
+    ("v1-section", 0x1606_cec5),
 ];
 
 #[test]

@@ -35,6 +35,7 @@ mod images;
 mod jpeg;
 mod locations;
 pub mod npy;
+pub mod npz_write;
 pub mod own;
 pub mod picture;
 pub mod pt;

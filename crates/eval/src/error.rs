@@ -205,7 +205,8 @@ pub enum EvalError {
     },
     /// No threshold leaves so few wrong predictions.
     #[error(
-        "found no threshold with an error of {wanted} among what it keeps, wanted one; {least:.4} is the least here: ask for more than that, or give more inputs"
+        "found no threshold with an error of {wanted} among what it keeps, wanted one; {least:.4} is the least here: ask for \
+         that or more, or give more inputs"
     )]
     ErrorOutOfReach {
         /// The error asked for.

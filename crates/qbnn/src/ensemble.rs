@@ -12,6 +12,7 @@ use crate::{input, keys, model_file};
 use qbnn_bnn::internals::files;
 use qbnn_bnn::internals::identity::sha256;
 use qbnn_bnn::predictor::{Analytic, Predictor};
+use qbnn_bnn::verify::network_of;
 use qbnn_bnn::{BnnError, Shape, import, pfp, predictor};
 use qbnn_core::Bits;
 use qbnn_core::model::Kind;
@@ -145,7 +146,7 @@ impl Ensemble {
 
     /// What tells it from any other.
     pub fn identity(&self) -> String {
-        sha256(self.members.iter().map(|m| sha256(&m.bytes)).collect::<String>().as_bytes())
+        sha256(self.members.iter().map(|m| sha256(&network_of(&m.bytes))).collect::<String>().as_bytes())
     }
 
     /// What predicts by draws that the members share.

@@ -1,7 +1,10 @@
 //! What a model file holds: widths, layers, sigmas, and the memory to run it.
 
+use crate::calibrate::Rule;
+use crate::decided::{pass_name, temperature};
 use qbnn_core::draw::Rounding;
 use qbnn_core::fixed::OCTAVE;
+use qbnn_core::model::write_section::Content;
 use qbnn_core::model::{Kind, Layer, Model, Op};
 use qbnn_core::run::{Plan, Step};
 use qbnn_core::{Bits, UniformCode, pack};
@@ -85,6 +88,64 @@ pub struct ModelSummary {
     pub layers: Vec<LayerSummary>,
     /// Memory to run it, for a model that the integer runtime runs.
     pub memory: Option<Memory>,
+    /// What its section holds, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub section: Option<SectionSummary>,
+}
+
+/// The section of a model file.
+#[derive(Clone, Debug, Serialize)]
+pub struct SectionSummary {
+    /// Names of the classes, where they are more than their numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// What the model decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<DecisionsSummary>,
+    /// Why it cannot be read; the network is not concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a model decides, and how that was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct DecisionsSummary {
+    /// The data, where it is told.
+    pub data: Option<String>,
+    /// What was measured: draws, or a kind of analytic pass.
+    pub measured_on: &'static str,
+    /// Draws; 0 for an analytic pass.
+    pub samples: u32,
+    /// Their seed.
+    pub seed: u64,
+    /// The temperature.
+    pub temperature: f64,
+    /// The thresholds.
+    #[serde(flatten)]
+    pub rule: Rule,
+}
+
+impl SectionSummary {
+    /// Of a model; `None` where its file has no section.
+    fn of(model: &Model<'_>) -> Option<Self> {
+        let content = match Content::of(model) {
+            Ok(content) => content,
+            Err(error) => {
+                let error = Some(error.to_string());
+                return Some(SectionSummary { classes: Vec::new(), decisions: None, error });
+            }
+        };
+        let decisions = content.decisions.as_ref().map(|own| DecisionsSummary {
+            data: content.data_name.clone(),
+            measured_on: pass_name(own.pass),
+            samples: own.samples,
+            seed: own.seed,
+            temperature: temperature(own),
+            rule: Rule::of(own),
+        });
+        let found = SectionSummary { classes: content.class_names, decisions, error: None };
+        (found.decisions.is_some() || !found.classes.is_empty()).then_some(found)
+    }
 }
 
 impl ModelSummary {
@@ -108,6 +169,7 @@ impl ModelSummary {
             rounding: rounding(model),
             layers: model.iter().map(|layer| summary(model, &layer)).collect(),
             memory: memory(model),
+            section: SectionSummary::of(model),
         }
     }
 }

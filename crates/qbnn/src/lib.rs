@@ -57,9 +57,12 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod calibrate;
 pub mod comparison;
 pub mod config;
 pub mod consistency;
+pub mod decided;
+pub mod draws_file;
 pub mod ensemble;
 pub mod environment;
 pub mod error;
@@ -70,6 +73,7 @@ pub mod external;
 pub mod input;
 pub mod inspect;
 mod keys;
+pub mod labels;
 pub mod lock;
 pub mod model_file;
 pub mod named;

@@ -3,14 +3,17 @@
 //! A model file and its checkpoint lie side by side under one name. The checkpoint keeps the SHA-256 of its file from the
 //! moment at which its training is finished, and whoever reads one of the two compares it with the other.
 
+use crate::calibrate::worth_naming;
 use crate::error::{At, Error, Result};
 use crate::observer::Observer;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, classes_beside};
 use crate::{export, input, shell};
 use qbnn_bnn::internals::files;
 use qbnn_bnn::internals::identity::sha256;
 use qbnn_bnn::internals::nn::limit::MAX_VALUES;
+use qbnn_bnn::verify::network_of;
 use qbnn_bnn::{Checkpoint, ImagesView};
+use qbnn_core::model::write_section::{Content, with_section};
 use qbnn_core::model::{Model, ModelError};
 use std::path::{Path, PathBuf};
 
@@ -38,11 +41,25 @@ pub fn settle(
         remove(folder, name)?;
         checkpoint.model_file = Some(hash);
         checkpoint.save(&folder.checkpoint(name))?;
-    } else if files::read(&path, input::MODEL).is_ok_and(|there| there == file) {
+    } else if files::read(&path, input::MODEL).is_ok_and(|there| network_of(&there) == file) {
+        // With whatever it decides.
         return Ok(None);
     }
+    let file = named(&path, file)?;
     files::replace(&path, &file).map_err(Error::io("write", &path))?;
     Ok(Some(path))
+}
+
+/// A new model file with the names of its classes, which lie beside it where they are more than their numbers.
+fn named(path: &Path, file: Vec<u8>) -> Result<Vec<u8>> {
+    let model = of_file(path, &file)?;
+    let class_names = worth_naming(&classes_beside(path, model.classes())?);
+    if class_names.is_empty() {
+        return Ok(file);
+    }
+    let content = Content { class_names, ..Content::default() };
+    with_section(&model, &content)
+        .map_err(|e| Error::contents(path, format!("cannot hold the names of its classes: {e}")))
 }
 
 /// Removes the model file of a checkpoint that is about to change.

@@ -18,6 +18,8 @@ pub struct ReadOptions {
     pub invert: bool,
     /// Read coloured pictures in grey.
     pub grey: bool,
+    /// Scale images of files of many to the size that the model reads, as pictures are scaled.
+    pub resize: bool,
 }
 
 /// Which image a prediction is about: a file, and the place in it where it holds several.
@@ -148,11 +150,16 @@ impl Read {
         let path = Path::new(shown);
         match files::read(bytes, path)? {
             Content::Images(mut images) => {
-                if (1, images.height, images.width) != (shape.channels, shape.rows, shape.columns) {
-                    let (rows, columns) = (images.height, images.width);
+                if options.resize {
+                    images = images.fitted(shape.rows, shape.columns, shape.channels)?;
+                }
+                if (images.channels, images.height, images.width) != (shape.channels, shape.rows, shape.columns) {
+                    let (channels, rows, columns) = (images.channels, images.height, images.width);
                     return Err(Error::mismatch(
                         path,
-                        format!("its images are 1x{rows}x{columns}, the model reads {shape}"),
+                        format!(
+                            "its images are {channels}x{rows}x{columns}, the model reads {shape}; --resize scales them"
+                        ),
                     ));
                 }
                 if options.invert {

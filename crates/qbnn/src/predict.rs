@@ -1,10 +1,14 @@
 //! A model file, or an ensemble of some, opened once to predict: [`Model::open`], then [`Model::predict`].
 
+use crate::decided::{Decided, caveat, decide, pass_name, pass_of};
+use crate::draws_file::KeptDraws;
 use crate::ensemble::{self, Ensemble};
 use crate::error::{Error, Result};
 use crate::model_file;
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{Analytic, Draws, Integer, Predictor, Progress, of_file};
+use qbnn_core::decide::Decisions;
+use qbnn_core::model::write_section::Content;
 use qbnn_core::model::{Kind, ModelError};
 use qbnn_core::uncertainty::{ClassesError, FRACTION_BITS, uncertainty};
 use qbnn_core::{ImagesView, Shape};
@@ -27,6 +31,8 @@ pub struct Prediction {
     pub aleatoric: f64,
     /// Epistemic uncertainty in nats; 0 for a single draw, which cannot disagree.
     pub epistemic: f64,
+    /// What the model decides, where its file holds decisions for such predictions.
+    pub decided: Option<Decided>,
 }
 
 impl Prediction {
@@ -38,7 +44,7 @@ impl Prediction {
         let probabilities = mean.iter().map(|&p| p as f64 / 4_294_967_296.0).collect();
         let nats = |value: u32| value as f64 / NAT;
         let (total, aleatoric, epistemic) = (nats(u.total), nats(u.aleatoric), nats(u.epistemic));
-        Ok(Prediction { probabilities, class, total, aleatoric, epistemic })
+        Ok(Prediction { probabilities, class, total, aleatoric, epistemic, decided: None })
     }
 
     /// From the probabilities of every draw, `[draw][image][class]`; a prediction for each image.
@@ -48,7 +54,8 @@ impl Prediction {
             let probabilities = found.mean_probs[image * classes..][..classes].to_vec();
             let epistemic = found.epistemic.as_ref().map_or(0.0, |e| e[image]);
             let (total, aleatoric) = (found.total[image], found.aleatoric[image]);
-            Prediction { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
+            let class = arg_max(&probabilities).0;
+            Prediction { class, probabilities, total, aleatoric, epistemic, decided: None }
         };
         Ok((0..images).map(prediction).collect())
     }
@@ -56,7 +63,8 @@ impl Prediction {
     /// From an analytic pass.
     fn of_pass(pass: pfp::Prediction) -> Self {
         let pfp::Prediction { probabilities, total, aleatoric, epistemic } = pass;
-        Prediction { class: arg_max(&probabilities).0, probabilities, total, aleatoric, epistemic }
+        let class = arg_max(&probabilities).0;
+        Prediction { class, probabilities, total, aleatoric, epistemic, decided: None }
     }
 }
 
@@ -64,6 +72,9 @@ impl Prediction {
 pub struct Model {
     path: PathBuf,
     by: By,
+    section: Content,
+    /// Why decisions of the file are not given.
+    without: Option<String>,
 }
 
 /// The way in which a model predicts.
@@ -82,7 +93,38 @@ impl Model {
     /// # Errors
     /// What is wrong with a file.
     pub fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
-        Ok(Model { path: path.to_owned(), by: By::open(path, pfp)? })
+        if ensemble::is_one(path) {
+            let by = By::ensemble(&Ensemble::read(path)?, pfp)?;
+            return Ok(Model { path: path.to_owned(), by, section: Content::default(), without: None });
+        }
+        let file = model_file::read(path)?;
+        let (mut section, mut without) = match Content::of(&model_file::of_file(path, &file)?) {
+            Ok(section) => (section, None),
+            Err(error) => (Content::default(), Some(format!("no decisions: {error}"))),
+        };
+        let pass = pass_of(pfp);
+        if let Some(own) = section.decisions.take_if(|own| own.pass != pass) {
+            let (measured, found) = (pass_name(own.pass), pass_name(pass));
+            without = Some(format!("no decisions: those of the file were measured on {measured}, not on {found}"));
+        }
+        Ok(Model { path: path.to_owned(), by: By::file(path, file, pfp)?, section, without })
+    }
+
+    /// What the model decides for predictions of this kind, where it was calibrated.
+    pub fn decisions(&self) -> Option<&Decisions> {
+        self.section.decisions.as_ref()
+    }
+
+    /// What there is to say about its decisions for such draws: why there are none although the file holds some, or why their
+    /// rates may be others than those that were measured.
+    pub fn about_decisions(&self, draws: Draws) -> Option<String> {
+        let caveat = || self.decisions().and_then(|own| caveat(own, draws));
+        self.without.clone().or_else(caveat)
+    }
+
+    /// Names of the classes that the file holds; none where they are their numbers.
+    pub fn class_names(&self) -> &[String] {
+        &self.section.class_names
     }
 
     /// Shape of the images that it reads.
@@ -105,19 +147,52 @@ impl Model {
         draws: Draws,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Prediction>> {
+        self.predict_keeping(images, draws, progress, None)
+    }
+
+    /// The same, and keeps every draw.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`]; an analytic pass, which has no draws; more draws than memory is taken for.
+    pub fn predict_keeping(
+        &mut self,
+        images: ImagesView<'_>,
+        draws: Draws,
+        progress: &mut dyn Progress,
+        keep: Option<&mut KeptDraws>,
+    ) -> Result<Vec<Prediction>> {
+        let mut all = self.undecided(images, draws, progress, keep)?;
+        if let Some(own) = self.decisions() {
+            all.iter_mut().for_each(|prediction| prediction.decided = Some(decide(own, prediction)));
+        }
+        Ok(all)
+    }
+
+    fn undecided(
+        &mut self,
+        images: ImagesView<'_>,
+        draws: Draws,
+        progress: &mut dyn Progress,
+        keep: Option<&mut KeptDraws>,
+    ) -> Result<Vec<Prediction>> {
         let (n, classes) = (images.len(), self.classes());
         match &mut self.by {
             By::Integer(integer) => {
                 let logits = integer.logits(images, draws, progress)?;
+                keep.map_or(Ok(()), |keep| keep.add_logits(draws.count, n, classes, &logits))?;
                 let of = |image: usize| (0..draws.count).map(move |s| (s * n + image) * classes);
                 let prediction =
                     |image: usize| Prediction::of_draws(of(image).map(|at| &logits[at..at + classes]), classes);
                 let all: Result<Vec<_>, ClassesError> = (0..n).map(prediction).collect();
                 all.map_err(|e| Error::contents(&self.path, format!("gives no probabilities: {e}")))
             }
+            By::Pass(_) if keep.is_some() => {
+                Err(Error::contents(&self.path, "has no draws in an analytic pass; leave out --pfp to keep some"))
+            }
             By::Pass(pass) => Ok(pass.answers(images, progress)?.into_iter().map(Prediction::of_pass).collect()),
             By::Float(float) => {
                 let found = float.predict(images, draws, progress)?;
+                keep.map_or(Ok(()), |keep| keep.add(found.draws, n, classes, &found.values))?;
                 Prediction::of_probabilities(found.draws, n, classes, found.values)
             }
         }
@@ -125,15 +200,14 @@ impl Model {
 }
 
 impl By {
-    fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
-        if ensemble::is_one(path) {
-            let ensemble = Ensemble::read(path)?;
-            return Ok(By::Float(match pfp {
-                Some(weights) => ensemble.analytic(weights)?,
-                None => ensemble.predictor()?,
-            }));
-        }
-        let file = model_file::read(path)?;
+    fn ensemble(ensemble: &Ensemble, pfp: Option<pfp::Weights>) -> Result<Self> {
+        Ok(By::Float(match pfp {
+            Some(weights) => ensemble.analytic(weights)?,
+            None => ensemble.predictor()?,
+        }))
+    }
+
+    fn file(path: &Path, file: Vec<u8>, pfp: Option<pfp::Weights>) -> Result<Self> {
         Ok(match pfp {
             Some(weights) => By::Pass(Analytic::new(file, weights)?),
             None if is_jq(&file).map_err(|error| Error::Model { path: path.to_owned(), error })? => {

@@ -9,7 +9,7 @@ use crate::output::{write_error, write_whole};
 use crate::{input, shell};
 use qbnn_bnn::internals::files;
 use qbnn_bnn::train::Event;
-use qbnn_bnn::{Checkpoint, Strategy};
+use qbnn_bnn::{Checkpoint, QuantizeSettings, Strategy};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -105,7 +105,21 @@ impl EpochLine {
 
 /// What a checkpoint's model is called.
 pub fn model_name(checkpoint: &Checkpoint) -> String {
-    checkpoint.quantize.as_ref().map_or_else(|| FLOAT.to_owned(), |q| q.name())
+    checkpoint.quantize.as_ref().map_or_else(|| FLOAT.to_owned(), quantized_name)
+}
+
+/// What a network is called that is quantized so: strategy and widths, and `-ptq` where nothing is trained after it, so that
+/// both kinds of one width have room in one folder.
+pub fn quantized_name(settings: &QuantizeSettings) -> String {
+    let name = settings.name();
+    if settings.epochs == 0 { format!("{name}-ptq") } else { name }
+}
+
+/// What the model of a checkpoint in this file is called: as it is now, or as its file was called before.
+pub fn name_in(path: &Path, checkpoint: &Checkpoint) -> String {
+    let before = checkpoint.quantize.as_ref().map(QuantizeSettings::name);
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    before.filter(|before| Some(&before[..]) == stem).unwrap_or_else(|| model_name(checkpoint))
 }
 
 impl RunFolder {
@@ -243,6 +257,19 @@ impl RunFolder {
             return Ok(None);
         }
         Ok(Some(Checkpoint::load(&path)?))
+    }
+
+    /// What a network is called here that is quantized so: in a folder of before, as its checkpoint is.
+    ///
+    /// # Errors
+    /// As [`RunFolder::load`].
+    pub fn name_of(&self, settings: &QuantizeSettings) -> Result<String> {
+        let (before, now) = (settings.name(), quantized_name(settings));
+        if before == now || self.checkpoint(&now).exists() {
+            return Ok(now);
+        }
+        let same = |found: Checkpoint| found.quantize.is_some_and(|q| q.epochs == settings.epochs);
+        Ok(if self.load(&before)?.is_some_and(same) { before } else { now })
     }
 
     /// Names of the models that have a checkpoint here: float first, then by name.

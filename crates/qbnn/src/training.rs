@@ -64,7 +64,7 @@ impl TrainingContext<'_> {
     /// As [`TrainingContext::float`]; a model file that would not compute what the checkpoint does.
     pub fn quantized(&self, float: Checkpoint, config: &Config) -> Result<Checkpoint> {
         let settings = &config.quantize;
-        let name = settings.name();
+        let name = self.folder.name_of(settings)?;
         let checkpoint = match self.folder.load(&name)? {
             Some(checkpoint) if checkpoint.quantize.as_ref() == Some(settings) => {
                 return self.go_on(config, &name, checkpoint);

@@ -15,7 +15,7 @@ use qbnn::named;
 use qbnn::opened::Model;
 use qbnn::output::{self, write_whole};
 use qbnn::preprocess::Prepared;
-use qbnn::run_folder::{METRICS, PREDICTIONS, RunFolder, model_name};
+use qbnn::run_folder::{METRICS, PREDICTIONS, RunFolder, name_in};
 use qbnn::{experiment, model_file, report, shell};
 use qbnn_bnn::Checkpoint;
 use std::path::PathBuf;
@@ -32,9 +32,12 @@ pub struct EvalCommand {
     #[arg(long, value_enum, value_name = "WEIGHTS", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "stored")]
     pub pfp: Option<PfpWeights>,
-    /// File for the metrics [default: metrics.json beside the models, if they lie in one folder].
+    /// File for the metrics [default: the run's metrics.json, if all models of one run are evaluated as it says].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Replace the run's metrics.json, though settings, groups or models are others than its own.
+    #[arg(long, conflicts_with_all = ["out", "pfp"])]
+    pub update: bool,
     /// Settings.
     #[command(flatten)]
     pub base: BaseArgs,
@@ -78,6 +81,15 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
     let folder = folder.map(|f| f.folder.clone());
     // A run's own metrics are of its draws.
     let own = folder.clone().filter(|_| args.out.is_none() && args.pfp.is_none());
+    let own = match own {
+        Some(folder) if !args.update && selected.is_other(&folder)? => None,
+        own => own,
+    };
+    if args.update && own.is_none() {
+        return Err(usage(
+            "--update wants models of one run folder, whose metrics it replaces; name a file with --out",
+        ));
+    }
     let held = own.map(RunFolder::hold).transpose()?;
     if let Some(out) = &args.out {
         let read = selected.entries.iter().flat_map(|e| [Some(e.path.clone()), e.folder.config()]).flatten();
@@ -120,10 +132,14 @@ pub fn eval(session: &Session, args: &EvalCommand) -> Result<()> {
         session.record(folder)?;
         report = Some(report::write(folder)?);
     }
-    let shown = folder.map(|f| f.path().display().to_string());
+    let shown = folder.as_ref().map(|f| f.path().display().to_string());
     let report = report.map(|r| r.display().to_string());
     let next = match &target {
         Some(target) => format!("metrics: {}", target.display()),
+        None if folder.is_some() && args.pfp.is_none() => {
+            "the run's metrics stay as they are; next: --out FILE keeps these, --update makes them the run's own"
+                .to_owned()
+        }
         None => "next: give --out FILE to keep these metrics".to_owned(),
     };
     let (note, folder) = (dataset.note.as_deref(), shown.as_deref());
@@ -183,6 +199,13 @@ impl Selected {
         Ok(Selected { entries, ensembles, beside, config: layers.finish()?, asked })
     }
 
+    /// Whether metrics of these models with these settings would take the place of others in a run folder: those of other
+    /// settings than the run's own, or of more models.
+    fn is_other(&self, folder: &RunFolder) -> Result<bool> {
+        let whole = self.entries.len() == folder.models()?.len();
+        Ok(folder.path().join(METRICS).exists() && (!self.asked.is_empty() || !whole))
+    }
+
     /// Whether all of them read such images, and belong to the settings and the model files beside them; warns of
     /// half-trained ones.
     pub fn fit(&self, session: &Session, data: &Prepared<'_>) -> Result<()> {
@@ -236,7 +259,7 @@ fn of_file(path: &std::path::Path) -> Result<Entry> {
 
 /// The models' names; with their paths where two have the same.
 pub fn names(entries: &[Entry]) -> Vec<String> {
-    let short: Vec<_> = entries.iter().map(|e| model_name(&e.checkpoint)).collect();
+    let short: Vec<_> = entries.iter().map(|e| name_in(&e.path, &e.checkpoint)).collect();
     let twice = |name: &String| short.iter().filter(|n| *n == name).count() > 1;
     let name = |(e, name): (&Entry, &String)| {
         if twice(name) { e.path.with_extension("").display().to_string() } else { name.clone() }

@@ -1,5 +1,6 @@
 //! `qbnn inspect`: what a model file holds, and how this computer will run it.
 
+use crate::commands::calibrate::rule;
 use crate::layout::{Sheet, decimal};
 use crate::session::Session;
 use anyhow::{Context, Result};
@@ -90,7 +91,28 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
             thousands(memory.per_draw as u64)
         ))?;
     }
+    section(session, &summary)?;
     ui.text(&format!("kernel: {} (this CPU has {})", kernel.name(), kernels.join(", ")))
+}
+
+/// What the section of the file holds.
+fn section(session: &Session, summary: &ModelSummary) -> Result<()> {
+    let (ui, Some(section)) = (session.ui, &summary.section) else { return Ok(()) };
+    if let Some(error) = &section.error {
+        ui.warn(error);
+    }
+    if !section.classes.is_empty() {
+        ui.text(&format!("classes: {}", section.classes.join(", ")))?;
+    }
+    let Some(decisions) = &section.decisions else { return Ok(()) };
+    let how = match decisions.samples {
+        0 => decisions.measured_on.to_owned(),
+        samples => format!("{samples} draws, seed {}", decisions.seed),
+    };
+    let data = decisions.data.as_deref().unwrap_or("data without a name");
+    let images = thousands(decisions.rule.images.into());
+    ui.text(&format!("decides, by {images} images of {data}, {how}: temperature {:.4}", decisions.temperature))?;
+    rule(session, &decisions.rule)
 }
 
 /// The columns of the table of layers; the first two name a layer.

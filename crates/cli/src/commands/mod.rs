@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod bench;
+pub mod calibrate;
 pub mod check;
 pub mod completions;
 pub mod config;
@@ -33,6 +34,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
             | Command::Train(_)
             | Command::Quantize(_)
             | Command::Eval(_)
+            | Command::Calibrate(_)
             | Command::Check(_)
             | Command::Sweep(_)
     ) {
@@ -44,6 +46,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Train(args) => train::train(session, &args),
         Command::Quantize(args) => quantize::quantize(session, &args),
         Command::Eval(args) => eval::eval(session, &args),
+        Command::Calibrate(args) => calibrate::calibrate(session, &args),
         Command::Check(args) => check::check(session, &args),
         Command::Report(args) => report::report(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),

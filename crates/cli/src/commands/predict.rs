@@ -8,7 +8,12 @@ use crate::session::Session;
 use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
+use qbnn::decided::{Decided, Fared};
+use qbnn::draws_file::KeptDraws;
+use qbnn::labels;
+use qbnn::lock::check_writable;
 use qbnn::named;
+use qbnn::output;
 use qbnn::pictures::{Name, Read, ReadOptions, Sources, read, shown};
 use qbnn::predict::{Model, Prediction};
 use qbnn::run_folder::classes_beside;
@@ -41,6 +46,12 @@ pub struct PredictCommand {
     /// Give no class where the total uncertainty exceeds so many nats.
     #[arg(long, value_name = "NATS")]
     pub abstain_above: Option<f64>,
+    /// Labels of the images, in their order: IDX, or text with one class number a line. What is right is counted.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Keep every draw in an .npz file: probs [S][N][C], logits of JQ networks, and the labels that are given.
+    #[arg(long, value_name = "FILE", conflicts_with = "pfp")]
+    pub save: Option<PathBuf>,
     /// How answers are written; --json is JSON lines.
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,
@@ -59,18 +70,21 @@ pub struct ReadArgs {
     /// Read coloured pictures in grey.
     #[arg(long)]
     pub grey: bool,
+    /// Scale images of IDX files to the size that the model reads, as pictures are scaled.
+    #[arg(long)]
+    pub resize: bool,
 }
 
 impl From<ReadArgs> for ReadOptions {
     fn from(args: ReadArgs) -> Self {
-        ReadOptions { invert: args.invert, grey: args.grey }
+        ReadOptions { invert: args.invert, grey: args.grey, resize: args.resize }
     }
 }
 
 /// What an image argument may be, for `--help`.
 pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, JPEG, or IDX (plain or gzip) of the size \
-    that the model reads. A picture is scaled to that size with its proportions kept, each pixel the mean of what it covers, \
-    in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
+    that the model reads, or of any with --resize. A picture is scaled to that size with its proportions kept, each pixel \
+    the mean of what it covers, in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
     that black ink on nothing is dark on bright. Values are not inverted unless --invert says so, which comes after that. \
     A picture with colour is refused by a model of grey images unless --grey is given. Several pictures one behind the \
     other, as `cat *.png` writes them, are all read. Of a folder, all pictures and IDX files are read, by name.";
@@ -97,6 +111,11 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     let shape = model.input();
     let format = if session.ui.json { AnswerFormat::Json } else { args.format };
     let sources = Sources::new(&args.images)?;
+    if let Some(save) = &args.save {
+        let read = args.images.iter().chain(&args.labels).chain([&path]);
+        output::refuse_inputs("--save", save, read)?;
+        check_writable(save)?;
+    }
     if sources.others > 0 {
         session.ui.say(&format!("files that are no images, passed over: {}", sources.others));
     }
@@ -105,9 +124,19 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         Medium::Terminal(columns) => Some(columns),
         Medium::Lines => None,
     };
-    let classes = classes_beside(&path, model.classes())?;
-    let writer = Writer { format, abstain_above: args.abstain_above, columns, classes: &classes };
-    let mut work = Work { session, args, shape, writer, bar: None, images, done: 0 };
+    let classes = match model.class_names() {
+        [] => classes_beside(&path, model.classes())?,
+        own => own.to_vec(),
+    };
+    let labels = args.labels.as_ref().map(|file| labels::read(file, model.classes())).transpose()?;
+    if let Some(about) = model.about_decisions(Draws { count: args.samples as usize, seed: args.seed }) {
+        session.ui.warn(&about);
+    }
+    let decides = model.decisions().is_some();
+    let writer = Writer { format, abstain_above: args.abstain_above, columns, classes: &classes, decides };
+    let (bar, answers) = (None, Vec::new());
+    let kept = args.save.as_ref().map(|_| KeptDraws::default());
+    let mut work = Work { session, args, shape, writer, bar, images, done: 0, labels, answers, kept };
     let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
     let together = together.min(PIXELS / shape.len().max(1)).max(1);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
@@ -170,7 +199,11 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         let what = if parts == count { "files" } else { "pictures" };
         bail!("{failed} of {parts} {what} could not be read; the lines above say why");
     }
-    Ok(())
+    work.count_right()?;
+    match (&work.kept, &args.save) {
+        (Some(kept), Some(save)) => Ok(kept.write(save, work.labels.as_deref())?),
+        _ => Ok(()),
+    }
 }
 
 /// A prediction on its way.
@@ -183,6 +216,11 @@ struct Work<'a> {
     /// Images that the files announce, and those that are done.
     images: u64,
     done: u64,
+    /// Labels of all images, and what was answered, if they were given.
+    labels: Option<Vec<usize>>,
+    answers: Vec<(usize, Option<Decided>)>,
+    /// Every draw, if they are to be kept.
+    kept: Option<KeptDraws>,
 }
 
 impl Work<'_> {
@@ -211,6 +249,9 @@ impl Work<'_> {
     /// Predicts images and writes their answers.
     fn predict(&mut self, model: &mut Model, pixels: &[u8], names: &[Name]) -> Result<()> {
         let images = ImagesView { shape: self.shape, pixels };
+        if let Some(labels) = self.labels.as_ref().filter(|labels| labels.len() < self.answers.len() + names.len()) {
+            bail!("--labels has {} labels, more images were found; give one label for each image", labels.len());
+        }
         let answers = match self.answers(model, images) {
             Err(e) if e.is_stopped() => {
                 bail!("stopped after {} images", self.done)
@@ -225,19 +266,45 @@ impl Work<'_> {
             let line = self.writer.line(answer, name)?;
             self.aside(|| ui.result(&line))?;
         }
+        if self.labels.is_some() {
+            self.answers.extend(answers.iter().map(|a| (a.class, a.decided.clone())));
+        }
         self.done += names.len() as u64;
         self.progress(self.done);
         Ok(())
+    }
+
+    /// Says how many answers were right, if labels were given.
+    fn count_right(&self) -> Result<()> {
+        let Some(labels) = &self.labels else { return Ok(()) };
+        if labels.len() != self.answers.len() {
+            let (found, wanted) = (labels.len(), self.answers.len());
+            bail!("--labels has {found} labels, {wanted} images were predicted; give one label for each image");
+        }
+        let fared = Fared::of(&self.answers, labels)?;
+        let ui = self.session.ui;
+        match self.writer.format {
+            AnswerFormat::Json => ui.json_line(&serde_json::json!({ "summary": fared })),
+            AnswerFormat::Table => ui.result(&fared.in_words()),
+            // Lines of a table of another kind would be in the way.
+            AnswerFormat::Csv => {
+                ui.say(&fared.in_words());
+                Ok(())
+            }
+        }
     }
 
     /// The one place where a model meets images.
     fn answers(&mut self, model: &mut Model, images: ImagesView<'_>) -> qbnn::Result<Vec<Prediction>> {
         let draws = Draws { count: self.args.samples as usize, seed: self.args.seed };
         let (n, before, session) = (images.len(), self.done, self.session);
+        let mut kept = self.kept.take();
         let mut progress = |done: usize, of: usize| {
             self.progress(before + (n as u128 * done as u128 / of.max(1) as u128) as u64);
             if session.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        model.predict(images, draws, &mut progress)
+        let found = model.predict_keeping(images, draws, &mut progress, kept.as_mut());
+        self.kept = kept;
+        found
     }
 }

@@ -10,7 +10,7 @@ use qbnn::config::{self, Config, DataConfig, Layers};
 use qbnn::consistency::{self, Part};
 use qbnn::named;
 use qbnn::preprocess::Prepared;
-use qbnn::run_folder::{FLOAT, RunFolder};
+use qbnn::run_folder::{FLOAT, RunFolder, quantized_name};
 use qbnn::training::TrainingContext;
 use qbnn::{experiment, export, model_file, shell};
 use qbnn_bnn::Checkpoint;
@@ -26,7 +26,7 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
     let folder = &*folder.hold()?;
     let float = Checkpoint::load(&source)?;
     if let Some(settings) = &float.quantize {
-        let name = settings.name();
+        let name = quantized_name(settings);
         return Err(usage(format!("{} is quantized already ({name}); name a float checkpoint", source.display())));
     }
     if !float.finished() {
@@ -64,7 +64,7 @@ pub fn quantize(session: &Session, args: &QuantizeCommand) -> Result<()> {
         )));
     }
     let settings = &config.quantize;
-    let name = settings.name();
+    let name = folder.name_of(settings)?;
     let target = folder.checkpoint(&name);
     if target.exists() && !args.overwrite {
         return Err(usage(format!(

@@ -9,7 +9,7 @@ use anyhow::Result;
 use qbnn::evaluate::{self, Evaluated};
 use qbnn::opened::Model;
 use qbnn::preprocess::Prepared;
-use qbnn::run_folder::{FLOAT, METRICS, PREDICTIONS, model_name};
+use qbnn::run_folder::{FLOAT, METRICS, PREDICTIONS};
 use qbnn::training::TrainingContext;
 use qbnn::{experiment, export, report, shell};
 
@@ -33,7 +33,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<()> {
         Some(float) => float,
         None => context.float(config, &spec)?,
     };
-    let name = model_name(&quantized);
+    let name = folder.name_of(&config.quantize)?;
     let models =
         [(FLOAT.to_owned(), Model::Checkpoint(Box::new(float))), (name, Model::Checkpoint(Box::new(quantized)))];
     let shown = folder.path().display().to_string();

@@ -55,7 +55,7 @@ fn links_stay_links_and_permissions_stay() {
     symlink("../far/metrics.json", at("run/metrics.json")).unwrap();
     fs::rename(at("run/jq-mu4s2w8a4.safetensors"), at("far/jq")).unwrap();
     symlink("../far/jq", at("run/jq-mu4s2w8a4.safetensors")).unwrap();
-    succeed(dir.path(), &["eval", "run", "--samples", "2"]);
+    succeed(dir.path(), &["eval", "run", "--samples", "2", "--update"]);
     succeed(dir.path(), &["train", "--resume", "run"]);
     assert!(at("run/metrics.json").is_symlink() && at("run/jq-mu4s2w8a4.safetensors").is_symlink());
     fs::create_dir(at("pictures")).unwrap();

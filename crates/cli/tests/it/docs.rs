@@ -133,6 +133,12 @@ fn own_data_does_what_it_says() {
 }
 
 #[test]
+fn calibrate_does_what_it_says() {
+    let ran = follow("docs/calibrate.md");
+    assert!(ran.len() >= 7 && ran.iter().any(|l| l.contains("--remove")), "{ran:?}");
+}
+
+#[test]
 fn tables_and_output_in_the_readme_fit_80_columns() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let text = fs::read_to_string(path).unwrap();

@@ -56,7 +56,7 @@ fn a_folder_has_one_writer_that_is_named() {
         &["train", "--resume", "a"],
         &["run", "--resume", "a"],
         &["quantize", "a"],
-        &["eval", "a", "--samples", "2"],
+        &["eval", "a"],
     ] {
         let error = fail(dir.path(), 1, args);
         assert!(error.contains(&owner) && error.contains("since 20"), "{error}");

@@ -171,7 +171,7 @@ fn settings_are_part_of_what_was_trained() {
     }
     // What was typed counts.
     fs::write(&config, whole.replace("seed = 3", "seed = 4")).unwrap();
-    succeed(dir.path(), &["eval", "a", "--seed", "5", "--samples", "2", "--quiet"]);
+    succeed(dir.path(), &["eval", "a", "--seed", "5", "--samples", "2", "--update", "--quiet"]);
     assert_eq!(json(&dir.path().join("a/metrics.json"))["seed"], 5);
     fs::write(&config, &whole).unwrap();
     succeed(dir.path(), &["eval", "a", "--quiet"]);
@@ -197,6 +197,55 @@ fn other_data_under_the_same_settings_is_noticed() {
     *flipped.last_mut().unwrap() ^= 1;
     fs::write(&path, flipped).unwrap();
     assert!(fail(dir.path(), 1, &["quantize", "a"]).contains("checksum"));
+}
+
+/// Other settings, other groups or fewer models leave the run's own metrics alone, unless that is asked for.
+#[test]
+fn a_run_keeps_its_own_metrics() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny(&["run", "--out", "a", "--quiet"]));
+    let metrics = || fs::read(dir.path().join("a/metrics.json")).unwrap();
+    let own = metrics();
+    for args in [
+        &["eval", "a", "--samples", "2", "--quiet"][..],
+        &["eval", "a", "--test", "shifted:turned=rotation@2", "--quiet"],
+        &["eval", "a/float.safetensors", "--quiet"],
+    ] {
+        succeed(dir.path(), args);
+        assert_eq!(metrics(), own, "{args:?}");
+    }
+    succeed(dir.path(), &["eval", "a", "--quiet"]);
+    assert_eq!(json(&dir.path().join("a/metrics.json"))["models"].as_array().unwrap().len(), 2);
+    succeed(dir.path(), &["eval", "a", "--samples", "2", "--update", "--quiet"]);
+    assert_ne!(metrics(), own);
+    let error = fail(dir.path(), 2, &["eval", "a", "--update", "--out", "m.json"]);
+    assert!(error.contains("--out"), "{error}");
+}
+
+/// Calibrated alone and fine-tuned, networks of one width lie beside each other; a folder of before keeps its names.
+#[test]
+fn ptq_and_qat_have_names_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    succeed(dir.path(), &tiny(&["run", "--out", "a", "--quiet"]));
+    let tuned = fs::read(at("a/jq-mu4s2w8a4.safetensors")).unwrap();
+    succeed(dir.path(), &["quantize", "a", "--qat-epochs", "0", "--quiet"]);
+    assert!(fs::read(at("a/jq-mu4s2w8a4.safetensors")).unwrap() == tuned && at("a/jq-mu4s2w8a4-ptq.qbnn").is_file());
+    succeed(dir.path(), &["eval", "a", "--quiet"]);
+    let names = || {
+        let metrics = json(&at("a/metrics.json"));
+        let of = |m: &Value| m["name"].as_str().unwrap().to_owned();
+        metrics["models"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["float", "jq-mu4s2w8a4", "jq-mu4s2w8a4-ptq"]);
+    // Before, both had the name of the width.
+    for ending in ["safetensors", "qbnn"] {
+        fs::rename(at(&format!("a/jq-mu4s2w8a4-ptq.{ending}")), at(&format!("a/jq-mu4s2w8a4.{ending}"))).unwrap();
+    }
+    succeed(dir.path(), &["eval", "a", "--quiet"]);
+    assert_eq!(names(), ["float", "jq-mu4s2w8a4"]);
+    let error = fail(dir.path(), 2, &["quantize", "a", "--qat-epochs", "0"]);
+    assert!(error.contains("jq-mu4s2w8a4.safetensors exists"), "{error}");
 }
 
 #[test]
@@ -239,7 +288,7 @@ fn a_run_given_twice_or_copied_counts_once() {
     }
     copy_run(dir.path(), "a", "copy");
     // The copy is evaluated again, with other draws: its networks are the same.
-    succeed(dir.path(), &["eval", "copy", "--samples", "3", "--seed", "9", "--quiet"]);
+    succeed(dir.path(), &["eval", "copy", "--samples", "3", "--seed", "9", "--update", "--quiet"]);
     copy_run(dir.path(), "b", "old");
     edit(&dir.path().join("old/metrics.json"), |t| {
         t.lines().filter(|l| !l.contains("\"identity\"")).map(|l| format!("{l}\n")).collect()
@@ -319,7 +368,10 @@ fn every_figure_says_what_computed_it() {
         assert_eq!(model["identity"].as_str().unwrap().len(), 64);
         model["backend"]["kind"].as_str().unwrap().to_owned()
     };
-    assert_eq!((kind("float"), kind("jq-mu4s2w8a4"), kind("vpq-w4a4")), ("float".into(), "integer".into(), "float".into()));
+    assert_eq!(
+        (kind("float"), kind("jq-mu4s2w8a4"), kind("vpq-w4a4-ptq")),
+        ("float".into(), "integer".into(), "float".into())
+    );
     assert_eq!(kind(&name), "simulated");
     let page = fs::read_to_string(dir.path().join("a/report.html")).unwrap();
     let card = fs::read_to_string(dir.path().join("a/card.md")).unwrap();

@@ -10,6 +10,7 @@
 mod common;
 
 mod bench;
+mod calibrate;
 mod docs;
 mod ensemble;
 mod export;

@@ -42,7 +42,10 @@ fn a_model_file_is_shown_run_and_refused() {
     assert!(text.contains("dense") && text.contains("sigma") && text.contains("kernel:"), "{text}");
 
     let checked: Value = serde_json::from_str(&succeed(at, &["check", "a", "--json"])).unwrap();
-    assert_eq!((&checked["models"][0]["model"], &checked["models"][0]["agrees"]), (&"jq-mu4s2w8a4".into(), &true.into()));
+    assert_eq!(
+        (&checked["models"][0]["model"], &checked["models"][0]["agrees"]),
+        (&"jq-mu4s2w8a4".into(), &true.into())
+    );
     assert!(fail(at, 1, &["check", "a/float.safetensors"]).contains("qbnn quantize"));
 
     idx(&at.join("noise.idx"), 20, 28, 28);
@@ -86,7 +89,7 @@ fn every_kind_has_a_file_and_an_analytic_pass() {
     let at = dir.path();
     succeed(at, &tiny(&["run", "--out", "a", "--seed", "5", "--strategy", "spq"]));
     succeed(at, &["quantize", "a", "--strategy", "vpq", "--bits", "4", "--qat-epochs", "0"]);
-    for (name, kind) in [("float", "float"), ("spq-w4a4", "spq"), ("vpq-w4a4", "vpq")] {
+    for (name, kind) in [("float", "float"), ("spq-w4a4", "spq"), ("vpq-w4a4-ptq", "vpq")] {
         let shown = succeed(at, &["inspect", &format!("a/{name}.qbnn"), "--json"]);
         let shown: Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(shown["kind"], kind);
@@ -95,7 +98,7 @@ fn every_kind_has_a_file_and_an_analytic_pass() {
     let shown = succeed(at, &["eval", "a", "--pfp", "--json", "--bootstrap", "0", "--samples", "4"]);
     let shown: Value = serde_json::from_str(&shown).unwrap();
     let names: Vec<&str> = shown["models"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
-    let twins = ["float-pfp", "spq-w4a4-pfp", "vpq-w4a4-pfp"];
+    let twins = ["float-pfp", "spq-w4a4-pfp", "vpq-w4a4-ptq-pfp"];
     assert!(twins.iter().all(|t| names.contains(t)) && names.len() == 6, "{names:?}");
     let differences = shown["differences"].as_array().unwrap();
     assert!(differences.iter().any(|d| d["name"] == "spq-w4a4-pfp" && d["against"] == "spq-w4a4"), "{differences:?}");

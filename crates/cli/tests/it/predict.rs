@@ -55,6 +55,10 @@ fn pictures_are_read_as_the_model_wants_them() {
     // Larger, brighter side out, in colours that are none.
     let large = enlarged(images.get(0).unwrap(), 28, 3);
     large.write_png(0, &at.join("large.png")).unwrap();
+    let large_idx = Idx::new(vec![1, 84, 84], Values::U8(large.pixels.clone())).unwrap();
+    large_idx.write(&at.join("large.idx"), Storage::Plain).unwrap();
+    assert!(fail(at, 1, &["predict", MODEL, "large.idx"]).contains("--resize scales them"));
+    assert_eq!(predict(at, &["large.idx", "--resize"])[0], wanted[0]);
     let negative = Images { pixels: large.pixels.iter().map(|v| 255 - v).collect(), ..large };
     negative.write_png(0, &at.join("negative.png")).unwrap();
     let rgb = |colour: fn(u8) -> [u8; 3]| {
@@ -193,7 +197,8 @@ fn what_is_named_for_a_model_is_used_or_told() {
     let [float, jq] = ["'my run/float.qbnn'", "'my run/jq-mu4s2w8a4.qbnn'"];
     let error = fail(at, 2, &["predict", "my run", picture]);
     assert!(error.contains("2 model files") && error.contains(float) && error.contains(jq), "{error}");
-    for command in [&["predict", "my run/jq-mu4s2w8a4.safetensors", picture][..], &["inspect", "my run/jq-mu4s2w8a4.safetensors"]]
+    for command in
+        [&["predict", "my run/jq-mu4s2w8a4.safetensors", picture][..], &["inspect", "my run/jq-mu4s2w8a4.safetensors"]]
     {
         let error = fail(at, 1, command);
         assert!(error.contains("it is a checkpoint") && error.contains(jq), "{error}");

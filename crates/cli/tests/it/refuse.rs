@@ -82,7 +82,7 @@ fn an_existing_run_is_kept_unless_told_otherwise() {
     succeed(dir.path(), &["quantize", "a", "--qat-epochs", "0"]);
     assert!(fail(dir.path(), 2, &["quantize", "a", "--qat-epochs", "0"]).contains("--overwrite"));
     succeed(dir.path(), &["quantize", "a", "--qat-epochs", "0", "--overwrite"]);
-    let error = fail(dir.path(), 2, &["quantize", "a/jq-mu4s2w8a4.safetensors"]);
+    let error = fail(dir.path(), 2, &["quantize", "a/jq-mu4s2w8a4-ptq.safetensors"]);
     assert!(error.contains("quantized already"), "{error}");
 }
 

@@ -41,7 +41,7 @@ fn half_a_run_says_what_it_lacks() {
     // Predictions of another evaluation, then torn ones, then none.
     let path = dir.path().join("a/predictions.safetensors");
     let good = fs::read(&path).unwrap();
-    succeed(dir.path(), &["eval", "a", "--samples", "2"]);
+    succeed(dir.path(), &["eval", "a", "--samples", "2", "--update"]);
     fs::write(&path, &good).unwrap();
     succeed(dir.path(), &["report", "a"]);
     assert!(page().contains("belongs to another evaluation"), "{}", page());

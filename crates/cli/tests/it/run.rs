@@ -251,8 +251,8 @@ fn every_strategy_runs_by_name() {
     ] {
         succeed(dir.path(), &[&["quantize", "a", "--qat-epochs", "0"][..], args].concat());
     }
-    let table = succeed(dir.path(), &["eval", "a", "--samples", "2", "--bootstrap", "0"]);
-    let names = ["vpq-w3a8", "spq-w4a4", "jq-mu4s3w4a4-stochastic", "jq-mu4s2w8a4-per-tensor"];
+    let table = succeed(dir.path(), &["eval", "a", "--samples", "2", "--bootstrap", "0", "--update"]);
+    let names = ["vpq-w3a8", "spq-w4a4-ptq", "jq-mu4s3w4a4-stochastic-ptq", "jq-mu4s2w8a4-per-tensor-ptq"];
     let metrics = json(&dir.path().join("a/metrics.json"));
     for name in names {
         assert!(table.contains(name), "{name} is missing in\n{table}");

@@ -8,8 +8,11 @@ mod check;
 mod crc;
 mod error;
 mod layer;
+mod section;
 #[cfg(feature = "std")]
 pub mod write;
+#[cfg(feature = "std")]
+pub mod write_section;
 
 pub use error::{ModelError, Problem};
 pub use layer::{Activation, Function, Grid, Layer, Linear, Op, Pool, Shape};
@@ -20,6 +23,7 @@ use crate::fixed::Log2;
 pub use check::parameter_len;
 pub use crc::crc32;
 use layer::{u16_at, u32_at};
+pub use section::{NAME_LIMIT, Section, SectionError};
 
 /// First bytes of every model file. The line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = *b"QBNN\r\n\x1a\n";
@@ -181,9 +185,9 @@ impl<'a> Model<'a> {
         if self.bytes[11] == 0 { Rounding::Nearest } else { Rounding::Stochastic }
     }
 
-    /// Number of layers.
+    /// Number of layers of the network. Records of the section behind them are not counted ([`Section`]).
     pub fn layers(&self) -> usize {
-        u16_at(self.bytes, 24) as usize
+        section::split(self.bytes).0
     }
 
     /// Shape of an input image.

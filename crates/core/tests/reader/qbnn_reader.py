@@ -7,6 +7,9 @@ It is slow and plain on purpose. The tests hold the program against it: what is 
     qbnn_reader.py predict MODEL SEED SAMPLES IMAGES                a line for each image: class, then total, aleatoric,
                                                                     epistemic and mean probabilities, six digits each
     qbnn_reader.py softmax MODEL SEED SAMPLES IMAGES                the same from probabilities in f64, as the host takes them
+    qbnn_reader.py section MODEL                                    what its section holds, a line for each entry
+    qbnn_reader.py decide MODEL IMAGES                              a line for each image, with the section's seed and draws:
+                                                                    abstain, unknown (0 or 1), classes of the set
 
 IMAGES is a file of whole images, one byte for each number, `[image][row][column][channel]`.
 """
@@ -550,6 +553,64 @@ def float_answer(draws):
     return mean.index(max(mean)), total, aleatoric, total - aleatoric, mean
 
 
+# The section
+
+
+def section(model):
+    """Entries of the section, `[(tag, content)]`; no entry where there is none."""
+    records = [model.data[64 + 64 * i : 128 + 64 * i] for i in range(model.count)]
+    marked = [r[0] == MAX_POOL and r[1:4] == b"sec" for r in records]
+    if not any(marked):
+        return []
+    own = unpack_from("<H", records[-1], 6)[0] + 1
+    want(marked[-1] and own < model.count and not marked[-own - 1], "records of the section")
+    content = b""
+    for i, r in enumerate(records[-own:]):
+        at = model.count - own + i
+        want(marked[at] and unpack_from("<HH", r, 4) == (at, i), "records of the section")
+        want(unpack_from("<H", r, 16)[0] == 1 and unpack_from("<H", r, 20)[0] == 1, "records of the section")
+        content += r[24:]
+    end = 4 + unpack_from("<I", content)[0]
+    want(end <= len(content) and (end + 39) // 40 == own, "length of the section")
+    at, entries = 4, []
+    while at < end:
+        want(at + 4 <= end, "an entry of the section")
+        tag, length = unpack_from("<HH", content, at)
+        want(at + 4 + length <= end, "an entry of the section")
+        want(tag not in (1, 2, 3) or tag not in [t for t, _ in entries], "two entries of one tag")
+        entries.append((tag, content[at + 4 : at + 4 + length]))
+        at += 4 + length
+    return entries
+
+
+class Decisions:
+    NAMES = ("confidence", "total", "aleatoric", "epistemic")
+
+    def __init__(self, data):
+        self.temperature, self.kind, self.score, self.alpha, self.quantile = unpack_from("<hBBIQ", data)
+        self.abstain_doubt, self.aim, self.ood_doubt, _, self.level, self.threshold = unpack_from("<BBBBIQ", data, 16)
+        self.ood_threshold, self.false_alarms, self.samples, self.seed, self.images = unpack_from("<QIIQI", data, 32)
+        want(self.kind <= 2 and self.score <= 1 and self.aim <= 1, "decisions")
+        want(self.abstain_doubt <= 3 and self.ood_doubt <= 3, "decisions")
+
+    def of(self, total, aleatoric, epistemic, mean):
+        doubts = ((1 << 32) - max(mean), total, aleatoric, epistemic)
+        score = lambda c: (1 << 32) - mean[c]
+        if self.score == 1:
+            score = lambda c: sum(p for i, p in enumerate(mean) if (-p, i) <= (-mean[c], c))
+        classes = [c for c in range(len(mean)) if score(c) <= self.quantile]
+        return doubts[self.abstain_doubt] > self.threshold, doubts[self.ood_doubt] > self.ood_threshold, classes
+
+
+def names(content):
+    at, found = 0, []
+    while at < len(content):
+        want(at + 1 + content[at] <= len(content), "a name")
+        found.append(content[at + 1 : at + 1 + content[at]].decode("utf-8"))
+        at += 1 + content[at]
+    return found
+
+
 def read(path):
     with open(path, "rb") as file:
         return file.read()
@@ -584,6 +645,24 @@ def main(command, *args):
                 found, *u, mean = float_answer(draws)
                 numbers = u + mean
             print(found, *("%.6f" % v for v in numbers), sep=",")
+    elif command == "section":
+        model = Model(read(args[0]))
+        for tag, content in section(model):
+            if tag == 1:
+                print("decisions", *vars(Decisions(content)).values())
+            elif tag == 2:
+                want(len(names(content)) == model.classes, "names")
+                print("classes", *names(content), sep="\t")
+            elif tag == 3:
+                print("data", content.decode("utf-8"))
+            else:
+                print("other", tag, content.hex())
+    elif command == "decide":
+        model, images = jq(args[0]), read(args[1])
+        decisions = Decisions(dict(section(model))[1])
+        for draws in zip(*all_logits(model, decisions.seed, range(decisions.samples), images)):
+            abstain, unknown, classes = decisions.of(*answer(draws)[1:])
+            print(int(abstain), int(unknown), *classes)
     else:
         sys.exit(__doc__)
 

@@ -5,6 +5,7 @@ use crate::dataset::{Dataset, Labelled, TestGroup};
 use crate::error::DataError;
 use crate::idx::{Idx, Storage, Values, replace};
 use crate::images::Images;
+use crate::npz_write::{Entry, archive, array};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -197,24 +198,6 @@ fn csv(images: &Images, labels: Option<(&[u16], &[String])>, to: &Path) -> Resul
     })
 }
 
-/// Name and content of an entry.
-type Entry = (String, Vec<u8>);
-
-fn array(name: &str, kind: &str, shape: &[usize], bytes: Vec<u8>) -> Entry {
-    let sizes: Vec<String> = shape.iter().map(|n| format!("{n},")).collect();
-    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({}), }}", sizes.join(" "));
-    // numpy wants the values at a multiple of 64 bytes.
-    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    header.push_str(&" ".repeat(length - 1 - header.len()));
-    header.push('\n');
-    let mut content = b"\x93NUMPY\x01\x00".to_vec();
-    // A few sizes of 20 digits are far below 2^16 bytes.
-    content.extend((length as u16).to_le_bytes());
-    content.extend(header.as_bytes());
-    content.extend(bytes);
-    (format!("{name}.npy"), content)
-}
-
 fn images_array(name: &str, images: &Images) -> Entry {
     let mut shape = vec![images.len(), images.height, images.width];
     if images.channels > 1 {
@@ -236,39 +219,8 @@ fn text_array(name: &str, texts: &[String]) -> Entry {
     array(name, &format!("<U{width}"), &[texts.len()], texts.iter().flat_map(padded).collect())
 }
 
-/// A zip archive of stored entries, as `np.savez` writes it.
 fn npz(entries: &[Entry], to: &Path) -> Result<(), DataError> {
-    let (mut file, mut directory) = (Vec::new(), Vec::new());
-    let size = |bytes: usize| u32::try_from(bytes).map(u32::to_le_bytes);
-    let too_large = |_| DataError::Own { path: PathBuf::from(to), problem: "would be 2^32 bytes or more".into() };
-    for (name, content) in entries {
-        let mut sum = flate2::Crc::new();
-        sum.update(content);
-        // Version, flags, method, time, date (the first one there is); checksum, sizes, length of the name, no extra field.
-        let mut head = vec![20, 0, 0, 0, 0, 0, 0, 0, 33, 0];
-        head.extend(sum.sum().to_le_bytes());
-        head.extend(size(content.len()).map_err(too_large)?);
-        head.extend(size(content.len()).map_err(too_large)?);
-        head.extend((name.len() as u16).to_le_bytes());
-        head.extend([0, 0]);
-        directory.extend(b"PK\x01\x02\x14\x00");
-        directory.extend(&head);
-        directory.extend([0; 10]);
-        directory.extend(size(file.len()).map_err(too_large)?);
-        directory.extend(name.as_bytes());
-        file.extend(b"PK\x03\x04");
-        file.extend(&head);
-        file.extend(name.as_bytes());
-        file.extend(content);
-    }
-    let count = (entries.len() as u16).to_le_bytes();
-    let (at, length) = (size(file.len()).map_err(too_large)?, size(directory.len()).map_err(too_large)?);
-    file.extend(directory);
-    file.extend(b"PK\x05\x06\x00\x00\x00\x00");
-    file.extend(count);
-    file.extend(count);
-    file.extend(length);
-    file.extend(at);
-    file.extend([0, 0]);
+    let too_large = || DataError::Own { path: PathBuf::from(to), problem: "would be 2^32 bytes or more".into() };
+    let file = archive(entries).ok_or_else(too_large)?;
     replace(to, |out| out.write_all(&file))
 }

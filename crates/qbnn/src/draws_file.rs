@@ -1,0 +1,84 @@
+//! The draws of a prediction, kept for other programs: an `.npz` file of probabilities and, of the integer runtime, logits.
+//!
+//! Its arrays are those that `qbnn report --predictions` reads: `probs` \[S\]\[N\]\[C\], and `labels` \[N\] where they are known. `logits`
+//! has the shape of `probs`; an integer logit has 16 fraction bits, of which `f32` holds the leading 24 bits.
+
+use crate::error::{Error, Result};
+use crate::output::write_whole;
+use qbnn_bnn::internals::nn::limit;
+use qbnn_data::npz_write::{archive, array};
+use std::path::Path;
+
+/// Probabilities and logits, draw by draw, of all images so far.
+#[derive(Clone, Debug, Default)]
+pub struct KeptDraws {
+    images: usize,
+    classes: usize,
+    probabilities: Vec<Vec<f32>>,
+    logits: Vec<Vec<f32>>,
+}
+
+impl KeptDraws {
+    /// Adds probabilities `[draw][image][class]` of some more images.
+    ///
+    /// # Errors
+    /// [`Error::Bnn`] where they are more than memory is taken for.
+    pub(crate) fn add(&mut self, draws: usize, images: usize, classes: usize, probabilities: &[f64]) -> Result<()> {
+        limit::probabilities(draws, self.images + images, classes)?;
+        (self.images, self.classes) = (self.images + images, classes);
+        self.probabilities.resize(draws, Vec::new());
+        let rows = probabilities.chunks(images * classes);
+        self.probabilities.iter_mut().zip(rows).for_each(|(kept, row)| kept.extend(row.iter().map(|&p| p as f32)));
+        Ok(())
+    }
+
+    /// Adds logits `[draw][image][class]` with 16 fraction bits, and their softmax, which is taken in double precision.
+    ///
+    /// # Errors
+    /// As [`KeptDraws::add`].
+    pub(crate) fn add_logits(&mut self, draws: usize, images: usize, classes: usize, logits: &[i32]) -> Result<()> {
+        let mut probabilities = Vec::with_capacity(logits.len());
+        for row in logits.chunks(classes) {
+            let top = row.iter().copied().max().unwrap_or(0);
+            let powers = row.iter().map(|&l| ((f64::from(l) - f64::from(top)) / 65_536.0).exp());
+            let sum: f64 = powers.clone().sum();
+            probabilities.extend(powers.map(|p| p / sum));
+        }
+        self.add(draws, images, classes, &probabilities)?;
+        self.logits.resize(draws, Vec::new());
+        let rows = logits.chunks(images * classes);
+        let value = |&l: &i32| (f64::from(l) / 65_536.0) as f32;
+        self.logits.iter_mut().zip(rows).for_each(|(kept, row)| kept.extend(row.iter().map(value)));
+        Ok(())
+    }
+
+    /// Writes them, with the labels of the images where there are some.
+    ///
+    /// # Errors
+    /// A file that cannot be written; no images; as many labels as there are not images.
+    pub fn write(&self, path: &Path, labels: Option<&[usize]>) -> Result<()> {
+        if self.images == 0 {
+            return Err(Error::contents(path, "would hold no image; name images that can be read"));
+        }
+        let shape = [self.probabilities.len(), self.images, self.classes];
+        let bytes = |rows: &[Vec<f32>]| rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let mut arrays = vec![array("probs", "<f4", &shape, bytes(&self.probabilities))];
+        if !self.logits.is_empty() {
+            arrays.push(array("logits", "<f4", &shape, bytes(&self.logits)));
+        }
+        if let Some(labels) = labels {
+            if labels.len() != self.images {
+                let (found, wanted) = (labels.len(), self.images);
+                return Err(Error::contents(
+                    path,
+                    format!("would hold {found} labels of {wanted} images; give one each"),
+                ));
+            }
+            let labels: Vec<u8> = labels.iter().flat_map(|&l| (l as u64).to_le_bytes()).collect();
+            arrays.push(array("labels", "<i8", &[self.images], labels));
+        }
+        let file =
+            archive(&arrays).ok_or_else(|| Error::contents(path, "would be 2^32 bytes or more; take fewer draws"))?;
+        write_whole(path, &file)
+    }
+}
