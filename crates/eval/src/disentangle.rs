@@ -12,8 +12,8 @@ use crate::metrics::{Counts, Difference, DifferenceEntry, GroupMeans, MeanUncert
 use crate::statistics::Statistics;
 use crate::sum::Sum;
 use crate::{
-    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, Resampler, Role, Shift, Uncertainty,
-    logit_interval, parallel, percentile_interval, uncertainty,
+    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, OfGroup, Resampler, Role, Shift,
+    Uncertainty, logit_interval, parallel, percentile_interval, uncertainty,
 };
 use shifts::MeanOfShifts;
 use std::ops::Range;
