@@ -3,6 +3,7 @@
 use crate::ensemble::{self, Ensemble};
 use crate::error::{Error, Result};
 use crate::model_file;
+use crate::pass_check::{self, PassAgreement, first};
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{Analytic, Draws, Integer, Predictor, Progress, of_file};
 use qbnn_core::model::{Kind, ModelError};
@@ -64,6 +65,13 @@ impl Prediction {
 pub struct Model {
     path: PathBuf,
     by: By,
+    check: Option<Check>,
+}
+
+/// Draws that analytic passes are held against, on the first images that are predicted.
+struct Check {
+    draws: Box<dyn Predictor>,
+    found: PassAgreement,
 }
 
 /// The way in which a model predicts.
@@ -82,7 +90,9 @@ impl Model {
     /// # Errors
     /// What is wrong with a file.
     pub fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
-        Ok(Model { path: path.to_owned(), by: By::open(path, pfp)? })
+        let draws = || -> Result<Check> { Ok(Check { draws: draws(path)?, found: PassAgreement::default() }) };
+        let check = pfp.map(|_| draws()).transpose()?;
+        Ok(Model { path: path.to_owned(), by: By::open(path, pfp)?, check })
     }
 
     /// Shape of the images that it reads.
@@ -95,11 +105,34 @@ impl Model {
         self.by.predictor().classes()
     }
 
-    /// A prediction for each image.
+    /// Of analytic passes: how far they are from draws of the same model, on the first [`pass_check::IMAGES`] images that were
+    /// predicted so far. A bare file has no other images at hand, and these are the ones that the passes are trusted for.
+    pub fn pass_agreement(&self) -> Option<&PassAgreement> {
+        self.check.as_ref().map(|check| &check.found)
+    }
+
+    /// A prediction for each image. Analytic passes are held against draws on the first of them.
     ///
     /// # Errors
     /// As [`Predictor::predict`].
     pub fn predict(
+        &mut self,
+        images: ImagesView<'_>,
+        draws: Draws,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Prediction>> {
+        let predicted = self.predicted(images, draws, progress)?;
+        if let Some(Check { draws, found }) = &mut self.check {
+            let images = first(images, pass_check::IMAGES.saturating_sub(found.images));
+            let of_pass: Vec<_> = predicted.iter().take(images.len()).map(|p| p.probabilities.clone()).collect();
+            if !of_pass.is_empty() {
+                found.add(&of_pass, &mut **draws, images, 0)?;
+            }
+        }
+        Ok(predicted)
+    }
+
+    fn predicted(
         &mut self,
         images: ImagesView<'_>,
         draws: Draws,
@@ -150,6 +183,14 @@ impl By {
             By::Float(float) => &**float,
         }
     }
+}
+
+/// What predicts a model file or an ensemble by draws.
+fn draws(path: &Path) -> Result<Box<dyn Predictor>> {
+    if ensemble::is_one(path) {
+        return Ensemble::read(path)?.predictor();
+    }
+    Ok(of_file(model_file::read(path)?)?)
 }
 
 fn is_jq(file: &[u8]) -> Result<bool, ModelError> {
