@@ -31,13 +31,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let data = Prepared::new(&dataset);
     let network = NetworkSpec::named("mlp", dataset.classes()).ok_or("there is a network called mlp")?;
     let settings = TrainSettings { epochs: 10, learning_rate: 2e-3, ..TrainSettings::default() };
-    let train_data = data.train_data(&settings, 1);
+    let train_data = data.train_data(&settings, 1)?;
     let mut float =
         Checkpoint::new(&network, data.shape(), dataset.classes(), data.normalisation(), 1, settings.clone())?;
     train(&mut float, &train_data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(()))?;
 
     let models = [("float".to_owned(), Model::Checkpoint(Box::new(float)))];
-    let settings = EvalConfig { samples: 16, bootstrap: 200 };
+    let settings = EvalConfig { samples: 16, bootstrap: 200, ..EvalConfig::default() };
     let found = evaluate_models(&Silent, &models, &data, settings, None, 1, "this example")?;
     let model = &found.metrics.models[0];
     // The headline metric is about the first OOD group; a further group is asked for by its name.

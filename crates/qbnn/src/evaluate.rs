@@ -5,6 +5,7 @@ use crate::config::EvalConfig;
 use crate::error::{At, Error, Result};
 use crate::observer::{Event, Observer};
 use crate::opened::{Model, Opened};
+use crate::pass_check::PassAgreement;
 use crate::predictions_file::StoredPredictions;
 use crate::preprocess::Prepared;
 use qbnn_bnn::internals::nn::limit;
@@ -30,8 +31,9 @@ pub struct Evaluated {
 /// Measures models by name on one dataset, and every other one against the first that is float. `go_on` is the command
 /// that does it again after a stop.
 ///
-/// All models draw with the same seed, or `draw_seeds` of them, and meet the same resamples, so that differences are paired. With `pfp` each has a
-/// twin, evaluated by one analytic pass and compared with the model's own draws.
+/// All models draw with the same seed, or `draw_seeds` of them, and meet the same resamples, so that differences are paired. With
+/// `pfp` each has a twin, evaluated by one analytic pass and compared with its own draws; where they leave each other on
+/// validation images, the observer is warned.
 ///
 /// # Errors
 /// [`Error::Bnn`] of a model that cannot run; [`Error::Eval`] of predictions that cannot be measured; [`Error::Stopped`].
@@ -56,6 +58,9 @@ pub fn evaluate_models(
         let Opened { mut predictor, analytic, description, identity } = model.open(name, pfp)?;
         match analytic {
             Some(Ok(mut pass)) => {
+                let validation = data.dataset.validation.images.view();
+                let agreement = PassAgreement::of(&mut *pass, &mut *predictor, validation, seed)?;
+                agreement.warning(name).iter().for_each(|line| observer.warn(line));
                 let twin = format!("{name}-{}", if pfp == Some(pfp::Weights::Stored) { "pfp" } else { "pfp-drawn" });
                 let groups = groups(observer, &twin, &mut *pass, data, draws)?.ok_or_else(|| stopped(&twin))?;
                 let evaluation = evaluate(&groups, &options).at(|| format!("cannot evaluate {twin}"))?;

@@ -81,6 +81,7 @@ pub mod observer;
 pub mod ood;
 pub mod opened;
 pub mod output;
+pub mod pass_check;
 pub mod pictures;
 pub mod predict;
 pub mod predictions_file;

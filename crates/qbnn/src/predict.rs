@@ -5,6 +5,7 @@ use crate::draws_file::KeptDraws;
 use crate::ensemble::{self, Ensemble};
 use crate::error::{Error, Result};
 use crate::model_file;
+use crate::pass_check::{self, PassAgreement, first};
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::{Analytic, Draws, Integer, Predictor, Progress, of_file};
 use qbnn_core::decide::Decisions;
@@ -75,6 +76,13 @@ pub struct Model {
     section: Content,
     /// Why decisions of the file are not given.
     without: Option<String>,
+    check: Option<Check>,
+}
+
+/// Draws that analytic passes are held against, on the first images that are predicted.
+struct Check {
+    draws: Box<dyn Predictor>,
+    found: PassAgreement,
 }
 
 /// The way in which a model predicts.
@@ -93,9 +101,11 @@ impl Model {
     /// # Errors
     /// What is wrong with a file.
     pub fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
+        let draws = || -> Result<Check> { Ok(Check { draws: draws(path)?, found: PassAgreement::default() }) };
+        let check = pfp.map(|_| draws()).transpose()?;
         if ensemble::is_one(path) {
             let by = By::ensemble(&Ensemble::read(path)?, pfp)?;
-            return Ok(Model { path: path.to_owned(), by, section: Content::default(), without: None });
+            return Ok(Model { path: path.to_owned(), by, section: Content::default(), without: None, check });
         }
         let file = model_file::read(path)?;
         let (mut section, mut without) = match Content::of(&model_file::of_file(path, &file)?) {
@@ -107,7 +117,7 @@ impl Model {
             let (measured, found) = (pass_name(own.pass), pass_name(pass));
             without = Some(format!("no decisions: those of the file were measured on {measured}, not on {found}"));
         }
-        Ok(Model { path: path.to_owned(), by: By::file(path, file, pfp)?, section, without })
+        Ok(Model { path: path.to_owned(), by: By::file(path, file, pfp)?, section, without, check })
     }
 
     /// What the model decides for predictions of this kind, where it was calibrated.
@@ -137,7 +147,13 @@ impl Model {
         self.by.predictor().classes()
     }
 
-    /// A prediction for each image.
+    /// Of analytic passes: how far they are from draws of the same model, on the first [`pass_check::IMAGES`] images that were
+    /// predicted so far. A bare file has no other images at hand, and these are the ones that the passes are trusted for.
+    pub fn pass_agreement(&self) -> Option<&PassAgreement> {
+        self.check.as_ref().map(|check| &check.found)
+    }
+
+    /// A prediction for each image. Analytic passes are held against draws on the first of them.
     ///
     /// # Errors
     /// As [`Predictor::predict`].
@@ -162,6 +178,13 @@ impl Model {
         keep: Option<&mut KeptDraws>,
     ) -> Result<Vec<Prediction>> {
         let mut all = self.undecided(images, draws, progress, keep)?;
+        if let Some(Check { draws, found }) = &mut self.check {
+            let images = first(images, pass_check::IMAGES.saturating_sub(found.images));
+            let of_pass: Vec<_> = all.iter().take(images.len()).map(|p| p.probabilities.clone()).collect();
+            if !of_pass.is_empty() {
+                found.add(&of_pass, &mut **draws, images, 0)?;
+            }
+        }
         if let Some(own) = self.decisions() {
             all.iter_mut().for_each(|prediction| prediction.decided = Some(decide(own, prediction)));
         }
@@ -224,6 +247,14 @@ impl By {
             By::Float(float) => &**float,
         }
     }
+}
+
+/// What predicts a model file or an ensemble by draws.
+fn draws(path: &Path) -> Result<Box<dyn Predictor>> {
+    if ensemble::is_one(path) {
+        return Ensemble::read(path)?.predictor();
+    }
+    Ok(of_file(model_file::read(path)?)?)
 }
 
 fn is_jq(file: &[u8]) -> Result<bool, ModelError> {

@@ -6,9 +6,12 @@ use crate::consistency::{self, Part};
 use crate::error::{Error, Result};
 use crate::observer::{self, Observer};
 use crate::ood;
+use crate::pass_check::PassAgreement;
 use crate::preprocess::Prepared;
 use crate::run_folder::{EpochLine, FLOAT, RunFolder, model_name};
 use crate::{model_file, shell};
+use qbnn_bnn::pfp;
+use qbnn_bnn::predictor::{Analytic, of_file};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, Checkpoint, NetworkSpec};
 use std::ops::ControlFlow;
@@ -111,8 +114,25 @@ impl TrainingContext<'_> {
             model_file::settle(self.observer, self.folder, name, &mut checkpoint, self.data.train_images())?
         {
             self.observer.note(&format!("model file: {}", path.display()));
+            if checkpoint.quantize.is_some() {
+                self.check_pass(name, &path)?;
+            }
         }
         Ok(checkpoint)
+    }
+
+    /// Warns where an analytic pass over a new model file leaves what its draws say of validation images.
+    fn check_pass(&self, name: &str, path: &Path) -> Result<()> {
+        let file = model_file::read(path)?;
+        // Dropped units have no pass, and nobody can ask for one.
+        if model_file::model(&file).is_ok_and(|model| model.posterior().dropped() > 0) {
+            return Ok(());
+        }
+        let mut pass = Analytic::new(file.clone(), pfp::Weights::default())?;
+        let images = self.data.dataset.validation.images.view();
+        let agreement = PassAgreement::of(&mut pass, &mut *of_file(file)?, images, 0)?;
+        agreement.warning(name).iter().for_each(|line| self.observer.warn(line));
+        Ok(())
     }
 
     /// The first checkpoint of a phase. A model file that lies there is of another.

@@ -183,6 +183,9 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     }
     work.predict(&mut model, &pixels, &names)?;
     work.aside(|| ());
+    if let Some(warning) = model.pass_agreement().and_then(|found| found.warning(&shown(&path))) {
+        session.ui.warn(&warning);
+    }
     if bright > 0 && !args.read.invert {
         session.ui.say(&format!(
             "note: {bright} of the pictures seem to be dark on bright; where the model knows bright on dark, --invert"

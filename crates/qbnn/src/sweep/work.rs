@@ -215,9 +215,7 @@ impl<'a> Runner<'a> {
             return Ok(vec![self.quantized(float, run, data, tell)?]);
         }
         let members = run.floats.len() as f64;
-        let quantized = |(i, id)| {
-            self.quantized(load(id)?, run, data, &|share| tell((i as f64 + share) / members))
-        };
+        let quantized = |(i, id)| self.quantized(load(id)?, run, data, &|share| tell((i as f64 + share) / members));
         run.floats.iter().enumerate().map(quantized).collect()
     }
 
@@ -341,13 +339,15 @@ mod tests {
         let other = config.seed + 1_000_000;
         runner.float("g", &Float { config: config.clone(), seed: other }, &|_| ()).unwrap();
         let floats = vec!["f".into(), "g".into()];
-        let run =
-            Run { id: "e".into(), config, model: Model::QuantizedEnsemble, floats, samples: [2].into() };
+        let run = Run { id: "e".into(), config, model: Model::QuantizedEnsemble, floats, samples: [2].into() };
         let done = runner.run(&run, &[2], &|_| ()).unwrap();
         let Some(qbnn_eval::Backend::Ensemble { members }) = &done[0].1.backend else {
             panic!("{:?}", done[0].1.backend);
         };
-        assert!(members.len() == 2 && members.iter().all(|m| matches!(m, qbnn_eval::Backend::Integer { .. })), "{members:?}");
+        assert!(
+            members.len() == 2 && members.iter().all(|m| matches!(m, qbnn_eval::Backend::Integer { .. })),
+            "{members:?}"
+        );
         assert!(run.model_name().starts_with("ensemble of 2 jq-"), "{}", run.model_name());
     }
 
