@@ -15,7 +15,7 @@ use serde::Serialize;
 pub struct Widths {
     /// Of the stored means.
     pub mu: u32,
-    /// Of the stored standard deviations.
+    /// Of the stored standard deviations; 0 where there are none.
     pub sigma: u32,
     /// Of the drawn weights.
     pub weight: u32,
@@ -70,6 +70,8 @@ pub struct ModelSummary {
     pub name: String,
     /// `float`, `vpq`, `spq` or `jq`.
     pub kind: &'static str,
+    /// `gaussian`, `point` or `dropout`.
+    pub posterior: &'static str,
     /// Bytes of the file.
     pub bytes: usize,
     /// Shape of its images.
@@ -155,6 +157,7 @@ impl ModelSummary {
         ModelSummary {
             name: model.name().to_owned(),
             kind: model.kind().name(),
+            posterior: model.posterior().name(),
             bytes,
             input: model.input().to_string(),
             classes: model.classes(),
@@ -162,7 +165,7 @@ impl ModelSummary {
             multiply_adds: model.multiply_adds(),
             bits: Widths {
                 mu: width(model.mu_bits()),
-                sigma: width(model.sigma_code().map(|s| s.0)),
+                sigma: if model.posterior().has_sigma() { width(model.sigma_code().map(|s| s.0)) } else { 0 },
                 weight: width(model.weight_code().map(UniformCode::bits)),
                 activation: width(model.activation_bits()),
             },

@@ -49,9 +49,10 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
     }
     let ui = session.ui;
     ui.text(&format!(
-        "{} ({}), {} bytes: images {}, {} classes, {} parameters, {} multiply-adds a draw",
+        "{} ({}, {}), {} bytes: images {}, {} classes, {} parameters, {} multiply-adds a draw",
         model.name(),
         model.kind().name(),
+        model.posterior().name(),
         thousands(bytes.len() as u64),
         model.input(),
         model.classes(),
@@ -62,7 +63,7 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
     ui.text(&format!(
         "bits: means {}, sigmas {}, drawn weights {}, activations {}{}",
         bits.mu,
-        bits.sigma,
+        if bits.sigma == 0 { "none".to_owned() } else { bits.sigma.to_string() },
         bits.weight,
         bits.activation,
         summary.rounding.map_or(String::new(), |how| format!("; draws rounded: {how}")),

@@ -50,7 +50,8 @@ fn what_has_no_model_file_is_refused_before_training() {
         assert!(!dir.path().join("a").exists(), "{args:?} made a folder");
     };
     refused(&["run", "--net", &net, "--out", "a"], &["layer activation1", "hardtanh"]);
-    refused(&["run", "--out", "a", "--set", "train.posterior=dropout"], &["train.posterior = dropout"]);
+    let dropout = ["run", "--out", "a", "--set", "train.posterior=dropout", "--strategy", "spq"];
+    refused(&dropout, &["train.posterior = dropout", "jq"]);
     refused(&["run", "--out", "a", "--set", "quantize.noise_bits=4"], &["noise_bits = 4"]);
     refused(&["run", "--out", "a", "--sigma-grid", "uniform"], &["sigma_grid = uniform"]);
     let two = network(dir.path(), &["type = \"dense\", out = 7", DENSE]);
@@ -62,6 +63,20 @@ fn what_has_no_model_file_is_refused_before_training() {
     assert!(said.status.success() && warnings.contains("will have no model file"), "{warnings}");
     assert!(warnings.contains("float has no model file"), "{warnings}");
     assert!(!dir.path().join("a/float.qbnn").exists());
+}
+
+/// Deterministic networks and MC dropout run in integers too.
+#[test]
+fn networks_without_sigmas_have_model_files() {
+    let dir = tempfile::tempdir().unwrap();
+    for posterior in ["point", "dropout"] {
+        let setting = format!("train.posterior={posterior}");
+        succeed(dir.path(), &small(&["run", "--out", posterior, "--set", &setting]));
+        let checked = succeed(dir.path(), &["check", posterior]);
+        assert!(checked.contains("jq-w4a4: no metric differs by more than 0.000"), "{checked}");
+        let shown = succeed(dir.path(), &["inspect", &format!("{posterior}/jq-w4a4.qbnn"), "--json"]);
+        assert!(shown.contains(&format!("\"posterior\":\"{posterior}\"")), "{shown}");
+    }
 }
 
 #[test]
