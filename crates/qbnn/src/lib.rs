@@ -70,6 +70,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod export;
 pub mod external;
+pub mod import;
 pub mod input;
 pub mod inspect;
 mod keys;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod import;
 pub mod inspect;
 pub mod man;
 pub mod predict;
@@ -36,6 +37,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
             | Command::Eval(_)
             | Command::Calibrate(_)
             | Command::Check(_)
+            | Command::Import(_)
             | Command::Sweep(_)
     ) {
         // An unknown one would only be met after the training.
@@ -51,6 +53,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Report(args) => report::report(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Predict(args) => predict::predict(session, &args),
+        Command::Import(args) => import::import(session, &args),
         Command::Inspect(args) => inspect::inspect(session, &args),
         Command::Data(args) => data::data(session, args),
         Command::Bench(args) => bench::bench(session, &args),
