@@ -148,7 +148,8 @@ pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive, String> {
         let read = read_npy(&content).map_err(|e| format!("array {array}: {e}"))?;
         archive.arrays.insert(array.to_owned(), read);
     }
-    let behind = [&b"PK\x05\x06"[..], b"PK\x06\x06"].iter().any(|record| bytes.get(at..).is_some_and(|b| b.starts_with(record)));
+    let behind =
+        [&b"PK\x05\x06"[..], b"PK\x06\x06"].iter().any(|record| bytes.get(at..).is_some_and(|b| b.starts_with(record)));
     ensure!(behind, "its zip directory is damaged; {whole}");
     Ok(archive)
 }

@@ -150,7 +150,7 @@ fn show(session: &Session, record: &Record, folder: Option<&RunFolder>) -> Resul
         let order = layer.order.as_ref().map_or(String::new(), |order| format!(" ({order})"));
         rows.push(vec![
             layer.layer.clone(),
-            format!("{:?}", layer.shape),
+            layer.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x"),
             format!("{}{order}{norm}", layer.mu),
             layer.sigma.clone(),
             layer.bias_mu.clone().unwrap_or_else(|| "none".to_owned()),
@@ -170,7 +170,8 @@ fn show(session: &Session, record: &Record, folder: Option<&RunFolder>) -> Resul
         ))?;
     }
     if !record.readings.is_empty() {
-        let mut rows = vec![["sigma read as", "-ELBO/N", "NLL of draws", "KL/N", "middle sigma"].map(str::to_owned).to_vec()];
+        let mut rows =
+            vec![["sigma read as", "-ELBO/N", "NLL of draws", "KL/N", "middle sigma"].map(str::to_owned).to_vec()];
         rows.extend(record.readings.iter().map(|score| {
             let used = if score.is_used { " (used)" } else { "" };
             let numbers = [score.negative_elbo, score.nll, score.kl].map(|x| format!("{x:.4}"));

@@ -221,7 +221,9 @@ impl Machine<'_> {
                 let items = self.since_mark()?;
                 self.set(items)?;
             }
-            other => return Err(format!("pickle instruction 0x{other:02x} at byte {at}, which no file of tensors needs")),
+            other => {
+                return Err(format!("pickle instruction 0x{other:02x} at byte {at}, which no file of tensors needs"));
+            }
         }
         Ok(false)
     }

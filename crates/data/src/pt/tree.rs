@@ -85,9 +85,10 @@ impl<'a> Reader<'a> {
         self.budget.take(count)?;
         let kind = Kind::of(&storage.kind)?;
         // The last number that any index leads to.
-        let last = dims.iter().zip(strides).try_fold(*offset, |at, (&size, &stride)| {
-            at.checked_add(size.saturating_sub(1).checked_mul(stride)?)
-        });
+        let last = dims
+            .iter()
+            .zip(strides)
+            .try_fold(*offset, |at, (&size, &stride)| at.checked_add(size.saturating_sub(1).checked_mul(stride)?));
         let end = last.and_then(|last| last.checked_add(1)?.checked_mul(kind.width()));
         if count > 0 && end.is_none_or(|end| end > numbers.len()) {
             let size = numbers.len();

@@ -15,7 +15,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<TensorFile, String> {
         return Err(format!("it has a header of {n} bytes, at most {HEADER} are read; write it again"));
     }
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    let mut metadata: Vec<(String, String)> = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let mut metadata: Vec<(String, String)> =
+        header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     metadata.sort();
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let mut budget = Budget::default();

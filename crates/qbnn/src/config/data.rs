@@ -136,7 +136,11 @@ impl DataConfig {
             (None, None) => {}
             (Some(mean), Some(std)) => {
                 if !(0.0..=1.0).contains(&mean) {
-                    return wrong("data.mean", mean.to_string(), "wanted a mean of pixels in units of 255, from 0 to 1");
+                    return wrong(
+                        "data.mean",
+                        mean.to_string(),
+                        "wanted a mean of pixels in units of 255, from 0 to 1",
+                    );
                 }
                 if !(std > 0.0 && std.is_finite()) {
                     return wrong("data.std", std.to_string(), "wanted a number above 0, in units of 255");

@@ -114,7 +114,10 @@ pub fn assign(found: &Found, net: &Network, taking: &Taking) -> Result<Posterior
     };
     let known = |name: &str| found.layers.iter().any(|layer| layer.name == name);
     if let Some(name) = taking.no_bias.iter().find(|name| !known(name)) {
-        return Err(format!("--no-bias {name}: the file's layers are {}", listed(found.layers.iter().map(|l| &l.name))));
+        return Err(format!(
+            "--no-bias {name}: the file's layers are {}",
+            listed(found.layers.iter().map(|l| &l.name))
+        ));
     }
     let mut layers = found.layers.iter().map(|l| torch(l, found.layout, taking)).collect::<Result<Vec<_>, _>>()?;
     let chosen = choose(&layers, &wanted, found.layout, &net.spec.name)?;
@@ -138,7 +141,8 @@ pub fn assign(found: &Found, net: &Network, taking: &Taking) -> Result<Posterior
             }
             order = Some(words.join(", "));
         }
-        posterior.deterministic += put(&layer.weight, wanted.weight_at.clone(), &mut posterior.mu, &mut posterior.sigma)?;
+        posterior.deterministic +=
+            put(&layer.weight, wanted.weight_at.clone(), &mut posterior.mu, &mut posterior.sigma)?;
         posterior.deterministic += put(&layer.bias, wanted.bias_at.clone(), &mut posterior.mu, &mut posterior.sigma)?;
         let (mu, sigma) = layer.weight.source.clone().unwrap_or_default();
         let (bias_mu, bias_sigma) = layer.bias.source.clone().unzip();
@@ -187,10 +191,6 @@ fn torch(layer: &FoundLayer, layout: Layout, taking: &Taking) -> Result<TorchLay
     }
     let outputs = weight.shape.first().copied().unwrap_or(0);
     let bias = layer.bias.as_ref().filter(|_| !taking.no_bias.contains(&layer.name)).map(tensor).transpose()?;
-    if let Some(bias) = bias.as_ref().filter(|bias| bias.shape != [outputs]) {
-        let source = bias.source.as_ref().map_or("", |s| s.0.as_str());
-        return Err(format!("{source} has shape {:?}, wanted [{outputs}] as {} has outputs", bias.shape, layer.name));
-    }
     let bias =
         bias.unwrap_or_else(|| TorchTensor { shape: vec![outputs], mu: vec![0.0; outputs], sigma: None, source: None });
     let mut layer_of = TorchLayer { name: layer.name.clone(), weight, bias };
@@ -225,14 +225,10 @@ fn tensor(found: &FoundTensor) -> Result<TorchTensor, String> {
 }
 
 /// Puts a tensor in its place; gives how many of its numbers have no standard deviation.
-fn put(
-    tensor: &TorchTensor,
-    at: std::ops::Range<usize>,
-    mu: &mut [f32],
-    sigma: &mut [f32],
-) -> Result<usize, String> {
+fn put(tensor: &TorchTensor, at: std::ops::Range<usize>, mu: &mut [f32], sigma: &mut [f32]) -> Result<usize, String> {
     if tensor.mu.len() != at.len() {
-        return Err(format!("{} numbers found where {} are wanted", tensor.mu.len(), at.len()));
+        let source = tensor.source.as_ref().map_or("a tensor", |source| source.0.as_str());
+        return Err(format!("{source} has shape {:?}, wanted {} numbers", tensor.shape, at.len()));
     }
     mu[at.clone()].iter_mut().zip(&tensor.mu).for_each(|(to, &from)| *to = from as f32);
     match &tensor.sigma {
@@ -284,9 +280,10 @@ fn choose(found: &[TorchLayer], wanted: &[Wanted<'_>], layout: Layout, network: 
     }
     let turned = |l: &TorchLayer| l.weight.shape.len() == 2 && l.weight.shape[0] != l.weight.shape[1];
     let transposed = found.len() == wanted.len()
-        && found.iter().zip(wanted).any(|(l, w)| {
-            turned(l) && !fits(l, w) && w.weight.iter().rev().eq(l.weight.shape.iter())
-        });
+        && found
+            .iter()
+            .zip(wanted)
+            .any(|(l, w)| turned(l) && !fits(l, w) && w.weight.iter().rev().eq(l.weight.shape.iter()));
     let hint = match (transposed, layout) {
         (true, Layout::Torch) => "; dense layers lie transposed there: with --layout jax they are [in, out]",
         (true, Layout::Jax) => "; dense layers lie transposed there: with --layout torch they are [out, in]",

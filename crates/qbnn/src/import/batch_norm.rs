@@ -22,11 +22,16 @@ pub(super) fn fold(layer: &mut TorchLayer, norm: &BatchNorm, epsilon: f64) -> Re
     }
     let factors: Vec<f64> = scale.iter().zip(variance).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
     if let Some(found) = factors.iter().chain(offset).chain(mean).find(|x| !x.is_finite()) {
-        return Err(format!("the batch normalisation {name} gives {found}; save it after a training, and give its --bn-eps"));
+        return Err(format!(
+            "the batch normalisation {name} gives {found}; save it after a training, and give its --bn-eps"
+        ));
     }
     let row = layer.weight.mu.len() / channels.max(1);
     let each = |values: &mut [f64], factor: fn(f64) -> f64| {
-        values.chunks_exact_mut(row.max(1)).zip(&factors).for_each(|(row, s)| row.iter_mut().for_each(|x| *x *= factor(*s)));
+        values
+            .chunks_exact_mut(row.max(1))
+            .zip(&factors)
+            .for_each(|(row, s)| row.iter_mut().for_each(|x| *x *= factor(*s)));
     };
     each(&mut layer.weight.mu, |s| s);
     if let Some(sigma) = &mut layer.weight.sigma {

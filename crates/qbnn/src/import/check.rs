@@ -58,7 +58,9 @@ impl Reference {
         let get = |name: &str| {
             archive.arrays.get(name).ok_or_else(|| {
                 let names = archive.names.join(", ");
-                fail(format!("it has no array {name} (it has {names}); wanted images [N][rows][columns] and logits [N][C]"))
+                fail(format!(
+                    "it has no array {name} (it has {names}); wanted images [N][rows][columns] and logits [N][C]"
+                ))
             })
         };
         let (images, logits) = (get("images")?, get("logits")?);
@@ -81,7 +83,10 @@ impl Reference {
                 logits: logits_of.clone(),
                 classes,
             }),
-            _ => Err(fail(format!("logits have shape {:?}, images {:?}; wanted [N][C] of the same N", logits.shape, images.shape))),
+            _ => Err(fail(format!(
+                "logits have shape {:?}, images {:?}; wanted [N][C] of the same N",
+                logits.shape, images.shape
+            ))),
         }
     }
 

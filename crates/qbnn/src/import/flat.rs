@@ -57,15 +57,19 @@ fn groups(root: &Content) -> Option<&[Content]> {
 
 /// IVON: sigma = 1 / sqrt(ess (hess + weight_decay)), hess in the order of the network's parameters.
 fn ivon(file: &TensorFile, told: &Told, groups: &[Content]) -> Result<Found, String> {
-    let source = Source::of(file, told.key.as_deref())
-        .map_err(|e| format!("it holds the state of IVON, but no network: {e}; save {{'model': net.state_dict(), ...}}"))?;
+    let source = Source::of(file, told.key.as_deref()).map_err(|e| {
+        format!("it holds the state of IVON, but no network: {e}; save {{'model': net.state_dict(), ...}}")
+    })?;
     let parameters = parameters(&source);
     let count: usize = parameters.iter().map(|p| p.1.values.len()).sum();
     let mut sigma = Vec::new();
     let mut priors = Vec::new();
     for group in groups {
         let number = |name: &str| {
-            group.get(name).and_then(Content::number).ok_or_else(|| format!("IVON's state has no {name}; save it again"))
+            group
+                .get(name)
+                .and_then(Content::number)
+                .ok_or_else(|| format!("IVON's state has no {name}; save it again"))
         };
         let (ess, decay) = (number("ess")?, number("weight_decay")?);
         let hess = group.get("hess").and_then(Content::array).ok_or("IVON's state has a group without hess")?;
@@ -157,9 +161,7 @@ fn swag(file: &TensorFile, told: &Told) -> Result<Option<Found>, String> {
         (Some(means), Some(squares)) if means.dict().is_some() => {
             let array = |e: &'_ qbnn_data::tensor_file::Entry| e.content.array().is_some_and(|a| !a.whole);
             let means = means.dict().unwrap_or_default().iter().filter(|e| array(e));
-            means
-                .filter_map(|e| Some((e.name.clone(), e.content.array()?, squares.get(&e.name)?.array()?)))
-                .collect()
+            means.filter_map(|e| Some((e.name.clone(), e.content.array()?, squares.get(&e.name)?.array()?))).collect()
         }
         _ => {
             let Ok(source) = Source::of(file, told.key.as_deref()) else { return Ok(None) };
@@ -254,12 +256,5 @@ fn split(family: Family, tensors: &[(&str, &Array)], sigma: &[f64], formula: &st
             }
         }
     }
-    Ok(Found {
-        family,
-        layout: Layout::Torch,
-        layers,
-        prior_sigma: None,
-        warnings: Vec::new(),
-        notes: Vec::new(),
-    })
+    Ok(Found { family, layout: Layout::Torch, layers, prior_sigma: None, warnings: Vec::new(), notes: Vec::new() })
 }

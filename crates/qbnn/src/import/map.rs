@@ -89,8 +89,10 @@ impl Map {
                     if raw.shape != means.shape {
                         return Err(format!("{name} has shape {:?}, its mean {mu} has {:?}", raw.shape, means.shape));
                     }
-                    let rule = rule.ok_or("the mapping does not say how sigma is stored: write sigma = \"RULE\" under \
-                                           [source], or give --sigma")?;
+                    let rule = rule.ok_or(
+                        "the mapping does not say how sigma is stored: write sigma = \"RULE\" under \
+                                           [source], or give --sigma",
+                    )?;
                     FoundSigma::Stored { raw: raw.values.clone(), rule, source: name.clone() }
                 }
             };

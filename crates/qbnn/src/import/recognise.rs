@@ -2,8 +2,8 @@
 
 use super::family::{DOUBLES, FORMS, Family, Form, Reading, UNUSED};
 use super::flat;
-use super::map::Map;
 use super::found::{BatchNorm, Found, FoundLayer, FoundSigma, FoundTensor};
+use super::map::Map;
 use super::rules::SigmaRule;
 use super::source::{Constraint, Source};
 use qbnn_data::tensor_file::{Array, TensorFile};
@@ -71,7 +71,9 @@ fn family_of(source: &Source<'_>) -> Result<Family, String> {
         (Some(one), None) => Ok(one),
         (Some(a), Some(b)) => Err(format!("its names are those of {a} and of {b} ({}); say which with --from", list())),
         _ => {
-            if let Some((name, _)) = source.tensors.iter().find(|(name, _)| name.ends_with("scale_tril") || name.ends_with("cov_factor")) {
+            if let Some((name, _)) =
+                source.tensors.iter().find(|(name, _)| name.ends_with("scale_tril") || name.ends_with("cov_factor"))
+            {
                 return Err(format!(
                     "its tensor {name} is of a full or low-rank covariance; only one standard deviation per weight can be \
                      imported: fit a mean-field guide (AutoNormal), or keep the diagonal"
@@ -135,7 +137,8 @@ impl Reader<'_> {
                 }
             };
             self.used.insert(name.to_owned());
-            let tensor = FoundTensor { shape: array.shape.clone(), mu: array.values.clone(), sigma, source: name.to_owned() };
+            let tensor =
+                FoundTensor { shape: array.shape.clone(), mu: array.values.clone(), sigma, source: name.to_owned() };
             let into = if form.is_bias { &mut biases } else { &mut weights };
             into.push((named.layer.to_owned(), tensor));
         }
@@ -291,7 +294,8 @@ impl Reader<'_> {
             self.used.extend([name.to_owned(), scale.1, offset.1, of("running_var").1]);
             let order = |name: &str| source.tensors.iter().position(|tensor| tensor.0 == name);
             let before = found.layers.iter_mut().rev().find(|layer| order(&layer.weight.source) < order(name));
-            let fits = |layer: &&mut FoundLayer| layer.weight.shape.first() == Some(&channels) && layer.batch_norm.is_none();
+            let fits =
+                |layer: &&mut FoundLayer| layer.weight.shape.first() == Some(&channels) && layer.batch_norm.is_none();
             match before.filter(fits) {
                 Some(layer) => {
                     found.warnings.push(format!(

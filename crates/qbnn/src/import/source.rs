@@ -51,8 +51,7 @@ const PASSED: [&str; 8] =
     ["optimizer", "optim", "optimizer_states", "optimizer_state_dict", "lr_schedulers", "callbacks", "loops", "scaler"];
 
 /// What the dictionary of a network is usually called.
-const USUAL: [&str; 7] =
-    ["state_dict", "model_state_dict", "model", "net", "network", "module", "guide"];
+const USUAL: [&str; 7] = ["state_dict", "model_state_dict", "model", "net", "network", "module", "guide"];
 
 impl<'a> Source<'a> {
     /// The arrays of a file; those of the dictionary `key`, where one is named.
@@ -91,7 +90,9 @@ impl<'a> Source<'a> {
                 known.sort_by_key(|(place, _)| usual(place));
                 match known[..] {
                     [(place, entries)] => Ok(Self::dictionary(entries, place)),
-                    _ => Err(format!("it holds several dictionaries of tensors ({}); name one with --key", names(&all))),
+                    _ => {
+                        Err(format!("it holds several dictionaries of tensors ({}); name one with --key", names(&all)))
+                    }
                 }
             }
         }
@@ -116,7 +117,8 @@ impl<'a> Source<'a> {
 }
 
 fn names(all: &[(String, &[Entry])]) -> String {
-    let name = |(place, _): &(String, &[Entry])| if place.is_empty() { "the file itself".to_owned() } else { place.clone() };
+    let name =
+        |(place, _): &(String, &[Entry])| if place.is_empty() { "the file itself".to_owned() } else { place.clone() };
     all.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 

@@ -151,7 +151,8 @@ impl Import {
         let other = reference.other_normalisation(&self.checkpoint, Normalisation { mean, std })?;
         let fix = match other {
             Some(Normalisation { mean, std }) => format!("with --mean {mean} --std {std} it agrees"),
-            None => "its layers, their order, an activation function, a layout, or the normalisation of pixels differ".to_owned(),
+            None => "its layers, their order, an activation function, a layout, or the normalisation of pixels differ"
+                .to_owned(),
         };
         let Agreement { images, largest, same_class, tolerance } = agreement;
         Err(Error::posterior(
@@ -167,13 +168,7 @@ impl Import {
     ///
     /// # Errors
     /// Those of [`elbo::rank`].
-    pub fn rank(
-        &mut self,
-        observer: &dyn Observer,
-        found: &Found,
-        data: &Prepared<'_>,
-        taking: &Taking,
-    ) -> Result<()> {
+    pub fn rank(&mut self, observer: &dyn Observer, found: &Found, data: &Prepared<'_>, taking: &Taking) -> Result<()> {
         self.record.readings = elbo::rank(observer, found, &self.checkpoint, data, taking)?;
         let warning = if self.record.readings.is_empty() || !found.family.maximises_elbo() {
             Some(format!("the ELBO says nothing of the sigma of {}, which is computed by a formula", found.family))

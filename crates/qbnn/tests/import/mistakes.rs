@@ -50,7 +50,10 @@ fn shapes_are_compared_and_not_numbers_of_elements() {
         tensors[5].1 = vec![4, 3];
     };
     let error = refused(turned);
-    assert!(error.contains("the file has a [4, 16], b [4, 3]; the network dense wants dense1 [4, 16], dense2 [3, 4]"), "{error}");
+    assert!(
+        error.contains("the file has a [4, 16], b [4, 3]; the network dense wants dense1 [4, 16], dense2 [3, 4]"),
+        "{error}"
+    );
     assert!(error.contains("--layout jax"), "{error}");
     // As a JAX file only the other layer is turned.
     let (_dir, path) = arrays(turned);
@@ -85,7 +88,8 @@ fn a_tensor_that_is_left_over_is_refused_until_it_is_ignored() {
 #[test]
 fn a_state_dict_of_pyro_does_not_say_how_scales_are_stored() {
     let pyro = |t: &mut Vec<Tensor<'static>>| {
-        let names = ["locs.a.weight", "scales.a.weight", "locs.a.bias", "scales.a.bias", "locs.b.weight", "scales.b.weight"];
+        let names =
+            ["locs.a.weight", "scales.a.weight", "locs.a.bias", "scales.a.bias", "locs.b.weight", "scales.b.weight"];
         for (tensor, name) in t.iter_mut().zip(names) {
             tensor.0 = Box::leak(format!("{name}_unconstrained").into_boxed_str());
         }
@@ -106,7 +110,8 @@ fn names_of_two_libraries_or_of_none_are_told() {
         t.push(("c.rho_weight", vec![1, 1], vec![1.0]));
     });
     assert!(two.contains("of bayesian-torch and of arrays") && two.contains("--from"), "{two}");
-    let full = refused(|t| *t = vec![("guide.loc", vec![3], vec![0.0; 3]), ("guide.scale_tril", vec![3, 3], vec![0.0; 9])]);
+    let full =
+        refused(|t| *t = vec![("guide.loc", vec![3], vec![0.0; 3]), ("guide.scale_tril", vec![3, 3], vec![0.0; 9])]);
     assert!(full.contains("full or low-rank covariance"), "{full}");
 }
 
@@ -116,12 +121,13 @@ fn layers_of_one_shape_need_names() {
                name = \"second\"\nout = 4\n[[layer]]\ntype = \"dense\"\nname = \"last\"\nout = 3\n";
     let (_dir, path) = arrays(|t| {
         // In the file: last, second, first.
-        let square = |name: &'static str, value: f32| [
-            (name, vec![4, 4], vec![value; 16]),
-        ];
+        let square = |name: &'static str, value: f32| [(name, vec![4, 4], vec![value; 16])];
         let rest = t.split_off(4);
         t.clear();
-        t.extend([("z.last.weight.mu", rest[0].1.clone(), rest[0].2.clone()), ("z.last.weight.sigma", rest[1].1.clone(), rest[1].2.clone())]);
+        t.extend([
+            ("z.last.weight.mu", rest[0].1.clone(), rest[0].2.clone()),
+            ("z.last.weight.sigma", rest[1].1.clone(), rest[1].2.clone()),
+        ]);
         t.extend(square("z.second.weight.mu", 2.0));
         t.extend(square("z.second.weight.sigma", 0.1));
         t.extend(square("z.first.weight.mu", 1.0));
