@@ -122,7 +122,7 @@ pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
     let reference = args.check.as_deref().map(Reference::read).transpose()?;
     let mut imported = Import::new(&args.file, &found, &config, &data, &taking)?;
     if let Some(reference) = &reference {
-        imported.check(reference, &dataset)?;
+        imported.check(reference)?;
     }
     if args.elbo {
         imported.rank(session, &found, &data, &taking)?;

@@ -361,7 +361,7 @@ impl Machine<'_> {
     }
 
     fn set(&mut self, items: Vec<Value>) -> Result<(), String> {
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err("a key without a value".into());
         }
         let of = self.top()?;

@@ -16,6 +16,9 @@ use std::path::Path;
 /// Most that a logarithm of a probability may differ, in nats; and as a share of the largest.
 const TOLERANCE: (f64, f64) = (1e-3, 1e-5);
 
+/// Means and standard deviations of pixels that are usual: none, to between -1 and 1, MNIST's, Fashion-MNIST's.
+const USUAL: [(f32, f32); 5] = [(0.0, 1.0), (0.5, 0.5), (0.1307, 0.3081), (0.2860, 0.3530), (0.5, 1.0)];
+
 /// Images and what the source's mean network says of them.
 #[derive(Clone, Debug)]
 pub struct Reference {
@@ -120,10 +123,9 @@ impl Reference {
     ///
     /// # Errors
     /// As [`Reference::compare`].
-    pub fn other_normalisation(&self, checkpoint: &Checkpoint, data: Normalisation) -> Result<Option<Normalisation>> {
-        let symmetric = Normalisation { mean: 0.5, std: 0.5 };
-        let mnist = Normalisation { mean: 0.1307, std: 0.3081 };
-        for normalisation in [Normalisation { mean: 0.0, std: 1.0 }, symmetric, mnist, data] {
+    pub fn other_normalisation(&self, checkpoint: &Checkpoint) -> Result<Option<Normalisation>> {
+        for (mean, std) in USUAL {
+            let normalisation = Normalisation { mean, std };
             let mut other = checkpoint.clone();
             other.normalisation = normalisation;
             if self.compare(&other)?.agrees() {

@@ -14,7 +14,7 @@ use crate::run_folder::{FLOAT, IMPORT, RunFolder};
 use crate::{consistency, experiment, input, model_file};
 use qbnn_bnn::internals::identity::sha256;
 use qbnn_bnn::{Checkpoint, GivenPosterior, Normalisation};
-use qbnn_data::{Dataset, PixelStatistics, tensor_file};
+use qbnn_data::tensor_file;
 use serde::Serialize;
 use std::path::Path;
 
@@ -141,15 +141,13 @@ impl Import {
     ///
     /// # Errors
     /// [`Error::Posterior`] if it is another one, with what would make it the same where that is found.
-    pub fn check(&mut self, reference: &Reference, dataset: &Dataset) -> Result<()> {
+    pub fn check(&mut self, reference: &Reference) -> Result<()> {
         let agreement = reference.compare(&self.checkpoint)?;
         if agreement.agrees() {
             self.record.check = Some(agreement);
             return Ok(());
         }
-        let PixelStatistics { mean, std } = dataset.pixels;
-        let other = reference.other_normalisation(&self.checkpoint, Normalisation { mean, std })?;
-        let fix = match other {
+        let fix = match reference.other_normalisation(&self.checkpoint)? {
             Some(Normalisation { mean, std }) => format!("with --mean {mean} --std {std} it agrees"),
             None => "its layers, their order, an activation function, a layout, or the normalisation of pixels differ"
                 .to_owned(),
