@@ -89,7 +89,7 @@ impl Reading {
 }
 
 /// The network.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct NetworkArgs {
     /// Network: mlp, lenet5, or a TOML file of layers.

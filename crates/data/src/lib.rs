@@ -41,6 +41,7 @@ pub mod picture;
 pub mod pt;
 mod random;
 mod read;
+pub mod savez;
 pub mod shift;
 pub mod strokes;
 mod summary;

@@ -78,6 +78,7 @@ pub mod labels;
 pub mod lock;
 pub mod model_file;
 pub mod named;
+pub mod neutral;
 pub mod observer;
 pub mod ood;
 pub mod opened;

@@ -1,6 +1,5 @@
 //! `qbnn import`: a posterior that another program trained becomes a run folder.
 
-use crate::failure::usage;
 use crate::layout::Sheet;
 use crate::session::{self, Session};
 use crate::settings::{BaseArgs, NetworkArgs};
@@ -8,12 +7,11 @@ use anyhow::Result;
 use clap::Args;
 use qbnn::import::assign::Taking;
 use qbnn::import::check::Reference;
-use qbnn::import::{self, Family, Import, Layout, Map, Record, SigmaRule, Told};
+use qbnn::import::{self, Family, Given, Import, Layout, Map, Record, SigmaRule, Told};
 use qbnn::preprocess::Prepared;
 use qbnn::run_folder::RunFolder;
 use qbnn::{experiment, shell};
 use std::path::PathBuf;
-use toml::Value;
 
 /// `import`.
 #[derive(Debug, Args)]
@@ -62,6 +60,9 @@ pub struct ImportCommand {
     /// Their standard deviation.
     #[arg(long, value_name = "X")]
     pub std: Option<f32>,
+    /// One activation function in the place of another, such as tanh=hardtanh, which has an integer twin; may be repeated.
+    #[arg(long, value_name = "OLD=NEW")]
+    pub replace: Vec<String>,
     /// Standard deviation of the prior, for the training through quantizers [default: the file's, else 1].
     #[arg(long, value_name = "X")]
     pub prior_sigma: Option<f32>,
@@ -96,25 +97,26 @@ pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
         map: args.map.as_deref().map(Map::read).transpose()?,
     };
     let found = import::read(&args.file, &told, args.layout)?;
-    let mut layers = args.base.layers(None, &[&args.network])?;
-    if !layers.names_data() {
-        return Err(usage("name the data that the network was trained on with --data".to_owned()));
-    }
-    if !layers.names_network() {
-        return Err(usage("describe the network that was trained with --net: lenet5, mlp, or a TOML file".to_owned()));
-    }
-    for (key, value) in [
-        ("data.mean", args.mean.map(f64::from)),
-        ("data.std", args.std.map(f64::from)),
-        ("train.prior_sigma", args.prior_sigma.map(f64::from).or(found.prior_sigma)),
-        ("train.kl_weight", args.kl_weight.map(f64::from)),
-    ] {
-        value.into_iter().for_each(|value| layers.flag(key, Value::Float(value)));
-    }
-    layers.flag("train.epochs", Value::Integer(0));
-    let config = layers.finish()?;
+    let (proposed, network) = match args.network.net.as_deref() {
+        Some("auto") => (true, NetworkArgs { net: None, ..args.network.clone() }),
+        _ => (false, args.network.clone()),
+    };
+    let given = Given {
+        pixels: [args.mean, args.std].map(|x| x.map(f64::from)),
+        prior_sigma: args.prior_sigma.map(f64::from),
+        kl_weight: args.kl_weight.map(f64::from),
+        proposed,
+        replace: args.replace.clone(),
+    };
+    let mut layers = args.base.layers(None, &[&network])?;
+    given.put(&args.file, &found, &mut layers)?;
+    let is_named = layers.names_network();
+    let mut config = layers.finish()?;
     let dataset = experiment::load(&config)?;
     let data = Prepared::new(&dataset);
+    for line in given.network(&args.file, &found, is_named, &mut config, &data)? {
+        session.ui.warn(&line);
+    }
     let taking = Taking {
         no_bias: args.no_bias.clone(),
         batch_norm_epsilon: args.bn_eps.unwrap_or(Taking::default().batch_norm_epsilon),

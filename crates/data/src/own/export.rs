@@ -6,8 +6,9 @@ use crate::error::DataError;
 use crate::idx::{Idx, Storage, Values, replace};
 use crate::images::Images;
 use crate::npz_write::{Entry, archive, array};
+use crate::savez::{Entry, archive, array, text};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub fn whole(dataset: &Dataset, format: Format, to: &Path, limit: usize) -> Resu
                 arrays.push(images_array(&format!("x_{name}"), &part.images));
                 arrays.push(labels_array(&format!("y_{name}"), &part.labels));
             }
-            arrays.push(text_array("class_names", &dataset.class_names));
+            arrays.push(text("class_names", &dataset.class_names));
             npz(&arrays, to)?;
         }
     }
@@ -222,5 +223,8 @@ fn text_array(name: &str, texts: &[String]) -> Entry {
 fn npz(entries: &[Entry], to: &Path) -> Result<(), DataError> {
     let too_large = || DataError::Own { path: PathBuf::from(to), problem: "would be 2^32 bytes or more".into() };
     let file = archive(entries).ok_or_else(too_large)?;
+/// Writes an archive.
+fn npz(entries: &[Entry], to: &Path) -> Result<(), DataError> {
+    let file = archive(entries).map_err(|problem| DataError::Own { path: to.into(), problem })?;
     replace(to, |out| out.write_all(&file))
 }

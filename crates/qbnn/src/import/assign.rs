@@ -206,19 +206,18 @@ fn tensor(found: &FoundTensor) -> Result<TorchTensor, String> {
         return Err(format!("{} holds the mean {mean}; train again", found.source));
     }
     let sigma = found.sigma.values();
-    if let Some(sigma) = &sigma {
-        if let Some((at, wrong)) = sigma.iter().enumerate().find(|(_, s)| !(s.is_finite() && **s > 0.0)) {
-            let stored = match &found.sigma {
-                FoundSigma::Stored { raw, .. } => format!(" (the file stores {})", raw[at]),
-                _ => String::new(),
-            };
-            return Err(format!(
-                "{}: sigma = {} gives {wrong} at number {at}{stored}; wanted numbers above 0: read it by another rule with \
-                 --sigma",
-                found.source,
-                found.sigma.in_words()
-            ));
-        }
+    let is_wrong = |(_, s): &(usize, &f64)| !(s.is_finite() && **s > 0.0);
+    if let Some((at, wrong)) = sigma.iter().flatten().enumerate().find(is_wrong) {
+        let stored = match &found.sigma {
+            FoundSigma::Stored { raw, .. } => format!(" (the file stores {})", raw[at]),
+            _ => String::new(),
+        };
+        return Err(format!(
+            "{}: sigma = {} gives {wrong} at number {at}{stored}; wanted numbers above 0: read it by another rule with \
+             --sigma",
+            found.source,
+            found.sigma.in_words()
+        ));
     }
     let source = Some((found.source.clone(), found.sigma.in_words()));
     Ok(TorchTensor { shape: found.shape.clone(), mu: found.mu.clone(), sigma, source })

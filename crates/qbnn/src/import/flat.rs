@@ -140,6 +140,7 @@ fn laplace(root: &Content) -> Result<Found, String> {
         layout: Layout::Torch,
         layers: vec![FoundLayer { name: FLAT.to_owned(), weight: flat, bias: None, batch_norm: None }],
         prior_sigma: Some(1.0 / prior[0].sqrt()).filter(|p| prior.len() == 1 && p.is_finite()),
+        described: None,
         warnings: vec![
             "the vectors are split in the order of the network's layers, each its weight and then its bias; whether that \
              is the source's order cannot be told from the file (--check tells)"
@@ -256,5 +257,13 @@ fn split(family: Family, tensors: &[(&str, &Array)], sigma: &[f64], formula: &st
             }
         }
     }
-    Ok(Found { family, layout: Layout::Torch, layers, prior_sigma: None, warnings: Vec::new(), notes: Vec::new() })
+    Ok(Found {
+        family,
+        layout: Layout::Torch,
+        layers,
+        prior_sigma: None,
+        described: None,
+        warnings: Vec::new(),
+        notes: Vec::new(),
+    })
 }

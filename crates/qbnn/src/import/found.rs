@@ -3,6 +3,7 @@
 use super::family::Family;
 use super::layout::Layout;
 use super::rules::SigmaRule;
+use crate::neutral::Description;
 
 /// Means and standard deviations of a weight or of biases.
 #[derive(Clone, Debug)]
@@ -101,6 +102,8 @@ pub struct Found {
     pub layers: Vec<FoundLayer>,
     /// The standard deviation of the prior, where the file has it.
     pub prior_sigma: Option<f64>,
+    /// What a file of the neutral form says of itself.
+    pub described: Option<Description>,
     /// What a person should know, each in a sentence.
     pub warnings: Vec<String>,
     /// What was done that goes without saying, each in a sentence.

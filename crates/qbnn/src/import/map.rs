@@ -127,6 +127,7 @@ impl Map {
             layout: layout.transpose()?.unwrap_or(Layout::Torch),
             layers,
             prior_sigma: self.source.prior_sigma,
+            described: None,
             warnings: Vec::new(),
             notes: vec!["tensors are taken as the mapping says".to_owned()],
         })

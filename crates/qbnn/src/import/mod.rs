@@ -19,8 +19,10 @@ mod flat;
 pub mod found;
 pub mod layout;
 pub mod map;
+pub mod network;
 pub mod recognise;
 pub mod rules;
+pub mod settings;
 mod source;
 pub mod write;
 
@@ -30,10 +32,12 @@ pub use layout::Layout;
 pub use map::Map;
 pub use recognise::Told;
 pub use rules::SigmaRule;
+pub use settings::Given;
 pub use write::{Import, Record};
 
 use crate::error::{Error, Result};
-use qbnn_data::tensor_file;
+use crate::neutral::{Description, KEY};
+use qbnn_data::tensor_file::{self, Content};
 use std::path::Path;
 
 /// Reads what a file says of a posterior.
@@ -51,5 +55,12 @@ pub fn read(path: &Path, told: &Told, layout: Option<Layout>) -> Result<Found> {
     if let Some(layout) = layout {
         found.layout = layout;
     }
+    let of_metadata = file.metadata.iter().find(|(key, _)| key == KEY).map(|(_, json)| json.as_str());
+    let of_array = match file.root.get(KEY) {
+        Some(Content::Text(json)) => Some(json.as_str()),
+        _ => None,
+    };
+    let described = of_metadata.or(of_array).map(Description::read).transpose();
+    found.described = described.map_err(|problem| Error::posterior(path, problem))?;
     Ok(found)
 }

@@ -43,7 +43,8 @@ pub fn recognise(file: &TensorFile, told: &Told) -> Result<Found, String> {
     if !source.place.is_empty() {
         notes.push(format!("the tensors are those of {}", source.place));
     }
-    let mut found = Found { family, layout: family.layout(), layers, prior_sigma: None, warnings, notes };
+    let mut found =
+        Found { family, layout: family.layout(), layers, prior_sigma: None, described: None, warnings, notes };
     reader.batch_norms(&mut found)?;
     reader.leftover()?;
     Ok(found)

@@ -4,4 +4,5 @@
 
 mod libraries;
 mod mistakes;
+mod round_trip;
 mod support;
