@@ -170,4 +170,33 @@ mod tests {
         let made = pickle::read(&doubling);
         assert!(made.is_err() || tree::read(&archive, "", &made.unwrap()).is_err());
     }
+
+    #[test]
+    fn damaged_descriptions_of_every_kind_never_panic() {
+        let fixtures: [(&[u8], &str); 3] = [
+            (include_bytes!("../tests/fixtures/posteriors/pyro_autonormal.pt"), "archive/"),
+            (include_bytes!("../tests/fixtures/posteriors/ivon.pt"), "ivon/"),
+            (include_bytes!("../tests/fixtures/posteriors/bayesian_torch_bn.pt"), "bayesian_torch_bn/"),
+        ];
+        for (bytes, root) in fixtures {
+            let archive = zip::Archive::open(bytes).unwrap();
+            let code = archive.find(&format!("{root}data.pkl")).unwrap().unwrap();
+            let run = |code: &[u8]| pickle::read(code).and_then(|made| tree::read(&archive, root, &made));
+            assert!(run(code).is_ok());
+            for size in 0..code.len() {
+                assert!(run(&code[..size]).is_err());
+            }
+            for at in 0..code.len() {
+                for byte in b"\0(.K0]}RQbuseah\x85\xff".iter().copied().chain([code[at] ^ 1, code[at] ^ 0x80]) {
+                    let mut damaged = code.to_vec();
+                    damaged[at] = byte;
+                    let _ = run(&damaged);
+                }
+            }
+        }
+        // One long text, again and again.
+        let long = [&b"]X\0\0\x04\0"[..], &[b'x'; 1 << 18], b"q\0a", &b"h\0a".repeat(100), b"."].concat();
+        let archive = zip::Archive::open(fixtures[0].0).unwrap();
+        assert!(tree::read(&archive, "", &pickle::read(&long).unwrap()).unwrap_err().contains("texts"));
+    }
 }

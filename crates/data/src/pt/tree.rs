@@ -11,9 +11,13 @@ const DEPTH: usize = 32;
 /// Most values of a tree; a short program can refer to one value many times.
 const MOST: usize = 1 << 18;
 
+/// Most bytes of all texts.
+const TEXTS: usize = 1 << 24;
+
 /// Reads an archive's description and tensors.
 pub(super) fn read(archive: &Archive<'_>, root: &str, made: &Made) -> Result<Content, String> {
-    let mut reader = Reader { archive, root, made, steps: 0, budget: Budget::default(), entries: HashMap::new() };
+    let mut reader =
+        Reader { archive, root, made, steps: 0, texts: 0, budget: Budget::default(), entries: HashMap::new() };
     reader.content(made.root, DEPTH)
 }
 
@@ -22,6 +26,8 @@ struct Reader<'a> {
     root: &'a str,
     made: &'a Made,
     steps: usize,
+    /// Bytes of all texts so far.
+    texts: usize,
     budget: Budget,
     /// Entries whose checksum was verified, by key.
     entries: HashMap<String, &'a [u8]>,
@@ -41,7 +47,7 @@ impl<'a> Reader<'a> {
             Value::Int(n) => Content::Number(n as f64),
             Value::Float(x) => Content::Number(x),
             Value::Node(_) => match made.node(value).ok_or("a value that is not there")? {
-                Node::Text(text) => Content::Text(text.clone()),
+                Node::Text(text) => Content::Text(self.text(text)?),
                 Node::Bytes | Node::Storage(_) => Content::Other("bytes".into()),
                 Node::Global(name) => Content::Other(name.clone()),
                 Node::Tuple(items) | Node::List(items) => {
@@ -61,6 +67,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A text, of which a short program can refer to one many times.
+    fn text(&mut self, text: &str) -> Result<String, String> {
+        self.texts += text.len();
+        if self.texts > TEXTS { Err(format!("texts of more than {TEXTS} bytes")) } else { Ok(text.to_owned()) }
+    }
+
     fn pairs(&mut self, pairs: &[(Value, Value)], depth: usize) -> Result<Vec<Entry>, String> {
         let mut entries = Vec::with_capacity(pairs.len().min(MOST));
         for &(key, value) in pairs {
@@ -68,7 +80,7 @@ impl<'a> Reader<'a> {
                 Value::Int(n) => n.to_string(),
                 Value::Float(x) => x.to_string(),
                 _ => match self.made.node(key) {
-                    Some(Node::Text(text)) => text.clone(),
+                    Some(Node::Text(text)) => self.text(text)?,
                     _ => "?".into(),
                 },
             };
