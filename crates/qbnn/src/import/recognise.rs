@@ -252,6 +252,13 @@ impl Reader<'_> {
         if self.family == Family::TorchUncertainty && negative_rho {
             notes.push("weight_sigma of torch-uncertainty holds rho: sigma = softplus of it".to_owned());
         }
+        if source.tensors.iter().any(|(name, _)| name.ends_with("_prior_dist.sigmas")) {
+            warnings.push(
+                "the prior of the source is a mixture of Gaussians, which is not imported: QAT has one Gaussian \
+                 (--prior-sigma)"
+                    .to_owned(),
+            );
+        }
         if self.family == Family::Blitz {
             warnings.push(
                 "BLiTZ stores bias_mu and bias_rho also of layers that were made with bias=False and never use them: name \
