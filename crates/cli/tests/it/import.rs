@@ -24,8 +24,8 @@ fn made(folder: &Path) {
     let images = |n: usize| (0..n * 16).map(|k| pixel(k / 16, k % 16) as u8).collect::<Vec<_>>();
     let labels = |n: i64| (0..n).map(|i| i % 3).collect::<Vec<_>>();
     let arrays = [
-        bytes("x_train", "(90, 4, 4)", images(90)),
-        integers("y_train", "(90,)", &labels(90)),
+        bytes("x_train", "(180, 4, 4)", images(180)),
+        integers("y_train", "(180,)", &labels(180)),
         bytes("x_test", "(30, 4, 4)", images(30)),
         integers("y_test", "(30,)", &labels(30)),
     ];
