@@ -41,7 +41,6 @@ pub mod picture;
 pub mod pt;
 mod random;
 mod read;
-pub mod savez;
 pub mod shift;
 pub mod strokes;
 mod summary;

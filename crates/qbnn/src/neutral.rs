@@ -13,7 +13,7 @@
 use crate::error::{Error, Result};
 use qbnn_bnn::internals::guide::Drawn;
 use qbnn_bnn::{Checkpoint, LayerSpec, NetworkSpec, Normalisation};
-use qbnn_data::savez;
+use qbnn_data::npz_write;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -102,9 +102,9 @@ pub fn to_bytes(checkpoint: &Checkpoint, form: Form) -> Result<Vec<u8>> {
     let other = |e: Box<dyn std::error::Error + Send + Sync>| Error::Encode { what: "the posterior", source: e };
     match form {
         Form::Npz => {
-            let of = |(name, dims, bytes): (String, &[usize], Vec<u8>)| savez::array(&name, "<f4", dims, bytes);
-            let entries: Vec<_> = tensors.into_iter().map(of).chain([savez::text(KEY, &[json])]).collect();
-            savez::archive(&entries).map_err(|e| other(e.into()))
+            let of = |(name, dims, bytes): (String, &[usize], Vec<u8>)| npz_write::array(&name, "<f4", dims, bytes);
+            let entries: Vec<_> = tensors.into_iter().map(of).chain([npz_write::text(KEY, &[json])]).collect();
+            npz_write::archive(&entries).ok_or_else(|| other("it would have 2^32 bytes or more".into()))
         }
         Form::Safetensors => {
             let views = tensors.iter().map(|(name, dims, bytes)| {

@@ -136,6 +136,9 @@ fn own_data_does_what_it_says() {
 fn calibrate_does_what_it_says() {
     let ran = follow("docs/calibrate.md");
     assert!(ran.len() >= 7 && ran.iter().any(|l| l.contains("--remove")), "{ran:?}");
+}
+
+#[test]
 fn import_does_what_it_says() {
     let ran = follow("docs/import.md");
     assert!(ran.len() == 6 && ran.iter().any(|l| l.starts_with("qbnn import")), "{ran:?}");

@@ -5,10 +5,9 @@ use crate::dataset::{Dataset, Labelled, TestGroup};
 use crate::error::DataError;
 use crate::idx::{Idx, Storage, Values, replace};
 use crate::images::Images;
-use crate::npz_write::{Entry, archive, array};
-use crate::savez::{Entry, archive, array, text};
+use crate::npz_write::{Entry, archive, array, text};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,20 +210,8 @@ fn labels_array(name: &str, labels: &[u16]) -> Entry {
     array(name, "<u2", &[labels.len()], labels.iter().flat_map(|l| l.to_le_bytes()).collect())
 }
 
-fn text_array(name: &str, texts: &[String]) -> Entry {
-    let width = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
-    let padded = |text: &String| -> Vec<u8> {
-        let letters = text.chars().map(|c| c as u32).chain(std::iter::repeat(0)).take(width);
-        letters.flat_map(u32::to_le_bytes).collect()
-    };
-    array(name, &format!("<U{width}"), &[texts.len()], texts.iter().flat_map(padded).collect())
-}
-
 fn npz(entries: &[Entry], to: &Path) -> Result<(), DataError> {
     let too_large = || DataError::Own { path: PathBuf::from(to), problem: "would be 2^32 bytes or more".into() };
     let file = archive(entries).ok_or_else(too_large)?;
-/// Writes an archive.
-fn npz(entries: &[Entry], to: &Path) -> Result<(), DataError> {
-    let file = archive(entries).map_err(|problem| DataError::Own { path: to.into(), problem })?;
     replace(to, |out| out.write_all(&file))
 }
