@@ -156,6 +156,12 @@ impl Checkpoint {
         }
     }
 
+    /// Drops the state of the optimizer: no training goes on from here.
+    pub(crate) fn forget_optimizer(&mut self) {
+        self.posterior_adams.iter_mut().for_each(|adam| *adam = Adam::default());
+        self.quantizer_adam = Adam::default();
+    }
+
     /// The grids that settings ask for, not yet calibrated; `None` where every width is 32.
     pub(crate) fn quantizers(&self, settings: &QuantizeSettings) -> Result<Option<Quantizers>, BnnError> {
         if settings.is_float() {
@@ -315,6 +321,16 @@ impl Checkpoint {
         checkpoint.model_file = header.model_file;
         checkpoint.version = header.version;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(&e))?;
+        if !tensors.names().into_iter().any(|name| name.starts_with("adam.")) {
+            if !checkpoint.finished() {
+                let (epoch, epochs) = (checkpoint.epoch, checkpoint.epochs());
+                return Err(fail(format!(
+                    "holds no state of an optimizer after {epoch} of {epochs} epochs, from which its training could go on; \
+                     use a finished checkpoint, or train again"
+                )));
+            }
+            checkpoint.forget_optimizer();
+        }
         checkpoint.read(&tensors).map_err(fail)?;
         if checkpoint.version > 1 {
             checkpoint.check_sum(json).map_err(fail)?;

@@ -128,7 +128,7 @@ fn set_sigma(grids: &mut TensorQuantizers, top: Log2, step: Log2) {
 }
 
 /// The logarithm that [`exp`] turns into `sigma` to the bit, where there is one: a file stores what `exp` gave.
-fn logarithm(sigma: f32) -> f32 {
+pub(crate) fn logarithm(sigma: f32) -> f32 {
     const NEAR: i32 = 4;
     // A standard deviation of zero is the least that a float can tell from it.
     let log = sigma.max(f32::MIN_POSITIVE).ln();

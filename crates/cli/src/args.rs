@@ -5,6 +5,8 @@ use crate::commands::calibrate::CalibrateCommand;
 use crate::commands::check::CheckCommand;
 use crate::commands::data::DataCommand;
 use crate::commands::eval::EvalCommand;
+use crate::commands::export::ExportCommand;
+use crate::commands::import::ImportCommand;
 use crate::commands::inspect::InspectCommand;
 use crate::commands::predict::{HOW, PredictCommand};
 use crate::commands::report::ReportCommand;
@@ -61,6 +63,15 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn calibrate runs/first/jq-mu4s2w8a4.qbnn\n  \
         qbnn calibrate model.qbnn --data mnist --error 0.01 --false-alarms 0.05 --alpha 0.1 --conformal aps")]
     Calibrate(CalibrateCommand),
+    /// Make a run folder of a posterior that another program trained: Pyro, Bayesian-Torch, numpyro and others.
+    #[command(after_help = "Examples:\n  \
+        qbnn import params.pt --net lenet5 --data mnist --mean 0.1307 --std 0.3081 --out runs/pyro\n  \
+        qbnn import state.npz --net mine.toml --data mine.npz --mean 0 --std 1 --out runs/mine --dry-run")]
+    Import(ImportCommand),
+    /// Write the posterior of a run as arrays that any program reads, and `import` too.
+    #[command(after_help = "Examples:\n  qbnn export runs/first --out posterior.safetensors\n  \
+        qbnn export runs/first/jq-w4a4.safetensors --out quantized.npz")]
+    Export(ExportCommand),
     /// Check that the integer runtime computes what training simulated: classes, probabilities, metrics.
     #[command(after_help = "Example:\n  qbnn check runs/first")]
     Check(CheckCommand),

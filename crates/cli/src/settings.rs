@@ -88,6 +88,19 @@ impl Reading {
     }
 }
 
+/// The network.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct NetworkArgs {
+    /// Network: mlp, lenet5, or a TOML file of layers.
+    #[arg(long, alias = "network", value_name = "NET")]
+    pub net: Option<String>,
+    /// Activation function in the place of every one of the network: relu, leaky-relu, clipped-relu, hardtanh, tanh,
+    /// sigmoid.
+    #[arg(long, value_name = "FUNCTION")]
+    pub activation: Option<String>,
+}
+
 /// Settings of training.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Training")]
@@ -95,13 +108,9 @@ pub struct TrainArgs {
     /// Name of the experiment; the run folder is called after it.
     #[arg(long)]
     pub name: Option<String>,
-    /// Network: mlp, lenet5, or a TOML file of layers.
-    #[arg(long, value_name = "NET")]
-    pub net: Option<String>,
-    /// Activation function in the place of every one of the network: relu, leaky-relu, clipped-relu, hardtanh, tanh,
-    /// sigmoid.
-    #[arg(long, value_name = "FUNCTION")]
-    pub activation: Option<String>,
+    /// Network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Training pairs to keep.
     #[arg(long, value_name = "N")]
     pub train_limit: Option<u32>,
@@ -319,14 +328,20 @@ impl Flags for BaseArgs {
     }
 }
 
-impl Flags for TrainArgs {
+impl Flags for NetworkArgs {
     fn apply(&self, layers: &mut Layers) {
-        string(layers, "name", self.name.as_deref());
         if let Some(net) = &self.net {
             let is_file = net.ends_with(".toml") || net.contains(['/', '\\']);
             string(layers, if is_file { "network.file" } else { "network.name" }, Some(net));
         }
         string(layers, "network.activation", self.activation.as_deref());
+    }
+}
+
+impl Flags for TrainArgs {
+    fn apply(&self, layers: &mut Layers) {
+        string(layers, "name", self.name.as_deref());
+        self.network.apply(layers);
         integer(layers, "data.train_limit", self.train_limit);
         integer(layers, "train.epochs", self.epochs);
         integer(layers, "train.batch", self.batch);

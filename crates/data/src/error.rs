@@ -369,6 +369,15 @@ pub enum DataError {
         found: String,
     },
 
+    /// A file of named arrays that cannot be read.
+    #[error("{}: {problem}", path.display())]
+    TensorFile {
+        /// The file.
+        path: PathBuf,
+        /// What was found, what was wanted, and the fix.
+        problem: String,
+    },
+
     /// The content of a file is not what it must be.
     #[error("{}: {kind} is {found}, wanted {wanted}; delete the file if it is still there and fetch it again", path.display())]
     Checksum {

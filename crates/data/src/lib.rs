@@ -45,6 +45,7 @@ pub mod shift;
 pub mod strokes;
 mod summary;
 pub mod synthetic_ood;
+pub mod tensor_file;
 
 pub use compose::{Extent, load};
 pub use dataset::{Ambiguous, CLASSES, Dataset, Labelled, LeftOut, Limits, PixelStatistics, Role, TestGroup, TrainSet};

@@ -93,6 +93,7 @@ pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive, String> {
         Found::Zip => format!("the .npz (zip) archive is cut off: its directory is missing; {whole}"),
         found => format!("it is no .npz (zip) archive but {}; {whole}", found.what().unwrap_or("something else")),
     })?;
+    ensure!(bytes.len() - end >= 22, "the .npz (zip) archive is cut off: its last bytes are missing; {whole}");
     let (count, mut at) = directory(bytes, end)?;
     let mut archive = Archive::default();
     for _ in 0..count {
@@ -122,7 +123,10 @@ pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive, String> {
         }
         let local = place(local)?;
         ensure!(slice(bytes, local, 4)? == b"PK\x03\x04", "its zip entry {name} is damaged");
-        let head = 30 + usize::from(u16_at(bytes, local + 26)?) + usize::from(u16_at(bytes, local + 28)?);
+        let local_name = usize::from(u16_at(bytes, local + 26)?);
+        let same = slice(bytes, local.saturating_add(30), local_name)? == name.as_bytes();
+        ensure!(same, "its zip entry {name} has another name in its own place; {whole}");
+        let head = 30 + local_name + usize::from(u16_at(bytes, local + 28)?);
         let data = local.checked_add(head).ok_or("it names an impossible place")?;
         let data = slice(bytes, data, place(stored)?)?;
         ensure!(size <= MOST, "{name} unpacks to {size} bytes, at most {MOST} are read; store fewer draws or inputs");
@@ -144,6 +148,9 @@ pub fn read_npz(bytes: &[u8], wanted: &[&str]) -> Result<Archive, String> {
         let read = read_npy(&content).map_err(|e| format!("array {array}: {e}"))?;
         archive.arrays.insert(array.to_owned(), read);
     }
+    let behind =
+        [&b"PK\x05\x06"[..], b"PK\x06\x06"].iter().any(|record| bytes.get(at..).is_some_and(|b| b.starts_with(record)));
+    ensure!(behind, "its zip directory is damaged; {whole}");
     Ok(archive)
 }
 

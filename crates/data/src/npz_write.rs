@@ -20,6 +20,17 @@ pub fn array(name: &str, kind: &str, shape: &[usize], bytes: Vec<u8>) -> Entry {
     (format!("{name}.npy"), content)
 }
 
+/// An array of texts.
+#[must_use]
+pub fn text(name: &str, texts: &[String]) -> Entry {
+    let width = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
+    let padded = |text: &String| -> Vec<u8> {
+        let letters = text.chars().map(|c| c as u32).chain(std::iter::repeat(0)).take(width);
+        letters.flat_map(u32::to_le_bytes).collect()
+    };
+    array(name, &format!("<U{width}"), &[texts.len()], texts.iter().flat_map(padded).collect())
+}
+
 /// A zip archive of stored entries; `None` if it would be 2^32 bytes or more.
 #[must_use]
 pub fn archive(entries: &[Entry]) -> Option<Vec<u8>> {

@@ -159,6 +159,14 @@ pub enum Error {
         /// What was found, what was wanted, and the fix.
         problem: String,
     },
+    /// A file of another program's posterior that cannot be imported.
+    #[error("{}: {problem}", path.display())]
+    Posterior {
+        /// The file.
+        path: PathBuf,
+        /// What was found, what was wanted, and the fix.
+        problem: String,
+    },
     /// Two files of predictions that one page would call by one name.
     #[error("two files are called {0}; rename one, the page tells them apart by name")]
     SameName(String),
@@ -302,6 +310,10 @@ impl Error {
 
     pub(crate) fn contents(path: &Path, problem: impl Into<String>) -> Self {
         Error::Contents { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn posterior(path: &Path, problem: impl Into<String>) -> Self {
+        Error::Posterior { path: path.to_owned(), problem: problem.into() }
     }
 
     pub(crate) fn mismatch(path: &Path, problem: impl Into<String>) -> Self {

@@ -8,7 +8,7 @@ use etcetera::BaseStrategy;
 use qbnn_bnn::internals::nn::limit;
 use qbnn_bnn::{Network, NetworkSpec};
 use qbnn_data::shift::Shift;
-use qbnn_data::{Catalogue, Dataset, Limits, Locations, Role, TestGroup, own};
+use qbnn_data::{Catalogue, Dataset, Limits, Locations, PixelStatistics, Role, TestGroup, own};
 use std::path::PathBuf;
 
 /// Where data is searched: the named folder, `$QBNN_DATA`, the user's cache.
@@ -29,6 +29,15 @@ pub fn datasets() -> String {
 /// [`crate::Error::Data`]: those of [`qbnn_data::load`], [`own::open`] and [`own::group`], among them a group without
 /// images, or with images of another size.
 pub fn load(config: &Config) -> Result<Dataset> {
+    let mut dataset = open(config)?;
+    if let (Some(mean), Some(std)) = (config.data.mean, config.data.std) {
+        dataset.pixels = PixelStatistics { mean, std };
+    }
+    Ok(dataset)
+}
+
+/// The data with its own statistics of pixels.
+fn open(config: &Config) -> Result<Dataset> {
     let settings = &config.data;
     let limits = Limits { train_limit: settings.train_limit, group_limit: settings.group_limit };
     let locations = locations(settings.dir.clone());

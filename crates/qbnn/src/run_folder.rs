@@ -32,6 +32,8 @@ pub const REPORT: &str = "report.html";
 pub const CARD: &str = "card.md";
 /// Names of the classes, a JSON list, where they are more than their numbers.
 pub const CLASSES: &str = "classes.json";
+/// Where an imported posterior comes from, and what became of every tensor.
+pub const IMPORT: &str = "import.json";
 /// What float checkpoints and models are called.
 pub const FLOAT: &str = "float";
 const SUFFIX: &str = ".safetensors";
@@ -382,7 +384,7 @@ pub fn classes_beside(model: &Path, classes: usize) -> Result<Vec<String>> {
 }
 
 /// Files of a run folder beside those of its models.
-const NAMED: [&str; 8] = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD, CLASSES];
+const NAMED: [&str; 9] = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD, CLASSES, IMPORT];
 
 /// The model that a file of this name is of, if it is a checkpoint or a model file of a run.
 fn model_of(name: &str) -> Option<&str> {

@@ -8,6 +8,8 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod export;
+pub mod import;
 pub mod inspect;
 pub mod man;
 pub mod predict;
@@ -36,6 +38,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
             | Command::Eval(_)
             | Command::Calibrate(_)
             | Command::Check(_)
+            | Command::Import(_)
             | Command::Sweep(_)
     ) {
         // An unknown one would only be met after the training.
@@ -51,6 +54,8 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<()> {
         Command::Report(args) => report::report(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Predict(args) => predict::predict(session, &args),
+        Command::Export(args) => export::export(session, &args),
+        Command::Import(args) => import::import(session, &args),
         Command::Inspect(args) => inspect::inspect(session, &args),
         Command::Data(args) => data::data(session, args),
         Command::Bench(args) => bench::bench(session, &args),
@@ -80,6 +85,7 @@ impl Start {
     pub fn new(args: &RunArgs) -> Result<Self> {
         let Some(run) = &args.resume else {
             let config = args.settings.config()?;
+            config.check_trainable()?;
             args.out.as_deref().map_or(Ok(()), |out| RunFolder::check_free(out, args.overwrite))?;
             return Ok(Start { config, place: Place::New { out: args.out.clone(), overwrite: args.overwrite } });
         };

@@ -139,6 +139,12 @@ fn calibrate_does_what_it_says() {
 }
 
 #[test]
+fn import_does_what_it_says() {
+    let ran = follow("docs/import.md");
+    assert!(ran.len() == 6 && ran.iter().any(|l| l.starts_with("qbnn import")), "{ran:?}");
+}
+
+#[test]
 fn tables_and_output_in_the_readme_fit_80_columns() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let text = fs::read_to_string(path).unwrap();

@@ -18,6 +18,7 @@ mod external;
 mod folder;
 mod format;
 mod identity;
+mod import;
 mod model;
 mod own_data;
 mod predict;

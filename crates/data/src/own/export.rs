@@ -5,7 +5,7 @@ use crate::dataset::{Dataset, Labelled, TestGroup};
 use crate::error::DataError;
 use crate::idx::{Idx, Storage, Values, replace};
 use crate::images::Images;
-use crate::npz_write::{Entry, archive, array};
+use crate::npz_write::{Entry, archive, array, text};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +71,7 @@ pub fn whole(dataset: &Dataset, format: Format, to: &Path, limit: usize) -> Resu
                 arrays.push(images_array(&format!("x_{name}"), &part.images));
                 arrays.push(labels_array(&format!("y_{name}"), &part.labels));
             }
-            arrays.push(text_array("class_names", &dataset.class_names));
+            arrays.push(text("class_names", &dataset.class_names));
             npz(&arrays, to)?;
         }
     }
@@ -208,15 +208,6 @@ fn images_array(name: &str, images: &Images) -> Entry {
 
 fn labels_array(name: &str, labels: &[u16]) -> Entry {
     array(name, "<u2", &[labels.len()], labels.iter().flat_map(|l| l.to_le_bytes()).collect())
-}
-
-fn text_array(name: &str, texts: &[String]) -> Entry {
-    let width = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
-    let padded = |text: &String| -> Vec<u8> {
-        let letters = text.chars().map(|c| c as u32).chain(std::iter::repeat(0)).take(width);
-        letters.flat_map(u32::to_le_bytes).collect()
-    };
-    array(name, &format!("<U{width}"), &[texts.len()], texts.iter().flat_map(padded).collect())
 }
 
 fn npz(entries: &[Entry], to: &Path) -> Result<(), DataError> {

@@ -41,9 +41,16 @@ impl<'a> Archive<'a> {
             if slice(bytes, local, 4)? != b"PK\x03\x04" {
                 return Err("a damaged zip entry".into());
             }
-            let head = 30 + usize::from(u16_at(bytes, add(local, 26)?)?) + usize::from(u16_at(bytes, add(local, 28)?)?);
+            let local_name = usize::from(u16_at(bytes, add(local, 26)?)?);
+            if slice(bytes, add(local, 30)?, local_name)? != name {
+                return Err("a zip entry of two names".into());
+            }
+            let head = 30 + local_name + usize::from(u16_at(bytes, add(local, 28)?)?);
             entries.push((name, sum, slice(bytes, add(local, head)?, size as usize)?));
             at = add(at, 46 + name_length + rest)?;
+        }
+        if at != end && !bytes.get(at..).is_some_and(|b| b.starts_with(b"PK\x06\x06")) {
+            return Err("a damaged zip directory".into());
         }
         Ok(Self { entries })
     }

@@ -43,6 +43,13 @@ pub struct DataConfig {
     /// Images kept in the validation group and in each test group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_limit: Option<usize>,
+    /// With `std`: how pixels become inputs, (pixel / 255 - mean) / std, in the place of the data's own statistics. What a
+    /// posterior that is imported was trained with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<f32>,
+    /// With `mean`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub std: Option<f32>,
     /// Names of the arrays of an `.npz` file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrays: Option<Arrays>,
@@ -61,6 +68,8 @@ impl Default for DataConfig {
             dir: None,
             train_limit: None,
             group_limit: None,
+            mean: None,
+            std: None,
             arrays: None,
         }
     }
@@ -86,6 +95,8 @@ impl DataConfig {
         self.channels = Some(1);
         self.shape = Some([1, 1, 1]);
         self.split = Some(1);
+        self.mean = Some(0.5);
+        self.std = Some(0.5);
         self.test = vec![TestSource { role: Role::Ood, name: "ood".into(), path: PathBuf::new() }];
         self.arrays = Some(Arrays::default());
     }
@@ -121,6 +132,25 @@ impl DataConfig {
         if let Some(channels) = self.channels.filter(|channels| ![1, 3].contains(channels)) {
             return wrong("data.channels", channels.to_string(), "wanted 1 (grey) or 3 (colour)");
         }
+        match (self.mean, self.std) {
+            (None, None) => {}
+            (Some(mean), Some(std)) => {
+                if !(0.0..=1.0).contains(&mean) {
+                    return wrong(
+                        "data.mean",
+                        mean.to_string(),
+                        "wanted a mean of pixels in units of 255, from 0 to 1",
+                    );
+                }
+                if !(std > 0.0 && std.is_finite()) {
+                    return wrong("data.std", std.to_string(), "wanted a number above 0, in units of 255");
+                }
+            }
+            (mean, std) => {
+                let found = format!("{}, data.std = {}", shown(mean), shown(std));
+                return wrong("data.mean", found, "wanted both, as in --mean 0.1307 --std 0.3081");
+            }
+        }
         let sizes =
             |shape: &[usize; 3]| shape[..2].iter().all(|n| (1..=MOST_SIDE).contains(n)) && [1, 3].contains(&shape[2]);
         if let Some(shape) = self.shape.filter(|shape| !sizes(shape)) {
@@ -128,6 +158,10 @@ impl DataConfig {
         }
         Ok(())
     }
+}
+
+fn shown(value: Option<f32>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 /// The longest side that images are scaled to.

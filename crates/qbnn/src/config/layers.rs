@@ -182,6 +182,12 @@ impl Layers {
         ["name", "path"].iter().any(|key| self.merged.get("data").and_then(|d| d.get(key)).is_some())
     }
 
+    /// Whether some layer names or describes the network.
+    pub fn names_network(&self) -> bool {
+        let network = self.merged.get("network").and_then(Value::as_table);
+        network.is_some_and(|table| table.keys().any(|key| key != ACTIVATION))
+    }
+
     /// The data of these layers alone, and about how many pairs it has to learn from.
     fn of_data(&self) -> Result<(DataConfig, Option<usize>)> {
         let of_config = |e: toml::de::Error| Error::settings("config", e.message());

@@ -24,6 +24,9 @@ pub struct Config {
     pub name: String,
     /// Seeds everything that is random.
     pub seed: u64,
+    /// The file that the posterior was imported from, where it was: no training repeats it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<String>,
     /// What is learned.
     pub data: DataConfig,
     /// What learns.
@@ -81,6 +84,7 @@ impl Default for Config {
         Config {
             name: String::new(),
             seed: 1,
+            imported: None,
             data: DataConfig::default(),
             network: NetworkConfig::default(),
             train: TrainSettings::default(),
@@ -156,7 +160,7 @@ impl Config {
     /// Every key that a config may have, as a dotted path. The list is read off a config in which every optional value is
     /// filled in: it cannot differ from what is accepted.
     pub fn keys() -> Vec<String> {
-        let mut full = Config::default();
+        let mut full = Config { imported: Some(String::new()), ..Config::default() };
         full.data.dir = Some(PathBuf::new());
         full.data.train_limit = Some(1);
         full.data.group_limit = Some(1);
@@ -170,6 +174,21 @@ impl Config {
         full.eval = EvalConfig { shifts: Shifts::ALL, severities: Severities::ONE, shift_images: Some(1), ..full.eval };
         full.eval.draw_seeds = 2;
         Table::try_from(full).map_or(Vec::new(), |table| keys::of_table(&table))
+    }
+
+    /// Refuses settings of a run that cannot be trained again: its posterior is of another program.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] names the file.
+    pub fn check_trainable(&self) -> Result<()> {
+        let Some(file) = &self.imported else { return Ok(()) };
+        Err(Error::settings(
+            "imported",
+            format!(
+                "these are the settings of a posterior that was imported from {file}, which no training repeats; make the \
+                 run folder again with `qbnn import`, or remove the line to train a network of one's own"
+            ),
+        ))
     }
 
     /// Checks everything that can be told without data.

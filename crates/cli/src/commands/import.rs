@@ -1,0 +1,192 @@
+//! `qbnn import`: a posterior that another program trained becomes a run folder.
+
+use crate::layout::Sheet;
+use crate::session::{self, Session};
+use crate::settings::{BaseArgs, NetworkArgs};
+use anyhow::Result;
+use clap::Args;
+use qbnn::import::assign::Taking;
+use qbnn::import::check::Reference;
+use qbnn::import::{self, Family, Given, Import, Layout, Map, Record, SigmaRule, Told};
+use qbnn::preprocess::Prepared;
+use qbnn::run_folder::RunFolder;
+use qbnn::{experiment, shell};
+use std::path::PathBuf;
+
+/// `import`.
+#[derive(Debug, Args)]
+pub struct ImportCommand {
+    /// A file of torch.save (.pt, .ckpt), safetensors or .npz.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The run folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace a run that is there already.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Read, compare and tell everything; write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The library that wrote the file, where its names do not tell: pyro, tyxe, bayesian-torch, torchbnn, blitz,
+    /// torch-uncertainty, ivon, swag, laplace, numpyro, tfp, or arrays (LAYER.weight.mu, .sigma, LAYER.bias.mu, .sigma).
+    #[arg(long, value_name = "LIBRARY")]
+    pub from: Option<Family>,
+    /// How standard deviations are stored, over what file and library say: std, variance, log-std, log-variance, softplus,
+    /// softplus-variance, precision, log-precision.
+    #[arg(long, value_name = "RULE")]
+    pub sigma: Option<SigmaRule>,
+    /// Layout of the weights: torch, or jax ([in, out], rows and columns first, channels last).
+    #[arg(long, value_name = "LAYOUT")]
+    pub layout: Option<Layout>,
+    /// The dictionary of a checkpoint that holds the tensors.
+    #[arg(long, value_name = "NAME")]
+    pub key: Option<String>,
+    /// A TOML file that says which tensors are which; docs/import.md describes it.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub map: Option<PathBuf>,
+    /// A layer of the file whose biases are stored but not used; may be repeated.
+    #[arg(long, value_name = "LAYER")]
+    pub no_bias: Vec<String>,
+    /// A tensor that is of no interest; may be repeated.
+    #[arg(long, value_name = "TENSOR")]
+    pub ignore: Vec<String>,
+    /// The epsilon of batch normalisations [default: 1e-5, PyTorch's].
+    #[arg(long, value_name = "X")]
+    pub bn_eps: Option<f64>,
+    /// The mean of the source's pixels, in units of 255: inputs are (pixel / 255 - mean) / std.
+    #[arg(long, value_name = "X")]
+    pub mean: Option<f32>,
+    /// Their standard deviation.
+    #[arg(long, value_name = "X")]
+    pub std: Option<f32>,
+    /// One activation function in the place of another, such as tanh=hardtanh, which has an integer twin; may be repeated.
+    #[arg(long, value_name = "OLD=NEW")]
+    pub replace: Vec<String>,
+    /// Standard deviation of the prior, for the training through quantizers [default: the file's, else 1].
+    #[arg(long, value_name = "X")]
+    pub prior_sigma: Option<f32>,
+    /// Weight of the KL divergence there.
+    #[arg(long, value_name = "X")]
+    pub kl_weight: Option<f32>,
+    /// Compare the network with its source: an .npz of images [N][rows][columns] (bytes) and the logits [N][classes] that the
+    /// source gives with every weight at its mean.
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
+    /// Compare the readings of sigma: -ELBO on training images. For posteriors trained by SVI with a KL weight of 1.
+    #[arg(long)]
+    pub elbo: bool,
+    /// Network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Settings.
+    #[command(flatten)]
+    pub base: BaseArgs,
+}
+
+/// Imports.
+pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
+    if !args.dry_run {
+        RunFolder::check_free(&args.out, args.overwrite)?;
+    }
+    let told = Told {
+        family: args.from,
+        sigma: args.sigma,
+        key: args.key.clone(),
+        ignored: args.ignore.clone(),
+        map: args.map.as_deref().map(Map::read).transpose()?,
+    };
+    let found = import::read(&args.file, &told, args.layout)?;
+    let (proposed, network) = match args.network.net.as_deref() {
+        Some("auto") => (true, NetworkArgs { net: None, ..args.network.clone() }),
+        _ => (false, args.network.clone()),
+    };
+    let given = Given {
+        pixels: [args.mean, args.std].map(|x| x.map(f64::from)),
+        prior_sigma: args.prior_sigma.map(f64::from),
+        kl_weight: args.kl_weight.map(f64::from),
+        proposed,
+        replace: args.replace.clone(),
+    };
+    let mut layers = args.base.layers(None, &[&network])?;
+    given.put(&args.file, &found, &mut layers)?;
+    let is_named = layers.names_network();
+    let mut config = layers.finish()?;
+    let dataset = experiment::load(&config)?;
+    let data = Prepared::new(&dataset);
+    for line in given.network(&args.file, &found, is_named, &mut config, &data)? {
+        session.ui.warn(&line);
+    }
+    let taking = Taking {
+        no_bias: args.no_bias.clone(),
+        batch_norm_epsilon: args.bn_eps.unwrap_or(Taking::default().batch_norm_epsilon),
+    };
+    let reference = args.check.as_deref().map(Reference::read).transpose()?;
+    let mut imported = Import::new(&args.file, &found, &config, &data, &taking)?;
+    if let Some(reference) = &reference {
+        imported.check(reference)?;
+    }
+    if args.elbo {
+        imported.rank(session, &found, &data, &taking)?;
+    }
+    session.ui.say(&session::headline(&config, &data, imported.checkpoint.net()));
+    imported.record.notes.iter().for_each(|note| session.ui.say(note));
+    imported.record.warnings.iter().for_each(|warning| session.ui.warn(warning));
+    if args.dry_run {
+        return show(session, &imported.record, None);
+    }
+    let folder = RunFolder::make(Some(&args.out), &config.name, args.overwrite, &config.to_toml()?)?;
+    let record = imported.write(session, &folder, &data)?;
+    session.record(&folder)?;
+    show(session, &record, Some(&folder))
+}
+
+fn show(session: &Session, record: &Record, folder: Option<&RunFolder>) -> Result<()> {
+    let ui = session.ui;
+    if ui.json {
+        return ui.json_line(record);
+    }
+    let mut rows = vec![["layer", "shape", "from", "sigma", "bias"].map(str::to_owned).to_vec()];
+    for layer in &record.layers {
+        let norm = layer.batch_norm.as_ref().map_or(String::new(), |norm| format!(", {norm} folded in"));
+        let order = layer.order.as_ref().map_or(String::new(), |order| format!(" ({order})"));
+        rows.push(vec![
+            layer.layer.clone(),
+            layer.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x"),
+            format!("{}{order}{norm}", layer.mu),
+            layer.sigma.clone(),
+            layer.bias_mu.clone().unwrap_or_else(|| "none".to_owned()),
+        ]);
+    }
+    ui.table(&Sheet::plain(1, &rows))?;
+    let [least, middle, largest] = record.sigma;
+    ui.text(&format!(
+        "{} posterior: sigma {least:.2e} to {largest:.2e}, middle {middle:.2e}; prior sigma {} ({}); inputs (pixel / 255 - {}) \
+         / {}",
+        record.family, record.prior_sigma, record.prior_source, record.normalisation.mean, record.normalisation.std
+    ))?;
+    if let Some(agreement) = &record.check {
+        ui.text(&format!(
+            "check: {} images agree with the source's logits; the largest difference is {:.1e} nats",
+            agreement.images, agreement.largest
+        ))?;
+    }
+    if !record.readings.is_empty() {
+        let mut rows =
+            vec![["sigma read as", "-ELBO/N", "NLL of draws", "KL/N", "middle sigma"].map(str::to_owned).to_vec()];
+        rows.extend(record.readings.iter().map(|score| {
+            let used = if score.is_used { " (used)" } else { "" };
+            let numbers = [score.negative_elbo, score.nll, score.kl].map(|x| format!("{x:.4}"));
+            let head = format!("{}{used}", score.rule);
+            [&[head][..], &numbers, &[format!("{:.2e}", score.sigma)]].concat()
+        }));
+        ui.table(&Sheet::plain(1, &rows))?;
+    }
+    match folder {
+        Some(folder) => {
+            let path = shell::path(folder.path());
+            ui.text(&format!("next: qbnn eval {path}; qbnn quantize {path}"))
+        }
+        None => ui.text("nothing was written (--dry-run)"),
+    }
+}

@@ -1,0 +1,8 @@
+//! Posteriors of other programs: each library's file gives the numbers that its own draws have, the usual mistakes are
+//! refused with what was found.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test should fail where it stands")]
+
+mod libraries;
+mod mistakes;
+mod round_trip;
+mod support;
