@@ -107,6 +107,7 @@ impl Posterior {
     }
 
     /// Its byte in the header.
+    #[cfg(feature = "std")]
     pub(super) const fn byte(self) -> u8 {
         match self {
             Posterior::Gaussian => 0,
