@@ -2,7 +2,7 @@
 //!
 //! `torch.save(tensor)` writes a zip archive with stored entries: `<name>/data.pkl` describes the tensor, and
 //! `<name>/data/<key>` holds its numbers. The description is a pickle, a program for a small stack machine. Here that
-//! machine knows only the few instructions that such a file needs, and calls nothing ([`pickle`]). Every size is checked
+//! machine knows only the few instructions that such a file needs, and calls nothing (`pickle`). Every size is checked
 //! against the bytes that are really there, and the checksum of each entry that is used is verified.
 //!
 //! Files of more than one tensor are read by [`crate::tensor_file`], which uses the same machine.

@@ -112,7 +112,7 @@ impl PassAgreement {
     }
 
     /// Whether the pass says something else than draws: its class differs for more than one image in a hundred beyond chance,
-    /// and beyond three standard deviations of such a count; or its probabilities are farther away than [`DISTANCE`] beyond
+    /// and beyond three standard deviations of such a count; or its probabilities are farther away than `DISTANCE` beyond
     /// chance.
     pub fn is_apart(&self) -> bool {
         let (found, chance) = (self.classes_differ as f64, self.classes_differ_by_chance as f64);

@@ -1,8 +1,8 @@
 //! The libraries whose files are read: under which names each stores means and standard deviations, by which rule a
 //! standard deviation is stored, in which layout a weight.
 //!
-//! The table is [`FORMS`]. What has no names of its own (a flat vector, or a dictionary of an optimizer) is read in
-//! [`super::flat`].
+//! The table is `FORMS`. What has no names of its own (a flat vector, or a dictionary of an optimizer) is read in
+//! `flat`.
 
 use super::layout::Layout;
 use super::rules::SigmaRule;

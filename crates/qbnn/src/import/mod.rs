@@ -1,11 +1,11 @@
 //! Posteriors that other programs trained: from their files to a run folder that `quantize`, `eval`, `check` and `report`
 //! take like one of our own.
 //!
-//! The way, each step a module: [`source`] finds the arrays of a file, [`recognise`] tells the library by their names
-//! ([`family`], [`flat`]) and by which rule ([`rules`]) standard deviations are stored, [`assign`] gives each layer of the
-//! network its layer of the file, in our layout ([`layout`]), batch normalisation folded in ([`batch_norm`]).
-//! A mapping by hand ([`map`]) takes the place of recognition. [`check`] compares the network with its source, [`elbo`] the
-//! readings of sigma with each other. [`write`](mod@write) makes the run folder and says in `import.json` what became of every tensor.
+//! The way, each step a module: `source` finds the arrays of a file, `recognise` tells the library by their names
+//! (`family`, `flat`) and by which rule (`rules`) standard deviations are stored, `assign` gives each layer of the
+//! network its layer of the file, in our layout (`layout`), batch normalisation folded in (`batch_norm`).
+//! A mapping by hand (`map`) takes the place of recognition. `check` compares the network with its source, `elbo` the
+//! readings of sigma with each other. `write`(mod@write) makes the run folder and says in `import.json` what became of every tensor.
 //!
 //! Nothing is guessed in silence. What a file does not say (how pixels became inputs, how an unconstrained number became a
 //! standard deviation) has to be said, and what cannot be one Gaussian per weight is refused with the reason.
