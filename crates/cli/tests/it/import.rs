@@ -60,7 +60,7 @@ fn an_imported_posterior_is_a_run_like_any_other() {
     succeed(at, &["quantize", "runs/pyro", "--qat-epochs", "1"]);
     succeed(at, &["quantize", "runs/pyro", "--strategy", "vpq", "--qat-epochs", "0"]);
     succeed(at, &["check", "runs/pyro", "--samples", "4"]);
-    succeed(at, &["eval", "runs/pyro", "--samples", "4", "--bootstrap", "10"]);
+    succeed(at, &["eval", "runs/pyro", "--samples", "4", "--bootstrap", "10", "--update"]);
     let models = json(&run.join("metrics.json"))["models"].as_array().unwrap().len();
     assert_eq!(models, 3);
     succeed(at, &["report", "runs/pyro"]);
