@@ -14,7 +14,7 @@ use crate::layout::file_order;
 use crate::math::exp;
 use crate::nn::network::{IMAGE, Op};
 use crate::nn::{Activation, LayerSpec, Network, NetworkSpec, OpSpec};
-use crate::posterior::{Dropout, Gaussian, Point, Posterior, PosteriorKind};
+use crate::posterior::{Dropout, Gaussian, Point, Posterior, PosteriorKind, kept};
 use crate::quant::Quantizers;
 use crate::quant::quantizers::TensorQuantizers;
 use crate::quant::settings::{BitWidths, FLOAT_BITS, QuantizeSettings, Rounding};
@@ -69,7 +69,7 @@ pub fn import(model: &Model<'_>) -> Result<Imported, BnnError> {
         let weights = order.iter().map(|at| weight.range.start + at).zip(stored.mu.iter().zip(&stored.sigma));
         // What JQ's scales have of the factor by which a draw of MC dropout grows the weights that it keeps, draws add again.
         let drops = weight.range.start > 0 && model.kind() == Kind::Jq;
-        let kept = if drops { 256.0 / (256.0 - f32::from(model.posterior().dropped())) } else { 1.0 };
+        let kept = if drops { kept(model.posterior().dropped()) } else { 1.0 };
         let first_bias = bias.range.start;
         for (at, (&mu, &sigma)) in weights.chain(biases) {
             posterior.mu[at] = if at < first_bias { mu / kept } else { mu };

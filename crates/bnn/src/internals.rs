@@ -12,6 +12,7 @@ pub mod draw {
     pub use crate::draw::*;
 }
 pub mod export {
+    pub use crate::drawn::drawn;
     pub use crate::export::*;
 }
 pub mod files {

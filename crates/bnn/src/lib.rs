@@ -54,6 +54,7 @@ mod data;
 mod difference;
 mod divergence;
 mod draw;
+mod drawn;
 mod error;
 mod estimator;
 mod export;

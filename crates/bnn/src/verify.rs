@@ -13,8 +13,9 @@
 use crate::checkpoint::Checkpoint;
 use crate::data::Normalisation;
 pub use crate::difference::Difference;
+use crate::drawn::drawn;
 use crate::error::BnnError;
-use crate::export::{self, drawn, normalisation, snap_scales};
+use crate::export::{self, normalisation, snap_scales};
 use crate::guide::{Drawn, Guide};
 use crate::identity::sha256;
 use crate::import::import;

@@ -10,10 +10,11 @@ use crate::noise;
 use crate::prior::WeightedPrior;
 use crate::draw::Draw;
 use crate::estimator::Estimator;
+use qbnn_core::model;
 use qbnn_core::noise::NoiseCounter;
 
 pub(super) const PROPERTIES: Properties =
-    Properties { name: "dropout", has_sigma: false, draws_differ: true, adds_noise: false };
+    Properties { name: "dropout", has_sigma: false, draws_differ: true, adds_noise: false, drops_units: true };
 
 /// The value of every parameter, and how many units a draw drops.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,15 +29,15 @@ pub(super) fn initial(net: &Network, key: [u32; 2], settings: PosteriorSettings)
     Dropout { mu: initial_means(net, key), rate: settings.dropout }
 }
 
+/// The factor of the weights that a draw keeps which drops so many 256ths of the units.
+pub(crate) fn kept(dropped: u8) -> f32 {
+    256.0 / (256.0 - f32::from(dropped))
+}
+
 impl Dropout {
     /// 256ths of the units that a draw drops: at most 254, so that a file can say it.
     pub fn dropped(&self) -> u8 {
         (self.rate * 256.0).round().clamp(0.0, 254.0) as u8
-    }
-
-    /// The factor of the weights that a draw keeps.
-    pub fn kept(&self) -> f32 {
-        256.0 / (256.0 - f32::from(self.dropped()))
     }
 
     /// Which weights a draw keeps, into `draw.noise`: 0 where the unit that they read is dropped, else 1 over the share
@@ -49,7 +50,7 @@ impl Dropout {
         if dropped == 0.0 {
             return;
         }
-        let kept = self.kept();
+        let kept = kept(self.dropped());
         for (index, tensor) in net.tensors.iter().enumerate().filter(|(i, t)| *i > 0 && !t.bias) {
             let units = tensor.dims.get(1).copied().unwrap_or(1);
             let taps = tensor.fan_in / units.max(1);
@@ -75,6 +76,13 @@ impl Family for Dropout {
 
     fn mu(&self) -> &[f32] {
         &self.mu
+    }
+
+    fn in_file(&self) -> Option<model::Posterior> {
+        Some(match self.dropped() {
+            0 => model::Posterior::Point,
+            dropped => model::Posterior::Dropout { dropped },
+        })
     }
 
     fn draw(&self, net: &Network, key: [u32; 2], place: NoiseCounter, draw: &mut Draw) {

@@ -7,6 +7,7 @@ use crate::nn::pass::Gradient;
 use crate::noise::{self, purpose};
 use crate::optim::{Adam, Rates};
 use crate::prior::WeightedPrior;
+use qbnn_core::model;
 use qbnn_core::noise::NoiseCounter;
 
 /// What is true of all posteriors of one kind.
@@ -18,8 +19,10 @@ pub(crate) struct Properties {
     pub has_sigma: bool,
     /// Whether two draws are two networks: draws that are all the same cannot disagree.
     pub draws_differ: bool,
-    /// Whether a draw is mu + sigma * noise; else it drops units.
+    /// Whether a draw is mu + sigma * noise, as quantizers make it.
     pub adds_noise: bool,
+    /// Whether a draw drops units of its values: quantizers draw those, and [`Family::drop_units`] drops.
+    pub drops_units: bool,
 }
 
 /// Settings of a posterior before training.
@@ -61,6 +64,11 @@ pub(crate) trait Family {
 
     /// Draws every weight in float: `draw.weights`, and `draw.noise` as [`Family::backward_draw`] wants it.
     fn draw(&self, net: &Network, key: [u32; 2], place: NoiseCounter, draw: &mut Draw);
+
+    /// How a model file says it; `None` where no file can.
+    fn in_file(&self) -> Option<model::Posterior> {
+        None
+    }
 
     /// Drops units of a draw that quantizers made, with `draw.noise` as [`Family::draw`] leaves it: by default none.
     fn drop_units(&self, _net: &Network, _key: [u32; 2], _place: NoiseCounter, _draw: &mut Draw) {}

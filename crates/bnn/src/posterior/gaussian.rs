@@ -12,10 +12,11 @@ use crate::optim::{Adam, Rates};
 use crate::prior::WeightedPrior;
 use crate::draw::Draw;
 use crate::estimator::Estimator;
+use qbnn_core::model;
 use qbnn_core::noise::NoiseCounter;
 
 pub(super) const PROPERTIES: Properties =
-    Properties { name: "gaussian", has_sigma: true, draws_differ: true, adds_noise: true };
+    Properties { name: "gaussian", has_sigma: true, draws_differ: true, adds_noise: true, drops_units: false };
 
 /// Mean and log standard deviation of every parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +63,10 @@ impl Family for Gaussian {
             #[inline(always)]
             || sigma.iter_mut().zip(&self.log_sigma).for_each(|(s, &l)| *s = exp(l)),
         );
+    }
+
+    fn in_file(&self) -> Option<model::Posterior> {
+        Some(model::Posterior::Gaussian)
     }
 
     fn draw(&self, net: &Network, key: [u32; 2], place: NoiseCounter, draw: &mut Draw) {

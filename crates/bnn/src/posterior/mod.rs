@@ -6,6 +6,7 @@
 mod family;
 mod fused;
 
+pub(crate) use dropout::kept;
 pub use family::PosteriorSettings;
 pub(crate) use family::{Family, Properties};
 

@@ -6,10 +6,11 @@ use crate::nn::pass::Gradient;
 use crate::prior::WeightedPrior;
 use crate::draw::Draw;
 use crate::estimator::Estimator;
+use qbnn_core::model;
 use qbnn_core::noise::NoiseCounter;
 
 pub(super) const PROPERTIES: Properties =
-    Properties { name: "point", has_sigma: false, draws_differ: false, adds_noise: true };
+    Properties { name: "point", has_sigma: false, draws_differ: false, adds_noise: true, drops_units: false };
 
 /// The value of every parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,10 @@ impl Family for Point {
 
     fn mu(&self) -> &[f32] {
         &self.mu
+    }
+
+    fn in_file(&self) -> Option<model::Posterior> {
+        Some(model::Posterior::Point)
     }
 
     fn draw(&self, _: &Network, _: [u32; 2], _: NoiseCounter, draw: &mut Draw) {

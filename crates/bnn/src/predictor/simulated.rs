@@ -3,8 +3,9 @@
 use super::interface::{Backend, Draws, Predictor, Probabilities, Progress, checked};
 use crate::checkpoint::Checkpoint;
 use crate::data::Normalisation;
+use crate::drawn::drawn;
 use crate::error::BnnError;
-use crate::export::{drawn, normalisation, snap_scales};
+use crate::export::{normalisation, snap_scales};
 use crate::guide::Guide;
 use crate::likelihood::softmax;
 use crate::load::fill;

@@ -316,7 +316,10 @@ impl QuantizeSettings {
         if self.is_float() || properties.has_sigma {
             return Ok(());
         }
-        if !properties.adds_noise && self.strategy == Strategy::Spq {
+        if !properties.adds_noise && !properties.drops_units {
+            return refuse(properties.name, "it is not quantized here: train a gaussian, point or dropout posterior");
+        }
+        if properties.drops_units && self.strategy == Strategy::Spq {
             return refuse(
                 properties.name,
                 "SPQ draws no dropped units: quantize it with strategy = \"jq\" or \"vpq\"",
