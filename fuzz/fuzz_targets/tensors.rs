@@ -1,4 +1,4 @@
-//! The reader of files of named arrays: `cargo +nightly fuzz run tensors ../crates/data/tests/fixtures/posteriors`.
+//! The reader of files of named arrays.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::tensors::check(bytes));

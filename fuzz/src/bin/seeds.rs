@@ -17,7 +17,47 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     models(&corpus.join("model"))?;
-    images(&corpus.join("images"))
+    images(&corpus.join("images"))?;
+    tensors(&corpus.join("tensors"))
+}
+
+/// What libraries wrote: whole files, and what lies in them (descriptions, arrays), which is where a fuzzer is to begin; and
+/// safetensors.
+fn tensors(folder: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(folder)?;
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/data/tests/fixtures/posteriors");
+    let mut files: Vec<_> = fs::read_dir(fixtures)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|e| e == "pt" || e == "ckpt" || e == "npz"));
+    files.sort();
+    for path in files {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = fs::read(&path)?;
+        let inner = |entry: &str| entry.ends_with("data.pkl") || entry.ends_with(".npy");
+        for (number, (_, content)) in entries(&bytes).into_iter().filter(|(name, _)| inner(name)).take(4).enumerate() {
+            fs::write(folder.join(format!("seed-{name}-{number}")), content)?;
+        }
+        fs::write(folder.join(format!("seed-{name}")), bytes)?;
+    }
+    let header = br#"{"a.weight.mu":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[16,18]}}"#;
+    let safetensors = [&(header.len() as u64).to_le_bytes()[..], header, &[0x3f; 18]].concat();
+    fs::write(folder.join("seed-safetensors"), safetensors)?;
+    Ok(())
+}
+
+/// Names and contents of the stored entries of a zip archive, by its directory.
+fn entries(zip: &[u8]) -> Vec<(String, &[u8])> {
+    let number = |at: usize, size: usize| -> usize {
+        zip.get(at..at + size).unwrap_or(&[]).iter().rev().fold(0, |n, &b| n << 8 | usize::from(b))
+    };
+    let starts = zip.windows(4).enumerate().filter(|(_, w)| *w == b"PK\x01\x02").map(|(at, _)| at);
+    starts
+        .filter_map(|at| {
+            let name = String::from_utf8_lossy(zip.get(at + 46..at + 46 + number(at + 28, 2))?).into_owned();
+            let local = number(at + 42, 4);
+            let start = local + 30 + number(local + 26, 2) + number(local + 28, 2);
+            Some((name, zip.get(start..start + number(at + 20, 4))?))
+        })
+        .collect()
 }
 
 /// The layers of a builder as a file of kind float.
