@@ -335,6 +335,10 @@ fn description(config: &Config) -> Value {
     if config.train.ood_weight <= 0.0 || config.train.ood_kinds.is_none() {
         config.train.ood_kinds.clone_from(&frozen.train.ood_kinds);
     }
+    // The same holds for blends with them, and no blends are what was before there were any.
+    if config.train.ood_weight <= 0.0 || config.train.ood_blend == Some(0.0) {
+        config.train.ood_blend = None;
+    }
     let json = |c: &Config| serde_json::to_value(c).unwrap_or_default();
     let mut described = less(json(&config), &json(&frozen));
     names_of_0_1("", &mut described);
@@ -456,7 +460,11 @@ mod tests {
         };
         let kinds = |kinds: &[&str]| ("train.ood_kinds", toml::Value::from(kinds.to_vec()));
         let (weight, draws) = (("train.ood_weight", 1.0.into()), ("train.draws", 4.into()));
+        let blend = |share: f64| ("train.ood_blend", toml::Value::from(share));
         assert_eq!(id(&[]), id(&[kinds(&["shapes"])]));
+        assert_eq!(id(&[]), id(&[blend(0.5)]));
+        let with = |share| id(&[weight.clone(), draws.clone(), kinds(&["tiles"]), blend(share)]);
+        assert_ne!(with(0.0), with(0.5));
         assert_ne!(id(&[weight.clone(), draws.clone(), kinds(&["shapes"])]), id(&[weight, draws, kinds(&["tiles"])]));
     }
 
