@@ -113,6 +113,7 @@ impl Run {
             Model::Float => "float".into(),
             Model::Quantized => self.config.quantize.name(),
             Model::Ensemble => format!("ensemble of {}", self.floats.len()),
+            Model::Pfp => format!("{}, one analytic pass", self.config.quantize.name()),
             Model::QuantizedEnsemble => format!("ensemble of {} {}", self.floats.len(), self.config.quantize.name()),
         }
     }
@@ -248,8 +249,8 @@ impl Builder<'_> {
             config.quantize = QuantizeSettings::default();
         }
         let seeds: Vec<u64> = match model {
-            Model::Quantized if config.quantize.start == Start::Scratch => Vec::new(),
-            Model::Float | Model::Quantized => vec![config.seed],
+            Model::Quantized | Model::Pfp if config.quantize.start == Start::Scratch => Vec::new(),
+            Model::Float | Model::Quantized | Model::Pfp => vec![config.seed],
             // The network itself, and others far from the seeds that people choose: none of them is another row's.
             Model::Ensemble | Model::QuantizedEnsemble => {
                 (0..members.unwrap_or(5)).map(|m| 1_000_000 * m + config.seed).collect()
@@ -260,7 +261,9 @@ impl Builder<'_> {
         if !model.is_quantized() {
             forget_quantization(&mut described);
         }
-        if model != Model::Quantized {
+        if model == Model::Pfp {
+            described["model"] = json!({ "pfp": "stored" });
+        } else if model != Model::Quantized {
             described["model"] = json!({ "float": model == Model::Float, "members": floats.len() });
         }
         let id = hash(&described.to_string());
