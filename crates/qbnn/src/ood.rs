@@ -13,7 +13,7 @@ pub const DEFAULT: [Kind; 2] = [Kind::Tiles, Kind::Stains];
 
 /// Largest share of an OOD image in training images of a new experiment that says nothing of it. Without blends a network
 /// doubts whatever lies on the way from an image to an OOD image, as noise, blur and low contrast do.
-pub const BLEND: f32 = 0.5;
+pub const BLEND: f32 = 0.25;
 
 /// What a kind costs, where that is known and much: a training with it is warned of.
 pub fn cost(kind: Kind) -> Option<&'static str> {
