@@ -77,7 +77,7 @@ pub fn prepare(plan: &Plan, runner: &Runner<'_>, tasks: &[Task]) -> Result<()> {
         }
         let made = (config.eval.shifts, config.eval.severities, config.eval.shift_images);
         // Networks on one set of data differ in what they can have.
-        let network = is_training.then(|| (&config.network, &config.train.posterior));
+        let network = is_training.then_some((&config.network, &config.train.posterior));
         if !read.insert(format!("{:?} {made:?} {network:?}", config.data)) {
             continue;
         }
