@@ -78,7 +78,7 @@ impl<'a> Loader<'a> {
         if coin & 1 == 1 {
             return None;
         }
-        let other = ood.get((u32::from_le_bytes(which) as u64 * ood.len() as u64 >> 32) as usize);
+        let other = ood.get(((u32::from_le_bytes(which) as u64 * ood.len() as u64) >> 32) as usize);
         let share = share as u32 * self.blend / 255;
         let start = into.len();
         let mixed = |(&a, &b): (&u8, &u8)| ((a as u32 * (256 - share) + b as u32 * share + 128) / 256) as u8;

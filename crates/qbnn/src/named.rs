@@ -71,6 +71,11 @@ fn instead(path: &Path, found: Found) -> String {
     }
 }
 
+/// Whether a model file lies at a path; a name that ends as theirs do says as much where there is nothing.
+pub fn is_model(path: &Path) -> bool {
+    Found::at(path) == Found::Model || (path.extension().is_some_and(|e| e == "qbnn") && !path.exists())
+}
+
 /// Refuses what is known to be no checkpoint where one is wanted.
 ///
 /// # Errors

@@ -104,8 +104,10 @@ impl Model {
         let draws = || -> Result<Check> { Ok(Check { draws: draws(path)?, found: PassAgreement::default() }) };
         let check = pfp.map(|_| draws()).transpose()?;
         if ensemble::is_one(path) {
-            let by = By::ensemble(&Ensemble::read(path)?, pfp)?;
-            return Ok(Model { path: path.to_owned(), by, section: Content::default(), without: None, check });
+            let ensemble = Ensemble::read(path)?;
+            let by = By::ensemble(&ensemble, pfp)?;
+            let section = Content { class_names: ensemble.class_names, ..Content::default() };
+            return Ok(Model { path: path.to_owned(), by, section, without: None, check });
         }
         let file = model_file::read(path)?;
         let (mut section, mut without) = match Content::of(&model_file::of_file(path, &file)?) {
@@ -215,7 +217,7 @@ impl Model {
             By::Pass(pass) => Ok(pass.answers(images, progress)?.into_iter().map(Prediction::of_pass).collect()),
             By::Float(float) => {
                 let found = float.predict(images, draws, progress)?;
-                keep.map_or(Ok(()), |keep| keep.add(found.draws, n, classes, &found.values))?;
+                keep.map_or(Ok(()), |keep| keep.add(found.draws, n, classes, &found.values, found.energies.clone()))?;
                 Prediction::of_probabilities(found.draws, n, classes, found.values)
             }
         }

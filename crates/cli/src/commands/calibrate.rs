@@ -52,7 +52,8 @@ pub struct CalibrateCommand {
     /// Fraction of class sets that may lack the right class.
     #[arg(long, value_name = "FRACTION", default_value_t = 0.1)]
     pub alpha: f64,
-    /// Score of the class sets: 1 - probability, or the sum of the probabilities down to the class.
+    /// Score of the class sets: 1 - probability, or the sum of the probabilities down to the class, of its own all or a share
+    /// by chance.
     #[arg(long, value_enum, default_value_t = ConformalArg::Lac)]
     pub conformal: ConformalArg,
     /// Networks drawn for each prediction; those that `qbnn predict` will draw.
@@ -104,6 +105,8 @@ pub enum ConformalArg {
     Lac,
     /// The sum of the probabilities down to the class.
     Aps,
+    /// The same, of the class's own probability a share that is a hash of the prediction.
+    ApsRandomised,
 }
 
 /// Measures and stores.
@@ -158,6 +161,7 @@ fn settings(args: &CalibrateCommand) -> Settings {
         conformal: match args.conformal {
             ConformalArg::Lac => SetScore::Lac,
             ConformalArg::Aps => SetScore::Aps,
+            ConformalArg::ApsRandomised => SetScore::ApsRandomised,
         },
         draws: Draws { count: args.samples as usize, seed: args.seed },
         pfp: args.pfp.map(Into::into),

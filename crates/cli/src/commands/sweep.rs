@@ -75,6 +75,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         }
     }
     let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| runner.is_trained(id));
+    schedule::prepare(&plan, &runner, &tasks)?;
     let left: f64 = tasks.iter().map(|t| schedule::cost(&plan, t)).sum();
     let left = left * estimate::scale(&plan, &results) / (jobs * threads) as f64;
     let open = tasks.iter().filter(|t| matches!(t, Task::Run(..))).count();

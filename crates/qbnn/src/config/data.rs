@@ -28,7 +28,8 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<[usize; 3]>,
     /// Seed by which images for validation and for tests are taken away where the data does not say which; apart from
-    /// `seed`, so that runs of several seeds have the same test images.
+    /// `seed`, so that runs of several seeds have the same test images. Of a built-in dataset with files the images for
+    /// validation are drawn by it, which are the last of the training images otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<u64>,
     /// Test groups besides those of the data: `ROLE:NAME=PATH`.

@@ -6,8 +6,10 @@ use super::ledger::{Ledger, Line, Outcome, Results};
 use super::plan::{Id, Plan, Point};
 use super::progress::Progress;
 use super::work::Runner;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::observer::Event;
+use crate::preprocess::Prepared;
+use crate::{experiment, export, ood};
 use qbnn_eval::{Headline, Score};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +50,48 @@ pub fn tasks(plan: &Plan, runs: &[usize], results: &Results, retry: bool, traine
         tasks.push(Task::Run(at, samples));
     }
     tasks
+}
+
+/// Reads the data of all tasks once, whatever their seeds, so that what is missing or wrong is told before the first of them
+/// begins; and warns, once each, of what a training would be warned of.
+///
+/// # Errors
+/// Those of [`crate::experiment::load`], at the first row that needs such data; [`Error::is_stopped`] of one that was stopped.
+pub fn prepare(plan: &Plan, runner: &Runner<'_>, tasks: &[Task]) -> Result<()> {
+    let (mut read, mut warned) = (HashSet::new(), HashSet::new());
+    let mut warn = |line: String| {
+        if warned.insert(line.clone()) {
+            runner.observer.warn(&line);
+        }
+    };
+    for task in tasks {
+        let (config, is_training) = match task {
+            Task::Float(id) => match plan.floats.get(id) {
+                Some(float) => (&float.config, true),
+                None => continue,
+            },
+            Task::Run(at, _) => (&plan.runs[*at].config, plan.runs[*at].floats.is_empty()),
+        };
+        if is_training {
+            ood::warnings(&config.train).into_iter().for_each(&mut warn);
+        }
+        let made = (config.eval.shifts, config.eval.severities, config.eval.shift_images);
+        // Networks on one set of data differ in what they can have.
+        let network = is_training.then_some((&config.network, &config.train.posterior));
+        if !read.insert(format!("{:?} {made:?} {network:?}", config.data)) {
+            continue;
+        }
+        runner.check_stop()?;
+        let dataset = runner.dataset(config).at(|| {
+            format!("no run is begun: the data of {} seed {} cannot be read", config.network.title(), config.seed)
+        })?;
+        let data = Prepared::new(&dataset);
+        if is_training && let Ok((spec, _)) = experiment::network(config, &data) {
+            // A network that cannot be is a row with its reason.
+            export::warning_of_float(&spec, &data, &config.train).into_iter().for_each(&mut warn);
+        }
+    }
+    Ok(())
 }
 
 /// Estimated seconds of a task on one thread.

@@ -57,7 +57,8 @@ impl<'a> Runner<'a> {
         path.is_file() && Checkpoint::load(&path).is_ok_and(|c| c.finished())
     }
 
-    fn dataset(&self, config: &Config) -> Result<Arc<Dataset>> {
+    /// The data of an experiment, read once for tasks that follow each other.
+    pub(super) fn dataset(&self, config: &Config) -> Result<Arc<Dataset>> {
         let made = (config.eval.shifts, config.eval.severities, config.eval.shift_images);
         let key = format!("{:?} {made:?} {}", config.data, config.seed);
         let mut kept = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +74,8 @@ impl<'a> Runner<'a> {
         Ok(dataset)
     }
 
-    fn check_stop(&self) -> Result<()> {
+    /// An error where the user asked to stop.
+    pub(super) fn check_stop(&self) -> Result<()> {
         if self.observer.stopped() { Err(BnnError::Stopped.into()) } else { Ok(()) }
     }
 
@@ -158,19 +160,23 @@ impl<'a> Runner<'a> {
         let mut predictor = predictor(run.model, &models, data.train_images())?;
         let backend = backend::of(&predictor.backend());
         let identity = identity(&models);
-        let (mut groups, of) = (0, 2.0 * dataset.groups.len() as f64);
+        let (mut groups, of) = (0, 2.0 * (dataset.groups.len() + 1) as f64);
         let mut predictions = |_: &str, images: ImagesView<'_>| {
             let from = 0.5 + groups as f64 / of;
             groups += 1;
             self.predictions(run, &mut *predictor, images, most, &|share| tell(from + share / of))
         };
         let classes = dataset.classes();
-        let all = evaluate::group_probabilities(&data, &mut predictions)?;
+        let all = evaluate::group_probabilities(&data, &mut predictions)?.and_validation(&data, &mut predictions)?;
         let mut done = Vec::new();
         for &samples in samples {
             // Draws do not depend on how many follow: fewer are the first of them.
             let groups = all.groups(&data, taken(samples), classes)?;
-            let evaluation = qbnn_eval::evaluate(&groups, &EvalOptions { resamples: 0, ..EvalOptions::default() })?;
+            let options = EvalOptions { resamples: 0, ..EvalOptions::default() };
+            let evaluation = match all.validation(&data, taken(samples), classes)? {
+                Some((validation, labels)) => qbnn_eval::evaluate_calibrated(&groups, &validation, &labels, &options)?,
+                None => qbnn_eval::evaluate(&groups, &options)?,
+            };
             let means = evaluation.mean_uncertainty();
             let further = evaluation.further().map(|group| OfGroup {
                 name: group.name.to_owned(),
