@@ -44,9 +44,9 @@ impl Checkpoint {
         let float = match settings.start {
             Start::Float => float,
             Start::Scratch => {
-                let Checkpoint { network, input, classes, normalisation, seed, train, origin, .. } = float;
+                let Checkpoint { network, input, classes, normalisation, seed, train, origin, prior, .. } = float;
                 let mut new = Checkpoint::new(&network, input, classes, normalisation, seed, train)?;
-                new.origin = origin;
+                (new.origin, new.prior) = (origin, prior);
                 new
             }
         };

@@ -10,6 +10,7 @@ use crate::files;
 use crate::guide::{Guide, ParameterBytes};
 use crate::identity::{Origin, digest};
 use crate::nn::limit::MAX_PARAMETERS;
+use crate::nn::network::Tensor;
 use crate::nn::{Network, NetworkSpec, Shape};
 use crate::optim::Adam;
 use crate::posterior::Posterior;
@@ -29,6 +30,8 @@ const LONGEST: u64 = 2 * 6 * 4 * MAX_PARAMETERS as u64;
 const LONGEST_HEADER: u64 = 1 << 24;
 /// What the quantizers' optimizer is called in a file.
 const QUANTIZER_ADAM: &str = "learned";
+/// What the standard deviation of the prior is called behind a tensor's name.
+const PRIOR: &str = "prior_sigma";
 /// Version that is written. Version 1, which is read too, has neither origin nor model file nor checksum.
 const VERSION: u32 = 2;
 /// The key that ends the header.
@@ -64,6 +67,8 @@ pub struct Checkpoint {
     pub(crate) posterior_adams: Vec<Adam>,
     /// Optimizer of the quantizers' parameters, in their order.
     pub(crate) quantizer_adam: Adam,
+    /// Standard deviations of the prior, one for each parameter, where they are not all `train.prior_sigma`.
+    pub(crate) prior: Option<Vec<f32>>,
     net: Network,
 }
 
@@ -132,6 +137,7 @@ impl Checkpoint {
             posterior_adams: adams(&posterior),
             guide: Guide { posterior, quantizers: None },
             quantizer_adam: Adam::default(),
+            prior: None,
             net,
         })
     }
@@ -241,6 +247,11 @@ impl Checkpoint {
                 out.push((format!("{}.{name}", tensor.name), tensor.dims.clone(), &values[tensor.range.clone()]));
             }
         }
+        if let Some(prior) = &self.prior {
+            let of =
+                |tensor: &'_ Tensor| (format!("{}.{PRIOR}", tensor.name), tensor.dims.clone(), tensor.range.clone());
+            out.extend(self.net.tensors.iter().map(of).map(|(name, dims, at)| (name, dims, &prior[at])));
+        }
         if let Some(quantizers) = &self.guide.quantizers {
             for Named { name, id, range } in quantizers.named(&self.net) {
                 out.push((name, vec![range.len()], &quantizers.params(id)[range]));
@@ -331,7 +342,13 @@ impl Checkpoint {
             }
             checkpoint.forget_optimizer();
         }
+        if tensors.names().into_iter().any(|name| name.ends_with(&format!(".{PRIOR}"))) {
+            checkpoint.prior = Some(vec![0.0; checkpoint.net.parameters()]);
+        }
         checkpoint.read(&tensors).map_err(fail)?;
+        if let Some(wrong) = checkpoint.prior.iter().flatten().find(|p| **p <= 0.0) {
+            return Err(fail(format!("holds the standard deviation {wrong} of a prior; wanted numbers above 0")));
+        }
         if checkpoint.version > 1 {
             checkpoint.check_sum(json).map_err(fail)?;
         }
@@ -386,6 +403,11 @@ impl Checkpoint {
         for tensor in &self.net.tensors {
             for (name, values) in &mut parameters {
                 get(&format!("{}.{name}", tensor.name), &mut values[tensor.range.clone()])?;
+            }
+        }
+        if let Some(prior) = &mut self.prior {
+            for tensor in &self.net.tensors {
+                get(&format!("{}.{PRIOR}", tensor.name), &mut prior[tensor.range.clone()])?;
             }
         }
         let names: Vec<&str> = parameters.into_iter().map(|(name, _)| name).collect();

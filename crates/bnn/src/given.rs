@@ -61,6 +61,32 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// The same with a prior N(0, sigma^2) for each parameter, flat over all tensors in their order, in the place of
+    /// `train.prior_sigma`: training through quantizers keeps near to it.
+    ///
+    /// # Errors
+    /// Standard deviations that are not as many as the network's parameters, not finite, or not above 0.
+    pub fn with_prior(mut self, sigma: Vec<f32>) -> Result<Self, BnnError> {
+        let parameters = self.net().parameters();
+        if sigma.len() != parameters {
+            return Err(BnnError::Data(format!(
+                "{} standard deviations of the prior found; the network has {parameters} parameters",
+                sigma.len()
+            )));
+        }
+        if let Some(wrong) = sigma.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
+            return Err(BnnError::Data(format!("{wrong} found as the prior's standard deviation; wanted one above 0")));
+        }
+        self.prior = Some(sigma);
+        Ok(self)
+    }
+
+    /// Standard deviations of the prior of each parameter, where they are not all `train.prior_sigma`.
+    #[must_use]
+    pub fn prior_sigmas(&self) -> Option<&[f32]> {
+        self.prior.as_deref()
+    }
+
     /// Logits `[image][class]` of the network whose weights are the means, in float. Quantizers are passed over.
     ///
     /// # Errors

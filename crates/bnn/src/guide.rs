@@ -160,10 +160,16 @@ impl Guide {
 
     /// What quantizes the activations, in a network whose inputs become numbers by `pixels`.
     pub fn activation_quantizer(&self, pixels: Normalisation) -> Box<dyn ActivationQuantizer + '_> {
-        match self.quantizers.as_ref().and_then(|q| q.activations.as_ref()) {
+        match self.activation_grids(pixels) {
             None => Box::new(FloatActivations),
-            Some(grids) => Box::new(QuantizedActivations { bits: grids.bits, log2_steps: &grids.log2_steps, pixels }),
+            Some(grids) => Box::new(grids),
         }
+    }
+
+    /// The grids of the activations; `None` where they are in float.
+    pub fn activation_grids(&self, pixels: Normalisation) -> Option<QuantizedActivations<'_>> {
+        let grids = self.quantizers.as_ref().and_then(|q| q.activations.as_ref())?;
+        Some(QuantizedActivations { bits: grids.bits, log2_steps: &grids.log2_steps, pixels })
     }
 
     /// From a batch's gradient to the guide's, the weighted KL's included. Returns the KL in nats, of the
@@ -174,7 +180,7 @@ impl Guide {
         estimator: Estimator,
         drawn: &mut Drawn,
         batch: &Gradient,
-        kl: WeightedPrior,
+        kl: WeightedPrior<'_>,
         into: &mut GuideGradient,
     ) -> f64 {
         let family = self.posterior.family();

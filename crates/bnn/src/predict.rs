@@ -1,5 +1,6 @@
 //! Prediction by S drawn networks.
 
+use crate::checkpoint::Checkpoint;
 use crate::data::Normalisation;
 use crate::error::BnnError;
 use crate::guide::{Drawn, Guide};
@@ -61,4 +62,21 @@ pub fn predict(
         step(progress, s + 1, samples)?;
     }
     Ok(probabilities)
+}
+
+impl Checkpoint {
+    /// The means as they are stored, flat over all tensors in their order: of a quantized network on their grids.
+    pub fn stored_means(&self) -> Vec<f32> {
+        let mut drawn = Drawn::default();
+        self.guide().store(self.net(), &mut drawn);
+        drawn.mu
+    }
+
+    /// The weights of draw `draw`, as [`predict`] has them.
+    pub fn drawn_weights(&self, seed: u64, draw: u32) -> Vec<f32> {
+        let mut drawn = Drawn::default();
+        self.guide().store(self.net(), &mut drawn);
+        self.guide().draw(self.net(), qbnn_core::noise::key(seed), purpose::PREDICTION, draw, &mut drawn);
+        drawn.weights().to_vec()
+    }
 }

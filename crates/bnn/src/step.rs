@@ -185,12 +185,13 @@ impl<'a> Steps<'a> {
     fn learn(&mut self, checkpoint: &mut Checkpoint, kl_weight: f32, step: u64, total: u64) -> f64 {
         let estimator = checkpoint.estimator();
         let rate = checkpoint.learning_rate() * cosine(step, total);
-        let prior = Prior { sigma: checkpoint.train.prior_sigma };
+        let prior = Prior::same(checkpoint.train.prior_sigma);
         let kl = WeightedPrior { prior, scale: kl_weight / self.data.pairs.len() as f32 };
         let mut clock = self.profile.clock();
         if let [DrawState { drawn, batch }] = &self.states[..]
             && checkpoint.guide().is_fused(estimator)
             && checkpoint.train.draws == 1
+            && checkpoint.prior.is_none()
         {
             let (d_weights, noise) = (&batch.first, drawn.noise());
             let Checkpoint { guide, posterior_adams, .. } = checkpoint;
@@ -203,7 +204,8 @@ impl<'a> Steps<'a> {
         let (net, guide) = (checkpoint.net(), checkpoint.guide());
         let gradient = &mut self.gradient;
         // Every draw takes its share of the divergence; their gradients add up.
-        let share = WeightedPrior { scale: kl.scale / self.states.len() as f32, ..kl };
+        let prior = Prior { each: checkpoint.prior.as_deref(), ..prior };
+        let share = WeightedPrior { prior, scale: kl.scale / self.states.len() as f32 };
         let mut kl = 0.0;
         for (i, DrawState { drawn, batch }) in self.states.iter_mut().enumerate() {
             let mut one = GuideGradient::default();

@@ -1,9 +1,14 @@
 //! Posteriors from elsewhere, checkpoints without an optimizer, and tensors of another shape.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test should fail where it stands")]
 
-use qbnn_bnn::{Checkpoint, GivenPosterior, ImagesView, NetworkSpec, Normalisation, Shape, TrainSettings};
+use qbnn_bnn::train::train;
+use qbnn_bnn::{
+    BitWidths, Checkpoint, GivenPosterior, ImagesView, NetworkSpec, Normalisation, QuantizeSettings, Shape, TrainData,
+    TrainSettings,
+};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 const PIXELS: Normalisation = Normalisation { mean: 0.0, std: 1.0 };
@@ -126,5 +131,58 @@ fn a_checkpoint_without_an_optimizer_loads_when_its_training_is_finished() {
             Ok(read) => assert!(epochs == 0 && read.finished()),
             Err(e) => assert!(epochs == 2 && e.to_string().contains("no state of an optimizer after 0 of 2"), "{e}"),
         }
+    }
+}
+
+/// Trained through quantizers for two epochs, with and without a prior of its own.
+fn fine_tuned(prior: Option<Vec<f32>>) -> Checkpoint {
+    let (mu, sigma) = posterior();
+    let mut float = given(0, &mu, &sigma).unwrap();
+    if let Some(prior) = prior {
+        float = float.with_prior(prior).unwrap();
+    }
+    let shape = Shape { channels: 1, rows: 2, columns: 2 };
+    let pixels: Vec<u8> = (0..64 * 4).map(|i| (i * 37 % 256) as u8).collect();
+    let labels: Vec<u16> = (0..64).map(|i| u16::from(pixels[i * 4] > 127)).collect();
+    let pairs: Vec<(u32, u16)> = (0..).zip(labels.iter().copied()).collect();
+    let images = ImagesView { shape, pixels: &pixels };
+    let data = TrainData::of_pairs(images, &pairs, images, &labels);
+    let bits = BitWidths { mu: 8, sigma: 8, weight: 8, activation: 8 };
+    let settings =
+        QuantizeSettings { bits, epochs: 2, learning_rate: 1e-2, calibration: 32, ..QuantizeSettings::default() };
+    float.train.batch = 16;
+    let mut checkpoint = Checkpoint::quantized(float, settings, &data).unwrap();
+    train(&mut checkpoint, &data, &mut |_| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
+    checkpoint
+}
+
+#[test]
+fn training_through_quantizers_keeps_near_to_the_prior_of_each_tensor() {
+    let settings_alone = fine_tuned(None);
+    let mu = |checkpoint: &Checkpoint| checkpoint.guide().posterior.mu().to_vec();
+    assert!(settings_alone.prior_sigmas().is_none());
+    // The prior of the settings, said for each parameter.
+    assert_eq!(mu(&fine_tuned(Some(vec![1.0; N]))), mu(&settings_alone));
+    // A narrow one on the first layer draws that layer's means towards 0.
+    let narrow: Vec<f32> = (0..N).map(|i| if i < 15 { 0.05 } else { 1.0 }).collect();
+    let tuned = fine_tuned(Some(narrow.clone()));
+    let size = |mu: &[f32]| mu.iter().map(|m| m.abs()).sum::<f32>();
+    assert!(size(&mu(&tuned)[..15]) < 0.97 * size(&mu(&settings_alone)[..15]));
+    // It is in the checkpoint, and in its identity.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jq.safetensors");
+    tuned.save(&path).unwrap();
+    let read = Checkpoint::load(&path).unwrap();
+    assert_eq!(read.prior_sigmas(), Some(&narrow[..]));
+    assert_eq!(read.identity(), tuned.identity());
+}
+
+#[test]
+fn a_prior_that_is_none_is_refused() {
+    let (mu, sigma) = posterior();
+    let with = |prior: Vec<f32>| given(0, &mu, &sigma).unwrap().with_prior(prior).map(|_| ()).unwrap_err().to_string();
+    assert!(with(vec![1.0; 5]).contains("5 standard deviations of the prior"));
+    for wrong in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert!(with([vec![1.0; N - 1], vec![wrong]].concat()).contains("wanted one above 0"));
     }
 }

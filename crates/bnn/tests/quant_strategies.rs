@@ -239,7 +239,7 @@ fn uniform_sigma_worked_by_hand() {
     guide.store(&net, &mut drawn);
     guide.draw(&net, [1, 2], 0, 0, &mut drawn);
     let batch = Gradient { first: vec![0.1; mu.len()], second: Vec::new(), activations: vec![0.0; 2] };
-    let kl = WeightedPrior { prior: Prior { sigma: 1.0 }, scale: 1.0 };
+    let kl = WeightedPrior { prior: Prior::same(1.0), scale: 1.0 };
     let kl = guide.backward(&net, Estimator::Reparameterization, &mut drawn, &batch, kl, &mut into);
     let ids = guide.quantizers.as_ref().unwrap().ids();
     let params = ids.into_iter().flat_map(|id| into.quantizers.of(id));

@@ -65,10 +65,11 @@ impl Found {
             _ if begins(b"\x89HDF") => Found::Hdf5,
             _ if begins(b"PK") => Found::Zip,
             _ if begins(b"\x93NUMPY") => Found::Npy,
+            // Eight bytes of length, the highest of them 0, and the header, which is JSON. Before what two bytes tell: those are
+            // a length as well.
+            [_, _, _, _, _, 0, 0, 0, b'{', ..] => Found::Safetensors,
             _ if begins(b"\x1f\x8b") || begins(b"\0\0\x08") || begins(b"\0\0\x0d") => Found::Idx,
             [0x80, 2..=5, ..] => Found::Pickle,
-            // Eight bytes of length, the highest of them 0, and the header, which is JSON.
-            [_, _, _, _, _, 0, 0, 0, b'{', ..] => Found::Safetensors,
             [b'<', ..] => Found::Html,
             _ => Found::Other,
         }
@@ -111,6 +112,9 @@ mod tests {
             (b"<!DOCTYPE html>", Found::Html),
             (b"\x80\x04\x95", Found::Pickle),
             (b"\x98\x01\0\0\0\0\0\0{\"a\":", Found::Safetensors),
+            // Lengths of the header that begin as a pickle, and as gzip.
+            (b"\x80\x04\0\0\0\0\0\0{\"a\":", Found::Safetensors),
+            (b"\x1f\x8b\0\0\0\0\0\0{\"a\":", Found::Safetensors),
             (b"\0\0\x08\x03\0\0", Found::Idx),
             (b"name = 1", Found::Other),
         ] {

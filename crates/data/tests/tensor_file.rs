@@ -115,3 +115,18 @@ fn damage_never_panics_nor_changes_a_number() {
         }
     }
 }
+
+#[test]
+fn what_is_saved_in_the_place_of_tensors_is_told() {
+    let wrong = |name: &str| std::fs::read(folder().join("../wrong_posteriors").join(name)).unwrap();
+    assert!(message(&wrong("script.pt")).contains("TorchScript module"));
+    // Whole modules are read, as inert objects.
+    for name in ["whole.pt", "whole_inside.pt"] {
+        assert!(from_bytes(&wrong(name), Path::new("f")).is_ok(), "{name}");
+    }
+    let whole = std::fs::read(folder().join("pyro_autonormal.pt")).unwrap();
+    let cut = message(&whole[..whole.len() - 40]);
+    assert!(cut.contains("torch.save that is cut off") && !cut.contains("np.savez"), "{cut}");
+    let npz = std::fs::read(folder().join("tfp.npz")).unwrap();
+    assert!(message(&npz[..npz.len() - 40]).contains("np.savez"));
+}

@@ -58,6 +58,7 @@
 
 pub mod backend;
 pub mod calibrate;
+pub mod codes;
 pub mod comparison;
 pub mod config;
 pub mod consistency;
@@ -80,6 +81,7 @@ pub mod model_file;
 pub mod named;
 pub mod neutral;
 pub mod observer;
+pub mod onnx;
 pub mod ood;
 pub mod opened;
 pub mod output;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `LAYER.weight.mu`, `LAYER.weight.sigma` | `[out, in]`, or `[out, in / groups, rows, columns]` |
 //! | `LAYER.bias.mu`, `LAYER.bias.sigma` | `[out]` |
+//! | `LAYER.weight.prior_sigma`, `LAYER.bias.prior_sigma` | the same; only where not all have the prior of the description |
 //!
 //! All are `F32`. What is no tensor (the network, how pixels become inputs, the prior) is one JSON text: under
 //! `qbnn_posterior` in the metadata of safetensors, or an array of that name with one text in `.npz`. Another program need
@@ -97,6 +98,10 @@ pub fn to_bytes(checkpoint: &Checkpoint, form: Form) -> Result<Vec<u8>> {
         for (what, values) in [("mu", &stored.mu), ("sigma", &stored.sigma)] {
             let bytes = values[tensor.range.clone()].iter().flat_map(|v| v.to_le_bytes()).collect();
             tensors.push((format!("{}.{what}", tensor.name), &tensor.dims, bytes));
+        }
+        if let Some(prior) = checkpoint.prior_sigmas() {
+            let bytes = prior[tensor.range.clone()].iter().flat_map(|v| v.to_le_bytes()).collect();
+            tensors.push((format!("{}.prior_sigma", tensor.name), &tensor.dims, bytes));
         }
     }
     let other = |e: Box<dyn std::error::Error + Send + Sync>| Error::Encode { what: "the posterior", source: e };

@@ -212,7 +212,7 @@ impl Network {
     }
 
     /// What the numbers of a value are codes of, where a guide puts activations on grids: pools of codes are codes.
-    pub(crate) fn codes_of(&self, value: usize) -> Option<Codes> {
+    pub fn codes_of(&self, value: usize) -> Option<Codes> {
         let mut value = value;
         loop {
             let Some(node) = value.checked_sub(1).map(|i| &self.nodes[i]) else { return Some(Codes::Image) };

@@ -111,7 +111,7 @@ impl Family for Dropout {
         d_mu.iter_mut().zip(&batch.first).zip(&draw.noise).for_each(|((d, g), kept)| *d = g * kept);
     }
 
-    fn kl(&self, kl: WeightedPrior, mu: &[f32], _: &[f32], d_mu: &mut [f32], _: &mut [f32]) -> f64 {
+    fn kl(&self, kl: WeightedPrior<'_>, mu: &[f32], _: &[f32], d_mu: &mut [f32], _: &mut [f32]) -> f64 {
         kl.prior.penalty(mu, kl.scale, d_mu)
     }
 }

@@ -91,7 +91,7 @@ pub(crate) trait Family {
     );
 
     /// The divergence from the prior at the stored means and standard deviations, in nats; adds its weighted gradients.
-    fn kl(&self, kl: WeightedPrior, mu: &[f32], sigma: &[f32], d_mu: &mut [f32], d_sigma: &mut [f32]) -> f64;
+    fn kl(&self, kl: WeightedPrior<'_>, mu: &[f32], sigma: &[f32], d_mu: &mut [f32], d_sigma: &mut [f32]) -> f64;
 
     /// Turns the gradient of mean and standard deviation into that of what is learned, in place.
     fn backward_parameters(&self, _sigma: &[f32], _d_mu: &mut [f32], _d_sigma: &mut [f32]) {}
@@ -108,7 +108,7 @@ pub(crate) trait Family {
         _adams: &mut [Adam],
         _d_weights: &[f32],
         _noise: &[f32],
-        _kl: WeightedPrior,
+        _kl: WeightedPrior<'_>,
         _rates: Rates,
     ) -> Option<f64> {
         None

@@ -64,7 +64,7 @@ pub fn update(
     (mu_adam, sigma_adam): (&mut Adam, &mut Adam),
     d_weights: &[f32],
     noise: &[f32],
-    kl: WeightedPrior,
+    kl: WeightedPrior<'_>,
     rates: Rates,
 ) -> f64 {
     let parts = mu.par_chunks_mut(STRETCH).zip(log_sigma.par_chunks_mut(STRETCH));
@@ -84,7 +84,7 @@ fn stretch(
     (d_weights, noise): (&[f32], &[f32]),
     (mu_first, mu_second): (&mut [f32], &mut [f32]),
     (sigma_first, sigma_second): (&mut [f32], &mut [f32]),
-    kl: WeightedPrior,
+    kl: WeightedPrior<'_>,
     rates: Rates,
 ) -> f64 {
     let precision = 1.0 / (kl.prior.sigma * kl.prior.sigma);

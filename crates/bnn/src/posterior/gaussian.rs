@@ -96,7 +96,7 @@ impl Family for Gaussian {
         }
     }
 
-    fn kl(&self, kl: WeightedPrior, mu: &[f32], sigma: &[f32], d_mu: &mut [f32], d_sigma: &mut [f32]) -> f64 {
+    fn kl(&self, kl: WeightedPrior<'_>, mu: &[f32], sigma: &[f32], d_mu: &mut [f32], d_sigma: &mut [f32]) -> f64 {
         kl.prior.kl(mu, sigma, kl.scale, d_mu, d_sigma)
     }
 
@@ -114,7 +114,7 @@ impl Family for Gaussian {
         adams: &mut [Adam],
         d_weights: &[f32],
         noise: &[f32],
-        kl: WeightedPrior,
+        kl: WeightedPrior<'_>,
         rates: Rates,
     ) -> Option<f64> {
         let [mu_adam, sigma_adam] = adams else { return None };

@@ -56,7 +56,7 @@ impl Family for Point {
         d_mu.copy_from_slice(&batch.first);
     }
 
-    fn kl(&self, kl: WeightedPrior, mu: &[f32], _: &[f32], d_mu: &mut [f32], _: &mut [f32]) -> f64 {
+    fn kl(&self, kl: WeightedPrior<'_>, mu: &[f32], _: &[f32], d_mu: &mut [f32], _: &mut [f32]) -> f64 {
         kl.prior.penalty(mu, kl.scale, d_mu)
     }
 }

@@ -51,6 +51,24 @@ pub struct QuantizedActivations<'a> {
 /// Width of the codes that means of codes have.
 const AVERAGE_BITS: u32 = 8;
 
+impl QuantizedActivations<'_> {
+    /// The grid of means of codes: how many steps make 1, and the code of the number 0 (not a whole one for pixels).
+    pub fn average_grid(&self, codes: Codes) -> (f32, f32) {
+        match codes {
+            Codes::Image => (255.0 * self.pixels.std, 255.0 * self.pixels.mean),
+            Codes::Activation(index) => {
+                (((AVERAGE_BITS - self.bits.get()) as f32 - self.log2_steps[index]).exp2(), 0.0)
+            }
+        }
+    }
+
+    /// Step, smallest and largest code of an activation.
+    pub fn grid(&self, index: usize, function: Activation) -> (f32, [f32; 2]) {
+        let code = code(function, self.bits);
+        (self.log2_steps[index].exp2(), [code.min() as f32, code.max() as f32])
+    }
+}
+
 impl ActivationQuantizer for QuantizedActivations<'_> {
     fn parameters(&self) -> usize {
         self.log2_steps.len()
@@ -65,12 +83,7 @@ impl ActivationQuantizer for QuantizedActivations<'_> {
     }
 
     fn average(&self, codes: Codes, window: usize, means: &mut [f32]) {
-        let (inverse, zero) = match codes {
-            Codes::Image => (255.0 * self.pixels.std, 255.0 * self.pixels.mean),
-            Codes::Activation(index) => {
-                (((AVERAGE_BITS - self.bits.get()) as f32 - self.log2_steps[index]).exp2(), 0.0)
-            }
-        };
+        let (inverse, zero) = self.average_grid(codes);
         let step = 1.0 / inverse;
         // Means of codes lie `1 / window` apart. Half of the least distance to a half decides what float left open.
         let up = zero + 0.5 + 0.25 / window as f32;

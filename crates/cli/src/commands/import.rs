@@ -48,10 +48,17 @@ pub struct ImportCommand {
     /// A layer of the file whose biases are stored but not used; may be repeated.
     #[arg(long, value_name = "LAYER")]
     pub no_bias: Vec<String>,
-    /// A tensor that is of no interest; may be repeated.
+    /// A tensor that is of no interest, or all that begin alike ('aux.*'); may be repeated.
     #[arg(long, value_name = "TENSOR")]
     pub ignore: Vec<String>,
-    /// The epsilon of batch normalisations [default: 1e-5, PyTorch's].
+    /// A layer of the file and the batch normalisation directly behind it, where names and order leave it open; may be
+    /// repeated.
+    #[arg(long, value_name = "LAYER=NORM", value_parser = pair)]
+    pub bn: Vec<(String, String)>,
+    /// A layer of the file and the batch normalisation directly before it; may be repeated.
+    #[arg(long, value_name = "LAYER=NORM", value_parser = pair)]
+    pub bn_before: Vec<(String, String)>,
+    /// The epsilon of batch normalisations [default: 1e-5, PyTorch's, or 1e-3, Keras's].
     #[arg(long, value_name = "X")]
     pub bn_eps: Option<f64>,
     /// The mean of the source's pixels, in units of 255: inputs are (pixel / 255 - mean) / std.
@@ -84,6 +91,12 @@ pub struct ImportCommand {
     pub base: BaseArgs,
 }
 
+/// Two names around an equals sign.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (layer, norm) = text.split_once('=').ok_or("wanted LAYER=NORM, such as conv1=bn1")?;
+    Ok((layer.to_owned(), norm.to_owned()))
+}
+
 /// Imports.
 pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
     if !args.dry_run {
@@ -94,6 +107,8 @@ pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
         sigma: args.sigma,
         key: args.key.clone(),
         ignored: args.ignore.clone(),
+        norms_behind: args.bn.clone(),
+        norms_before: args.bn_before.clone(),
         map: args.map.as_deref().map(Map::read).transpose()?,
     };
     let found = import::read(&args.file, &told, args.layout)?;
@@ -119,13 +134,15 @@ pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
     }
     let taking = Taking {
         no_bias: args.no_bias.clone(),
-        batch_norm_epsilon: args.bn_eps.unwrap_or(Taking::default().batch_norm_epsilon),
+        batch_norm_epsilon: args.bn_eps,
+        prior_told: args.prior_sigma.is_some(),
     };
     let reference = args.check.as_deref().map(Reference::read).transpose()?;
     let mut imported = Import::new(&args.file, &found, &config, &data, &taking)?;
     if let Some(reference) = &reference {
         imported.check(reference)?;
     }
+    imported.settle()?;
     if args.elbo {
         imported.rank(session, &found, &data, &taking)?;
     }
@@ -148,7 +165,8 @@ fn show(session: &Session, record: &Record, folder: Option<&RunFolder>) -> Resul
     }
     let mut rows = vec![["layer", "shape", "from", "sigma", "bias"].map(str::to_owned).to_vec()];
     for layer in &record.layers {
-        let norm = layer.batch_norm.as_ref().map_or(String::new(), |norm| format!(", {norm} folded in"));
+        let norms = [&layer.batch_norm_before, &layer.batch_norm].into_iter().flatten();
+        let norm: String = norms.map(|norm| format!(", {norm} folded in")).collect();
         let order = layer.order.as_ref().map_or(String::new(), |order| format!(" ({order})"));
         rows.push(vec![
             layer.layer.clone(),
@@ -160,10 +178,13 @@ fn show(session: &Session, record: &Record, folder: Option<&RunFolder>) -> Resul
     }
     ui.table(&Sheet::plain(1, &rows))?;
     let [least, middle, largest] = record.sigma;
+    let prior = match record.priors {
+        Some([least, largest]) => format!("prior sigma {least:.3} to {largest:.3}, of each parameter"),
+        None => format!("prior sigma {} ({})", record.prior_sigma, record.prior_source),
+    };
     ui.text(&format!(
-        "{} posterior: sigma {least:.2e} to {largest:.2e}, middle {middle:.2e}; prior sigma {} ({}); inputs (pixel / 255 - {}) \
-         / {}",
-        record.family, record.prior_sigma, record.prior_source, record.normalisation.mean, record.normalisation.std
+        "{} posterior: sigma {least:.2e} to {largest:.2e}, middle {middle:.2e}; {prior}; inputs (pixel / 255 - {}) / {}",
+        record.family, record.normalisation.mean, record.normalisation.std
     ))?;
     if let Some(agreement) = &record.check {
         ui.text(&format!(

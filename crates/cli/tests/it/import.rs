@@ -150,3 +150,48 @@ fn a_network_is_held_against_the_logits_of_its_source() {
     let text = succeed(at, &import(&file, &["--out", "runs/a", "--elbo", "--dry-run"]));
     assert!(text.contains("-ELBO/N") && text.contains("log-std"), "{text}");
 }
+
+#[test]
+fn what_is_imported_goes_out_as_onnx_and_as_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    made(at);
+    succeed(at, &import(&fixture("torchbnn.pt"), &["--out", "runs/a"]));
+    let text = succeed(at, &["export", "runs/a", "--out", "mean.onnx"]);
+    assert!(text.contains("the network of the means of 47 parameters in mean.onnx"), "{text}");
+    let text = succeed(at, &["export", "runs/a", "--to", "onnx", "--out", "draws.bin", "--draws", "4", "--seed", "2"]);
+    assert!(text.contains("4 drawn networks"), "{text}");
+    // A message of ONNX begins with its version.
+    assert_eq!(fs::read(at.join("draws.bin")).unwrap()[..2], [8, 8]);
+    let message = fail(at, 2, &["export", "runs/a", "--out", "a.npz", "--draws", "4"]);
+    assert!(message.contains("--to onnx"), "{message}");
+    let message = fail(at, 2, &["export", "runs/a", "--to", "codes", "--out", "codes.npz"]);
+    assert!(message.contains("is a float model"), "{message}");
+    succeed(at, &["quantize", "runs/a", "--qat-epochs", "0"]);
+    let text = succeed(at, &["export", "runs/a", "--to", "codes", "--out", "codes.npz"]);
+    assert!(text.contains("described in codes.json"), "{text}");
+    let described = json(&at.join("codes.json"));
+    assert_eq!((&described["kind"], &described["layers"][0]["arrays"]), (&"jq".into(), &"L0".into()));
+    assert!(at.join("codes.npz").is_file());
+}
+
+#[test]
+fn a_batch_normalisation_is_placed_by_hand() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    made(at);
+    let file = fixture("bayesian_torch_bn.pt");
+    let text = succeed(at, &import(&file, &["--out", "runs/a", "--dry-run", "--bn", "0=1"]));
+    assert!(text.contains("1 folded in") && !text.contains("right if it stands"), "{text}");
+    assert!(text.contains("of each parameter"), "{text}");
+    let text = succeed(at, &import(&file, &["--out", "runs/a", "--dry-run", "--bn-before", "5=1"]));
+    assert!(text.contains("5.mu_weight, 1 folded in"), "{text}");
+    let message = fail(at, 1, &import(&file, &["--out", "runs/a", "--bn", "7=1"]));
+    assert!(message.contains("--bn 7=1: the file's layers are 0, 5"), "{message}");
+    let message = fail(at, 2, &import(&file, &["--out", "runs/a", "--bn", "0"]));
+    assert!(message.contains("LAYER=NORM"), "{message}");
+    // The prior goes with what is multiplied, and training goes on against it.
+    succeed(at, &import(&file, &["--out", "runs/a"]));
+    succeed(at, &["quantize", "runs/a", "--qat-epochs", "1"]);
+    succeed(at, &["eval", "runs/a", "--samples", "2", "--bootstrap", "0"]);
+}

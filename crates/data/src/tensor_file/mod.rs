@@ -10,6 +10,7 @@ mod safetensors;
 
 use crate::error::{DataError, one_line};
 use crate::file_kind::Found;
+use crate::npy::read_npz;
 use crate::pt;
 use std::fs::File;
 use std::io::Read;
@@ -168,9 +169,38 @@ pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<TensorFile, DataError> {
     parse(bytes).map_err(|problem| DataError::TensorFile { path: path.into(), problem: one_line(&problem) })
 }
 
+/// Why a zip archive is refused that is neither `torch.save`'s nor an `.npz`.
+fn other_archive(bytes: &[u8]) -> Option<String> {
+    let Ok(archive) = read_npz(bytes, &[]) else {
+        // Damaged: the first entry's name, behind its head of 30 bytes, says what it was.
+        let start = bytes.get(30..bytes.len().min(330))?;
+        let is_torch = start.windows(8).any(|name| name == b"data.pkl");
+        return is_torch.then(|| {
+            "it is a file of torch.save that is cut off or damaged: its directory is missing; copy it or save it again".into()
+        });
+    };
+    let has = |end: &str| archive.names.iter().any(|name| name.ends_with(end));
+    if has("/constants.pkl") || has("/constants") {
+        return Some(
+            "it is a TorchScript module (torch.jit.save), whose code is not run; save its tensors: \
+             torch.save(net.state_dict(), FILE)"
+                .into(),
+        );
+    }
+    has(".weights.h5").then(|| {
+        "it is a Keras archive, which keeps its weights in HDF5: write the arrays with np.savez(FILE, **{w.name: w.numpy() for \
+         w in model.weights})"
+            .into()
+    })
+}
+
 fn parse(bytes: &[u8]) -> Result<TensorFile, String> {
     let plain = |format, root| Ok(TensorFile { format, root, metadata: Vec::new() });
-    match Found::of(bytes) {
+    let found = Found::of(bytes);
+    if let (Found::Zip, Some(problem)) = (found, other_archive(bytes)) {
+        return Err(problem);
+    }
+    match found {
         Found::Zip if pt::is_torch(bytes) => {
             let root = pt::content(bytes).map_err(|found| {
                 format!("it holds {found}; wanted what torch.save writes since 1.6: save the state_dict so again")

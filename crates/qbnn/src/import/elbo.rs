@@ -22,6 +22,9 @@ const DRAWS: usize = 8;
 /// Readings whose negative ELBO differs by less than this share cannot be told apart, and their networks do not differ.
 pub const ALIKE: f64 = 1e-3;
 
+/// A reading that is better by more than this share is the right one.
+pub const DECISIVE: f64 = 0.1;
+
 /// One reading of a file's standard deviations.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReadingScore {
@@ -87,7 +90,7 @@ pub fn rank(
         }
         let nll = sum / (chosen.len() * DRAWS) as f64;
         let mut unused = (vec![0.0; posterior.mu.len()], vec![0.0; posterior.mu.len()]);
-        let prior = Prior { sigma: train.prior_sigma };
+        let prior = Prior { sigma: train.prior_sigma, each: checkpoint.prior_sigmas() };
         let kl = prior.kl(&posterior.mu, &posterior.sigma, 0.0, &mut unused.0, &mut unused.1) / pairs.len() as f64;
         let total = nll + kl;
         let mut sigma = posterior.sigma;
@@ -106,16 +109,46 @@ pub fn rank(
     Ok(scores)
 }
 
-/// What the scores say of the rule in use, if it is not the best.
+/// What the scores say of the rule in use, if it is not the best. Wrong readings were worse by half at the least; a training that
+/// was stopped early leaves a per cent, and then a larger sigma looks better.
 #[must_use]
 pub fn verdict(scores: &[ReadingScore]) -> Option<String> {
     let (best, used) = (scores.first()?, scores.iter().find(|score| score.is_used)?);
-    let apart = used.negative_elbo - best.negative_elbo > ALIKE * best.negative_elbo.abs();
-    apart.then(|| {
+    let apart = (used.negative_elbo - best.negative_elbo) / best.negative_elbo.abs().max(f64::MIN_POSITIVE);
+    let found = format!(
+        "sigma read as {} has -ELBO / N = {:.4} on training images, read as {} it has {:.4}",
+        used.rule, used.negative_elbo, best.rule, best.negative_elbo
+    );
+    if apart > DECISIVE || apart.is_nan() {
+        return Some(format!(
+            "{found}: if the source was trained by SVI with a KL weight of 1 and this prior, it is stored as {}; give --sigma {}",
+            best.rule, best.rule
+        ));
+    }
+    (apart > ALIKE).then(|| {
         format!(
-            "sigma read as {} has -ELBO / N = {:.4} on training images, read as {} it has {:.4}: if the source was trained \
-             by SVI with a KL weight of 1 and this prior, it is stored as {}; give --sigma {}",
-            used.rule, used.negative_elbo, best.rule, best.negative_elbo, best.rule, best.rule
+            "{found}: too near to tell, and a training that was stopped early leaves as much; only a reading that is better by \
+             over {:.0} % says that another one is right",
+            100.0 * DECISIVE
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_much_better_reading_says_that_another_one_is_right() {
+        let score = |name: &str, is_used, negative_elbo| {
+            let rule = name.parse().unwrap_or(SigmaRule::Std);
+            ReadingScore { rule, is_used, negative_elbo, nll: 0.0, kl: 0.0, sigma: 0.1 }
+        };
+        let of = |used: f64| verdict(&[score("log-std", false, 3.2), score("softplus", true, used)]);
+        assert_eq!(of(3.201), None);
+        assert!(of(3.233).is_some_and(|said| said.contains("too near to tell") && !said.contains("give --sigma")));
+        assert!(of(6.0).is_some_and(|said| said.contains("give --sigma log-std")));
+        assert!(of(f64::INFINITY).is_some_and(|said| said.contains("give --sigma log-std")));
+        assert_eq!(verdict(&[score("softplus", true, 3.2), score("std", false, 9.0)]), None);
+    }
 }

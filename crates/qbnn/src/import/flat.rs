@@ -3,9 +3,9 @@
 
 use super::family::Family;
 use super::found::{Found, FoundLayer, FoundSigma, FoundTensor};
-use super::layout::Layout;
 use super::recognise::Told;
-use super::source::Source;
+use super::rules::SigmaRule;
+use super::source::{Constraint, Source};
 use qbnn_data::tensor_file::{Array, Content, TensorFile};
 
 /// The least variance that SWAG's own code leaves.
@@ -57,13 +57,12 @@ fn groups(root: &Content) -> Option<&[Content]> {
 
 /// IVON: sigma = 1 / sqrt(ess (hess + weight_decay)), hess in the order of the network's parameters.
 fn ivon(file: &TensorFile, told: &Told, groups: &[Content]) -> Result<Found, String> {
-    let source = Source::of(file, told.key.as_deref()).map_err(|e| {
+    let source = Source::of(file, told).map_err(|e| {
         format!("it holds the state of IVON, but no network: {e}; save {{'model': net.state_dict(), ...}}")
     })?;
     let parameters = parameters(&source);
     let count: usize = parameters.iter().map(|p| p.1.values.len()).sum();
-    let mut sigma = Vec::new();
-    let mut priors = Vec::new();
+    let (mut sigma, mut priors, mut prior_of) = (Vec::new(), Vec::new(), Vec::new());
     for group in groups {
         let number = |name: &str| {
             group
@@ -75,16 +74,20 @@ fn ivon(file: &TensorFile, told: &Told, groups: &[Content]) -> Result<Found, Str
         let hess = group.get("hess").and_then(Content::array).ok_or("IVON's state has a group without hess")?;
         sigma.extend(hess.values.iter().map(|h| 1.0 / (ess * (h + decay)).sqrt()));
         priors.push(1.0 / (ess * decay).sqrt());
+        prior_of.extend(hess.values.iter().map(|_| 1.0 / (ess * decay).sqrt()));
     }
     check_count("IVON's hess", sigma.len(), &parameters, count)?;
     let formula = "1 / sqrt(ess (hess + weight_decay))";
     let mut found = split(Family::Ivon, &parameters, &sigma, formula)?;
     let same = priors.iter().all(|p| (p / priors[0] - 1.0).abs() < 1e-9);
     found.prior_sigma = priors.first().copied().filter(|p| same && p.is_finite());
-    if !same {
-        found.warnings.push(format!(
-            "the groups of parameters have priors of different sigma ({priors:?}); one is trained with: --prior-sigma"
-        ));
+    if priors.iter().any(|p| !p.is_finite()) {
+        found
+            .warnings
+            .push("a group of parameters has no weight decay, hence no prior: --prior-sigma takes its place".into());
+    } else if !same {
+        found.notes.push(format!("the groups of parameters have priors of different sigma: {priors:?}"));
+        put_priors(&mut found.layers, &prior_of);
     }
     found.warnings.push(
         "a network that was saved inside `sampled_params()` holds a draw and not the mean, which no file shows: save it \
@@ -92,6 +95,72 @@ fn ivon(file: &TensorFile, told: &Told, groups: &[Content]) -> Result<Found, Str
             .to_owned(),
     );
     Ok(found)
+}
+
+/// Gives each number its prior, in the order of the parameters.
+fn put_priors(layers: &mut [FoundLayer], priors: &[f64]) {
+    let mut at = 0;
+    for tensor in layers.iter_mut().flat_map(|layer| std::iter::once(&mut layer.weight).chain(&mut layer.bias)) {
+        let end = at + tensor.mu.len();
+        tensor.prior = priors.get(at..end).map(<[f64]>::to_vec);
+        at = end;
+    }
+}
+
+/// One vector of means and one of standard deviations over all parameters: Pyro's `AutoDiagonalNormal`. `None` for any
+/// other file.
+pub(super) fn diagonal(source: &Source<'_>, told: &Told) -> Result<Option<Found>, String> {
+    if told.family.is_some_and(|told| told != Family::Pyro) {
+        return Ok(None);
+    }
+    // Of several locations each is of a tensor.
+    if source.tensors.iter().filter(|(name, _)| name.ends_with("loc")).count() != 1 {
+        return Ok(None);
+    }
+    let vector = |name: &str| source.get(name).filter(|array| array.shape.len() == 1 && array.shape[0] > 1);
+    let found = source.tensors.iter().find_map(|&(name, _)| {
+        let base = name.strip_suffix("loc").filter(|base| base.is_empty() || base.ends_with('.'))?;
+        let names = [format!("{base}scale"), format!("{base}scale_unconstrained")];
+        let scale = names.into_iter().find(|name| vector(name).is_some())?;
+        let is_covariance = ["scale_tril", "cov_factor"].iter().any(|c| source.get(&format!("{base}{c}")).is_some());
+        (!is_covariance).then_some((name, scale))
+    });
+    let Some((name, scale)) = found else { return Ok(None) };
+    let (Some(means), Some(raw)) = (vector(name), vector(&scale)) else { return Ok(None) };
+    if means.shape != raw.shape {
+        return Ok(None);
+    }
+    let rule = match (told.sigma, source.constraints.get(scale.as_str())) {
+        (Some(told), _) => told,
+        (None, Some(Constraint::Positive(rule))) => *rule,
+        (None, None) if told.family.is_some() => SigmaRule::Softplus { add: 0.0 },
+        _ => {
+            return Err(format!(
+                "the file does not say by which function {scale} becomes a standard deviation: give --from pyro (softplus, \
+                 its default), or another rule with --sigma; the file of pyro.get_param_store().save(FILE) says it by itself"
+            ));
+        }
+    };
+    let flat = FoundTensor {
+        shape: means.shape.clone(),
+        mu: means.values.clone(),
+        sigma: FoundSigma::Stored { raw: raw.values.clone(), rule, source: scale.clone() },
+        source: name.to_owned(),
+        prior: None,
+    };
+    let used = [name, &scale];
+    if let Some((other, _)) = source.tensors.iter().find(|(other, _)| !used.contains(other)) {
+        return Err(format!("it holds {other} beside the vectors {name} and {scale}; leave it out with --ignore"));
+    }
+    let mut found = Found::new(Family::Pyro, vec![FoundLayer::new(FLAT.to_owned(), flat, None)]);
+    found.warnings.push(in_order_of_layers());
+    Ok(Some(found))
+}
+
+fn in_order_of_layers() -> String {
+    "the vectors are split in the order of the network's layers, each its weight and then its bias; whether that is the \
+     source's order cannot be told from the file (--check tells)"
+        .to_owned()
 }
 
 /// laplace-torch, `DiagLaplace`: sigma = 1 / sqrt(H / (sigma_noise^2 temperature) + prior_precision).
@@ -127,29 +196,27 @@ fn laplace(root: &Content) -> Result<Found, String> {
             ));
         }
     };
-    let prior = &precision.values;
+    let prior: Vec<f64> = precision.values.iter().map(|p| 1.0 / p.sqrt()).collect();
+    if let Some(wrong) = precision.values.iter().find(|p| !(p.is_finite() && **p > 0.0)) {
+        return Err(format!("prior_precision holds {wrong}; wanted numbers above 0: fit again with a prior precision"));
+    }
     let formula = "1 / sqrt(H / (sigma_noise^2 temperature) + prior_precision)".to_owned();
     let flat = FoundTensor {
         shape: vec![mean.values.len()],
         mu: mean.values.clone(),
         sigma: FoundSigma::Computed { sigma, formula },
         source: "mean".to_owned(),
+        prior: (prior.len() > 1).then(|| prior.clone()),
     };
     Ok(Found {
-        family: Family::Laplace,
-        layout: Layout::Torch,
-        layers: vec![FoundLayer { name: FLAT.to_owned(), weight: flat, bias: None, batch_norm: None }],
-        prior_sigma: Some(1.0 / prior[0].sqrt()).filter(|p| prior.len() == 1 && p.is_finite()),
-        described: None,
+        prior_sigma: prior.first().copied().filter(|_| prior.len() == 1),
         warnings: vec![
-            "the vectors are split in the order of the network's layers, each its weight and then its bias; whether that \
-             is the source's order cannot be told from the file (--check tells)"
-                .to_owned(),
+            in_order_of_layers(),
             "weights drawn from a Laplace approximation predict worse than its linearised network, which laplace-torch uses \
              by default; look at the accuracy of `qbnn eval`"
                 .to_owned(),
         ],
-        notes: Vec::new(),
+        ..Found::new(Family::Laplace, vec![FoundLayer::new(FLAT.to_owned(), flat, None)])
     })
 }
 
@@ -165,7 +232,7 @@ fn swag(file: &TensorFile, told: &Told) -> Result<Option<Found>, String> {
             means.filter_map(|e| Some((e.name.clone(), e.content.array()?, squares.get(&e.name)?.array()?))).collect()
         }
         _ => {
-            let Ok(source) = Source::of(file, told.key.as_deref()) else { return Ok(None) };
+            let Ok(source) = Source::of(file, told) else { return Ok(None) };
             let pair = |(name, mean): &(&str, _)| {
                 let base = name.strip_suffix("_mean").filter(|_| !name.ends_with("_sq_mean"))?;
                 let square = source.get(&format!("{base}_sq_mean"))?;
@@ -242,11 +309,12 @@ fn split(family: Family, tensors: &[(&str, &Array)], sigma: &[f64], formula: &st
             mu: array.values.clone(),
             sigma: FoundSigma::Computed { sigma: part.to_vec(), formula: formula.to_owned() },
             source: (*name).to_owned(),
+            prior: None,
         };
         match (part_name, layers.last_mut()) {
             ("bias", Some(last)) if last.name == layer => last.bias = Some(tensor),
             ("weight", _) if array.shape.len() > 1 => {
-                layers.push(FoundLayer { name: layer.to_owned(), weight: tensor, bias: None, batch_norm: None });
+                layers.push(FoundLayer::new(layer.to_owned(), tensor, None));
             }
             _ => {
                 return Err(format!(
@@ -257,13 +325,5 @@ fn split(family: Family, tensors: &[(&str, &Array)], sigma: &[f64], formula: &st
             }
         }
     }
-    Ok(Found {
-        family,
-        layout: Layout::Torch,
-        layers,
-        prior_sigma: None,
-        described: None,
-        warnings: Vec::new(),
-        notes: Vec::new(),
-    })
+    Ok(Found::new(family, layers))
 }

@@ -1,7 +1,7 @@
 //! What was found in a file: layers with means and standard deviations, in the file's own layout and order.
 
 use super::family::Family;
-use super::layout::Layout;
+use super::layout::{Layout, permuted};
 use super::rules::SigmaRule;
 use crate::neutral::Description;
 
@@ -16,6 +16,8 @@ pub struct FoundTensor {
     pub sigma: FoundSigma,
     /// The name of the means in the file.
     pub source: String,
+    /// Standard deviations of the prior, where the file has them: one for each number, or one for all.
+    pub prior: Option<Vec<f64>>,
 }
 
 /// Standard deviations, and where they come from.
@@ -72,8 +74,17 @@ pub struct FoundLayer {
     pub weight: FoundTensor,
     /// Biases.
     pub bias: Option<FoundTensor>,
-    /// Batch normalisation behind it.
-    pub batch_norm: Option<BatchNorm>,
+    /// Batch normalisation of what it gives.
+    pub behind: Option<BatchNorm>,
+    /// Batch normalisation of what it reads.
+    pub before: Option<BatchNorm>,
+}
+
+impl FoundLayer {
+    /// A layer without batch normalisation.
+    pub(super) fn new(name: String, weight: FoundTensor, bias: Option<FoundTensor>) -> Self {
+        FoundLayer { name, weight, bias, behind: None, before: None }
+    }
 }
 
 /// A batch normalisation with fixed statistics: y = `scale` (x - `mean`) / sqrt(`variance` + epsilon) + `offset`.
@@ -89,6 +100,32 @@ pub struct BatchNorm {
     pub mean: Vec<f64>,
     /// Running variances.
     pub variance: Vec<f64>,
+    /// What is added to a variance, unless another is told.
+    pub epsilon: f64,
+}
+
+impl BatchNorm {
+    /// Its channels in another order, if there are as many.
+    pub(super) fn permuted(&self, order: &[usize]) -> Self {
+        let of = |values: &[f64]| if values.len() == order.len() { permuted(values, order) } else { values.to_vec() };
+        BatchNorm {
+            name: self.name.clone(),
+            scale: of(&self.scale),
+            offset: of(&self.offset),
+            mean: of(&self.mean),
+            variance: of(&self.variance),
+            epsilon: self.epsilon,
+        }
+    }
+}
+
+/// A batch normalisation of a file that no layer has taken yet.
+#[derive(Clone, Debug)]
+pub struct FoundNorm {
+    /// The normalisation.
+    pub norm: BatchNorm,
+    /// How many of the layers stand before it in the file.
+    pub after: usize,
 }
 
 /// Everything that a file says of a posterior.
@@ -100,6 +137,10 @@ pub struct Found {
     pub layout: Layout,
     /// Linear layers, in the order of the file.
     pub layers: Vec<FoundLayer>,
+    /// Whether that is the order of their names and perhaps not that in which they run.
+    pub sorted: bool,
+    /// Batch normalisations, in the order of the file, until each has its layer.
+    pub norms: Vec<FoundNorm>,
     /// The standard deviation of the prior, where the file has it.
     pub prior_sigma: Option<f64>,
     /// What a file of the neutral form says of itself.
@@ -111,6 +152,21 @@ pub struct Found {
 }
 
 impl Found {
+    /// Layers of a library in its layout, and nothing else yet.
+    pub(super) fn new(family: Family, layers: Vec<FoundLayer>) -> Self {
+        Found {
+            family,
+            layout: family.layout(),
+            layers,
+            sorted: false,
+            norms: Vec::new(),
+            prior_sigma: None,
+            described: None,
+            warnings: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// The tensors, with their layers' names.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &FoundTensor)> {
         self.layers.iter().flat_map(|layer| {

@@ -11,14 +11,17 @@
 //! sigma = "c1_w_logvar"         # left out: a value without a standard deviation
 //! bias_mu = "c1_b_mean"
 //! bias_sigma = "c1_b_logvar"
-//! batch_norm = "bn1"            # bn1.weight, .bias, .running_mean, .running_var
+//! batch_norm = "bn1"            # directly behind it: bn1.weight, .bias, .running_mean, .running_var
+//! batch_norm_before = "bn0"     # directly before it
+//! prior_sigma = 0.5             # of this layer, over that of the source
 //! ```
 
+use super::batch_norm::EPSILON;
 use super::family::Family;
 use super::found::{BatchNorm, Found, FoundLayer, FoundSigma, FoundTensor};
 use super::layout::Layout;
 use super::rules::SigmaRule;
-use super::source::Source;
+use super::source::{Source, short};
 use crate::error::{Error, Result};
 use crate::input;
 use serde::Deserialize;
@@ -51,6 +54,8 @@ struct MappedLayer {
     bias_mu: Option<String>,
     bias_sigma: Option<String>,
     batch_norm: Option<String>,
+    batch_norm_before: Option<String>,
+    prior_sigma: Option<f64>,
 }
 
 impl Map {
@@ -76,11 +81,11 @@ impl Map {
         let layout = self.source.layout.as_deref().map(|l| l.parse().map_err(|e| format!("source.layout: {e}")));
         let array = |name: &str| {
             source.get(name).ok_or_else(|| {
-                let names: Vec<&str> = source.tensors.iter().map(|t| t.0).take(12).collect();
-                format!("the mapping names {name}, which the file has not; it has {}", names.join(", "))
+                let names = short(source.tensors.iter().map(|t| t.0));
+                format!("the mapping names {name}, which the file has not; it has {names}")
             })
         };
-        let tensor = |mu: &str, sigma: Option<&String>| -> Result<FoundTensor, String> {
+        let tensor = |mu: &str, sigma: Option<&String>, prior: Option<f64>| -> Result<FoundTensor, String> {
             let means = array(mu)?;
             let sigma = match sigma {
                 None => FoundSigma::Deterministic,
@@ -96,40 +101,60 @@ impl Map {
                     FoundSigma::Stored { raw: raw.values.clone(), rule, source: name.clone() }
                 }
             };
-            Ok(FoundTensor { shape: means.shape.clone(), mu: means.values.clone(), sigma, source: mu.to_owned() })
+            let (shape, mu_of) = (means.shape.clone(), means.values.clone());
+            Ok(FoundTensor { shape, mu: mu_of, sigma, source: mu.to_owned(), prior: prior.map(|prior| vec![prior]) })
         };
         let mut layers = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
+            if let Some(wrong) = layer.prior_sigma.filter(|p| !(p.is_finite() && *p > 0.0)) {
+                return Err(format!("layer {}: prior_sigma = {wrong}; wanted a number above 0", layer.name));
+            }
             let bias = match (&layer.bias_mu, &layer.bias_sigma) {
-                (Some(mu), sigma) => Some(tensor(mu, sigma.as_ref())?),
+                (Some(mu), sigma) => Some(tensor(mu, sigma.as_ref(), layer.prior_sigma)?),
                 (None, None) => None,
                 (None, Some(sigma)) => return Err(format!("layer {}: {sigma} has no bias_mu beside it", layer.name)),
             };
             let part = |base: &str, part: &str| array(&format!("{base}.{part}")).map(|array| array.values.clone());
-            let norm = layer.batch_norm.as_ref().map(|base| -> Result<BatchNorm, String> {
-                Ok(BatchNorm {
+            let norm = |base: &Option<String>| -> Result<Option<BatchNorm>, String> {
+                let Some(base) = base else { return Ok(None) };
+                Ok(Some(BatchNorm {
                     name: base.clone(),
                     scale: part(base, "weight")?,
                     offset: part(base, "bias")?,
                     mean: part(base, "running_mean")?,
                     variance: part(base, "running_var")?,
-                })
-            });
+                    epsilon: EPSILON,
+                }))
+            };
             layers.push(FoundLayer {
                 name: layer.name.clone(),
-                weight: tensor(&layer.mu, layer.sigma.as_ref())?,
+                weight: tensor(&layer.mu, layer.sigma.as_ref(), layer.prior_sigma)?,
                 bias,
-                batch_norm: norm.transpose()?,
+                behind: norm(&layer.batch_norm)?,
+                before: norm(&layer.batch_norm_before)?,
             });
         }
-        Ok(Found {
-            family: Family::Arrays,
-            layout: layout.transpose()?.unwrap_or(Layout::Torch),
-            layers,
-            prior_sigma: self.source.prior_sigma,
-            described: None,
-            warnings: Vec::new(),
-            notes: vec!["tensors are taken as the mapping says".to_owned()],
-        })
+        let is_named = |name: &str| {
+            let of = |layer: &MappedLayer| {
+                let norms = [&layer.batch_norm, &layer.batch_norm_before].into_iter().flatten();
+                let tensors = [&layer.sigma, &layer.bias_mu, &layer.bias_sigma].into_iter().flatten();
+                layer.mu == name
+                    || tensors.into_iter().any(|t| t == name)
+                    || norms
+                        .into_iter()
+                        .any(|norm| name.strip_prefix(norm.as_str()).is_some_and(|n| n.starts_with('.')))
+            };
+            self.layers.iter().any(of)
+        };
+        let mut notes = vec!["tensors are taken as the mapping says".to_owned()];
+        let others: Vec<&str> = source.tensors.iter().map(|t| t.0).filter(|name| !is_named(name)).collect();
+        if !others.is_empty() {
+            notes.push(format!("tensors that it does not name are passed over: {}", short(others.into_iter())));
+        }
+        let mut found = Found::new(Family::Arrays, layers);
+        found.layout = layout.transpose()?.unwrap_or(Layout::Torch);
+        found.prior_sigma = self.source.prior_sigma;
+        found.notes = notes;
+        Ok(found)
     }
 }

@@ -2,10 +2,11 @@
 
 use super::family::{DOUBLES, FORMS, Family, Form, Reading, UNUSED};
 use super::flat;
-use super::found::{BatchNorm, Found, FoundLayer, FoundSigma, FoundTensor};
+use super::found::{Found, FoundLayer, FoundSigma, FoundTensor};
 use super::map::Map;
 use super::rules::SigmaRule;
-use super::source::{Constraint, Source};
+use super::source::{Constraint, Source, short};
+use super::{norms, pairs};
 use qbnn_data::tensor_file::{Array, TensorFile};
 use std::collections::BTreeSet;
 
@@ -18,8 +19,12 @@ pub struct Told {
     pub sigma: Option<SigmaRule>,
     /// The dictionary of a checkpoint that holds the tensors.
     pub key: Option<String>,
-    /// Tensors that are of no interest.
+    /// Tensors that are of no interest: their names, or what these begin with and a `*`.
     pub ignored: Vec<String>,
+    /// Layers and the batch normalisations directly behind them, by their names in the file.
+    pub norms_behind: Vec<(String, String)>,
+    /// Layers and the batch normalisations directly before them.
+    pub norms_before: Vec<(String, String)>,
     /// Which tensors are which, in the place of recognition.
     pub map: Option<Map>,
 }
@@ -32,61 +37,116 @@ pub fn recognise(file: &TensorFile, told: &Told) -> Result<Found, String> {
     if let Some(found) = flat::recognise(file, told)? {
         return Ok(found);
     }
-    let source = Source::of(file, told.key.as_deref())?;
+    let source = Source::of(file, told)?;
+    if let Some(found) = flat::diagonal(&source, told)? {
+        return Ok(found);
+    }
     let family = match told.family {
-        Some(family) => family,
+        Some(family) => Some(family),
         None => family_of(&source)?,
     };
-    let mut reader = Reader { source: &source, used: BTreeSet::new(), family, told };
+    let has_forms = |family| FORMS.iter().any(|form| form.family == family && !form.is_bias && has(&source, form));
+    let family = match family {
+        Some(family) if family != Family::Arrays || has_forms(family) => family,
+        _ => match pairs::recognise(&source, told)? {
+            Some(found) => return finish(&source, found, BTreeSet::new()),
+            None => return Err(unknown(&source)),
+        },
+    };
+    let mut reader = Reader { source: &source, used: BTreeSet::new(), family, told, said: Vec::new() };
     let layers = reader.layers()?;
     let (mut notes, warnings) = reader.rest(&layers)?;
     if !source.place.is_empty() {
         notes.push(format!("the tensors are those of {}", source.place));
     }
-    let mut found =
-        Found { family, layout: family.layout(), layers, prior_sigma: None, described: None, warnings, notes };
-    reader.batch_norms(&mut found)?;
-    reader.leftover()?;
-    Ok(found)
+    let used = reader.used;
+    finish(&source, Found { notes, warnings, ..Found::new(family, layers) }, used)
 }
 
-/// The only family whose names the file has.
-fn family_of(source: &Source<'_>) -> Result<Family, String> {
-    let has = |form: &&Form| {
-        !form.is_bias
-            && source.tensors.iter().any(|(name, _)| {
-                let named = form.layer(name);
-                named.is_some_and(|named| form.sigma.iter().any(|sigma| source.get(&named.other(sigma)).is_some()))
-            })
-    };
-    let families: BTreeSet<Family> = FORMS.iter().filter(has).map(|form| form.family).collect();
-    let list = || {
-        let names: Vec<&str> = source.tensors.iter().map(|(name, _)| *name).take(8).collect();
-        let more = source.tensors.len().saturating_sub(names.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{}{more}", names.join(", "))
-    };
-    let mut families = families.into_iter();
-    match (families.next(), families.next()) {
-        (Some(Family::TorchUncertainty), None) => torch_uncertainty(source),
-        (Some(one), None) => Ok(one),
-        (Some(a), Some(b)) => Err(format!("its names are those of {a} and of {b} ({}); say which with --from", list())),
-        _ => {
-            if let Some((name, _)) =
-                source.tensors.iter().find(|(name, _)| name.ends_with("scale_tril") || name.ends_with("cov_factor"))
-            {
-                return Err(format!(
-                    "its tensor {name} is of a full or low-rank covariance; only one standard deviation per weight can be \
-                     imported: fit a mean-field guide (AutoNormal), or keep the diagonal"
-                ));
-            }
-            Err(format!(
-                "none of its names is known to be of a mean and a standard deviation: {}; say which tensors are which with \
-                 --map, or save them as LAYER.weight.mu, LAYER.weight.sigma, LAYER.bias.mu, LAYER.bias.sigma",
-                list()
-            ))
+/// Adds the batch normalisations, and refuses tensors that nothing has used: they may be parameters.
+fn finish(source: &Source<'_>, mut found: Found, mut used: BTreeSet<String>) -> Result<Found, String> {
+    found.sorted = source.sorted;
+    for (_, tensor) in found.tensors() {
+        used.insert(tensor.source.clone());
+        if let FoundSigma::Stored { source, .. } = &tensor.sigma {
+            used.insert(source.clone());
         }
     }
+    norms::find(source, &mut found, &mut used)?;
+    let is_left = |name: &str| !used.contains(name) && !UNUSED.iter().any(|end| name.ends_with(end));
+    let left: Vec<String> = source
+        .tensors
+        .iter()
+        .filter(|(name, _)| is_left(name))
+        .map(|(name, array)| format!("{name} {:?}", array.shape))
+        .collect();
+    let Some(first) = left.first() else { return Ok(found) };
+    if left.iter().any(|name| name.contains("scale_auto_loc")) {
+        return Err(norms::random(first));
+    }
+    let are = if left.len() == 1 { "tensor is" } else { "tensors are" };
+    Err(format!(
+        "{} {are} left over, which may hold parameters: {}; name each that is of no interest with --ignore (`--ignore \
+         'aux.*'` names all that begin so)",
+        left.len(),
+        short(left.iter().map(String::as_str))
+    ))
+}
+
+/// Whether a file has a mean and a standard deviation of these names.
+fn has(source: &Source<'_>, form: &Form) -> bool {
+    source.tensors.iter().any(|(name, _)| {
+        let named = form.layer(name);
+        named.is_some_and(|named| form.sigma.iter().any(|sigma| source.get(&named.other(sigma)).is_some()))
+    })
+}
+
+/// The only family whose names the file has; `None` where it has those of none.
+fn family_of(source: &Source<'_>) -> Result<Option<Family>, String> {
+    let forms = FORMS.iter().filter(|form| !form.is_bias && has(source, form));
+    let mut families = forms.map(|form| form.family).collect::<BTreeSet<Family>>().into_iter();
+    match (families.next(), families.next()) {
+        (Some(Family::TorchUncertainty), None) => torch_uncertainty(source).map(Some),
+        (one, None) => Ok(one),
+        (Some(a), Some(b)) => {
+            let names = short(source.tensors.iter().map(|t| t.0));
+            Err(format!("its names are those of {a} and of {b} ({names}); say which with --from"))
+        }
+        (None, Some(b)) => Ok(Some(b)),
+    }
+}
+
+/// Why a file is refused in which no mean and no standard deviation was found.
+fn unknown(source: &Source<'_>) -> String {
+    let names = short(source.tensors.iter().map(|t| t.0));
+    let ends = |ends: &[&str]| source.tensors.iter().map(|t| t.0).find(|name| ends.iter().any(|e| name.ends_with(e)));
+    if let Some(name) = ends(&["scale_tril", "cov_factor", "cov_diag", "cov_mat_sqrt", "kron_factors"]) {
+        return format!(
+            "its tensor {name} is of a full, low-rank or Kronecker covariance; only one standard deviation per weight can be \
+             imported: fit a mean-field guide (AutoNormal), or keep the diagonal"
+        );
+    }
+    if ends(&["auto_loc"]).is_some() {
+        return format!(
+            "it holds one vector over all parameters ({names}), and not in which order: fit an AutoNormal guide, whose \
+             tensors have the names of layers"
+        );
+    }
+    let is_mean = |name: &str| FORMS.iter().any(|form| !form.is_bias && form.layer(name).is_some());
+    let is_weight = |(name, array): &(&str, &Array)| array.shape.len() > 1 && name.ends_with("weight");
+    if source.tensors.iter().any(|(name, _)| is_mean(name)) {
+        return format!("it holds means and no standard deviations beside them ({names}); save the whole posterior");
+    }
+    if source.tensors.iter().any(is_weight) {
+        return format!(
+            "it holds weights without standard deviations ({names}): that of a deterministic network. Only a posterior can be \
+             imported; where these are its means, say with --map where the standard deviations are"
+        );
+    }
+    format!(
+        "none of its names is known to be of a mean and a standard deviation: {names}; say which tensors are which with \
+         --map, or save them as LAYER.weight.mu, LAYER.weight.sigma, LAYER.bias.mu, LAYER.bias.sigma"
+    )
 }
 
 /// torch-uncertainty calls rho sigma: a value below 0, or the sampler beside it, tells it from a standard deviation.
@@ -107,6 +167,8 @@ struct Reader<'a> {
     used: BTreeSet<String>,
     family: Family,
     told: &'a Told,
+    /// Warnings.
+    said: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -138,8 +200,13 @@ impl Reader<'_> {
                 }
             };
             self.used.insert(name.to_owned());
-            let tensor =
-                FoundTensor { shape: array.shape.clone(), mu: array.values.clone(), sigma, source: name.to_owned() };
+            let tensor = FoundTensor {
+                shape: array.shape.clone(),
+                mu: array.values.clone(),
+                sigma,
+                source: name.to_owned(),
+                prior: self.prior(name, array),
+            };
             let into = if form.is_bias { &mut biases } else { &mut weights };
             into.push((named.layer.to_owned(), tensor));
         }
@@ -148,7 +215,7 @@ impl Reader<'_> {
         for (name, weight) in weights {
             let at = biases.iter().position(|(layer, _)| *layer == name);
             let bias = at.map(|at| biases.remove(at).1);
-            layers.push(FoundLayer { name, weight, bias, batch_norm: None });
+            layers.push(FoundLayer::new(name, weight, bias));
         }
         if let Some((name, _)) = biases.first() {
             return Err(format!("layer {name} has biases and no weights"));
@@ -170,6 +237,7 @@ impl Reader<'_> {
             mu: array.values.clone(),
             sigma: FoundSigma::Deterministic,
             source: name.to_owned(),
+            prior: None,
         };
         for &(name, array) in &self.source.tensors {
             let Some(layer) = name.strip_suffix(".weight").filter(|_| !self.used.contains(name)) else { continue };
@@ -178,7 +246,7 @@ impl Reader<'_> {
             }
             self.used.insert(name.to_owned());
             // In the place that it has among the others.
-            let order = |name: &str| self.source.tensors.iter().position(|tensor| tensor.0 == name);
+            let order = |name: &str| self.source.position(name);
             let at = weights.iter().position(|(_, w)| order(&w.source) > order(name)).unwrap_or(weights.len());
             weights.insert(at, (layer.to_owned(), plain(name, array)));
             let bias = format!("{layer}.bias");
@@ -187,6 +255,29 @@ impl Reader<'_> {
                 self.used.insert(bias);
             }
         }
+    }
+
+    /// The standard deviations of the prior beside a tensor of means: the neutral form has them, and older files of
+    /// Bayesian-Torch. What is none is passed over, and said.
+    fn prior(&mut self, name: &str, means: &Array) -> Option<Vec<f64>> {
+        let beside = match self.family {
+            Family::Arrays => name.strip_suffix(".mu").map(|base| format!("{base}.prior_sigma")),
+            Family::BayesianTorch => {
+                let (layer, part) = name.rsplit_once("mu_")?;
+                Some(format!("{layer}prior_{part}_sigma").replace("_kernel_", "_weight_"))
+            }
+            _ => None,
+        }?;
+        let array = self.source.get(&beside)?;
+        self.used.insert(beside.clone());
+        let is_one = array.values.iter().all(|s| s.is_finite() && *s > 0.0);
+        let fits = array.shape == means.shape || array.values.len() == 1;
+        if !(is_one && fits) {
+            self.said.push(format!("{beside} is no standard deviation of a prior of {name} and is passed over"));
+            return None;
+        }
+        let same = array.values.iter().all(|s| *s == array.values[0]);
+        Some(if same { vec![array.values[0]] } else { array.values.clone() })
     }
 
     /// By which rule a tensor stores standard deviations.
@@ -220,7 +311,7 @@ impl Reader<'_> {
 
     /// Compares doubles, and passes over what is of no use.
     fn rest(&mut self, layers: &[FoundLayer]) -> Result<(Vec<String>, Vec<String>), String> {
-        let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+        let (mut notes, mut warnings) = (Vec::new(), std::mem::take(&mut self.said));
         let source = self.source;
         for &(name, array) in &source.tensors {
             for (double, firsts) in DOUBLES {
@@ -241,12 +332,12 @@ impl Reader<'_> {
             .filter(|name| !self.used.contains(name) && unused(name))
             .collect();
         if !passed.is_empty() {
-            notes.push(format!("{} tensors that are not drawn from are passed over: {}", passed.len(), short(&passed)));
+            let names = short(passed.iter().map(String::as_str));
+            notes.push(format!("tensors that are not drawn from are passed over ({}): {names}", passed.len()));
         }
         self.used.extend(passed);
         if !source.others.is_empty() {
-            let names: Vec<String> = source.others.iter().map(|(name, _)| (*name).to_owned()).collect();
-            notes.push(format!("what holds no numbers is passed over: {}", short(&names)));
+            notes.push(format!("what holds no numbers is passed over: {}", short(source.others.iter().map(|o| o.0))));
         }
         let negative_rho = layers.iter().any(|l| l.weight.source.ends_with(".weight_mu"));
         if self.family == Family::TorchUncertainty && negative_rho {
@@ -259,7 +350,13 @@ impl Reader<'_> {
                     .to_owned(),
             );
         }
-        if self.family == Family::Blitz {
+        let is_mean = |name: &str| name.ends_with(".prior_weight_mu") || name.ends_with(".prior_bias_mu");
+        if let Some((name, _)) = source.tensors.iter().find(|(n, a)| is_mean(n) && a.values.iter().any(|x| *x != 0.0)) {
+            warnings.push(format!("the prior of the source has another mean than 0 ({name}); QAT has one around 0"));
+        }
+        // Other programs of one's own use these names too, and then every bias is one.
+        let is_blitz = source.tensors.iter().any(|(name, _)| name.ends_with("_sampler.rho"));
+        if self.family == Family::Blitz && is_blitz {
             warnings.push(
                 "BLiTZ stores bias_mu and bias_rho also of layers that were made with bias=False and never use them: name \
                  such layers with --no-bias"
@@ -268,88 +365,4 @@ impl Reader<'_> {
         }
         Ok((notes, warnings))
     }
-
-    /// Batch normalisations, each given to the linear layer before it.
-    fn batch_norms(&mut self, found: &mut Found) -> Result<(), String> {
-        let source = self.source;
-        for &(name, mean) in &source.tensors {
-            let Some(base) = name.strip_suffix(".running_mean") else { continue };
-            let of = |part: &str| {
-                let name = format!("{base}.{part}");
-                (source.get(&name), name)
-            };
-            if let Some(random) = found.tensors().map(|t| t.0).find(|layer| *layer == base) {
-                return Err(format!(
-                    "the batch normalisation {random} has a random scale: its product with random weights is no Gaussian. \
-                     Train with a deterministic one (torch.nn.BatchNorm2d), which is folded exactly"
-                ));
-            }
-            let (Some(variance), _) = of("running_var") else {
-                return Err(format!("{base} has running means and no running variances; save the whole state_dict"));
-            };
-            let channels = mean.values.len();
-            let (scale, offset) = (of("weight"), of("bias"));
-            let values = |part: &Option<&Array>, default: f64| {
-                part.map_or_else(|| vec![default; channels], |array| array.values.clone())
-            };
-            let norm = BatchNorm {
-                name: base.to_owned(),
-                scale: values(&scale.0, 1.0),
-                offset: values(&offset.0, 0.0),
-                mean: mean.values.clone(),
-                variance: variance.values.clone(),
-            };
-            self.used.extend([name.to_owned(), scale.1, offset.1, of("running_var").1]);
-            let order = |name: &str| source.tensors.iter().position(|tensor| tensor.0 == name);
-            let before = found.layers.iter_mut().rev().find(|layer| order(&layer.weight.source) < order(name));
-            let fits =
-                |layer: &&mut FoundLayer| layer.weight.shape.first() == Some(&channels) && layer.batch_norm.is_none();
-            match before.filter(fits) {
-                Some(layer) => {
-                    found.warnings.push(format!(
-                        "the batch normalisation {base} is folded into {}: right if it comes directly behind it, before \
-                         any activation",
-                        layer.name
-                    ));
-                    layer.batch_norm = Some(norm);
-                }
-                None => {
-                    return Err(format!(
-                        "the batch normalisation {base} has {channels} channels and stands behind no linear layer of as \
-                         many; only one directly behind a linear layer can be folded"
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses tensors that nothing has used: they may be parameters.
-    fn leftover(&self) -> Result<(), String> {
-        let ignored = |name: &str| self.told.ignored.iter().any(|ignored| ignored == name);
-        let left: Vec<String> = self
-            .source
-            .tensors
-            .iter()
-            .map(|(name, array)| ((*name).to_owned(), array))
-            .filter(|(name, _)| !self.used.contains(name) && !ignored(name))
-            .map(|(name, array)| format!("{name} {:?}", array.shape))
-            .collect();
-        if left.is_empty() {
-            return Ok(());
-        }
-        Err(format!(
-            "{} tensors are left over, which may be parameters: {}; name each that is of no interest with --ignore",
-            left.len(),
-            short(&left)
-        ))
-    }
-}
-
-/// A few names of many.
-fn short(names: &[String]) -> String {
-    const MOST: usize = 8;
-    let more = names.len().saturating_sub(MOST);
-    let shown = names.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }

@@ -1,7 +1,9 @@
 //! The named arrays of a file, wherever they lie in it: in a dictionary of a checkpoint, in a parameter store, at the top.
 
+use super::names::natural;
+use super::recognise::Told;
 use super::rules::SigmaRule;
-use qbnn_data::tensor_file::{Array, Content, Entry, TensorFile};
+use qbnn_data::tensor_file::{Array, Content, Entry, Format, TensorFile};
 use std::collections::BTreeMap;
 
 /// The arrays of a file by name, in its order.
@@ -14,6 +16,11 @@ pub(super) struct Source<'a> {
     pub place: String,
     /// What is there and no array.
     pub others: Vec<(&'a str, &'a str)>,
+    /// Whether the tensors lie in the order of their names, as safetensors and JAX write them, which may not be the order of
+    /// the layers. They are given in natural order then: `layers.2` before `layers.10`.
+    pub sorted: bool,
+    /// Where in `tensors` each name is.
+    index: BTreeMap<&'a str, usize>,
 }
 
 /// A constraint of a parameter store.
@@ -54,11 +61,38 @@ const PASSED: [&str; 8] =
 const USUAL: [&str; 7] = ["state_dict", "model_state_dict", "model", "net", "network", "module", "guide"];
 
 impl<'a> Source<'a> {
-    /// The arrays of a file; those of the dictionary `key`, where one is named.
+    /// The arrays of a file without those to ignore; those of the dictionary `told.key`, where one is named.
     ///
     /// # Errors
-    /// A file without any, with several dictionaries of them, or that holds a whole pickled module.
-    pub(super) fn of(file: &'a TensorFile, key: Option<&str>) -> Result<Self, String> {
+    /// A file without any, with several dictionaries of them, or that holds a whole pickled module; a tensor to ignore
+    /// that is not there.
+    pub(super) fn of(file: &'a TensorFile, told: &Told) -> Result<Self, String> {
+        let mut source = Self::found(file, told.key.as_deref())?;
+        for pattern in &told.ignored {
+            let before = source.tensors.len() + source.others.len();
+            source.tensors.retain(|(name, _)| !is_ignored(name, pattern));
+            source.others.retain(|(name, _)| !is_ignored(name, pattern));
+            if source.tensors.len() + source.others.len() == before {
+                return Err(format!(
+                    "--ignore {pattern}: it has no tensor of this name; it has {}",
+                    short(source.tensors.iter().map(|t| t.0))
+                ));
+            }
+        }
+        source.sorted = match file.format {
+            // A state_dict keeps the order in which layers were made.
+            Format::Torch => false,
+            Format::Safetensors => true,
+            Format::Npz => source.tensors.is_sorted_by_key(|t| t.0),
+        };
+        if source.sorted {
+            source.tensors.sort_by(|a, b| natural(a.0, b.0));
+        }
+        source.index = source.tensors.iter().enumerate().rev().map(|(at, t)| (t.0, at)).collect();
+        Ok(source)
+    }
+
+    fn found(file: &'a TensorFile, key: Option<&str>) -> Result<Self, String> {
         if let Content::Object { class, .. } = &file.root {
             return Err(format!(
                 "it holds a whole pickled object of class {class}, whose code is not run; save its tensors: \
@@ -83,7 +117,7 @@ impl<'a> Source<'a> {
         }
         let usual = |place: &str| USUAL.iter().position(|usual| *usual == place.rsplit('/').next().unwrap_or(place));
         match &all[..] {
-            [] => Err("it holds no tensors; save a state_dict, or arrays by name".into()),
+            [] => Err(without_tensors(&file.root)),
             [(place, entries)] => Ok(Self::dictionary(entries, place)),
             several => {
                 let mut known: Vec<_> = several.iter().filter(|(place, _)| usual(place).is_some()).collect();
@@ -112,8 +146,42 @@ impl<'a> Source<'a> {
 
     /// The tensor of a name.
     pub(super) fn get(&self, name: &str) -> Option<&'a Array> {
-        self.tensors.iter().find(|tensor| tensor.0 == name).map(|tensor| tensor.1)
+        self.position(name).and_then(|at| self.tensors.get(at)).map(|tensor| tensor.1)
     }
+
+    /// Which of the tensors has a name.
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+}
+
+/// Whether a name is one to ignore: the name itself, or what begins with the text before a last `*`.
+fn is_ignored(name: &str, pattern: &str) -> bool {
+    pattern.strip_suffix('*').map_or(name == pattern, |start| name.starts_with(start))
+}
+
+/// Why a file without tensors has none.
+fn without_tensors(root: &Content) -> String {
+    let object = root.dict().unwrap_or_default().iter().find_map(|e| match &e.content {
+        Content::Object { class, fields } if !fields.is_empty() => Some((&e.name, class)),
+        _ => None,
+    });
+    match object {
+        Some((name, class)) => format!(
+            "it holds no tensors: its item {name} is a whole pickled object of class {class}, whose code is not run; save \
+             its tensors: torch.save(net.state_dict(), FILE)"
+        ),
+        None => "it holds no tensors; save a state_dict, or arrays by name".into(),
+    }
+}
+
+/// A few names of many.
+pub(super) fn short<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 8;
+    let names: Vec<&str> = names.collect();
+    let shown = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MOST);
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 fn names(all: &[(String, &[Entry])]) -> String {

@@ -1,6 +1,6 @@
 //! From a posterior that was found to a checkpoint, and from there to a run folder.
 
-use super::assign::{self, Assigned, DETERMINISTIC, Posterior, Taking};
+use super::assign::{self, Assigned, DETERMINISTIC, Posterior, PriorOf, Taking};
 use super::check::{Agreement, Reference};
 use super::elbo::{self, ReadingScore};
 use super::family::Family;
@@ -27,6 +27,8 @@ pub struct Import {
     pub checkpoint: Checkpoint,
     /// What became of every tensor.
     pub record: Record,
+    /// Why the network may be another one than its source.
+    doubt: Option<String>,
 }
 
 /// `import.json`: where a posterior comes from, and what became of every tensor.
@@ -48,6 +50,9 @@ pub struct Record {
     pub prior_sigma: f32,
     /// Where that comes from.
     pub prior_source: &'static str,
+    /// Least and largest standard deviation of the priors of parameters, where they are not all that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priors: Option<[f32; 2]>,
     /// The way of each linear layer, in running order.
     pub layers: Vec<Assigned>,
     /// Least, middle and largest standard deviation.
@@ -93,13 +98,19 @@ impl Import {
         let normalisation = normalisation(config, data)?;
         let (spec, net) = experiment::network(config, data)?;
         let posterior = assign::assign(found, &net, taking).map_err(|problem| Error::posterior(path, problem))?;
-        let Posterior { mu, sigma, layers, deterministic } = posterior;
+        let Posterior { mu, sigma, layers, deterministic, prior, warnings: of_layers, doubt } = posterior;
         let given = GivenPosterior { mu: &mu, sigma: &sigma };
         let train = config.train.clone();
         let mut checkpoint =
             Checkpoint::given(&spec, data.shape(), data.dataset.classes(), normalisation, config.seed, train, given)?;
+        if let Some(prior) = prior {
+            let told = |prior: &PriorOf| if taking.prior_told { PriorOf { sigma: None, ..*prior } } else { *prior };
+            let prior: Vec<f32> = prior.iter().map(|prior| told(prior).value(config.train.prior_sigma)).collect();
+            checkpoint = checkpoint.with_prior(prior)?;
+        }
         checkpoint.origin = Some(consistency::origin(config, data));
         let mut warnings = found.warnings.clone();
+        warnings.extend(of_layers);
         if deterministic > 0 {
             warnings.push(format!(
                 "{deterministic} of {} numbers have no standard deviation in the file; they have {DETERMINISTIC} here, the \
@@ -118,6 +129,11 @@ impl Import {
             ));
         }
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let prior_range = |all: &[f32]| {
+            let least = all.iter().copied().fold(f32::INFINITY, f32::min);
+            [least, all.iter().copied().fold(0.0, f32::max)]
+        };
+        let priors = checkpoint.prior_sigmas().map(prior_range);
         let record = Record {
             version: VERSION,
             file: name,
@@ -127,6 +143,7 @@ impl Import {
             normalisation,
             prior_sigma,
             prior_source: if found.prior_sigma.is_some_and(|p| p as f32 == prior_sigma) { "file" } else { "settings" },
+            priors,
             layers,
             sigma: [sorted[0], middle, sorted[sorted.len() - 1]],
             check: None,
@@ -134,7 +151,21 @@ impl Import {
             warnings,
             notes: found.notes.clone(),
         };
-        Ok(Import { checkpoint, record })
+        Ok(Import { checkpoint, record, doubt })
+    }
+
+    /// Refuses a network that may be another one than its source though all shapes fit, unless [`Import::check`] showed that it
+    /// is not.
+    ///
+    /// # Errors
+    /// [`Error::Posterior`] with the reason.
+    pub fn settle(&self) -> Result<()> {
+        match &self.doubt {
+            Some(doubt) if self.record.check.is_none() => {
+                Err(Error::posterior(Path::new(&self.record.file), doubt.clone()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Compares the network with its source.
@@ -180,8 +211,10 @@ impl Import {
     /// Writes checkpoint, model file and `import.json` into a folder that holds the settings already.
     ///
     /// # Errors
-    /// [`Error::Io`]; a checkpoint that cannot be written. A network that no model file holds is no error: it is said.
+    /// [`Error::Io`]; a checkpoint that cannot be written; those of [`Import::settle`]. A network that no model file holds is
+    /// no error: it is said.
     pub fn write(mut self, observer: &dyn Observer, folder: &RunFolder, data: &Prepared<'_>) -> Result<Record> {
+        self.settle()?;
         folder.write_classes(&data.dataset.class_names)?;
         self.checkpoint.save(&folder.checkpoint(FLOAT))?;
         let mut json = serde_json::to_vec_pretty(&self.record).map_err(Error::encode("the import"))?;

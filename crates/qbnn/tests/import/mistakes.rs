@@ -103,8 +103,8 @@ fn a_state_dict_of_pyro_does_not_say_how_scales_are_stored() {
 
 #[test]
 fn names_of_two_libraries_or_of_none_are_told() {
-    let unknown = refused(|t| t.iter_mut().for_each(|t| t.0 = Box::leak(t.0.replace('.', "_").into_boxed_str())));
-    assert!(unknown.contains("a_weight_mu") && unknown.contains("--map"), "{unknown}");
+    let unknown = refused(|t| t.iter_mut().for_each(|t| t.0 = Box::leak(t.0.replace(".mu", ".q").into_boxed_str())));
+    assert!(unknown.contains("a.weight.q") && unknown.contains("--map"), "{unknown}");
     let two = refused(|t| {
         t.push(("c.mu_weight", vec![1, 1], vec![1.0]));
         t.push(("c.rho_weight", vec![1, 1], vec![1.0]));
@@ -112,7 +112,7 @@ fn names_of_two_libraries_or_of_none_are_told() {
     assert!(two.contains("of bayesian-torch and of arrays") && two.contains("--from"), "{two}");
     let full =
         refused(|t| *t = vec![("guide.loc", vec![3], vec![0.0; 3]), ("guide.scale_tril", vec![3, 3], vec![0.0; 9])]);
-    assert!(full.contains("full or low-rank covariance"), "{full}");
+    assert!(full.contains("full, low-rank or Kronecker covariance"), "{full}");
 }
 
 #[test]
@@ -149,4 +149,13 @@ fn an_optimizer_or_a_covariance_that_does_not_fit_is_told() {
     let told = Told { sigma: "std".parse().ok(), ..Told::default() };
     let error = import::read(&fixture("ivon.pt"), &told, None).unwrap_err().to_string();
     assert!(error.contains("leave out --sigma"), "{error}");
+}
+
+#[test]
+fn whole_modules_are_refused_with_their_class() {
+    for (name, place) in [("whole.pt", "it holds a whole"), ("whole_inside.pt", "its item model is a whole")] {
+        let error = import::read(&fixture(&format!("../wrong_posteriors/{name}")), &Told::default(), None).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(place) && error.contains("__main__.Net") && error.contains("state_dict"), "{error}");
+    }
 }
