@@ -52,6 +52,21 @@ impl KeptDraws {
         Ok(())
     }
 
+    /// N: the images so far.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Probabilities: for each draw those of all images, `[image][class]`, flat.
+    pub fn probabilities(&self) -> &[Vec<f32>] {
+        &self.probabilities
+    }
+
+    /// Logits in the same order; none of a model that does not run in integers.
+    pub fn logits(&self) -> &[Vec<f32>] {
+        &self.logits
+    }
+
     /// Writes them, with the labels of the images where there are some.
     ///
     /// # Errors

@@ -12,6 +12,8 @@ pub enum Event<'a> {
     Note(&'a str),
     /// What the user should know even when everything else is quiet, in one line.
     Warning(&'a str),
+    /// What is about to happen.
+    Begins(crate::steps::Beginning<'a>),
     /// A step or an epoch of training.
     Training {
         /// The model's name.

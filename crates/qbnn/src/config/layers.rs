@@ -106,6 +106,13 @@ impl Layers {
         self.flag(key, Value::String(data.to_owned()));
     }
 
+    /// Puts a network on top: a built-in one by its name, or a TOML file of layers.
+    pub fn network(&mut self, network: &str) {
+        let is_file = network.ends_with(".toml") || network.contains(['/', '\\']);
+        let key = if is_file { "network.file" } else { "network.name" };
+        self.flag(key, Value::String(network.to_owned()));
+    }
+
     /// Adds a test group, in the place of one of its name.
     ///
     /// # Errors

@@ -1,0 +1,33 @@
+"""The extension module: bytes and plain values of the Rust library."""
+
+from collections.abc import Callable
+from typing import Any
+
+__version__: str
+
+class Model:
+    @staticmethod
+    def load(path: str, name: str | None = None) -> Model: ...
+    @staticmethod
+    def of_bytes(path: str, content: bytes, class_names: list[str] | None) -> Model: ...
+    def content(self) -> bytes | None: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def shape_of_images(self) -> tuple[int, int, int]: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def class_names(self) -> list[str]: ...
+    @property
+    def backend(self) -> str: ...
+    def summary(self) -> str: ...
+    def predict(
+        self,
+        pixels: bytes,
+        samples: int,
+        seed: int,
+        keep: bool = False,
+        weights: str | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+    ) -> dict[str, Any]: ...
