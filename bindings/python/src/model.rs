@@ -1,6 +1,6 @@
 //! A model file, opened once: pixels in, probabilities and uncertainties out, as bytes that Python makes arrays of.
 
-use crate::errors::{exception, raised};
+use crate::errors::raised;
 use crate::watch::{Watch, check_process};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -41,18 +41,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn weights(py: Python<'_>, name: &str) -> PyResult<pfp::Weights> {
-    match name {
-        "stored" => Ok(pfp::Weights::Stored),
-        "drawn" => Ok(pfp::Weights::Drawn),
-        other => Err(exception(
-            py,
-            "ArgumentError",
-            format!("weights is `{other}`, wanted `stored` (moments of the posterior) or `drawn` (of its draws)"),
-        )),
-    }
-}
-
 impl Model {
     fn of(source: ModelSource, class_names: Option<Vec<String>>) -> qbnn::Result<Self> {
         let class_names = class_names.map_or_else(|| source.class_names(), Ok)?;
@@ -74,6 +62,9 @@ fn predict_all(
 ) -> qbnn::Result<(Vec<Prediction>, Option<KeptDraws>)> {
     let shape = model.input();
     let images = pixels.len() / shape.len().max(1);
+    if asked.keep {
+        KeptDraws::check_room(asked.draws.count, images, model.classes())?;
+    }
     let (mut all, mut kept) = (Vec::with_capacity(images), asked.keep.then(KeptDraws::default));
     for part in pixels.chunks(model.at_once(asked.draws.count) * shape.len().max(1)) {
         let view = ImagesView { shape, pixels: part };
@@ -168,22 +159,18 @@ impl Model {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         check_process()?;
-        let by = weights.map(|name| self::weights(py, name)).transpose()?;
+        let by = weights.map(|name| crate::steps::weights(py, name)).transpose()?;
         let asked = Asked { draws: Draws { count: samples, seed }, keep };
         let mut watch = Watch::new(progress);
         let answer = py.detach(|| self.answer(&pixels, by, &asked, &mut watch));
         if let Some(raised) = watch.raised {
             return Err(raised);
         }
-        answer.map_err(|e| raised(py, &e))?.into_dict(py, self.class_count(py))
+        answer.map_err(|e| raised(py, &e))?.into_dict(py, self.classes(py))
     }
 }
 
 impl Model {
-    fn class_count(&self, py: Python<'_>) -> usize {
-        self.classes(py)
-    }
-
     fn answer(
         &self,
         pixels: &[u8],
@@ -215,13 +202,7 @@ impl Model {
         })
     }
 
-    fn by_pass(
-        &self,
-        pixels: &[u8],
-        weights: pfp::Weights,
-        asked: &Asked,
-        watch: &mut Watch,
-    ) -> qbnn::Result<Answer> {
+    fn by_pass(&self, pixels: &[u8], weights: pfp::Weights, asked: &Asked, watch: &mut Watch) -> qbnn::Result<Answer> {
         // Opened for each call, whose first images are held against draws.
         let mut model = self.source.open(Some(weights))?;
         let (all, kept) = predict_all(&mut model, pixels, asked, watch)?;

@@ -19,6 +19,14 @@ pub struct KeptDraws {
 }
 
 impl KeptDraws {
+    /// Refuses draws of so many images that would not have room, before any is predicted.
+    ///
+    /// # Errors
+    /// [`Error::Bnn`] names the numbers and the limit.
+    pub fn check_room(draws: usize, images: usize, classes: usize) -> Result<()> {
+        Ok(limit::probabilities(draws, images, classes).map(drop)?)
+    }
+
     /// Adds probabilities `[draw][image][class]` of some more images.
     ///
     /// # Errors

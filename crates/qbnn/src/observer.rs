@@ -5,6 +5,8 @@
 
 use qbnn_bnn::train;
 
+pub use qbnn_bnn::train::Event as TrainingEvent;
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from . import _native
 from ._arrays import images_of
-from ._errors import ArgumentError, QbnnWarning
+from ._errors import ArgumentError, FileError, QbnnWarning
 from ._progress import Event, Progress, Teller
 
 Floats = npt.NDArray[np.float64]
@@ -224,6 +224,20 @@ class Model:
             draws=array("draws", "<f4", samples, n, c) if n else None,
             logits=array("logits", "<f4", samples, n, c) if n else None,
         )
+
+    def save(self, path: PathLike) -> None:
+        """Writes the model file (``.qbnn``) elsewhere. Of an ensemble, which is several files, it is refused."""
+        content = self._native.content()
+        if content is None:
+            raise ArgumentError(f"{self.path} is an ensemble; copy it and the files that it names")
+        path = Path(path)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise FileError(f"cannot write {path}: {error.strerror}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         content = self._native.content()

@@ -3,12 +3,9 @@
 use crate::session::Session;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use qbnn::lock::check_writable;
-use qbnn::neutral::{self, Form};
-use qbnn::output::{self, write_whole};
-use qbnn::run_folder::{FLOAT, RunFolder, model_name};
-use qbnn::{named, shell};
-use qbnn_bnn::Checkpoint;
+use qbnn::neutral::Form;
+use qbnn::steps::{self, Exported};
+use qbnn::{output, shell};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -37,20 +34,11 @@ pub enum FormArg {
 
 /// Exports.
 pub fn export(session: &Session, args: &ExportCommand) -> Result<()> {
-    let path = if args.from.is_dir() { RunFolder::open(&args.from)?.checkpoint(FLOAT) } else { args.from.clone() };
-    named::checkpoint(&path)?;
-    output::refuse_inputs("--out", &args.out, [&path])?;
-    check_writable(&args.out)?;
-    let is_npz = args.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
-    let form = args.to.unwrap_or(if is_npz { FormArg::Npz } else { FormArg::Safetensors });
-    let form = match form {
+    let form = args.to.map(|form| match form {
         FormArg::Safetensors => Form::Safetensors,
         FormArg::Npz => Form::Npz,
-    };
-    let checkpoint = Checkpoint::load(&path)?;
-    let bytes = neutral::to_bytes(&checkpoint, form)?;
-    write_whole(&args.out, &bytes)?;
-    let (name, parameters, size) = (model_name(&checkpoint), checkpoint.net().parameters(), bytes.len());
+    });
+    let Exported { model: name, parameters, bytes: size } = steps::export(&args.from, form, &args.out)?;
     if output::is_stdout(&args.out) {
         return Ok(());
     }

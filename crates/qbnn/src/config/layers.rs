@@ -113,6 +113,19 @@ impl Layers {
         self.flag(key, Value::String(network.to_owned()));
     }
 
+    /// Puts a network on top that is described by its layers, first to last, as a config file has them.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] of layers that are none.
+    pub fn described_network(&mut self, name: &str, layers: Vec<Value>) -> Result<()> {
+        let pairs = [("name", Value::String(name.to_owned())), ("layer", Value::Array(layers))];
+        let table = Value::Table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+        NetworkConfig::deserialize(table.clone()).map_err(|e| Error::settings("network", e.message().trim()))?;
+        self.note("network.layer");
+        merge(&mut self.merged, Table::from_iter([("network".to_owned(), table)]));
+        Ok(())
+    }
+
     /// Adds a test group, in the place of one of its name.
     ///
     /// # Errors

@@ -1,19 +1,26 @@
 //! The steps of an experiment as a front end takes them, each a whole: settings and paths in, files of a run folder out.
 //!
 //! [`start`] opens the folder of a new run or of one that goes on; [`train`](fn@train), [`run`], [`quantize`](fn@quantize),
-//! [`evaluate`](fn@evaluate) and [`import`](fn@import) do the work and give what there is to show. What is about to happen is told
+//! [`evaluate`](fn@evaluate), [`calibrate`](fn@calibrate), [`import`](fn@import), [`export`](fn@export) and
+//! [`report`](fn@report) do the work and give what there is to show. What is about to happen is told
 //! as [`Event::Begins`](crate::Event::Begins).
 
+pub mod calibrate;
 pub mod evaluate;
+pub mod export;
 pub mod import;
 pub mod quantize;
+pub mod report;
 pub mod select;
 pub mod start;
 pub mod train;
 
+pub use calibrate::{calibrate, remove_decisions};
 pub use evaluate::{Evaluation, Measured, evaluate};
+pub use export::{Exported, export};
 pub use import::{Imported, Importing, import};
 pub use quantize::quantize;
+pub use report::{Reported, Reporting, report};
 pub use start::{NewRun, Start};
 pub use train::{Ran, Trained, run, train};
 
