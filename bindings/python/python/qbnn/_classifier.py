@@ -231,6 +231,9 @@ class BayesianClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ArgumentError(f"y holds one class, {self.classes_[0]!r}; wanted two or more")
         self._read_shape(array)
         pixels, seed = self._pixels(array), self._seed()
+        if self.shape_[2] == 1:
+            # One row of grey pixels could be taken for channels.
+            pixels = pixels[..., 0]
         out = self._held_out(labels, seed)
         images, own = pixels[~out], labels[~out]
         # Few images are trained on just as well; what is measured on them is then no test.
