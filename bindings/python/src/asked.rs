@@ -91,10 +91,10 @@ fn toml_of(value: &Bound<'_, PyAny>) -> PyResult<Value> {
         return Ok(Value::Table(pairs.collect::<PyResult<_>>()?));
     }
     // Numbers of numpy.
-    if let Ok(item) = value.call_method0("item") {
-        if !item.is(value) {
-            return toml_of(&item);
-        }
+    if let Ok(item) = value.call_method0("item")
+        && !item.is(value)
+    {
+        return toml_of(&item);
     }
     // Paths.
     if let Ok(path) = value.call_method0("__fspath__") {

@@ -116,7 +116,7 @@ def test_cross_validation_and_search():
     assert search.best_params_["bits"] in (4, "w8a8")
 
 
-#: Checks of scikit-learn that do not apply, each with the reason.
+#: Checks of scikit-learn that do not apply, each with the reason: none.
 DO_NOT_APPLY: dict[str, str] = {}
 
 

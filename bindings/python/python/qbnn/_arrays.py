@@ -52,10 +52,10 @@ def as_bytes(array: npt.NDArray[Any], what: str = "x") -> Pixels:
     if array.size == 0:
         return array.astype(np.uint8)
     if array.dtype.kind in "iu":
-        low, high = int(array.min()), int(array.max())
-        if low < 0 or high > 255:
-            raise ArgumentError(f"{what} holds integers from {low} to {high}, wanted pixels from 0 to 255")
-        if high == 1:
+        least, most = int(array.min()), int(array.max())
+        if least < 0 or most > 255:
+            raise ArgumentError(f"{what} holds integers from {least} to {most}, wanted pixels from 0 to 255")
+        if most == 1:
             warnings.warn(
                 f"the largest pixel of {what} is 1, and pixels go from 0 to 255: these images are all but black; for images in "
                 f"0 and 1 give {what} * 255",
@@ -85,7 +85,8 @@ def as_bytes(array: npt.NDArray[Any], what: str = "x") -> Pixels:
             f"{what} holds numbers from 0 to 1 that are no bytes over 255 (one is {apart:.2g} of a step off), and a model reads "
             f"bytes; round them yourself if that is meant: (255 * {what}).round().astype(np.uint8)"
         )
-    return whole.astype(np.uint8)
+    pixels: Pixels = whole.astype(np.uint8)
+    return pixels
 
 
 def _in_words(shape: tuple[int, ...]) -> str:

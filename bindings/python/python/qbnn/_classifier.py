@@ -295,7 +295,8 @@ class BayesianClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Mean probability of each class of ``classes_``: N x C. Rows sum to 1."""
         probs = self.uncertainty(X).probs
         # Of the integer runtime they sum to 1 within a few units of 2^-32.
-        return probs / probs.sum(axis=1, keepdims=True)
+        scaled: npt.NDArray[np.float64] = probs / probs.sum(axis=1, keepdims=True)
+        return scaled
 
     # Keeping.
 
@@ -351,7 +352,8 @@ class BayesianClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise Error(f"{path} is no classifier of version {_VERSION}; BayesianClassifier.save writes one")
         classifier = cls(**json.loads(str(found["params"])))
         classifier.classes_ = found["classes"]
-        classifier.shape_ = tuple(int(side) for side in found["shape"])
+        rows, columns, channels = (int(side) for side in found["shape"])
+        classifier.shape_ = (rows, columns, channels)
         classifier.n_features_in_ = int(found["features"])
         if "feature_names" in found:
             classifier.feature_names_in_ = found["feature_names"].astype(object)

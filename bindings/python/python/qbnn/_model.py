@@ -12,7 +12,7 @@ from typing import Any, Literal, Union
 import numpy as np
 import numpy.typing as npt
 
-from . import _native
+from ._native import Model as NativeModel
 from ._arrays import images_of
 from ._errors import ArgumentError, FileError, QbnnWarning
 from ._progress import Event, Progress, Teller
@@ -100,13 +100,13 @@ class Model:
     A model can be pickled: the file's bytes go with it. Of an ensemble its path goes, so that the file must be there.
     """
 
-    _native: _native.Model
+    _native: NativeModel
 
     def __init__(self) -> None:
         raise TypeError("qbnn.Model.load(path) opens a model")
 
     @classmethod
-    def _of(cls, native: _native.Model) -> Model:
+    def _of(cls, native: NativeModel) -> Model:
         model = object.__new__(cls)
         model._native = native
         return model
@@ -119,7 +119,7 @@ class Model:
         that holds one model file, or an ensemble (``.ensemble.toml``). ``model`` chooses one of a folder by its name, such as
         ``"jq-mu4s2w8a4"``.
         """
-        return cls._of(_native.Model.load(os.fspath(path), model))
+        return cls._of(NativeModel.load(os.fspath(path), model))
 
     @property
     def path(self) -> Path:
@@ -251,4 +251,4 @@ class Model:
 
 
 def _unpickled(path: str, content: bytes, class_names: list[str]) -> Model:
-    return Model._of(_native.Model.of_bytes(path, content, class_names))
+    return Model._of(NativeModel.of_bytes(path, content, class_names))

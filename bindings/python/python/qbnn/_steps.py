@@ -27,7 +27,7 @@ class Run:
     """A run folder: the networks, settings and figures of an experiment."""
 
     def __init__(self, path: PathLike | Run):
-        self.path = path.path if isinstance(path, Run) else Path(path)
+        self.path: Path = path.path if isinstance(path, Run) else Path(path)
         # Refused here, and not at the first use.
         self.models  # noqa: B018
 
@@ -114,8 +114,8 @@ def _put_network(asked: dict[str, Any], network: Network | None) -> None:
     if isinstance(network, (str, os.PathLike)):
         asked["network"] = os.fspath(network)
         return
-    layers = [dict(layer) for layer in network] if isinstance(network, Sequence) else None
-    if not layers:
+    layers = [dict(layer) for layer in network if isinstance(layer, Mapping)] if isinstance(network, Sequence) else []
+    if not layers or len(layers) != len(network):
         raise ArgumentError("network wants mlp, lenet5, a TOML file of layers, or a list of layers such as {'type': 'dense', 'out': 10}")
     asked["layers"] = layers
 
@@ -318,7 +318,7 @@ def _predictions(probs: Any, labels: Any, groups: Any, images: Any, name: str) -
     array = as_array(probs, "probs")
     if array.ndim not in (2, 3) or array.dtype.kind != "f":
         raise ArgumentError(f"probs is {array.dtype} of shape {array.shape}, wanted floating-point numbers S x N x C or N x C")
-    arrays = {"probs": array, "labels": as_array(labels, "labels")}
+    arrays: dict[str, Any] = {"probs": array, "labels": as_array(labels, "labels")}
     if groups is not None:
         arrays["groups"] = np.asarray(groups)
     if images is not None:
@@ -476,7 +476,7 @@ def import_posterior(
         raise ArgumentError("images and logits belong together; give both, or neither")
     propose = isinstance(network, str) and network == "auto"
     described = None if propose else network
-    of = {
+    of: dict[str, Any] = {
         "family": library,
         "sigma": sigma,
         "layout": layout,
@@ -507,8 +507,8 @@ def import_posterior(
             file = os.path.join(scratch, "posterior.npz")
             np.savez(file, **_arrays_of(state))
         if images is not None:
-            of["check"] = os.path.join(scratch, "reference.npz")
-            np.savez(of["check"], images=as_array(images, "images"), logits=as_array(logits, "logits"))
+            reference = of["check"] = os.path.join(scratch, "reference.npz")
+            np.savez(reference, images=as_array(images, "images"), logits=as_array(logits, "logits"))
         of_data, staged = stack.enter_context(given(data, test, _parent(out)))
         tell = stack.enter_context(_telling(progress))
         asked = _asked(of_data, {"seed": seed}, settings, network=described)

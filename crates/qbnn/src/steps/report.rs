@@ -54,7 +54,7 @@ pub fn report(observer: &dyn Observer, asked: &Reporting) -> Result<Reported> {
     }
     if let Some(out) = &asked.out {
         let out = if out.is_dir() { out.join(REPORT) } else { out.clone() };
-        output::refuse_inputs("--out", &out, &asked.read())?;
+        output::refuse_inputs("--out", &out, asked.read())?;
     }
     let title = asked.title.as_deref();
     if !asked.predictions.is_empty() {
