@@ -16,7 +16,7 @@ pub use cifar::cifar;
 pub use csv::csv;
 pub use idx::pair;
 pub use npz::{Arrays, npz};
-pub use open::{Kind, Options, count, group, open};
+pub use open::{Kind, Options, count, group, is_drawn, open};
 pub use pictures::{Size, pictures};
 
 use crate::dataset::{Dataset, Labelled, PixelStatistics, TestGroup, TrainSet};

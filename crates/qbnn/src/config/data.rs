@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::recipe::DEFAULT_DATA;
-use qbnn_data::own::{Arrays, Options, Size};
+use qbnn_data::own::{Arrays, Options, Size, is_drawn};
 use qbnn_data::shift::Shifted;
 use qbnn_data::{Catalogue, Role};
 use serde::{Deserialize, Serialize};
@@ -185,7 +185,7 @@ pub struct TestSource {
     pub role: Role,
     /// Its name.
     pub name: String,
-    /// A built-in set by name, of role shifted also a change of the clean images (`rotation@3`); or a folder or a file.
+    /// A built-in set by name, or `strokes`, which the program draws; of role shifted also a change of the clean images (`rotation@3`); or a folder or a file.
     /// Stored as an absolute path.
     pub path: PathBuf,
 }
@@ -194,7 +194,7 @@ impl TestSource {
     /// Whether it is a built-in set, or made by the program.
     pub fn is_built_in(&self) -> bool {
         let set = |name: &str| Catalogue::built_in().is_ok_and(|all| all.set(name).is_ok());
-        self.path.to_str().is_some_and(set) || self.shift().is_some()
+        self.path.to_str().is_some_and(set) || is_drawn(&self.path) || self.shift().is_some()
     }
 
     /// The change by which the program makes this group of the clean one, as `rotation@3` for PATH.

@@ -64,12 +64,14 @@ pub enum Model {
     Ensemble,
     /// The same networks, each quantized as `[quantize]` says.
     QuantizedEnsemble,
+    /// The network quantized as `[quantize]` says, in one analytic pass over the stored posterior instead of draws.
+    Pfp,
 }
 
 impl Model {
     /// Whether `[quantize]` counts.
     pub fn is_quantized(self) -> bool {
-        matches!(self, Model::Quantized | Model::QuantizedEnsemble)
+        matches!(self, Model::Quantized | Model::QuantizedEnsemble | Model::Pfp)
     }
 
     /// Whether it has members.

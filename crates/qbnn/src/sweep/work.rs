@@ -12,7 +12,8 @@ use crate::opened;
 use crate::preprocess::Prepared;
 use crate::{backend, evaluate, experiment};
 use qbnn_bnn::internals::identity::sha256;
-use qbnn_bnn::predictor::{Draws, Ensemble, Export, Predictor, Probabilities, of_checkpoint};
+use qbnn_bnn::pfp;
+use qbnn_bnn::predictor::{Analytic, Draws, Ensemble, Export, Predictor, Probabilities, of_checkpoint};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, Checkpoint, QuantizeSettings, Start, verify};
 use qbnn_core::ImagesView;
@@ -145,14 +146,16 @@ impl<'a> Runner<'a> {
     pub fn run(&self, run: &Run, samples: &[usize], tell: Tell<'_>) -> Result<Vec<(usize, Done)>> {
         let dataset = self.dataset(&run.config)?;
         let data = Prepared::new(&dataset);
-        let most = samples.iter().copied().max().unwrap_or(1);
+        // An analytic pass has no draws: the points over which it reads its logits out stand in their place, all of them.
+        let taken = |samples: usize| if run.model == Model::Pfp { pfp::POINTS } else { samples };
+        let most = samples.iter().copied().map(taken).max().unwrap_or(1);
         evaluate::check_draws(&data, most)?;
         let started = Instant::now();
         let models = self.models(run, &data, &|share| tell(0.5 * share))?;
         let train_seconds = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let described = describe(run, &models);
-        let mut predictor = predictor(&models, data.train_images())?;
+        let mut predictor = predictor(run.model, &models, data.train_images())?;
         let backend = backend::of(&predictor.backend());
         let identity = identity(&models);
         let (mut groups, of) = (0, 2.0 * dataset.groups.len() as f64);
@@ -166,7 +169,7 @@ impl<'a> Runner<'a> {
         let mut done = Vec::new();
         for &samples in samples {
             // Draws do not depend on how many follow: fewer are the first of them.
-            let groups = all.groups(&data, samples, classes)?;
+            let groups = all.groups(&data, taken(samples), classes)?;
             let evaluation = qbnn_eval::evaluate(&groups, &EvalOptions { resamples: 0, ..EvalOptions::default() })?;
             let means = evaluation.mean_uncertainty();
             let further = evaluation.further().map(|group| OfGroup {
@@ -210,7 +213,7 @@ impl<'a> Runner<'a> {
         if !run.model.is_quantized() {
             return run.floats.iter().map(load).collect();
         }
-        if run.model == Model::Quantized && (run.config.quantize.start == Start::Scratch || run.floats.is_empty()) {
+        if !run.model.is_ensemble() && (run.config.quantize.start == Start::Scratch || run.floats.is_empty()) {
             let float = self.untrained(&Float { config: run.config.clone(), seed: run.config.seed }, data)?;
             return Ok(vec![self.quantized(float, run, data, tell)?]);
         }
@@ -247,9 +250,9 @@ impl<'a> Runner<'a> {
 
 /// What predicts with one model, or with several that share the draws. A quantized model is exported once: its file is
 /// compared with it on a few training images, and then predicts.
-fn predictor(models: &[Checkpoint], images: ImagesView<'_>) -> Result<Box<dyn Predictor>> {
+fn predictor(kind: Model, models: &[Checkpoint], images: ImagesView<'_>) -> Result<Box<dyn Predictor>> {
     let [one] = models else {
-        let of_member = |member: &Checkpoint| predictor(std::slice::from_ref(member), images);
+        let of_member = |member: &Checkpoint| predictor(kind, std::slice::from_ref(member), images);
         let members = models.iter().map(of_member).collect::<Result<_>>()?;
         return Ok(Box::new(Ensemble::new(members)?));
     };
@@ -263,6 +266,14 @@ fn predictor(models: &[Checkpoint], images: ImagesView<'_>) -> Result<Box<dyn Pr
         && !difference.is_rounding()
     {
         return Err(BnnError::Apart(difference).into());
+    }
+    if kind == Model::Pfp {
+        let file = export.file().map_err(|why| Error::Setting {
+            key: "model",
+            found: "pfp".to_owned(),
+            wanted: format!("an analytic pass runs on a model file, and this network has none: {why}"),
+        })?;
+        return Ok(Box::new(Analytic::new(file, pfp::Weights::Stored)?));
     }
     Ok(export.predictor()?)
 }
