@@ -17,7 +17,7 @@ use crate::{ensemble, model_file};
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::Draws;
 use qbnn_core::ImagesView;
-use qbnn_core::decide::{Aim, Decisions, Doubt, Limit, ONE, Pass, SetRule, SetScore};
+use qbnn_core::decide::{Decisions, Limit, ONE, Pass, SetRule};
 use qbnn_core::fixed::OCTAVE;
 use qbnn_core::model::NAME_LIMIT;
 use qbnn_core::model::write_section::{Content, with_section};
@@ -29,6 +29,8 @@ use qbnn_eval::{
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::Path;
+
+pub use qbnn_core::decide::{Aim, Doubt, SetScore};
 
 /// Most logits that are held at once.
 const LOGITS: usize = 1 << 22;

@@ -24,6 +24,14 @@ pub struct KeptDraws {
 }
 
 impl KeptDraws {
+    /// Refuses draws of so many images that would not have room, before any is predicted.
+    ///
+    /// # Errors
+    /// [`Error::Bnn`] names the numbers and the limit.
+    pub fn check_room(draws: usize, images: usize, classes: usize) -> Result<()> {
+        Ok(limit::probabilities(draws, images, classes).map(drop)?)
+    }
+
     /// Adds probabilities `[draw][image][class]` and energies `[draw][image]` of some more images.
     ///
     /// # Errors
@@ -82,6 +90,21 @@ impl KeptDraws {
         let value = |&l: &i32| (f64::from(l) / 65_536.0) as f32;
         self.logits.iter_mut().zip(rows).for_each(|(kept, row)| kept.extend(row.iter().map(value)));
         Ok(())
+    }
+
+    /// N: the images so far.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Probabilities: for each draw those of all images, `[image][class]`, flat.
+    pub fn probabilities(&self) -> &[Vec<f32>] {
+        &self.probabilities
+    }
+
+    /// Logits in the same order; none of a model that does not run in integers.
+    pub fn logits(&self) -> &[Vec<f32>] {
+        &self.logits
     }
 
     /// Writes them, with the labels of the images where there are some.

@@ -232,9 +232,14 @@ fn stale(file: &Path, checkpoint: &Path, why: String) -> Error {
 /// [`Error::Io`]; [`Error::Model`] or [`Error::Contents`] of a file that is no model or too large; [`Error::Stale`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = input::bytes(path, input::MODEL)?;
-    check_size(path, &of_file(path, &bytes)?)?;
+    check(path, &bytes)?;
     check_checkpoint(path, &bytes)?;
     Ok(bytes)
+}
+
+/// Refuses bytes that are no model, or too large a one.
+pub(crate) fn check(path: &Path, bytes: &[u8]) -> Result<()> {
+    check_size(path, &of_file(path, bytes)?)
 }
 
 /// The model of bytes that [`read`] gave.

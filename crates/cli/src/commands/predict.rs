@@ -12,11 +12,11 @@ use qbnn::decided::{Decided, Fared};
 use qbnn::draws_file::KeptDraws;
 use qbnn::labels;
 use qbnn::lock::check_writable;
+use qbnn::model_source::ModelSource;
 use qbnn::named;
 use qbnn::output;
 use qbnn::pictures::{Name, Read, ReadOptions, Sources, read, shown};
 use qbnn::predict::{Model, Prediction};
-use qbnn::run_folder::classes_beside;
 use qbnn_bnn::predictor::Draws;
 use qbnn_core::{ImagesView, Shape};
 use std::ops::ControlFlow;
@@ -101,12 +101,6 @@ pub const HOW: &str = "Images are told apart by their first bytes: PNG of any de
     A picture with colour is refused by a model of grey images unless --grey is given. Several pictures one behind the \
     other, as `cat *.png` writes them, are all read. Of a folder, all pictures, IDX and npz files are read, by name.";
 
-/// Most images that are predicted together.
-const TOGETHER: usize = 4096;
-/// Most logits that are held for them.
-const LOGITS: usize = 1 << 22;
-/// Most pixels that are held for them.
-const PIXELS: usize = 1 << 26;
 /// Time without a sign of life.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -127,7 +121,8 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     if path != args.model {
         session.ui.say(&format!("model file: {}", path.display()));
     }
-    let mut model = Model::open(&path, pfp.map(Into::into))?;
+    let source = ModelSource::read(&path)?;
+    let mut model = source.open(pfp.map(Into::into))?;
     let shape = model.input();
     let format = if session.ui.json { AnswerFormat::Json } else { args.format };
     let sources = Sources::new(&args.images)?;
@@ -144,10 +139,7 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         Medium::Terminal(columns) => Some(columns),
         Medium::Lines => None,
     };
-    let classes = match model.class_names() {
-        [] => classes_beside(&path, model.classes())?,
-        own => own.to_vec(),
-    };
+    let classes = source.class_names()?;
     let labels = args.labels.as_ref().map(|file| labels::read(file, model.classes(), &classes)).transpose()?;
     if let Some(about) = model.about_decisions(args.draws()) {
         session.ui.warn(&about);
@@ -157,8 +149,7 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     let (bar, answers) = (None, Vec::new());
     let kept = args.save.as_ref().map(|_| KeptDraws::default());
     let mut work = Work { session, args, shape, writer, bar, images, done: 0, labels, answers, kept };
-    let together = (LOGITS / (args.draws().count * model.classes()).max(1)).clamp(1, TOGETHER);
-    let together = together.min(PIXELS / shape.len().max(1)).max(1);
+    let together = model.at_once(args.draws().count);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
     // Pictures or files of images; a file may hold several one behind the other.
     let (mut parts, mut failed) = (0, 0);

@@ -109,6 +109,26 @@ impl Layers {
         self.flag(key, Value::String(data.to_owned()));
     }
 
+    /// Puts a network on top: a built-in one by its name, or a TOML file of layers.
+    pub fn network(&mut self, network: &str) {
+        let is_file = network.ends_with(".toml") || network.contains(['/', '\\']);
+        let key = if is_file { "network.file" } else { "network.name" };
+        self.flag(key, Value::String(network.to_owned()));
+    }
+
+    /// Puts a network on top that is described by its layers, first to last, as a config file has them.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] of layers that are none.
+    pub fn described_network(&mut self, name: &str, layers: Vec<Value>) -> Result<()> {
+        let pairs = [("name", Value::String(name.to_owned())), ("layer", Value::Array(layers))];
+        let table = Value::Table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+        NetworkConfig::deserialize(table.clone()).map_err(|e| Error::settings("network", e.message().trim()))?;
+        self.note("network.layer");
+        merge(&mut self.merged, Table::from_iter([("network".to_owned(), table)]));
+        Ok(())
+    }
+
     /// Adds a test group, in the place of one of its name.
     ///
     /// # Errors

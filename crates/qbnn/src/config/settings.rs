@@ -223,6 +223,14 @@ impl Config {
         self.network.spec(2).map(drop)
     }
 
+    /// As JSON, for programs.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(Error::encode("the settings"))
+    }
+
     /// As TOML that gives the same experiment again.
     ///
     /// # Errors
