@@ -11,8 +11,9 @@ from ._data import Data
 from ._errors import ArgumentError, Error, FileError, MissingFileError, QbnnWarning
 from ._model import Model, Prediction
 from ._native import __version__
+from ._posterior import export_posterior, import_posterior
 from ._progress import Event
-from ._steps import Run, calibrate, evaluate, export_posterior, import_posterior, quantize, report, resume, run, train
+from ._steps import Run, calibrate, evaluate, quantize, report, resume, run, train
 
 __all__ = [
     "ArgumentError",
