@@ -160,7 +160,7 @@ impl Ensemble {
     /// What predicts by an analytic pass of each member.
     ///
     /// # Errors
-    /// As [`Analytic::new`], for the member that it names.
+    /// As [`qbnn_bnn::predictor::Analytic::new`], for the member that it names.
     pub fn analytic(&self, weights: pfp::Weights) -> Result<Box<dyn Predictor>> {
         self.each(|member| member.analytic(weights))
     }
