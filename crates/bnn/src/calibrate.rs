@@ -85,13 +85,15 @@ fn activation_values(float: &Checkpoint, data: &TrainData<'_>, order: &[u32]) ->
     let net = float.net();
     let key = qbnn_core::noise::key(float.seed);
     let mut values = vec![Vec::new(); net.activations.len()];
-    let loader = Loader::new(*data, float.train.labels, float.normalisation, float.seed);
+    // Grids are for images as they are, not for their blends with OOD images.
+    let data = TrainData { ood: None, ..*data };
+    let loader = Loader::new(data, &float.train, float.normalisation, float.seed);
     let (mut workspace, mut drawn) = (Workspace::default(), Drawn::default());
     let mut loading = LoadScratch::default();
     let activations = float.guide().activation_quantizer(float.normalisation);
     for (i, pairs) in order.chunks(BLOCK).enumerate() {
         float.guide().draw(net, key, purpose::PREDICTION, i as u32, &mut drawn);
-        loader.load(pairs, workspace.input(net), &mut loading);
+        loader.load(pairs, 0, workspace.input(net), &mut loading);
         let weights = drawn.for_pass(Estimator::Reparameterization, PassNoise { key, step: 0, block: 0 });
         workspace.forward(net, weights, &*activations);
         for (at, node) in net.nodes.iter().enumerate() {

@@ -5,7 +5,7 @@ use crate::data::{Normalisation, TrainData};
 use crate::nn::kernel::{RUN, runs_mut, transpose};
 use crate::nn::pass::Input;
 use crate::noise::{self, purpose};
-use crate::settings::Labels;
+use crate::settings::{Labels, TrainSettings};
 use pulp::{Arch, Simd, WithSimd};
 use qbnn_core::ImagesView;
 use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
@@ -15,6 +15,7 @@ use qbnn_core::noise::{GAUSSIAN, GAUSSIAN_FRACTION_BITS, NoiseCounter};
 pub struct LoadScratch {
     bytes: Vec<u8>,
     noise: Vec<i16>,
+    blended: Vec<u8>,
 }
 
 /// Loads training pairs.
@@ -22,22 +23,30 @@ pub struct Loader<'a> {
     data: TrainData<'a>,
     normalisation: Normalisation,
     key: [u32; 2],
+    /// Largest share of an OOD image in a blended training image, in 256ths; 0 for no blends.
+    blend: u32,
 }
 
 impl<'a> Loader<'a> {
-    /// For some data, of which soft labels are read if `labels` says so.
-    pub fn new(data: TrainData<'a>, labels: Labels, normalisation: Normalisation, seed: u64) -> Self {
-        let soft_labels = data.soft_labels.filter(|_| labels == Labels::Soft);
-        Loader { data: TrainData { soft_labels, ..data }, normalisation, key: qbnn_core::noise::key(seed) }
+    /// For some data, of which soft labels are read if the settings say so.
+    pub fn new(data: TrainData<'a>, settings: &TrainSettings, normalisation: Normalisation, seed: u64) -> Self {
+        let soft_labels = data.soft_labels.filter(|_| settings.labels == Labels::Soft);
+        let blend = if settings.ood_weight > 0.0 { (settings.ood_blend.unwrap_or(0.0) * 256.0) as u32 } else { 0 };
+        Loader { data: TrainData { soft_labels, ..data }, normalisation, key: qbnn_core::noise::key(seed), blend }
     }
 
-    /// Fills a block's input with at most 32 pairs, zeros past them.
-    pub fn load(&self, pairs: &[u32], input: Input<'_>, scratch: &mut LoadScratch) {
+    /// Fills a block's input with at most 32 pairs of step `step`, zeros past them.
+    pub fn load(&self, pairs: &[u32], step: u64, input: Input<'_>, scratch: &mut LoadScratch) {
         let Input { input, transposed } = input;
         let pixels = input.len() / RUN;
-        let image = |pair: u32| self.data.images.get(self.data.pairs[pair as usize].0 as usize);
-        let members: Vec<&[u8]> = pairs.iter().map(|&pair| image(pair)).collect();
-        let LoadScratch { bytes, noise } = scratch;
+        let LoadScratch { bytes, noise, blended } = scratch;
+        blended.clear();
+        let places: Vec<_> = pairs.iter().map(|&pair| self.blend(pair, step, blended)).collect();
+        let member = |(&pair, place): (&u32, Option<usize>)| match place {
+            Some(place) => &blended[place..][..pixels],
+            None => self.image(pair),
+        };
+        let members: Vec<&[u8]> = pairs.iter().zip(places).map(member).collect();
         if self.data.noise > 0.0 {
             bytes.resize(pixels, 0);
             noise.resize(pairs.len() * pixels, 0);
@@ -51,6 +60,30 @@ impl<'a> Loader<'a> {
         let channels = self.data.images.shape.channels;
         let normalisation = self.normalisation;
         Arch::new().dispatch(Fill { input, transposed, images: &members, channels, normalisation, noise });
+    }
+
+    /// The image of a pair.
+    fn image(&self, pair: u32) -> &[u8] {
+        self.data.images.get(self.data.pairs[pair as usize].0 as usize)
+    }
+
+    /// Appends the blend of a pair's image in a step, and gives its place; `None` where the image stays as it is, as half of
+    /// them do. A blend is `(256 - a) / 256` of the image and `a / 256` of an OOD image, `a` even up to the largest share.
+    fn blend(&self, pair: u32, step: u64, into: &mut Vec<u8>) -> Option<usize> {
+        let ood = self.data.ood.filter(|ood| self.blend > 0 && !ood.is_empty())?;
+        let mut random = [0; 8];
+        let place = NoiseCounter { purpose: purpose::BLENDS, tensor: step as u32, draw: pair };
+        noise::bytes(self.key, place, &mut random);
+        let [coin, share, _, _, which @ ..] = random;
+        if coin & 1 == 1 {
+            return None;
+        }
+        let other = ood.get(((u32::from_le_bytes(which) as u64 * ood.len() as u64) >> 32) as usize);
+        let share = share as u32 * self.blend / 255;
+        let start = into.len();
+        let mixed = |(&a, &b): (&u8, &u8)| ((a as u32 * (256 - share) + b as u32 * share + 128) / 256) as u8;
+        into.extend(self.image(pair).iter().zip(other).map(mixed));
+        Some(start)
     }
 
     /// What at most 32 pairs shall be taken for: `[class][image]` probabilities, zeros past them. Their own labels, or
@@ -192,5 +225,48 @@ mod tests {
         fill(Input { input: &mut input, transposed: None }, &[&image], 3, identity);
         let first: Vec<u32> = input.iter().step_by(RUN).map(|x| x.round() as u32).collect();
         assert_eq!(first, [10, 40, 20, 50, 30, 60]);
+    }
+
+    #[test]
+    fn half_of_the_images_are_blended_by_at_most_the_largest_share_and_keep_their_labels() {
+        const COUNT: usize = 4096;
+        let shape = qbnn_core::Shape { channels: 1, rows: 1, columns: 2 };
+        let (training, ood) = ([0u8; 2 * COUNT], [255u8, 200]);
+        let pairs: Vec<(u32, u16)> = (0..COUNT as u32).map(|i| (i, (i % 3) as u16)).collect();
+        let view = |pixels| ImagesView { shape, pixels };
+        let plain = TrainData::of_pairs(view(&training[..]), &pairs, view(&[]), &[]);
+        let data = TrainData { ood: Some(view(&ood[..])), ..plain };
+        let settings = |ood_weight, ood_blend| TrainSettings { ood_weight, ood_blend, ..TrainSettings::default() };
+        let identity = Normalisation { mean: 0.0, std: 1.0 / 255.0 };
+        let loaded = |data, settings: &TrainSettings, step| {
+            let loader = Loader::new(data, settings, identity, 7);
+            let mut first = Vec::new();
+            for block in (0..COUNT as u32).collect::<Vec<_>>().chunks(RUN) {
+                let mut input = [0.0; 2 * RUN];
+                loader.load(block, step, Input { input: &mut input, transposed: None }, &mut LoadScratch::default());
+                for (a, b) in input[..RUN].iter().zip(&input[RUN..]) {
+                    // Both pixels of a blend have the same share of the OOD image.
+                    assert!((a * 200.0 / 255.0 - b).abs() <= 1.0, "{a} {b}");
+                }
+                first.extend_from_slice(&input[..RUN]);
+            }
+            let mut targets = [0.0; 3 * RUN];
+            loader.targets(&[4], &mut targets);
+            assert_eq!(targets[RUN], 1.0);
+            first
+        };
+        let blended = loaded(data, &settings(1.0, Some(0.5)), 3);
+        let (most, changed) =
+            (blended.iter().fold(0.0f32, |m, &p| m.max(p)), blended.iter().filter(|&&p| p > 0.5).count());
+        assert!((120.0..=128.5).contains(&most), "half of 255 at most, found {most}");
+        assert!((0.46..0.54).contains(&(changed as f64 / COUNT as f64)), "{changed} of {COUNT}");
+        // Each step anew, the same step alike.
+        assert_ne!(blended, loaded(data, &settings(1.0, Some(0.5)), 4));
+        assert_eq!(blended, loaded(data, &settings(1.0, Some(0.5)), 3));
+        for (data, settings) in
+            [(data, settings(1.0, None)), (data, settings(0.0, Some(0.5))), (plain, settings(1.0, Some(0.5)))]
+        {
+            assert!(loaded(data, &settings, 3).iter().all(|&p| p == 0.0), "{settings:?}");
+        }
     }
 }

@@ -24,6 +24,8 @@ pub mod purpose {
     pub const SIGNS: u32 = 7;
     /// Orders of the points at which an analytic pass is read out.
     pub const POINTS: u32 = 8;
+    /// Blends of training images with OOD images.
+    pub const BLENDS: u32 = 9;
     /// Added to a purpose when it serves prediction, so that no prediction reuses a training draw.
     pub const PREDICTION: u32 = 64;
 }

@@ -47,6 +47,10 @@ pub struct TrainSettings {
     /// of 0.1, for those of then: tiles, negatives, stains.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ood_kinds: Option<Vec<String>>,
+    /// Largest share of an OOD image that is blended into training images, which keep their labels: half of them, each with a
+    /// share drawn evenly from 0 to this. `None`, as in files of 0.1, for no blends. Without OOD images it has no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ood_blend: Option<f32>,
 }
 
 impl Default for TrainSettings {
@@ -67,6 +71,7 @@ impl Default for TrainSettings {
             label_smoothing: 0.0,
             ood_weight: 0.0,
             ood_kinds: None,
+            ood_blend: None,
         }
     }
 }
@@ -164,6 +169,12 @@ impl TrainSettings {
         let refuse = |wanted: &str| Err(BnnError::setting("ood_weight", weight, wanted));
         if !(weight >= 0.0 && weight.is_finite()) {
             return refuse("it must be 0 or more");
+        }
+        if let Some(blend) = self.ood_blend
+            && !(0.0..=0.75).contains(&blend)
+        {
+            let wanted = "it is the largest share of an OOD image in a training image, 0 to 0.75";
+            return Err(BnnError::setting("ood_blend", blend, wanted));
         }
         if weight > 0.0 && self.draws < 2 {
             return refuse("draws disagree where there are at least two: set train.draws to 2 or more (4 is usual)");

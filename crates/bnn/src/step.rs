@@ -64,7 +64,7 @@ impl<'a> Steps<'a> {
     /// For a checkpoint and the data that it learns from.
     pub fn new(checkpoint: &Checkpoint, data: TrainData<'a>) -> Self {
         Steps {
-            loader: Loader::new(data, checkpoint.train.labels, checkpoint.normalisation, checkpoint.seed),
+            loader: Loader::new(data, &checkpoint.train, checkpoint.normalisation, checkpoint.seed),
             data,
             blocks: Vec::new(),
             states: Vec::new(),
@@ -115,7 +115,7 @@ impl<'a> Steps<'a> {
         blocks.par_iter_mut().zip(pairs.par_chunks(BLOCK)).enumerate().for_each(|(i, (block, pairs))| {
             let Block { workspace, gradient, logits, targets, loading, nll, profile } = block;
             let mut clock = profile.clock();
-            loader.load(pairs, workspace.input(net), loading);
+            loader.load(pairs, step, workspace.input(net), loading);
             targets.resize(BLOCK * net.classes(), 0.0);
             loader.targets(pairs, targets);
             if smoothing > 0.0 {

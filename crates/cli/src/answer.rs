@@ -81,6 +81,10 @@ impl Writer<'_> {
                 }
                 if let Some(Decided { set, ood, calibrated_probability, .. }) = decided {
                     object["set"] = set.clone().into();
+                    if !self.classes.is_empty() {
+                        let names: Vec<_> = set.iter().filter_map(|class| self.classes.get(*class)).collect();
+                        object["set_names"] = json!(names);
+                    }
                     object["ood"] = (*ood).into();
                     object["calibrated_probability"] = (*calibrated_probability).into();
                 }
@@ -100,7 +104,9 @@ impl Writer<'_> {
                 let class = if abstained { "?".to_owned() } else { a.class.to_string() };
                 let named = class_name.filter(|_| !abstained).map_or(String::new(), |name| format!(": {name}"));
                 let unknown = |d: &Decided| if d.ood { ", unknown" } else { "" };
-                let decided = decided.map_or(String::new(), |d| format!("  {{{}}}{}", set(&d.set, ", "), unknown(d)));
+                let name = |class: &usize| self.classes.get(*class).cloned().unwrap_or_else(|| class.to_string());
+                let names = |set: &[usize]| set.iter().map(name).collect::<Vec<_>>().join(", ");
+                let decided = decided.map_or(String::new(), |d| format!("  {{{}}}{}", names(&d.set), unknown(d)));
                 let place = if *several { format!(":{image}{named}{decided}") } else { named + &decided };
                 let p = a.probabilities[a.class];
                 let [total, aleatoric, epistemic] = [a.total, a.aleatoric, a.epistemic].map(nats);
@@ -191,6 +197,13 @@ mod tests {
         assert!(table.trim_start().starts_with('?') && table.ends_with("a.png  {0, 2}, unknown"), "{table}");
         let json: serde_json::Value = serde_json::from_str(&line(AnswerFormat::Json)).unwrap();
         assert_eq!((&json["set"], &json["ood"], &json["abstained"]), (&json!([0, 2]), &json!(true), &json!(true)));
+        assert_eq!(json.get("set_names"), None);
+        // By their names, where the classes have some; programs have both.
+        let classes = ["cat", "dog", "cow"].map(str::to_owned);
+        let named = |format| Writer { classes: &classes, ..writer(format) }.line(&answer, &name).unwrap();
+        assert!(named(AnswerFormat::Table).ends_with("a.png  {cat, cow}, unknown"));
+        let json: serde_json::Value = serde_json::from_str(&named(AnswerFormat::Json)).unwrap();
+        assert_eq!((&json["set"], &json["set_names"]), (&json!([0, 2]), &json!(["cat", "cow"])));
     }
 
     #[test]

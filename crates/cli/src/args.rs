@@ -55,9 +55,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  qbnn quantize runs/mlp --bits 4\n  \
         qbnn quantize runs/mlp --strategy vpq --bits w4a8 --qat-epochs 0")]
     Quantize(QuantizeCommand),
-    /// Evaluate checkpoints side by side and write metrics.json.
+    /// Evaluate checkpoints, model files and ensembles side by side and write metrics.json.
     #[command(after_help = "Examples:\n  qbnn eval runs/mlp --samples 100\n  \
-        qbnn eval runs/a/float.safetensors runs/b/jq-mu4s2w8a4.safetensors --out both.json")]
+        qbnn eval runs/a/float.safetensors runs/b/jq-mu4s2w8a4.safetensors --out both.json\n  \
+        qbnn eval model.qbnn --data mnist --test ood:letters=letters/ --test shifted:mine=mine.npz --out mine.json")]
     Eval(EvalCommand),
     /// Measure what a finished model decides (class sets, abstaining, unknown images) and store it in its file.
     #[command(after_help = "Examples:\n  qbnn calibrate runs/first/jq-mu4s2w8a4.qbnn\n  \

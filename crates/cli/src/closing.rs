@@ -30,6 +30,9 @@ pub fn show(session: &Session, metrics: &Metrics, closing: &Closing<'_>) -> Resu
         return ui.json_line(&object);
     }
     ui.result(&table::table(metrics, ui.medium()))?;
+    if let Some(calibrated) = table::calibrated(metrics, ui.medium()) {
+        ui.result(&calibrated)?;
+    }
     let bytes = table::bytes(metrics, ui.medium());
     if !bytes.is_empty() {
         ui.text(&bytes)?;

@@ -1,16 +1,14 @@
 //! What every command shares: how to show things, and whether to stop.
 
 use crate::failure::STOPPED;
+use crate::summary;
 use crate::sweep::progress::SweepProgress;
 use crate::ui::{TrainingProgress, Ui, note};
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
-use qbnn::config::Config;
-use qbnn::preprocess::Prepared;
-use qbnn::run_folder::RunFolder;
+use qbnn::steps::{Beginning, Caller};
 use qbnn::wording::thousands;
-use qbnn::{Event, Observer, provenance, shell, sweep};
-use qbnn_bnn::Network;
+use qbnn::{Event, Observer, shell, sweep};
 use qbnn_bnn::internals::files::Writing;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -76,9 +74,9 @@ impl Session {
         is_stopped()
     }
 
-    /// Adds this command to the steps of a run folder.
-    pub fn record(&self, folder: &RunFolder) -> Result<()> {
-        Ok(provenance::append(self, folder, shell::command(), self.elapsed())?)
+    /// This command as one that takes a step.
+    pub fn caller(&self) -> Caller<'_> {
+        Caller { observer: self, command: shell::command(), began: self.began }
     }
 }
 
@@ -89,6 +87,12 @@ impl Observer for Session {
         match event {
             Event::Note(line) => self.ui.say(line),
             Event::Warning(line) => self.ui.warn(line),
+            Event::Begins(begins) => {
+                self.ui.say(&headline(begins));
+                if begins.trains {
+                    self.ui.say(&summary::table(begins.network, self.ui.notes_medium()));
+                }
+            }
             Event::Training { model, batch, event } => {
                 let other = shown.training.take().filter(|(name, _)| name == model);
                 let (_, progress) =
@@ -150,7 +154,8 @@ fn end() {
 }
 
 /// One line on what is about to happen.
-pub fn headline(config: &Config, data: &Prepared<'_>, net: &Network) -> String {
+fn headline(begins: Beginning<'_>) -> String {
+    let Beginning { config, data, network: net, .. } = begins;
     let d = data.dataset;
     let group = |g: &qbnn_data::TestGroup| format!("{} {}", thousands(g.images.len() as u64), g.name);
     format!(

@@ -1,8 +1,10 @@
 //! Flags that stand for settings of an experiment, and the commands that take them all.
 
+use crate::failure::usage;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use qbnn::config::{Config, Layers};
+use qbnn::steps::{NewRun, Start};
 use qbnn_bnn::Widths;
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -80,11 +82,11 @@ pub struct Reading {
 
 impl Reading {
     /// Puts it on the layers.
-    pub fn put(&self, layers: &mut Layers) -> Result<()> {
+    pub fn put(&self, layers: &mut Layers) -> qbnn::Result<()> {
         if let Some(size) = self.resize {
             layers.flag("data.resize", Value::Array(size.map(|side| Value::Integer(side.into())).to_vec()));
         }
-        Ok(self.test.iter().try_for_each(|test| layers.test(test))?)
+        self.test.iter().try_for_each(|test| layers.test(test))
     }
 }
 
@@ -258,7 +260,7 @@ pub struct QuantizeCommand {
 
 impl BaseArgs {
     /// Puts these settings, then `more`, then `--set` on the layers of a run folder's config or none.
-    pub fn layers(&self, run: Option<&Path>, more: &[&dyn Flags]) -> Result<Layers> {
+    pub fn layers(&self, run: Option<&Path>, more: &[&dyn Flags]) -> qbnn::Result<Layers> {
         let mut layers = Layers::default();
         run.map_or(Ok(()), |file| layers.file(file))?;
         self.config.as_deref().map_or(Ok(()), |file| layers.asked_file(file))?;
@@ -282,8 +284,27 @@ impl SettingArgs {
     }
 
     /// The layers of it.
-    pub fn layers(&self) -> Result<Layers> {
+    pub fn layers(&self) -> qbnn::Result<Layers> {
         self.base.layers(None, &[&self.train, &self.quantize, &self.eval])
+    }
+}
+
+impl RunArgs {
+    /// The experiment that these arguments start, or go on with.
+    pub fn start(&self) -> Result<Start> {
+        let Some(run) = &self.resume else {
+            let place = NewRun { out: self.out.clone(), overwrite: self.overwrite, staged: None };
+            return Ok(Start::new(self.settings.layers()?, place)?);
+        };
+        let given = self.settings.layers()?.flags;
+        let file = self.settings.base.config.as_ref().map(|_| "--config".to_owned());
+        if let Some(key) = file.or(given.into_iter().next()) {
+            return Err(usage(format!(
+                "--resume takes all settings from {}; leave out {key}, or start a new run without --resume",
+                run.display()
+            )));
+        }
+        Ok(Start::resume(run)?)
     }
 }
 
@@ -330,10 +351,7 @@ impl Flags for BaseArgs {
 
 impl Flags for NetworkArgs {
     fn apply(&self, layers: &mut Layers) {
-        if let Some(net) = &self.net {
-            let is_file = net.ends_with(".toml") || net.contains(['/', '\\']);
-            string(layers, if is_file { "network.file" } else { "network.name" }, Some(net));
-        }
+        self.net.iter().for_each(|net| layers.network(net));
         string(layers, "network.activation", self.activation.as_deref());
     }
 }

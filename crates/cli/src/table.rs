@@ -3,10 +3,10 @@
 //! Under each value stands its 95 % interval. Where the terminal is too narrow the table is turned, so that metrics
 //! are rows, and then split: nothing is left out or cut. In a file or a pipe each figure has a line of its own.
 
-use crate::layout::{Medium, Sheet, broken, draw, fits, one_line};
+use crate::layout::{Medium, Sheet, broken, draw, fits, one_line, wrap};
 use comfy_table::presets;
 use qbnn::wording::{number, thousands};
-use qbnn_eval::{DifferenceEntry, Headline, Interval, Measure, Metrics, ModelEntry};
+use qbnn_eval::{ALPHA, DifferenceEntry, Headline, Interval, Measure, Metrics, ModelEntry};
 
 /// The columns of every table; each further group adds its own.
 pub const METRICS: [Headline; Headline::FRONT.len()] = Headline::FRONT;
@@ -24,6 +24,37 @@ pub fn table(metrics: &Metrics, medium: Medium) -> String {
     let float = metrics.models.iter().find(|m| m.bits == qbnn_eval::Bits::FLOAT);
     cells.extend(metrics.models.iter().map(|m| model(m, float, &measures)));
     cells.extend(metrics.differences.iter().map(|d| difference(d, &measures)));
+    shown(cells, medium)
+}
+
+/// What the models are worth once they are calibrated on validation images; `None` where there were none.
+pub fn calibrated(metrics: &Metrics, medium: Medium) -> Option<String> {
+    let images = metrics.models.iter().find_map(|m| m.calibrator.as_ref())?.inputs;
+    let mut measures = metrics.measures(&Headline::CALIBRATED);
+    measures.retain(|measure| metrics.models.iter().any(|m| m.measured(measure).is_some()));
+    let mut header = vec![String::new(), "temperature".to_owned()];
+    header.extend(measures.iter().map(Measure::heading));
+    let row = |model: &ModelEntry| {
+        let mut row = vec![heading(model)];
+        row.push(model.calibrator.as_ref().map_or("-".to_owned(), |c| format!("{:.4}", c.temperature)));
+        row.extend(measures.iter().map(|m| cell(m.headline, model.measured(m), model.measured_interval(m), false)));
+        row
+    };
+    let cells: Vec<_> = std::iter::once(header).chain(metrics.models.iter().map(row)).collect();
+    let about = format!(
+        "calibrated on {} validation images: a temperature, and conformal sets for a coverage of {:.0} %",
+        thousands(images),
+        100.0 * (1.0 - ALPHA)
+    );
+    let about = match medium {
+        Medium::Lines => about,
+        Medium::Terminal(columns) => wrap(&about, columns, 0),
+    };
+    Some(format!("{about}\n{}", shown(cells, medium)))
+}
+
+/// A table of models, whose first cell is free.
+fn shown(mut cells: Vec<Vec<String>>, medium: Medium) -> String {
     match medium {
         Medium::Lines => {
             cells[0][0] = "model".to_owned();
@@ -158,7 +189,7 @@ pub const PARAMETER_BYTES: &str = "parameter bytes: mu and sigma of weights and 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qbnn_eval::{ByHeadline, Difference};
+    use qbnn_eval::{ByHeadline, Calibrator, Difference};
 
     fn entry(name: &str) -> ModelEntry {
         ModelEntry {
@@ -175,6 +206,13 @@ mod tests {
                 Headline::SpearmanAleatoricEpistemic => Some(-0.5),
                 Headline::SpearmanAleatoricSoftLabel => None,
                 _ => Some(0.75),
+            }),
+            calibrator: Some(Calibrator {
+                inputs: 5_000,
+                temperature: 1.25,
+                temperature_at_end: false,
+                alpha: ALPHA,
+                rules: Vec::new(),
             }),
             parameter_bytes: 716_880,
             parameters: None,
@@ -220,6 +258,8 @@ mod tests {
         for (names, models) in names.iter().flat_map(|n| (1..=8).map(move |m| (n, m))) {
             let metrics = made(models, names);
             for columns in [2, 20, 40, 60, 80, 100, 120, 200, 300] {
+                let calibrated = calibrated(&metrics, Medium::Terminal(columns)).unwrap();
+                assert!(fits(&calibrated, columns), "{models} models, {columns} columns:\n{calibrated}");
                 let text = table(&metrics, Medium::Terminal(columns));
                 assert!(fits(&text, columns), "{models} models, {columns} columns:\n{text}");
                 if columns < 40 {
@@ -250,5 +290,16 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
         }
+        let text = calibrated(&metrics, Medium::Lines).unwrap();
+        for line in [
+            "calibrated on 5,000 validation images: a temperature, and conformal sets for a coverage of 90 %",
+            "float S = 32 float\ttemperature\t1.2500",
+            "jq-w4a4 S = 32 float\tcoverage LAC %\t75.00\t1.23\t98.76",
+            "jq-w4a4 S = 32 float\tset size randomised APS\t0.7500\t0.0123\t0.9876",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+        }
+        let none = ModelEntry { calibrator: None, ..entry("float") };
+        assert_eq!(calibrated(&Metrics { models: vec![none], ..metrics }, Medium::Lines), None);
     }
 }

@@ -6,6 +6,7 @@
 //! The temperature alone is for those who show probabilities. It changes no decision.
 
 use crate::fixed::Log2;
+use crate::noise::philox4x32_10;
 use crate::uncertainty::Uncertainty;
 
 /// A probability of 1.
@@ -92,29 +93,57 @@ pub enum SetScore {
     /// The sum of the probabilities of the classes up to it, in order of falling probability, equal ones by their number
     /// (Romano, Sesia and Candès 2020).
     Aps,
+    /// The same, but of the class's own probability only a share that [`randomness`] gives: the randomised form of the same
+    /// paper. The deterministic one leaves the surest inputs of an accurate model without a class.
+    ApsRandomised,
+}
+
+/// The random number of an input, 32 fraction bits, below 1: a hash of its mean probabilities. Philox4x32-10 of the low and the
+/// high half of each probability in turn, under the first two words of the one before (0 and 0 at first); the first word of the
+/// last.
+///
+/// It is no draw, so that an input has the same set wherever and whenever it is predicted. A conformal rule asks of a score only
+/// that it is fixed before the calibration images are looked at.
+pub fn randomness(mean: &[u64]) -> u32 {
+    mean.iter().fold([0; 2], |key, &p| {
+        let [a, b, ..] = philox4x32_10([p as u32, (p >> 32) as u32, 0, 0], key);
+        [a, b]
+    })[0]
 }
 
 impl SetScore {
-    /// Both, in the order of their numbers in the file.
-    pub const ALL: [SetScore; 2] = [SetScore::Lac, SetScore::Aps];
+    /// All, in the order of their numbers in the file.
+    pub const ALL: [SetScore; 3] = [SetScore::Lac, SetScore::Aps, SetScore::ApsRandomised];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             SetScore::Lac => "lac",
             SetScore::Aps => "aps",
+            SetScore::ApsRandomised => "aps-randomised",
         }
     }
 
     /// Of a class, from the mean probabilities. A class that there is not has the largest score.
     pub fn of(self, mean: &[u64], class: usize) -> u64 {
+        self.with(mean, class, self.share(mean))
+    }
+
+    /// The share of a class's own probability that counts, 32 fraction bits; `None` where all of it does.
+    fn share(self, mean: &[u64]) -> Option<u32> {
+        (self == SetScore::ApsRandomised).then(|| randomness(mean))
+    }
+
+    fn with(self, mean: &[u64], class: usize, share: Option<u32>) -> u64 {
         let Some(&own) = mean.get(class) else { return u64::MAX };
         match self {
             SetScore::Lac => ONE.saturating_sub(own),
-            SetScore::Aps => {
+            SetScore::Aps | SetScore::ApsRandomised => {
                 let before = |(other, &p): (usize, &u64)| p > own || p == own && other < class;
                 let all = mean.iter().enumerate().filter(|&all| before(all)).map(|(_, &p)| p);
-                all.fold(own, u64::saturating_add)
+                // At most 2^32 times less than 2^32.
+                let counted = share.map_or(own, |share| own.saturating_mul(share.into()) >> 32);
+                all.fold(counted, u64::saturating_add)
             }
         }
     }
@@ -135,6 +164,12 @@ impl SetRule {
     /// Whether a class belongs to the set.
     pub fn has(&self, mean: &[u64], class: usize) -> bool {
         self.score.of(mean, class) <= self.quantile
+    }
+
+    /// The classes of the set, in rising order.
+    pub fn classes<'a>(&self, mean: &'a [u64]) -> impl Iterator<Item = usize> + use<'a> {
+        let (SetRule { score, quantile, .. }, share) = (*self, self.score.share(mean));
+        (0..mean.len()).filter(move |&class| score.with(mean, class, share) <= quantile)
     }
 }
 
@@ -228,12 +263,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn random_numbers_are_spread_evenly_and_belong_to_the_input() {
+        let mean = |i: u64| [ONE - 3 * i - 1, 2 * i + 1, i];
+        assert_eq!(randomness(&mean(7)), randomness(&mean(7)));
+        let mut bins = [0u32; 8];
+        (0..8000).for_each(|i| bins[(randomness(&mean(i)) >> 29) as usize] += 1);
+        // 1,000 each, with a standard deviation of 30.
+        assert!(bins.iter().all(|n| (880..1120).contains(n)), "{bins:?}");
+        // A sure input, all of whose probability is one class's, has one too.
+        assert_ne!(randomness(&[ONE, 0, 0]), randomness(&[0, ONE, 0]));
+        assert_eq!(randomness(&[]), 0);
+    }
+
+    #[test]
     fn scores_by_hand() {
         let mean = [ONE / 4, ONE / 2, ONE / 8, ONE / 8];
         let aps = [0, 1, 2, 3].map(|class| SetScore::Aps.of(&mean, class));
         assert_eq!(aps, [ONE / 4 * 3, ONE / 2, ONE / 8 * 7, ONE]);
         assert_eq!(SetScore::Lac.of(&mean, 0), ONE / 4 * 3);
         assert_eq!(SetScore::Lac.of(&mean, 4), u64::MAX);
+        let randomised = [0, 1, 2, 3].map(|class| SetScore::ApsRandomised.of(&mean, class));
+        let u = u64::from(randomness(&mean));
+        assert_eq!(randomised, [ONE / 2 + u / 4, u / 2, ONE / 4 * 3 + u / 8, ONE / 8 * 7 + u / 8]);
+        for score in SetScore::ALL {
+            let rule = SetRule { score, quantile: ONE / 5 * 4, alpha: 0 };
+            assert!(rule.classes(&mean).eq((0..4).filter(|&class| rule.has(&mean, class))), "{score:?}");
+        }
         let rule = SetRule { score: SetScore::Lac, quantile: ONE / 4 * 3, alpha: 0 };
         assert_eq!([0, 1, 2, 3, 4].map(|class| rule.has(&mean, class)), [true, true, false, false, false]);
         let uncertainty = Uncertainty { total: 5, aleatoric: 3, epistemic: 2 };

@@ -49,6 +49,7 @@ pub mod model;
 pub mod noise;
 pub mod pack;
 pub mod run;
+pub mod single;
 pub mod uncertainty;
 
 pub use code::{Bits, BitsError, LogCode, UniformCode};

@@ -66,31 +66,57 @@ impl core::error::Error for ClassesError {}
 /// # Errors
 /// [`ClassesError`] if a draw has more or fewer logits than `mean` has room for.
 pub fn uncertainty<'l>(draws: impl Iterator<Item = &'l [i32]>, mean: &mut [u64]) -> Result<Uncertainty, ClassesError> {
-    mean.fill(0);
-    let (mut count, mut entropies) = (0u64, 0u128);
+    let wanted = mean.len();
+    let mut all = Accumulator::new(mean);
     for logits in draws {
-        if logits.len() != mean.len() {
-            return Err(ClassesError { found: logits.len(), wanted: mean.len() });
+        if logits.len() != wanted {
+            return Err(ClassesError { found: logits.len(), wanted });
         }
-        let top = logits.iter().copied().max().unwrap_or(0);
-        let sum: u64 = logits.iter().map(|&l| power(top, l)).sum();
+        all.add(logits.iter().copied());
+    }
+    Ok(all.finish())
+}
+
+/// The same from one draw after the other, without memory for their logits.
+#[derive(Debug)]
+pub struct Accumulator<'m> {
+    mean: &'m mut [u64],
+    count: u64,
+    entropies: u128,
+}
+
+impl<'m> Accumulator<'m> {
+    /// Of no draws yet. `mean` has room for each class's mean probability, and holds it after [`Accumulator::finish`].
+    pub fn new(mean: &'m mut [u64]) -> Self {
+        mean.fill(0);
+        Accumulator { mean, count: 0, entropies: 0 }
+    }
+
+    /// Takes in the logits of a draw, one for each class.
+    pub fn add(&mut self, logits: impl Iterator<Item = i32> + Clone) {
+        let top = logits.clone().max().unwrap_or(0);
+        let sum: u64 = logits.clone().map(|l| power(top, l)).sum();
         let mut entropy = 0;
-        for (slot, &logit) in mean.iter_mut().zip(logits) {
+        for (slot, logit) in self.mean.iter_mut().zip(logits) {
             // At most 2^63 + 2^61: the largest power, 2^32, is one term of the sum.
             let p = ((power(top, logit) << 31) + (sum >> 2)) / (sum >> 1);
             *slot += p;
             entropy += entropy_term(p);
         }
-        entropies += entropy as u128;
-        count += 1;
+        self.entropies += entropy as u128;
+        self.count += 1;
     }
-    if count == 0 {
-        return Ok(Uncertainty::default());
+
+    /// The uncertainty of all draws; everything is 0 without any.
+    pub fn finish(self) -> Uncertainty {
+        if self.count == 0 {
+            return Uncertainty::default();
+        }
+        self.mean.iter_mut().for_each(|p| *p /= self.count);
+        let total = nats(self.mean.iter().map(|&p| entropy_term(p)).sum());
+        let aleatoric = nats((self.entropies / self.count as u128) as u64).min(total);
+        Uncertainty { total, aleatoric, epistemic: total - aleatoric }
     }
-    mean.iter_mut().for_each(|p| *p /= count);
-    let total = nats(mean.iter().map(|&p| entropy_term(p)).sum());
-    let aleatoric = nats((entropies / count as u128) as u64).min(total);
-    Ok(Uncertainty { total, aleatoric, epistemic: total - aleatoric })
 }
 
 /// e^((`logit` - `top`) / 65536) with 32 fraction bits.

@@ -3,6 +3,7 @@
 //! Built-in sets ([`fn@crate::load`]), and whatever a program puts together by itself, are this one type. Pixels stay
 //! 8-bit: normalisation and noise are numbers here, applied by the trainer.
 
+use crate::descriptor::Catalogue;
 use crate::error::DataError;
 use crate::images::Images;
 use crate::random::Random;
@@ -263,7 +264,9 @@ pub struct LeftOut {
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, role, set } = self;
-        write!(f, "the {role} group {name} is left out, its files are not there (`qbnn data fetch {set}`)")
+        let how =
+            Catalogue::built_in().and_then(|all| all.set(set)).map_or_else(|e| e.to_string(), |s| s.0.how_to_get());
+        write!(f, "the {role} group {name} is left out, its files are not there ({how})")
     }
 }
 

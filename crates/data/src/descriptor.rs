@@ -39,6 +39,19 @@ impl Descriptor {
     pub fn files(&self) -> &[SetFile] {
         self.set.as_ref().map_or(&[], |set| &set.files)
     }
+
+    /// How its files come to where they are searched: a clause.
+    #[must_use]
+    pub fn how_to_get(&self) -> String {
+        let Self { name, source, set, .. } = self;
+        match (set, source) {
+            (Some(SetFiles { mirrors, files, .. }), Some(source)) if mirrors.is_empty() => {
+                let files: Vec<_> = files.iter().map(|file| format!("{}.gz", file.name)).collect();
+                format!("put {} of {source} into a folder {name} of those searched", files.join(", "))
+            }
+            _ => format!("`qbnn data fetch {name}`"),
+        }
+    }
 }
 
 impl fmt::Display for Descriptor {
@@ -65,6 +78,11 @@ pub struct SetFiles {
     pub test: usize,
     /// Labels drawn per image, where an image has several.
     pub drawn: Option<usize>,
+    /// Whether its files hold images column by column: they are read the other way round.
+    #[serde(default)]
+    pub transposed: bool,
+    /// Why its files have no checksums, where they have none and are not made of [`Tensors`]: a remark beside every figure.
+    pub unverified: Option<String>,
     /// Addresses of folders to download from, tried in order; none where the files are not to be had that way.
     #[serde(default)]
     pub mirrors: Vec<String>,

@@ -170,14 +170,14 @@ pub enum DataError {
     },
 
     /// A set lies in none of the places searched.
-    #[error(
-        "set {set} is not complete in any place searched ({looked}); run `qbnn data fetch {set}` or name its folder"
-    )]
+    #[error("set {set} is not complete in any place searched ({looked}); {how}, or name its folder")]
     MissingSet {
         /// The set.
         set: String,
         /// The places, with what is missing in each, on one line.
         looked: String,
+        /// How its files are had.
+        how: String,
     },
 
     /// Two files of one set disagree about the number of inputs.

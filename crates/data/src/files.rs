@@ -1,4 +1,4 @@
-//! Files of images that a user names: one picture (PNG, JPEG), many images (IDX), or a folder of both.
+//! Files of images that a user names: one picture (PNG, JPEG), many images (IDX, npz), or a folder of both.
 //!
 //! What a file is say its first bytes, never its name.
 
@@ -6,6 +6,7 @@ use crate::error::DataError;
 use crate::idx::{Idx, MAX_CONTENT, ungzip};
 use crate::images::Images;
 use crate::jpeg;
+use crate::own::npz;
 use crate::picture::{Picture, SIGNATURE, png_length};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -18,13 +19,15 @@ pub enum FileKind {
     Png,
     /// A picture too.
     Jpeg,
-    /// Images in an IDX file, plain or gzip: unsigned bytes in three dimensions, this many.
+    /// Images in an IDX file, plain or gzip: unsigned bytes in three or four dimensions, this many.
     Idx {
         /// The first size: N.
         images: u32,
     },
     /// An IDX file of something else: labels, probabilities.
     OtherIdx,
+    /// A zip archive, such as `.npz`.
+    Zip,
 }
 
 impl FileKind {
@@ -44,33 +47,37 @@ impl FileKind {
         Ok(match head[..] {
             _ if head.starts_with(&SIGNATURE) => Some(Self::Png),
             _ if head.starts_with(&jpeg::SIGNATURE) => Some(Self::Jpeg),
-            [0, 0, 0x08, 3, a, b, c, d] => Some(Self::Idx { images: u32::from_be_bytes([a, b, c, d]) }),
+            _ if head.starts_with(&ZIP) => Some(Self::Zip),
+            [0, 0, 0x08, 3 | 4, a, b, c, d] => Some(Self::Idx { images: u32::from_be_bytes([a, b, c, d]) }),
             [0, 0, 0x08 | 0x0D, rank, ..] if rank > 0 => Some(Self::OtherIdx),
             _ => None,
         })
     }
 
-    /// Images that the file announces.
+    /// Images that the file announces; an archive, whose arrays say it, counts as one.
     #[must_use]
     pub fn images(self) -> u64 {
         match self {
-            Self::Png | Self::Jpeg => 1,
+            Self::Png | Self::Jpeg | Self::Zip => 1,
             Self::Idx { images } => images.into(),
             Self::OtherIdx => 0,
         }
     }
 }
 
+/// First bytes of a zip archive.
+const ZIP: [u8; 4] = *b"PK\x03\x04";
+
 /// What a file of images holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// One picture, of any size.
     Picture(Picture),
-    /// Grey images of one size.
+    /// Images of one size.
     Images(Images),
 }
 
-/// Reads a file of images: PNG, JPEG, or IDX of three dimensions, plain or gzip.
+/// Reads a file of images: PNG, JPEG, npz, or IDX of three or four dimensions, plain or gzip.
 ///
 /// # Errors
 /// [`DataError::Io`], and those of [`read`].
@@ -99,7 +106,7 @@ pub fn bytes(mut reader: impl Read, path: &Path) -> Result<Vec<u8>, DataError> {
     let is_image = match bytes[..] {
         [0x1f, 0x8b, ..] => true,
         [0, 0, 0x08 | 0x0D, rank, ..] => rank > 0,
-        _ => bytes.starts_with(&SIGNATURE) || bytes.starts_with(&jpeg::SIGNATURE),
+        _ => [&SIGNATURE[..], &jpeg::SIGNATURE, &ZIP].iter().any(|begin| bytes.starts_with(begin)),
     };
     if !is_image {
         // It may go on without end.
@@ -115,7 +122,7 @@ pub fn bytes(mut reader: impl Read, path: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 /// The files that bytes hold one behind the other, as `cat a.png b.png` writes them: pictures, the last of them perhaps an
-/// IDX file. Bytes behind a picture that begin neither are no part; their number is given.
+/// IDX or npz file. Bytes behind a picture that begin neither are no part; their number is given.
 #[must_use]
 pub fn parts(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
     let (mut parts, mut rest) = (Vec::new(), bytes);
@@ -129,7 +136,9 @@ pub fn parts(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
         parts.push(part);
         rest = behind;
     }
-    if parts.is_empty() || [&[0, 0, 0x08, 3][..], &[0x1f, 0x8b]].iter().any(|begin| rest.starts_with(begin)) {
+    if parts.is_empty()
+        || [&[0, 0, 0x08, 3][..], &[0, 0, 0x08, 4], &[0x1f, 0x8b], &ZIP].iter().any(|begin| rest.starts_with(begin))
+    {
         parts.push(rest);
         rest = &[];
     }
@@ -139,30 +148,51 @@ pub fn parts(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
 /// Reads a file of images that is in memory; `path` is for the messages.
 ///
 /// # Errors
-/// [`DataError::NotImages`], those of [`Picture::from_png`] and [`Picture::from_jpeg`], those of [`Idx::from_bytes`] and [`Idx::into_u8`].
+/// As [`read_rows`].
 pub fn read(bytes: &[u8], path: &Path) -> Result<Content, DataError> {
+    read_rows(bytes, path, None)
+}
+
+/// The same; `shape` is rows, columns and channels of images that an npz file stores as rows of values. Of such a file the
+/// array of test images is read (`x_test`, `x` or `images`), or its only array.
+///
+/// # Errors
+/// [`DataError::NotImages`], those of [`Picture::from_png`] and [`Picture::from_jpeg`], those of [`Idx::from_bytes`] and
+/// [`Idx::into_u8`]; [`DataError::Own`] says what is wrong with an npz file.
+pub fn read_rows(bytes: &[u8], path: &Path, shape: Option<[usize; 3]>) -> Result<Content, DataError> {
     match bytes {
         [0x89, ..] => Picture::from_png(bytes, path).map(Content::Picture),
         [0xff, ..] => Picture::from_jpeg(bytes, path).map(Content::Picture),
         [0, 0, ..] | [0x1f, 0x8b, ..] => idx_images(Idx::from_bytes(bytes, path)?, path).map(Content::Images),
+        _ if bytes.starts_with(&ZIP) => npz::images_of(bytes, path, shape).map(Content::Images),
         _ => Err(DataError::not_images(bytes, path)),
     }
 }
 
-/// The grey images of an IDX file.
+/// The images of an IDX file: grey in three dimensions, with 1 or 3 channels last in four.
 pub(crate) fn idx_images(idx: Idx, path: &Path) -> Result<Images, DataError> {
-    let (dims, pixels) = idx.into_u8(3, path)?;
-    if dims[1] == 0 || dims[2] == 0 {
-        let wanted = "images of at least 1 x 1".into();
-        return Err(DataError::WrongShape { path: path.into(), found: dims, wanted });
+    let wrong =
+        |found: Vec<usize>, wanted: &str| DataError::WrongShape { path: path.into(), found, wanted: wanted.into() };
+    match *idx.dims() {
+        [_, height, width, channels @ (1 | 3)] if height > 0 && width > 0 => {
+            let (_, pixels) = idx.into_u8(4, path)?;
+            Ok(Images { height, width, channels, pixels })
+        }
+        [_, _, _, _] => Err(wrong(idx.dims().to_vec(), "images of at least 1 x 1 with 1 or 3 channels last")),
+        _ => {
+            let (dims, pixels) = idx.into_u8(3, path)?;
+            if dims[1] == 0 || dims[2] == 0 {
+                return Err(wrong(dims, "images of at least 1 x 1"));
+            }
+            Ok(Images { height: dims[1], width: dims[2], channels: 1, pixels })
+        }
     }
-    Ok(Images { height: dims[1], width: dims[2], channels: 1, pixels })
 }
 
 /// The files of images in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
-    /// In the order of their names. A file that cannot be opened, or is called `.png` or `.jpg` without being one, is among them:
+    /// In the order of their names. A file that cannot be opened, or is called `.png`, `.jpg` or `.npz` without being one, is among them:
     /// whoever reads it is told why.
     pub files: Vec<PathBuf>,
     /// Other files in it, hidden ones not counted.
@@ -188,9 +218,11 @@ pub fn folder(path: &Path) -> Result<Folder, DataError> {
             continue;
         }
         let named = |end: &str| file.extension().is_some_and(|e| e.eq_ignore_ascii_case(end));
-        let named = ["png", "jpg", "jpeg"].into_iter().any(named);
+        let (archive, named) = (named("npz"), ["png", "jpg", "jpeg", "npz"].into_iter().any(named));
         match File::open(&file).and_then(FileKind::of) {
             Ok(None | Some(FileKind::OtherIdx)) if !named => found.others += 1,
+            // Many a file is a zip archive.
+            Ok(Some(FileKind::Zip)) if !archive => found.others += 1,
             _ => found.files.push(file),
         }
     }

@@ -61,6 +61,18 @@ impl Images {
         Self { pixels, ..*self }
     }
 
+    /// The same with rows for columns.
+    #[must_use]
+    pub(crate) fn transposed(&self) -> Self {
+        let &Self { height, width, channels, .. } = self;
+        let turned = |image: &[u8]| -> Vec<u8> {
+            let places = (0..width).flat_map(|row| (0..height).map(move |column| (column * width + row) * channels));
+            places.flat_map(|at| image[at..at + channels].iter().copied()).collect()
+        };
+        let pixels = self.pixels.chunks_exact(self.size().max(1)).flat_map(turned).collect();
+        Self { height: width, width: height, channels, pixels }
+    }
+
     /// Takes the images from place `at` on away.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
         Self { pixels: self.pixels.split_off(at * self.size()), ..*self }

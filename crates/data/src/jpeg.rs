@@ -1,6 +1,6 @@
 //! JPEG files read to 8-bit pixels: baseline and progressive, grey and colour.
 //!
-//! The decoder is the one that computes the same on every machine. An orientation that a camera noted is not applied.
+//! The decoder is the one that computes the same on every machine. An orientation that a camera noted is applied (`exif.rs`).
 
 use crate::error::{DataError, one_line};
 use crate::picture::{EXPANSION, MAX_PIXELS, Picture};
@@ -42,7 +42,8 @@ impl Picture {
         };
         let values = decoder.decode().map_err(fail)?;
         let (rows, columns) = (usize::from(info.height), usize::from(info.width));
-        Self::of_values(rows, columns, channels, &values).ok_or_else(|| damaged("it holds too few pixels"))
+        let picture = Self::of_values(rows, columns, channels, &values);
+        Ok(picture.ok_or_else(|| damaged("it holds too few pixels"))?.oriented(decoder.exif_data()))
     }
 }
 

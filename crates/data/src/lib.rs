@@ -27,6 +27,7 @@ mod compose;
 mod dataset;
 mod descriptor;
 mod error;
+mod exif;
 mod fetch;
 pub mod file_kind;
 pub mod files;
@@ -47,7 +48,7 @@ mod summary;
 pub mod synthetic_ood;
 pub mod tensor_file;
 
-pub use compose::{Extent, load};
+pub use compose::{Extent, load, load_divided};
 pub use dataset::{Ambiguous, CLASSES, Dataset, Labelled, LeftOut, Limits, PixelStatistics, Role, TestGroup, TrainSet};
 pub use descriptor::{
     Catalogue, Composition, Descriptor, Download, Drawn, Generator, Half, Holds, SetFile, SetFiles, Tensors,

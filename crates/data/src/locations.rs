@@ -79,7 +79,7 @@ impl Locations {
         }
         let looked: Vec<_> = places.iter().map(SetLocation::describe).collect();
         let looked = if looked.is_empty() { "no folder was given".into() } else { looked.join("; ") };
-        Err(DataError::MissingSet { set: set.name.clone(), looked })
+        Err(DataError::MissingSet { set: set.name.clone(), looked, how: set.how_to_get() })
     }
 
     /// The file of a set that holds this of this half.
@@ -92,6 +92,7 @@ impl Locations {
         found.map(|(_, path)| path).ok_or_else(|| DataError::MissingSet {
             set: set.name.clone(),
             looked: format!("the set has no file of {half:?} {holds:?}").to_lowercase(),
+            how: "name another set".into(),
         })
     }
 

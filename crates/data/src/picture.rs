@@ -4,6 +4,7 @@
 //!
 //! - **Values.** 1, 2, 4 and 16 bits become 8 by the nearest of 256 equal steps; a palette is looked up. Chunks about
 //!   colour spaces and gamma are not applied: a network was trained on stored values.
+//! - **Orientation.** What a camera noted in EXIF data is applied, so that a picture is read as it is shown (`exif.rs`).
 //! - **Transparency.** A picture with transparent parts is laid on white if what is visible of it is dark (its mean, each
 //!   pixel weighed by how visible it is, is below 128 in grey), else on black: it looks as it does on a page, and black
 //!   ink on nothing does not vanish in a black background. Inverting comes after that.
@@ -65,6 +66,18 @@ impl Images {
     }
 }
 
+impl Images {
+    /// The same in grey; what has another number of channels than 3 stays as it is.
+    #[must_use]
+    pub fn grey(self) -> Self {
+        if self.channels != 3 {
+            return self;
+        }
+        let pixels = self.pixels.as_chunks::<3>().0.iter().map(|&rgb| grey(rgb)).collect();
+        Self { channels: 1, pixels, ..self }
+    }
+}
+
 impl Picture {
     /// Decodes a PNG file: any colour type and depth, interlaced or not; of an animation the still picture. `path` is
     /// for the messages.
@@ -120,7 +133,9 @@ impl Picture {
             buffer = pairs.iter().map(|&pair| to_8_bits(u16::from_be_bytes(pair))).collect();
         }
         let (rows, columns) = (frame.height as usize, frame.width as usize);
-        Self::new(rows, columns, channels, alpha, &buffer).ok_or_else(|| damaged("it holds too few pixels"))
+        let picture = Self::new(rows, columns, channels, alpha, &buffer);
+        let picture = picture.ok_or_else(|| damaged("it holds too few pixels"))?;
+        Ok(picture.oriented(reader.info().exif_metadata.as_deref()))
     }
 
     /// From values `[row][column][channel]`, the last channel the visibility if there is `alpha`; `None` if their number
@@ -143,6 +158,16 @@ impl Picture {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         (self.rows, self.columns)
+    }
+
+    /// Values of a pixel, 1 or 3.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// `[row][column][channel]`.
+    pub(crate) fn values(&self) -> &[u8] {
+        &self.values
     }
 
     /// Whether the three values of some pixel differ.

@@ -16,7 +16,7 @@ pub const SUM_TOLERANCE: f32 = 1e-3;
 /// # Errors
 /// [`DataError::MissingSet`], [`DataError::WrongShape`], and those of [`Idx::read`].
 pub fn load_images(set: &Descriptor, half: Half, locations: &Locations) -> Result<Images, DataError> {
-    images(&locations.file(set, half, Holds::Images)?)
+    images_of(set, &locations.file(set, half, Holds::Images)?)
 }
 
 /// Reads images with one label each.
@@ -25,7 +25,7 @@ pub fn load_images(set: &Descriptor, half: Half, locations: &Locations) -> Resul
 /// [`DataError::MissingSet`], [`DataError::Disagree`], [`DataError::Label`], and those of [`Idx::read`].
 pub fn load_labelled(set: &Descriptor, half: Half, locations: &Locations) -> Result<Labelled, DataError> {
     let path = locations.file(set, half, Holds::Images)?;
-    let images = images(&path)?;
+    let images = images_of(set, &path)?;
     let labels_path = locations.file(set, half, Holds::Labels)?;
     let (_, labels) = Idx::read(&labels_path)?.into_u8(1, &labels_path)?;
     agree(&path, images.len(), &labels_path, labels.len())?;
@@ -40,7 +40,7 @@ pub fn load_labelled(set: &Descriptor, half: Half, locations: &Locations) -> Res
 /// [`DataError::Probabilities`], and those of [`Idx::read`].
 pub fn load_ambiguous(set: &Descriptor, half: Half, locations: &Locations) -> Result<Ambiguous, DataError> {
     let path = locations.file(set, half, Holds::Images)?;
-    let images = images(&path)?;
+    let images = images_of(set, &path)?;
     let labels_path = locations.file(set, half, Holds::DrawnLabels)?;
     let (dims, labels) = Idx::read(&labels_path)?.into_u8(2, &labels_path)?;
     agree(&path, images.len(), &labels_path, dims[0])?;
@@ -59,20 +59,15 @@ fn classes(set: &Descriptor) -> usize {
     set.set.as_ref().map_or(0, |s: &SetFiles| s.classes.len())
 }
 
-/// Images of an IDX file: grey in three dimensions, with 1 or 3 channels last in four.
+/// Images of an IDX file.
 pub(crate) fn images(path: &Path) -> Result<Images, DataError> {
-    let idx = Idx::read(path)?;
-    match *idx.dims() {
-        [_, height, width, channels @ (1 | 3)] if height > 0 && width > 0 => {
-            let (_, pixels) = idx.into_u8(4, path)?;
-            Ok(Images { height, width, channels, pixels })
-        }
-        [_, _, _, _] => {
-            let wanted = "images of at least 1 x 1 with 1 or 3 channels last".into();
-            Err(DataError::WrongShape { path: path.into(), found: idx.dims().to_vec(), wanted })
-        }
-        _ => crate::files::idx_images(idx, path),
-    }
+    crate::files::idx_images(Idx::read(path)?, path)
+}
+
+/// Images of a file of a set, rows down and columns to the right.
+fn images_of(set: &Descriptor, path: &Path) -> Result<Images, DataError> {
+    let images = images(path)?;
+    Ok(if set.set.as_ref().is_some_and(|files| files.transposed) { images.transposed() } else { images })
 }
 
 pub(crate) fn agree(first: &Path, first_count: usize, second: &Path, second_count: usize) -> Result<(), DataError> {

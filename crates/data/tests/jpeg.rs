@@ -79,6 +79,45 @@ fn grey_and_colour_are_read() {
     assert_eq!(FileKind::of(&grey[..]).unwrap(), Some(FileKind::Jpeg));
 }
 
+/// EXIF data of one entry, the orientation.
+fn exif(orientation: u16) -> Vec<u8> {
+    let mut tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    tiff.extend(orientation.to_le_bytes());
+    tiff.extend([0; 6]);
+    tiff
+}
+
+/// A phone stores what its sensor saw; the picture is read as it is shown.
+#[test]
+fn pictures_are_turned_as_their_camera_noted() {
+    // Dark on the left, bright on the right.
+    let stored = encode(8, 16, &[vec![7, 250]]);
+    let noting = |orientation: u16| {
+        let note = segment(0xe1, &[b"Exif\0\0", &exif(orientation)[..]].concat());
+        decode(&[&stored[..2], &note, &stored[2..]].concat()).unwrap()
+    };
+    assert_eq!(noting(1), decode(&stored).unwrap());
+    assert_eq!(noting(3).fit(8, 16, 1), [[250; 8], [7; 8]].concat().repeat(8));
+    let turned = noting(6);
+    assert_eq!(turned.size(), (16, 8));
+    assert_eq!(turned.fit(16, 8, 1), [[7; 64], [250; 64]].concat());
+    assert_eq!(noting(8).fit(16, 8, 1), [[250; 64], [7; 64]].concat());
+    assert_eq!(noting(9), noting(1));
+    // The same note in a PNG file.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.png");
+    Images { height: 1, width: 2, channels: 1, pixels: vec![7, 250] }.write_png(0, &path).unwrap();
+    let png = std::fs::read(&path).unwrap();
+    let chunk = [&b"eXIf"[..], &exif(6)].concat();
+    let mut sum = flate2::Crc::new();
+    sum.update(&chunk);
+    let length = (chunk.len() as u32 - 4).to_be_bytes();
+    // Behind the header, which ends at byte 33.
+    let noted = [&png[..33], &length, &chunk, &sum.sum().to_be_bytes(), &png[33..]].concat();
+    let turned = Picture::from_png(&noted, &path).unwrap();
+    assert_eq!((turned.size(), turned.fit(2, 1, 1)), ((2, 1), vec![7, 250]));
+}
+
 #[test]
 fn files_one_behind_the_other_are_told_apart() {
     let (one, other) = (encode(8, 8, &[vec![255]]), encode(8, 16, &[vec![0, 255]]));
@@ -122,6 +161,12 @@ fn folders_of_both_kinds_are_data() {
     let own = pictures(folder.path(), "own", Size::default()).unwrap();
     assert_eq!(own.train.labels, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
     assert_eq!((own.train.images.channels, own.train.images.get(6).unwrap()[0]), (1, 201));
+    // A file of many images among them is no picture, and is not passed over in silence.
+    let many = folder.path().join("b/many");
+    std::fs::write(&many, [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 9]).unwrap();
+    let error = pictures(folder.path(), "own", Size::default()).unwrap_err().to_string();
+    assert!(error.contains("b/many: holds many images"), "{error}");
+    std::fs::remove_file(many).unwrap();
     std::fs::write(folder.path().join("b/y.jpg"), "none at all").unwrap();
     assert!(pictures(folder.path(), "own", Size::default()).unwrap_err().to_string().contains("y.jpg"));
 }

@@ -1,8 +1,9 @@
 //! Arrays of numpy as data of one's own: layouts, kinds of labels, names, and what is refused.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use qbnn_data::own::{Arrays, Options, export, group, npz, open};
-use qbnn_data::{DataError, Locations, Role};
+use qbnn_data::files::{Content, read_rows};
+use qbnn_data::own::{Arrays, Options, export, group, labels, npz, open};
+use qbnn_data::{DataError, Images, Locations, Role};
 use std::path::Path;
 
 /// Name, kind, shape, content.
@@ -161,4 +162,55 @@ fn what_is_exported_is_read_again() {
     let mut places: Vec<usize> = (0..100).collect();
     places.sort_by_key(|&i| clean.labels.as_ref().unwrap()[i]);
     assert_eq!(all[0].groups[0].images, clean.images.select(&places));
+}
+
+/// Images alone, and labels alone, of a file that need not be a dataset: what a model predicts.
+#[test]
+fn images_and_labels_are_read_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let pixels: Vec<u8> = (0..12).collect();
+    let of = |arrays: &[Array<'_>], shape| {
+        write(&path, arrays);
+        match read_rows(&std::fs::read(&path).unwrap(), &path, shape) {
+            Ok(Content::Images(images)) => Ok(images),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let shape = |images: &Images| (images.len(), images.height, images.width, images.channels);
+    let grey =
+        of(&[("x_test", "|u1", "(2, 2, 3)", pixels.clone()), ("x_train", "|u1", "(1,)", vec![0])], None).unwrap();
+    assert_eq!((shape(&grey), &grey.pixels), ((2, 2, 3, 1), &pixels));
+    // Channels first, as floats; whatever the only array is called; rows of values of a shape that is known.
+    let values: Vec<f32> = (0..12).map(|v| v as f32 / 255.0).collect();
+    let first = of(&[("whatever", "<f4", "(1, 3, 2, 2)", floats(&values))], None).unwrap();
+    assert_eq!((shape(&first), &first.pixels[..6]), ((1, 2, 2, 3), &[0, 4, 8, 1, 5, 9][..]));
+    let rows = [("x", "|u1", "(2, 6)", pixels.clone()), ("y", "|u1", "(2,)", vec![1, 0])];
+    assert_eq!(of(&rows, Some([2, 3, 1])).unwrap(), grey);
+    assert!(of(&rows, None).unwrap_err().contains("rows of values"));
+    let none = [("a", "|u1", "(1,)", vec![0]), ("b", "|u1", "(1,)", vec![0])];
+    let error = of(&none, None).unwrap_err();
+    assert!(error.contains("holds a, b") && error.contains("x_test, x or images"), "{error}");
+
+    let classes = ["cat".to_owned(), "dog".to_owned()];
+    let labels_of = |arrays: &[Array<'_>]| {
+        write(&path, arrays);
+        labels(&std::fs::read(&path).unwrap(), &path, &classes).map_err(|e| e.to_string())
+    };
+    assert_eq!(labels_of(&rows), Ok(vec![1, 0]));
+    let words = |text: &str| format!("{text:\0<3}").chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<u8>>();
+    let named = [("names", "<U3", "(2,)", [words("dog"), words("cat")].concat())];
+    assert_eq!(labels_of(&named), Ok(vec![1, 0]));
+    // Labels of other images are none of these.
+    let both = [
+        ("y_train", "|u1", "(1,)", vec![9]),
+        ("x_test", "|u1", "(1, 1, 1)", vec![0]),
+        ("y_test", "|u1", "(1,)", vec![1]),
+    ];
+    assert_eq!(labels_of(&both), Ok(vec![1]));
+    assert!(labels_of(&[("y", "|u1", "(1,)", vec![2])]).unwrap_err().contains("2"));
+    let soft = [("y", "<f4", "(1, 2)", floats(&[0.5, 0.5]))];
+    assert!(labels_of(&soft).unwrap_err().contains("argmax"));
+    assert!(labels_of(&none).unwrap_err().contains("y_test, y or labels"));
 }

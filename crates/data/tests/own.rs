@@ -178,3 +178,28 @@ fn records_of_cifar_are_read_channels_last() {
     write("train.bin", &[record(&[0, 2], 1)]);
     assert_eq!(cifar(folder.path(), "own").unwrap().train.labels, [2]);
 }
+
+#[test]
+fn a_set_that_the_program_draws_gives_the_test_group_of_a_role() {
+    use qbnn_data::own::{Options, group, is_drawn};
+    use qbnn_data::{Locations, Role, strokes};
+    let few = strokes::Sizes { train_clean: 20, train_ambiguous: 1, validation: 2, clean: 2, ambiguous: 1, ood: 1 };
+    let (mut data, path) = (strokes::dataset(7, &few).unwrap(), Path::new("strokes"));
+    let of = |role, data: &_| group(path, "near", role, data, &Options::default(), &Locations::default());
+    assert!(is_drawn(path) && !is_drawn(Path::new("mnist")) && !is_drawn(Path::new("strokes.npz")));
+    let shapes = of(Role::Ood, &data).unwrap();
+    assert_eq!(
+        (shapes.name.as_str(), shapes.role, shapes.images.len(), &shapes.labels),
+        ("near", Role::Ood, 2_000, &None)
+    );
+    // Whatever the seed of the data is, they are the same.
+    assert_eq!(shapes, of(Role::Ood, &strokes::dataset(8, &few).unwrap()).unwrap());
+    let shifted = of(Role::Shifted, &data).unwrap();
+    assert_eq!((shifted.role, shifted.labels.map(|l| l.len())), (Role::Shifted, Some(2_000)));
+    assert!(of(Role::Ambiguous, &data).unwrap().soft_labels.is_some());
+    // Labels count by the names of their classes; OOD images have none.
+    data.class_names[0] = "zero".into();
+    assert!(of(Role::Ood, &data).is_ok());
+    let error = of(Role::Clean, &data).unwrap_err().to_string();
+    assert!(error.contains("near") && error.contains("zero"), "{error}");
+}

@@ -245,6 +245,8 @@ fn the_edge_tells_which_side_is_ground() {
 fn kinds_are_told_by_first_bytes() {
     let of = |bytes: &[u8]| FileKind::of(bytes).unwrap();
     assert_eq!(of(&[0, 0, 8, 3, 0, 0, 0, 9, 0, 0]), Some(FileKind::Idx { images: 9 }));
+    assert_eq!(of(&[0, 0, 8, 4, 0, 0, 0, 7, 0, 0]), Some(FileKind::Idx { images: 7 }));
+    assert_eq!(of(b"PK\x03\x04\x14\0"), Some(FileKind::Zip));
     assert_eq!(of(&[0, 0, 8, 1, 0, 0, 0, 9]), Some(FileKind::OtherIdx));
     assert_eq!(of(&[0, 0, 13, 2, 0]), Some(FileKind::OtherIdx));
     assert_eq!(of(b"\xff\xd8\xff\xe0 JFIF"), Some(FileKind::Jpeg));
@@ -379,9 +381,12 @@ fn a_folder_gives_its_images_by_name() {
     std::fs::write(at("a.PNG"), "none at all").unwrap();
     std::fs::write(at("c"), [0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]).unwrap();
     std::fs::write(at("notes.txt"), "text").unwrap();
+    // Of zip archives only those that are called as arrays are.
+    std::fs::write(at("d.npz"), b"PK\x03\x04 and no more").unwrap();
+    std::fs::write(at("notes.docx"), b"PK\x03\x04 and no more").unwrap();
     let found = qbnn_data::files::folder(folder.path()).unwrap();
-    assert_eq!(found.files, [at("a.PNG"), at("b"), at("c")]);
-    assert_eq!(found.others, 2);
+    assert_eq!(found.files, [at("a.PNG"), at("b"), at("c"), at("d.npz")]);
+    assert_eq!(found.others, 3);
     assert!(qbnn_data::files::folder(&at("nowhere")).is_err());
     let message = |name: &str| qbnn_data::files::open(&at(name)).unwrap_err().to_string();
     assert!(message("a.PNG").contains("begins with 6e 6f 6e 65"));

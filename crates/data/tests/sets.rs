@@ -5,7 +5,7 @@ use qbnn_data::idx::{Idx, Storage, Values};
 use qbnn_data::shift::Shifted;
 use qbnn_data::{
     Catalogue, DataError, Descriptor, Extent, Half, Limits, Locations, Origin, PixelStatistics, Role, TestGroup,
-    TrainSet, list, load, load_images, load_labelled,
+    TrainSet, list, load, load_divided, load_images, load_labelled,
 };
 use std::path::{Path, PathBuf};
 
@@ -85,8 +85,11 @@ fn dirty_mnist_is_both_halves() {
     let found: Vec<_> = d.groups.iter().map(|g| (g.name.as_str(), g.role, g.images.len())).collect();
     assert_eq!(found, [("clean", Role::Clean, 20), ("ambiguous", Role::Ambiguous, 7), ("ood", Role::Ood, 15)]);
     let left_out: Vec<_> = d.left_out.iter().map(ToString::to_string).collect();
-    let wanted = "the ood group kmnist is left out, its files are not there (`qbnn data fetch kmnist`)";
-    assert_eq!(left_out, [wanted]);
+    let kmnist = "the ood group kmnist is left out, its files are not there (`qbnn data fetch kmnist`)";
+    let letters = "the ood group letters is left out, its files are not there (put \
+                   emnist-letters-test-images-idx3-ubyte.gz of \
+                   https://www.nist.gov/itl/products-and-services/emnist-dataset into a folder emnist-letters of those searched)";
+    assert_eq!(left_out, [kmnist, letters]);
     let [_, ambiguous, ood] = &d.groups[..] else { panic!("{found:?}") };
     assert_eq!(ambiguous.soft_labels.as_ref().unwrap()[10..13], [0.0, 0.5, 0.5]);
     assert_eq!(ambiguous.labels.as_ref().unwrap(), &[0, 1, 2, 3, 4, 5, 6]);
@@ -212,7 +215,7 @@ fn real_files_have_their_published_sizes() {
     assert_eq!((d.train.images.len(), d.train.pairs.len()), (61_000, 115_000));
     let sizes: Vec<_> = d.groups.iter().map(|g| g.images.len()).collect();
     assert_eq!((d.validation.labels.len(), &sizes[..3]), (5_000, &[10_000, 6_000, 10_000][..]));
-    assert_eq!(sizes.len() + d.left_out.len(), 4);
+    assert_eq!(sizes.len() + d.left_out.len(), 5);
     assert_eq!(d.first(Role::Ambiguous).unwrap().soft_labels.as_ref().unwrap().len(), 60_000);
     assert_eq!(d.first(Role::Clean).unwrap().labels.as_ref().unwrap()[..5], [7, 2, 1, 0, 4]);
     let extent = Extent::of("dirty-mnist").unwrap();
@@ -235,12 +238,62 @@ fn a_set_of_test_images_is_a_group_of_another() {
     // Dirty-MNIST has it by itself where its files lie there, behind its other groups.
     let d = load("dirty-mnist", &locations, 1, Limits::default()).unwrap();
     assert_eq!((&d.groups[3].name[..], d.groups[3].role, &d.groups[3].images), ("kmnist", Role::Ood, &near));
-    assert!(d.left_out.is_empty());
+    assert_eq!(d.left_out.iter().map(|l| &l.set[..]).collect::<Vec<_>>(), ["emnist-letters"]);
     // The first of a role stays what the headline metrics are about.
     assert_eq!(d.first(Role::Ood).unwrap().name, "ood");
     d.check().unwrap();
     let error = load_images(set("kmnist"), Half::Train, &locations).unwrap_err().to_string();
     assert!(error.contains("no file of train images"), "{error}");
+}
+
+/// EMNIST stores columns before rows. Its letters are a near group where their file lies there, with a word on what is not known.
+#[test]
+fn letters_are_turned_and_told_to_be_unverified() {
+    let (folder, locations) = small();
+    let letters = folder.path().join("emnist-letters");
+    // Two images of 2 x 1: as they are stored, columns are rows.
+    write(&letters, "emnist-letters-test-images-idx3-ubyte", &[2, 2, 1], |i| i as u8 + 1);
+    let found = load_images(set("emnist-letters"), Half::Test, &locations).unwrap();
+    assert_eq!((found.height, found.width, &found.pixels[..]), (1, 2, &[1, 2, 3, 4][..]));
+    let d = load("dirty-mnist", &locations, 1, Limits::default()).unwrap();
+    let group = d.groups.last().unwrap();
+    assert_eq!((&group.name[..], group.role, &group.images), ("letters", Role::Ood, &found));
+    let note = d.note.unwrap();
+    assert!(note.contains("letters (EMNIST Letters): no checksum of its file is known"), "{note}");
+    assert_eq!(d.left_out.iter().map(|l| &l.set[..]).collect::<Vec<_>>(), ["kmnist"]);
+    // Of an image of more rows than columns, and in colour.
+    write(&letters, "emnist-letters-test-images-idx3-ubyte", &[1, 2, 3, 3], |i| i as u8);
+    let turned = load_images(set("emnist-letters"), Half::Test, &locations).unwrap();
+    assert_eq!((turned.height, turned.width), (3, 2));
+    assert_eq!(turned.pixels, [0, 1, 2, 9, 10, 11, 3, 4, 5, 12, 13, 14, 6, 7, 8, 15, 16, 17]);
+    let error = load_labelled(set("emnist-letters"), Half::Test, &locations).unwrap_err().to_string();
+    assert!(error.contains("no file of test labels"), "{error}");
+}
+
+/// Images for validation by a seed: none is lost, none is there twice, and pairs keep their labels.
+#[test]
+fn validation_images_can_be_drawn() {
+    let (_folder, locations) = small();
+    let of = |split| load_divided("mnist", &locations, 1, Limits::default(), split).unwrap();
+    let (last, one, two) = (of(None), of(Some(1)), of(Some(2)));
+    assert_eq!((&last, &one), (&load("mnist", &locations, 1, Limits::default()).unwrap(), &of(Some(1))));
+    assert!(one.validation != two.validation && one.validation != last.validation);
+    assert_eq!(one.groups, last.groups);
+    let numbers = |d: &qbnn_data::Dataset| {
+        let all = d.train.pairs.iter().map(|&(i, label)| (d.train.images.get(i as usize).unwrap()[0], label));
+        let validation = d.validation.labels.iter().enumerate();
+        let validation = validation.map(|(i, &label)| (d.validation.images.get(i).unwrap()[0], label));
+        let mut all: Vec<_> = all.chain(validation).collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!((one.train.pairs.len(), one.validation.labels.len()), (30, VALIDATION));
+    assert_eq!(numbers(&one), numbers(&last));
+    // Those that are left to train on come from everywhere, not from the beginning.
+    assert!(one.train.pairs.iter().any(|&(i, _)| one.train.images.get(i as usize).unwrap()[0] >= 30));
+    assert!(one.note.unwrap().contains("data.split = 1") && last.note.is_none());
+    let error = load_divided("strokes", &locations, 1, Limits::default(), Some(1)).unwrap_err().to_string();
+    assert!(error.contains("split") && error.contains("drawn"), "{error}");
 }
 
 #[test]
@@ -378,10 +431,11 @@ fn built_in_descriptors_are_whole() {
         assert!(set.source.is_some() && !files.files.is_empty(), "{set}");
         let sums = files.files.iter().filter_map(|f| f.sha256.as_ref());
         assert!(sums.clone().all(|s| s.len() == 64), "{set}");
-        assert!(files.tensors.is_some() || sums.count() == files.files.len(), "{set}");
+        let whole = files.tensors.is_some() || sums.clone().count() == files.files.len();
+        assert!(whole != files.unverified.is_some(), "{set}: checksums, or a word on why there are none");
     }
     for (name, pairs, groups) in [
-        ("dirty-mnist", 115_000, vec![10_000, 6_000, 10_000, 10_000]),
+        ("dirty-mnist", 115_000, vec![10_000, 6_000, 10_000, 10_000, 20_800]),
         ("mnist", 55_000, vec![10_000, 10_000]),
         ("strokes", 20_000, vec![2_000, 1_000, 2_000]),
     ] {

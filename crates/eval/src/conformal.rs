@@ -11,51 +11,68 @@
 //! - LAC: 1 - p(c) (Sadinle, Lei and Wasserman 2019, arXiv 1609.00451; also THR). The smallest sets on average.
 //! - APS: the sum of the probabilities of all classes before c, in order of falling probability, and u p(c) (Romano, Sesia
 //!   and Candès 2020, arXiv 2006.02544). u = 1 is the deterministic form: the sum up to and with c. A uniform u of each
-//!   input's own is the randomised form. Classes of equal probability are ordered by their number.
+//!   input's own is the randomised form; it is a hash of the input's probabilities here ([`qbnn_core::decide::randomness`]), so
+//!   that sets repeat. Classes of equal probability are ordered by their number.
 //!
-//! A set can be empty, in both: a network that is right on 99 of 100 inputs reaches 90 % only by leaving some inputs without
-//! a class. With LAC those are its least sure inputs. With deterministic APS they are its surest, whose score is close to 1:
-//! LAC is the better choice for accurate networks, APS where several classes are often likely.
+//! A set can be empty, in all: a network that is right on 99 of 100 inputs reaches 90 % only by leaving some inputs without
+//! a class. With LAC those are its least sure inputs. With deterministic APS they are its surest, whose score is close to 1,
+//! and its least sure ones get many classes. With randomised APS they are about any tenth. LAC is the better choice for accurate
+//! networks, APS where several classes are often likely.
+//!
+//! Where new inputs are harder than those of the calibration, LAC covers less than it should and deterministic APS more; the
+//! randomised form hardly moves, because its scores spread over all of \[0, 1\] whatever the network's confidence.
 
 use crate::EvalError;
 use crate::groups::check_labels;
 use crate::sum::Sum;
+use qbnn_core::decide::{ONE, randomness};
 use serde::{Deserialize, Serialize};
 
 /// How far (n + 1)(1 - alpha) may lie above a whole number that it stands for: ten times 0.9 is nine.
 const WHOLE: f64 = 1e-9;
 
 /// A score of a class for conformal sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ConformalScore {
     /// 1 - p(c).
     Lac,
     /// The sum of the probabilities of the classes up to c, in order of falling probability.
     Aps,
+    /// The same with a random share of p(c).
+    ApsRandomised,
 }
 
 impl ConformalScore {
-    /// Both.
-    pub const ALL: [ConformalScore; 2] = [ConformalScore::Lac, ConformalScore::Aps];
+    /// All of them.
+    pub const ALL: [ConformalScore; 3] = [ConformalScore::Lac, ConformalScore::Aps, ConformalScore::ApsRandomised];
 
-    /// Its name: `lac`, `aps`.
+    /// Its name: `lac`, `aps`, `aps-randomised`.
     pub const fn name(self) -> &'static str {
         match self {
             ConformalScore::Lac => "lac",
             ConformalScore::Aps => "aps",
+            ConformalScore::ApsRandomised => "aps-randomised",
         }
     }
 
-    /// The score of every class of one input, into `scores`; APS in its deterministic form.
+    /// The score of every class of one input, into `scores`.
     ///
     /// Scores and probabilities are of one length; what is longer is left alone.
     pub fn of_classes(self, probs: &[f64], scores: &mut [f64]) {
         match self {
             ConformalScore::Lac => scores.iter_mut().zip(probs).for_each(|(score, p)| *score = 1.0 - p),
             ConformalScore::Aps => aps_scores(probs, 1.0, scores),
+            ConformalScore::ApsRandomised => aps_scores(probs, share(probs), scores),
         }
     }
+}
+
+/// The random number of an input in \[0, 1), as a device finds it: probabilities are rounded to 32 fraction bits first.
+fn share(probs: &[f64]) -> f64 {
+    // Casts to integers saturate.
+    let mean: Vec<u64> = probs.iter().map(|p| (p * ONE as f64).round() as u64).collect();
+    f64::from(randomness(&mean)) / ONE as f64
 }
 
 /// APS scores of every class: the probabilities of the classes before it, and `u` times its own. `u` is in \[0, 1\]: 1 is
@@ -196,7 +213,7 @@ pub fn set_quality<S: AsRef<[usize]>>(sets: impl Iterator<Item = S>, labels: &[u
     SetQuality { coverage: share(covered), size: share(size), empty: share(empty), single: share(single) }
 }
 
-fn check(mean_probs: &[f64], classes: usize, labels: &[usize]) -> Result<(), EvalError> {
+pub(crate) fn check(mean_probs: &[f64], classes: usize, labels: &[usize]) -> Result<(), EvalError> {
     for (dimension, found, wanted) in [("inputs", labels.len(), 1), ("classes", classes, 2)] {
         if found < wanted {
             return Err(EvalError::TooFew { dimension, found, wanted });

@@ -4,26 +4,25 @@
 //! The pairs of kind and group follow Mukhoti et al. (DDU, arXiv 2102.11582) and Mucsanyi et al. (arXiv 2402.19460):
 //! epistemic uncertainty should find ood inputs and aleatoric ambiguous ones; the cross terms and the rank
 //! correlation tell how far the two kinds are one and the same. Every score is measured against the same stated
-//! negatives ([`Contrast`]): how well one finds a group means nothing beside how well another finds it among others.
+//! negatives ([`crate::Contrast`]): how well one finds a group means nothing beside how well another finds it among others.
 
-use crate::bootstrap::interval_of_perfect_aupr;
 use crate::calibration::Terms;
 use crate::metrics::{Counts, Difference, GroupMeans, MeanUncertainty};
-use crate::statistics::Statistics;
 use crate::sum::Sum;
 use crate::{
-    ByHeadline, Calibration, Contrast, EvalError, Groups, Headline, Interval, Resampler, Role, Shift, Uncertainty,
-    logit_interval, parallel, percentile_interval, uncertainty,
+    ByHeadline, Calibration, Calibrator, EvalError, Groups, Headline, Interval, Predictions, Resampler, Role, Shift,
+    Uncertainty, parallel, percentile_interval, uncertainty,
 };
 pub use compare::compare;
 pub use seeds::over_draw_seeds;
 use seeds::{reach, widened};
 use shifts::MeanOfShifts;
-use std::ops::Range;
+use view::View;
 
 mod compare;
 mod seeds;
 mod shifts;
+mod view;
 
 /// Settings of the bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +54,8 @@ pub struct Evaluation {
     shifts: Vec<MeanOfShifts>,
     /// Seeds of draws over which the metrics are means.
     draw_seeds: usize,
+    /// What validation inputs made of the model, where there were some.
+    calibrator: Option<Calibrator>,
     options: EvalOptions,
 }
 
@@ -163,6 +164,11 @@ impl Evaluation {
         self.draw_seeds
     }
 
+    /// What was fitted on validation inputs, where some were given; over several seeds of draws the mean.
+    pub fn calibrator(&self) -> Option<&Calibrator> {
+        self.calibrator.as_ref()
+    }
+
     /// All groups, in the order in which they were given.
     pub fn groups(&self) -> &[EvaluatedGroup] {
         &self.groups
@@ -234,112 +240,10 @@ impl Evaluation {
     }
 }
 
-/// Which groups stand for clean, ambiguous and ood in a set of metrics.
-struct View {
-    /// Their places among the groups.
-    places: [Option<usize>; 3],
-    /// The role of the further group that it is about; `None` of the headline metrics.
-    of: Option<Role>,
-    statistics: Statistics,
-}
-
-impl View {
-    /// The headline metrics' where `further` is `None`, else those of the group at that place.
-    fn new(
-        places: [Option<usize>; 3],
-        further: Option<usize>,
-        groups: &Groups,
-        evaluated: &[EvaluatedGroup],
-    ) -> Result<Self, EvalError> {
-        let of = further.map(|place| groups.0[place].role);
-        let [clean, ambiguous, _] = places;
-        let places = match of {
-            None => places,
-            Some(Role::Ood) => [clean, ambiguous, further],
-            Some(Role::Ambiguous) => [clean, further, None],
-            Some(Role::Clean | Role::Shifted) => [further, None, None],
-        };
-        // A group that is measured against the clean one does not measure that again.
-        let labelled = of.is_none_or(Role::is_labelled).then_some(places[0]).flatten();
-        let terms = labelled.map(|place| {
-            let EvaluatedGroup { uncertainty: u, labels, .. } = &evaluated[place];
-            Terms::new(&u.mean_probs, groups.classes(), labels, u.precision)
-        });
-        let soft = places[1].and_then(|place| groups.0[place].soft_label_entropy());
-        let uncertainties = places.map(|place| place.map(|place| &evaluated[place].uncertainty));
-        let statistics = Statistics::new(terms.transpose()?, uncertainties, soft.as_deref())?;
-        Ok(Self { places, of, statistics })
-    }
-
-    /// Whether a metric is its own, and not that of the groups it is measured against.
-    fn has(&self, headline: Headline) -> bool {
-        self.of.is_none_or(|role| headline.is_of(role))
-    }
-
-    /// Every metric of a resample; `counts` are those of all groups, each in its range.
-    fn values(&self, counts: &[u8], ranges: &[Range<usize>]) -> ByHeadline<Option<f64>> {
-        let own = self.places.iter().flatten().map(|&place| &counts[ranges[place].clone()]);
-        let values = self.statistics.values(&own.collect::<Vec<_>>().concat());
-        ByHeadline::from_fn(|h| values.get(h).filter(|_| self.has(h)))
-    }
-
-    /// Values, and what the resamples make of them.
-    fn measured(
-        &self,
-        evaluated: &[EvaluatedGroup],
-        mut values: ByHeadline<Option<f64>>,
-        resamples: &[ByHeadline<Option<f64>>],
-    ) -> Measured {
-        // Sums in one order, exactly rounded: not those of the bootstrap.
-        let calibration = self.places[0].and_then(|place| evaluated[place].calibration);
-        if let Some(Calibration { accuracy, nll, brier, ece, .. }) = calibration {
-            for (headline, value) in
-                [(Headline::Accuracy, accuracy), (Headline::Nll, nll), (Headline::Brier, brier), (Headline::Ece, ece)]
-            {
-                *values.get_mut(headline) = Some(value).filter(|_| self.has(headline));
-            }
-        }
-        let replicates = ByHeadline::from_fn(|h| match values.get(h) {
-            Some(_) => resamples.iter().map(|values| *values.get(h)).collect(),
-            None => Vec::new(),
-        });
-        let place = |role: Role| Role::HEADLINE.iter().position(|r| *r == role);
-        let size = |role| place(role).and_then(|i| self.places[i]).map_or(0, |place| evaluated[place].inputs());
-        let negatives = |contrast: Contrast| contrast.negatives().iter().map(|&g| size(g)).sum::<usize>();
-        let [wrong, right] = self.statistics.wrong_and_right();
-        let intervals = ByHeadline::from_fn(|headline| {
-            let (value, replicates) = ((*values.get(headline))?, replicates.get(headline));
-            match headline {
-                Headline::Auroc(_, contrast) => {
-                    logit_interval(value, replicates, negatives(contrast).min(size(contrast.positives())))
-                }
-                Headline::ErrorAuroc(_) => logit_interval(value, replicates, wrong.min(right)),
-                Headline::Aupr(score, contrast) => match *values.get(Headline::Auroc(score, contrast)) {
-                    Some(1.0) if !replicates.is_empty() => {
-                        interval_of_perfect_aupr(size(contrast.positives()), negatives(contrast))
-                    }
-                    // All positives lie below all negatives: the replicates are all the same, and nothing bounds it there.
-                    Some(0.0) => None,
-                    _ => logit_interval(value, replicates, 1),
-                },
-                // A proportion of the negatives: where it is 0 or 1 its exact interval.
-                Headline::Fpr95(_, contrast) if value == 0.0 || value == 1.0 => {
-                    logit_interval(value, replicates, negatives(contrast))
-                }
-                _ => percentile_interval(replicates),
-            }
-        });
-        let tied = self.statistics.tied();
-        let tied = ByHeadline::from_fn(|h| tied.get(h).filter(|_| self.has(h)));
-        let by_seed = ByHeadline::from_fn(|h| values.get(h).iter().copied().collect());
-        Measured { values, tied, intervals, replicates, by_seed }
-    }
-}
-
 /// Measures one model on its groups.
 ///
 /// Of the first groups of their roles: accuracy, NLL, Brier, ECE, and how every [`crate::Score`] ranks wrong predictions, are
-/// taken on clean alone. The AUROC, AUPR and FPR95 of every score are taken over every [`Contrast`]. The rank correlation of the
+/// taken on clean alone. The AUROC, AUPR and FPR95 of every score are taken over every [`crate::Contrast`]. The rank correlation of the
 /// two kinds is taken in-distribution, over clean + ambiguous pooled; the one with the entropy of the soft labels over ambiguous.
 /// Every further group has the metrics of its role, with itself in the place of the first; adding one changes no figure of the
 /// others, intervals included. Resamples are shared out among the processor's threads; results do not depend on how many there
@@ -349,11 +253,35 @@ impl View {
 ///
 /// Those of [`Groups::check`].
 pub fn evaluate(groups: &Groups, options: &EvalOptions) -> Result<Evaluation, EvalError> {
-    measure(groups, options, usize::MAX)
+    measure(groups, None, options, usize::MAX)
+}
+
+/// The same, and what the model is worth once it is calibrated on validation inputs: the metrics of [`Headline::CALIBRATED`].
+///
+/// # Errors
+///
+/// Those of [`Groups::check`], of [`Calibrator::fit`], and [`EvalError::GroupsDisagree`] for validation inputs with other classes.
+/// An analytic pass may be read out at other points on them; draws should be as many.
+pub fn evaluate_calibrated(
+    groups: &Groups,
+    validation: &Predictions,
+    labels: &[usize],
+    options: &EvalOptions,
+) -> Result<Evaluation, EvalError> {
+    let (found, wanted) = (validation.classes(), groups.classes());
+    if found != wanted {
+        return Err(EvalError::GroupsDisagree { group: "validation".into(), dimension: "classes", found, wanted });
+    }
+    measure(groups, Some(Calibrator::fit(validation, labels)?), options, usize::MAX)
 }
 
 /// The same by at most so many threads.
-fn measure(groups: &Groups, options: &EvalOptions, threads: usize) -> Result<Evaluation, EvalError> {
+fn measure(
+    groups: &Groups,
+    calibrator: Option<Calibrator>,
+    options: &EvalOptions,
+    threads: usize,
+) -> Result<Evaluation, EvalError> {
     groups.check()?;
     let classes = groups.classes();
     let mut evaluated = Vec::with_capacity(groups.0.len());
@@ -376,8 +304,9 @@ fn measure(groups: &Groups, options: &EvalOptions, threads: usize) -> Result<Eva
     }
     let firsts = Role::HEADLINE.map(|role| groups.iter().position(|g| g.role == role));
     let further: Vec<usize> = (0..evaluated.len()).filter(|place| !firsts.contains(&Some(*place))).collect();
-    let headline = View::new(firsts, None, groups, &evaluated)?;
-    let views = further.iter().map(|&place| View::new(firsts, Some(place), groups, &evaluated));
+    let view = |further| View::new(firsts, further, groups, &evaluated, calibrator.as_ref());
+    let headline = view(None)?;
+    let views = further.iter().map(|&place| view(Some(place)));
     let views = std::iter::once(Ok(headline)).chain(views).collect::<Result<Vec<_>, _>>()?;
 
     // Pooled in the order of the headline roles, then the further groups: these draw after the others in every resample,
@@ -417,6 +346,7 @@ fn measure(groups: &Groups, options: &EvalOptions, threads: usize) -> Result<Eva
         headline,
         further,
         draw_seeds: 1,
+        calibrator,
         options: *options,
     })
 }
@@ -435,7 +365,7 @@ fn means(u: &Uncertainty) -> MeanUncertainty {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::{Predictions, TestGroup};
+    use crate::TestGroup;
 
     fn every(evaluation: &Evaluation) -> impl Iterator<Item = &Measured> {
         std::iter::once(&evaluation.headline).chain(evaluation.further().map(|f| f.measured))
@@ -455,7 +385,7 @@ mod tests {
             TestGroup::ood(some(30, 3)).named("near"),
         ]);
         let options = EvalOptions { resamples: 33, seed: 4 };
-        let [one, two, many] = [1, 2, 5].map(|threads| measure(&groups, &options, threads).unwrap());
+        let [one, two, many] = [1, 2, 5].map(|threads| measure(&groups, None, &options, threads).unwrap());
         for other in [&two, &many] {
             for (a, b) in every(&one).zip(every(other)) {
                 assert_eq!((&a.replicates, &a.intervals), (&b.replicates, &b.intervals));

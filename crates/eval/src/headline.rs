@@ -4,6 +4,9 @@
 //! meets every contrast, so that no two scores are ever compared on unequal negatives. Every score also has to tell the
 //! wrong predictions of a labelled group from the right ones. A new score or contrast is one line
 //! in its table; the metric, its name in files, its interval and its row in tables follow.
+//!
+//! What a model is worth after it was calibrated is measured too ([`Headline::needs_validation`]): temperature and conformal
+//! sets are fitted on validation inputs, never on those that are measured.
 
 mod about;
 mod by;
@@ -18,7 +21,7 @@ pub use contrast::Contrast;
 pub use measure::{Measure, OfGroup};
 pub use score::Score;
 
-use crate::Role;
+use crate::{ConformalScore, Role};
 use std::sync::LazyLock;
 
 /// One headline metric. Its [`name`](Headline::name) is its field in `metrics.json`.
@@ -49,9 +52,18 @@ pub enum Headline {
     Aurc(Score),
     /// Area under the curve of generalized risk and coverage on clean inputs, in \[0, 1/2\], see [`crate::Risk::augrc`].
     Augrc(Score),
+    /// NLL on clean inputs at the temperature of the [`crate::Calibrator`], nats, >= 0.
+    NllAtTemperature,
+    /// ECE on clean inputs at that temperature, in \[0, 1\].
+    EceAtTemperature,
+    /// Fraction of the conformal sets of clean inputs that hold the label, in \[0, 1\]; 1 - [`crate::ALPHA`] was aimed at.
+    Coverage(ConformalScore),
+    /// Mean number of classes of these sets, >= 0.
+    SetSize(ConformalScore),
 }
 
 const BEFORE: [Headline; 4] = [Headline::Accuracy, Headline::Nll, Headline::Brier, Headline::Ece];
+const AT_TEMPERATURE: [Headline; 2] = [Headline::NllAtTemperature, Headline::EceAtTemperature];
 const AFTER: [Headline; 2] = [Headline::SpearmanAleatoricEpistemic, Headline::SpearmanAleatoricSoftLabel];
 
 const SCORES: usize = Score::ALL.len();
@@ -65,10 +77,13 @@ const FPRS: usize = AUPRS + PAIRS;
 const ERROR_AUROCS: usize = FPRS + PAIRS;
 const AURCS: usize = ERROR_AUROCS + SCORES;
 const AUGRCS: usize = AURCS + SCORES;
+const CALIBRATED: usize = AUGRCS + SCORES;
+const COVERAGES: usize = CALIBRATED + AT_TEMPERATURE.len();
+const SETS: usize = ConformalScore::ALL.len();
 
 impl Headline {
     /// How many there are.
-    pub const COUNT: usize = AUGRCS + SCORES;
+    pub const COUNT: usize = COVERAGES + 2 * SETS;
 
     /// Every headline metric, in the order of the schema.
     pub const ALL: [Headline; Self::COUNT] = {
@@ -99,8 +114,32 @@ impl Headline {
             all[AUGRCS + i] = Headline::Augrc(score);
             i += 1;
         }
+        i = 0;
+        while i < Self::CALIBRATED.len() {
+            all[CALIBRATED + i] = Self::CALIBRATED[i];
+            i += 1;
+        }
         all
     };
+
+    /// What a calibrated model is worth: the rows of a table of their own.
+    pub const CALIBRATED: [Headline; AT_TEMPERATURE.len() + 2 * SETS] = {
+        let mut all = [Headline::NllAtTemperature; AT_TEMPERATURE.len() + 2 * SETS];
+        all[1] = AT_TEMPERATURE[1];
+        let mut i = 0;
+        while i < SETS {
+            let score = ConformalScore::ALL[i];
+            all[AT_TEMPERATURE.len() + i] = Headline::Coverage(score);
+            all[AT_TEMPERATURE.len() + SETS + i] = Headline::SetSize(score);
+            i += 1;
+        }
+        all
+    };
+
+    /// Whether it is of [`Headline::CALIBRATED`], and exists only where validation inputs were given.
+    pub fn needs_validation(self) -> bool {
+        self.index() >= CALIBRATED
+    }
 
     /// The rows of tables for people. The others are in `metrics.json`, `--json` and the report.
     pub const FRONT: [Headline; 13] = [
@@ -153,13 +192,17 @@ impl Headline {
             Headline::ErrorAuroc(score) => ERROR_AUROCS + score as usize,
             Headline::Aurc(score) => AURCS + score as usize,
             Headline::Augrc(score) => AUGRCS + score as usize,
+            Headline::NllAtTemperature => CALIBRATED,
+            Headline::EceAtTemperature => CALIBRATED + 1,
+            Headline::Coverage(score) => COVERAGES + score as usize,
+            Headline::SetSize(score) => COVERAGES + SETS + score as usize,
         }
     }
 
     /// The least and the greatest value that it may have.
     pub fn range(self) -> (f64, f64) {
         match self {
-            Headline::Nll => (0.0, f64::INFINITY),
+            Headline::Nll | Headline::NllAtTemperature | Headline::SetSize(_) => (0.0, f64::INFINITY),
             Headline::Brier => (0.0, 2.0),
             Headline::SpearmanAleatoricEpistemic | Headline::SpearmanAleatoricSoftLabel => (-1.0, 1.0),
             Headline::Augrc(_) => (0.0, 0.5),
@@ -172,6 +215,8 @@ impl Headline {
         match self {
             Headline::Accuracy | Headline::Nll | Headline::Brier | Headline::Ece => role.is_labelled(),
             Headline::ErrorAuroc(_) | Headline::Aurc(_) | Headline::Augrc(_) => role.is_labelled(),
+            Headline::NllAtTemperature | Headline::EceAtTemperature => role.is_labelled(),
+            Headline::Coverage(_) | Headline::SetSize(_) => role.is_labelled(),
             Headline::Auroc(_, contrast) | Headline::Aupr(_, contrast) | Headline::Fpr95(_, contrast) => {
                 contrast.positives() == role
             }
@@ -203,6 +248,8 @@ mod tests {
         }
         assert!(Score::ALL.iter().enumerate().all(|(i, s)| *s as usize == i));
         assert!(Contrast::ALL.iter().enumerate().all(|(i, c)| *c as usize == i));
+        assert!(ConformalScore::ALL.iter().enumerate().all(|(i, s)| *s as usize == i));
+        assert!(Headline::ALL.into_iter().filter(|h| h.needs_validation()).eq(Headline::CALIBRATED));
     }
 
     #[test]

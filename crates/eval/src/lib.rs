@@ -9,7 +9,8 @@
 //! [`evaluate`] measures them with bootstrap intervals, [`compare`] pairs two models on the same inputs, and
 //! [`Metrics`] is the schema of `metrics.json`. [`report`] turns metrics and predictions into a page.
 //!
-//! What a finished model is to answer is chosen on inputs that it was not trained with: a temperature ([`fit_temperature`]),
+//! With validation inputs, [`evaluate_calibrated`] also measures what the model is worth after temperature scaling and with
+//! conformal sets. What a finished model is to answer is chosen on inputs that it was not trained with: a temperature ([`fit_temperature`]),
 //! conformal sets of classes ([`ConformalRule`]), and thresholds for abstaining and for unknown inputs
 //! ([`threshold_for_error`], [`threshold_for_coverage`], [`threshold_for_false_alarms`]).
 //!
@@ -32,6 +33,7 @@ mod agreement;
 mod backend;
 mod bootstrap;
 mod calibration;
+mod calibrator;
 mod conformal;
 mod detection;
 mod disentangle;
@@ -57,11 +59,14 @@ pub use agreement::{Agreement, GroupAgreement};
 pub use backend::Backend;
 pub use bootstrap::{Interval, Resampler, logit_interval, percentile_interval};
 pub use calibration::{Calibration, ECE_BINS, NLL_EPS, accuracy, bin_of, brier, calibration, ece, nll};
+pub use calibrator::{ALPHA, Calibrator};
 pub use conformal::{
     ConformalRule, ConformalScore, SetQuality, aps_scores, fewest_inputs, quantile_rank, set_quality, upper_quantile,
 };
 pub use detection::{Detection, Detections, average_precision, fpr95};
-pub use disentangle::{EvalOptions, EvaluatedGroup, Evaluation, Further, Measured, compare, evaluate, over_draw_seeds};
+pub use disentangle::{
+    EvalOptions, EvaluatedGroup, Evaluation, Further, Measured, compare, evaluate, evaluate_calibrated, over_draw_seeds,
+};
 pub use draws::{MAX_SETS, by_samples};
 pub use error::EvalError;
 pub use groups::{Groups, Role, SHIFTS_MEAN, Shift, TestGroup, is_shown};

@@ -1,6 +1,7 @@
 //! The metrics of some groups, prepared once and then taken of any resample of their inputs.
 
 use crate::calibration::Terms;
+use crate::calibrator::{CalibratedTerms, SetTerms};
 use crate::{
     ByHeadline, Contrast, EvalError, Headline, PooledScores, Score, Uncertainty, WeightedEce, WeightedMean,
     WeightedRisk, WeightedSpearman,
@@ -9,20 +10,22 @@ use crate::{
 /// Every metric of one view made ready for any resample. Inputs are pooled in the order clean, ambiguous, ood.
 pub(crate) struct Statistics {
     means: Vec<(Headline, WeightedMean)>,
-    ece: Option<WeightedEce>,
+    eces: Vec<(Headline, WeightedEce)>,
     scores: Vec<(Score, PooledScores)>,
     risks: Vec<(Score, WeightedRisk)>,
     spearmans: Vec<(Headline, WeightedSpearman)>,
 }
 
 impl Statistics {
-    /// Sorts what is to be sorted. `terms` are those of the first group where it is labelled.
+    /// Sorts what is to be sorted. `terms` are those of the first group where it is labelled, `calibrated` those of a calibrated
+    /// model.
     ///
     /// # Errors
     ///
     /// [`EvalError::NanScore`], [`EvalError::TooManyInputs`].
     pub(crate) fn new(
         terms: Option<Terms>,
+        calibrated: Option<CalibratedTerms>,
         groups: [Option<&Uncertainty>; 3],
         soft_label_entropy: Option<&[f64]>,
     ) -> Result<Self, EvalError> {
@@ -52,13 +55,21 @@ impl Statistics {
             spearmans.push((Headline::SpearmanAleatoricSoftLabel, spearman));
         }
         let mean = |values| WeightedMean::new(values, 0);
-        let (mut means, mut ece) = (Vec::new(), None);
+        let (mut means, mut eces) = (Vec::new(), Vec::new());
         if let Some(Terms { correct, nll, brier, bin, gap, .. }) = terms {
             means =
                 vec![(Headline::Accuracy, mean(correct)), (Headline::Nll, mean(nll)), (Headline::Brier, mean(brier))];
-            ece = Some(WeightedEce::new(bin, gap, 0));
+            eces.push((Headline::Ece, WeightedEce::new(bin, gap, 0)));
         }
-        Ok(Self { means, ece, scores, risks, spearmans })
+        if let Some(CalibratedTerms { nll, bin, gap, sets }) = calibrated {
+            means.push((Headline::NllAtTemperature, mean(nll)));
+            eces.push((Headline::EceAtTemperature, WeightedEce::new(bin, gap, 0)));
+            for (score, SetTerms { covered, size }) in sets {
+                means.push((Headline::Coverage(score), mean(covered)));
+                means.push((Headline::SetSize(score), mean(size)));
+            }
+        }
+        Ok(Self { means, eces, scores, risks, spearmans })
     }
 
     /// Every metric of a resample.
@@ -67,7 +78,9 @@ impl Statistics {
         for (headline, mean) in &self.means {
             *values.get_mut(*headline) = mean.value(counts);
         }
-        *values.get_mut(Headline::Ece) = self.ece.as_ref().and_then(|ece| ece.value(counts));
+        for (headline, ece) in &self.eces {
+            *values.get_mut(*headline) = ece.value(counts);
+        }
         for (score, pooled) in &self.scores {
             for (contrast, found) in Contrast::ALL.into_iter().zip(pooled.value(counts)) {
                 *values.get_mut(Headline::Auroc(*score, contrast)) = found.map(|f| f.auroc);

@@ -51,9 +51,19 @@ fn description(name: &str, strategy: Strategy, bits: Bits) -> ModelDescription {
 
 const QUICK: EvalOptions = EvalOptions { resamples: 100, seed: 11 };
 
+/// Predictions of validation inputs, and their labels.
+fn validation(samples: usize, salt: usize) -> (Predictions, Vec<usize>) {
+    (some(samples, 45, 4, salt + 20, 0.3), (0..45).map(|n| (n * 5 + n / 9) % 4).collect())
+}
+
+fn calibrated(groups: &Groups, salt: usize) -> Evaluation {
+    let (predictions, labels) = validation(groups.samples(), salt);
+    evaluate_calibrated(groups, &predictions, &labels, &QUICK).unwrap()
+}
+
 fn file() -> Metrics {
-    let float = evaluate(&groups(8, 0), &QUICK).unwrap();
-    let quantized = evaluate(&groups(8, 3), &QUICK).unwrap();
+    let float = calibrated(&groups(8, 0), 0);
+    let quantized = calibrated(&groups(8, 3), 3);
     let mut metrics = Metrics::new("dirty-mnist", 42);
     metrics.models.push(ModelEntry::new(description("float", Strategy::Float, Bits::FLOAT), &float));
     let bits = Bits { mu: 4, sigma: 4, weight: 4, activation: 4 };
@@ -86,6 +96,10 @@ fn the_schema_has_these_fields() {
         entry,
         &["name", "strategy", "bits", "samples", "parameter_bytes", "parameters", "ci95", "mean_uncertainty", "counts"],
     );
+    has(&entry["calibrator"], &["inputs", "temperature", "alpha", "rules"]);
+    let rules = entry["calibrator"]["rules"].as_array().unwrap();
+    let names: Vec<_> = rules.iter().map(|rule| rule["score"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lac", "aps", "aps-randomised"]);
     assert_eq!((&entry["strategy"], &json["models"][0]["strategy"]), (&json!("jq"), &json!("float")));
     assert_eq!(entry["bits"], json!({"mu": 4, "sigma": 4, "weight": 4, "activation": 4}));
     assert_eq!(entry["samples"], json!(8));
@@ -168,7 +182,8 @@ fn a_file_of_version_1_is_read_as_what_it_meant() {
 /// As written before AUPR, FPR95 and the metrics of errors were measured: what is absent is absent, and it is the same network.
 #[test]
 fn a_file_without_the_later_metrics_is_read() {
-    let later = ["aupr_", "fpr95_", "error_auroc_", "aurc_", "augrc_"];
+    let later = ["aupr_", "fpr95_", "error_auroc_", "aurc_", "augrc_", "coverage_", "set_size_", "calibrator"];
+    let later = [&later[..], &["nll_at_temperature", "ece_at_temperature"]].concat();
     fn remove(value: &mut Value, later: &[&str]) {
         if let Some(object) = value.as_object_mut() {
             object.retain(|name, _| !later.iter().any(|l| name.starts_with(l)));
@@ -187,6 +202,58 @@ fn a_file_without_the_later_metrics_is_read() {
         }
     }
     assert!(read.models[0].is_same_network(&new.models[0]) && !read.models[0].is_same_network(&new.models[1]));
+}
+
+/// What a calibrated model is worth, worked out apart: rules fitted on the validation inputs and put to every labelled group.
+#[test]
+fn calibrated_metrics_are_those_of_rules_fitted_on_validation_inputs() {
+    let groups = more_groups(8, 0);
+    let (plain, found) = (evaluate(&groups, &QUICK).unwrap(), calibrated(&groups, 0));
+    // Everything else stays as it is.
+    for h in Headline::ALL.into_iter().filter(|h| !h.needs_validation()) {
+        assert_eq!((plain.value(h), plain.interval(h)), (found.value(h), found.interval(h)), "{}", h.name());
+    }
+    assert!(plain.calibrator().is_none() && Headline::CALIBRATED.iter().all(|h| plain.value(*h).is_none()));
+    let (predictions, labels) = validation(8, 0);
+    let own = uncertainty(&predictions).mean_probs;
+    let temperature = fit_temperature(&own, 4, &labels).unwrap().temperature;
+    let calibrator = found.calibrator().unwrap();
+    assert_eq!((calibrator.temperature, calibrator.inputs), (temperature, 45));
+    for name in ["clean", "second-clean", "noise"] {
+        let group = groups.named(name).unwrap();
+        let mut mean = uncertainty(&group.predictions).mean_probs;
+        let value = |h| found.value_of(name, h).unwrap();
+        for score in ConformalScore::ALL {
+            let rule = ConformalRule::fit(score, ALPHA, &own, 4, &labels).unwrap();
+            let wanted = rule.quality(&mean, 4, &group.labels).unwrap();
+            assert!((value(Headline::Coverage(score)) - wanted.coverage).abs() < 1e-12, "{name}, {score:?}");
+            assert!((value(Headline::SetSize(score)) - wanted.size).abs() < 1e-12, "{name}, {score:?}");
+        }
+        apply_temperature(&mut mean, 4, temperature).unwrap();
+        let wanted = calibration(&mean, 4, &group.labels).unwrap();
+        assert!((value(Headline::NllAtTemperature) - wanted.nll).abs() < 1e-12, "{name}");
+        assert!((value(Headline::EceAtTemperature) - wanted.ece).abs() < 1e-12, "{name}");
+    }
+    // They have intervals and paired differences, and are no metrics of other groups.
+    let h = Headline::Coverage(ConformalScore::ApsRandomised);
+    let [low, high] = found.interval(h).unwrap();
+    assert!(low <= found.value(h).unwrap() && found.value(h).unwrap() <= high && low < high);
+    let difference = compare("a", &calibrated(&groups, 3), "b", &found).unwrap();
+    assert!(difference.metrics.get(h).is_some() && found.value_of("near", h).is_none());
+    // Over seeds of draws they are means.
+    let two = [calibrated(&groups, 0), calibrated(&groups, 3)];
+    let all = over_draw_seeds(two.to_vec()).unwrap();
+    let mean = |of: &dyn Fn(&Evaluation) -> f64| (of(&two[0]) + of(&two[1])) / 2.0;
+    assert!((all.value(h).unwrap() - mean(&|e| e.value(h).unwrap())).abs() < 1e-12);
+    let temperature = mean(&|e| e.calibrator().unwrap().temperature);
+    assert!((all.calibrator().unwrap().temperature - temperature).abs() < 1e-12);
+    // Of other classes, or without a label for each input, they are refused.
+    let refuse = |predictions: &Predictions, labels: &[usize]| {
+        evaluate_calibrated(&groups, predictions, labels, &QUICK).unwrap_err()
+    };
+    assert!(matches!(refuse(&predictions, &labels[1..]), EvalError::LengthsDiffer { .. }));
+    let other = some(8, 45, 3, 0, 0.3);
+    assert!(matches!(refuse(&other, &labels), EvalError::GroupsDisagree { ref group, .. } if group == "validation"));
 }
 
 /// Predictions of another program have probabilities alone: what needs logits is absent, and all else is as it would be.
@@ -238,7 +305,8 @@ fn absent_groups_leave_their_metrics_out() {
 fn without_resamples_there_are_values_and_no_intervals() {
     let options = EvalOptions { resamples: 0, seed: 0 };
     let evaluation = evaluate(&groups(4, 0), &options).unwrap();
-    assert!(Headline::ALL.iter().all(|h| evaluation.value(*h).is_some() && evaluation.interval(*h).is_none()));
+    let known = Headline::ALL.iter().filter(|h| !h.needs_validation());
+    assert!(known.clone().all(|h| evaluation.value(*h).is_some() && evaluation.interval(*h).is_none()));
     let same = compare("a", &evaluation, "b", &evaluation).unwrap();
     assert_eq!(*same.metrics.get(Headline::Nll), Some(Difference { value: 0.0, ci95: None }));
 }
@@ -258,7 +326,8 @@ fn evaluations_repeat_and_the_seed_moves_only_the_intervals() {
 fn a_model_does_not_differ_from_itself() {
     let evaluation = evaluate(&groups(8, 0), &QUICK).unwrap();
     let entry = compare("a", &evaluation, "float", &evaluation).unwrap();
-    for h in Headline::ALL {
+    assert!(Headline::CALIBRATED.iter().all(|h| entry.metrics.get(*h).is_none()));
+    for h in Headline::ALL.into_iter().filter(|h| !h.needs_validation()) {
         assert_eq!(*entry.metrics.get(h), Some(Difference { value: 0.0, ci95: Some([0.0, 0.0]) }));
     }
 }

@@ -46,7 +46,7 @@ fn conformal_sets_as_mapie_makes_them() {
     for case in cases() {
         let (classes, mean, labels, new) = inputs(&case);
         for wanted in case["conformal"].as_array().unwrap() {
-            for score in ConformalScore::ALL {
+            for score in [ConformalScore::Lac, ConformalScore::Aps] {
                 let alpha = wanted["alpha"].as_f64().unwrap();
                 let rule = ConformalRule::fit(score, alpha, &mean, classes, &labels).unwrap();
                 let wanted = &wanted[score.name()];

@@ -112,7 +112,7 @@ fn the_composed_evaluation() {
     let mut groups = golden_groups(&golden);
     let options = EvalOptions { resamples: 200, seed: 3 };
     let evaluation = evaluate(&groups, &options).unwrap();
-    for headline in Headline::ALL {
+    for headline in Headline::ALL.into_iter().filter(|h| !h.needs_validation()) {
         let value = evaluation.value(headline).unwrap();
         close(value, &golden["expected"][headline.name()], headline.name());
         let [lo, hi] = evaluation.interval(headline).unwrap();

@@ -3,6 +3,8 @@
 use qbnn_bnn::predictor;
 use qbnn_eval::Backend;
 
+pub use qbnn_bnn::predictor::kernel;
+
 /// The backend of a predictor.
 pub fn of(backend: &predictor::Backend) -> Backend {
     match backend {

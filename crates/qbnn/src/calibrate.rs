@@ -17,7 +17,7 @@ use crate::{ensemble, model_file};
 use qbnn_bnn::pfp;
 use qbnn_bnn::predictor::Draws;
 use qbnn_core::ImagesView;
-use qbnn_core::decide::{Aim, Decisions, Doubt, Limit, ONE, Pass, SetRule, SetScore};
+use qbnn_core::decide::{Decisions, Limit, ONE, Pass, SetRule};
 use qbnn_core::fixed::OCTAVE;
 use qbnn_core::model::NAME_LIMIT;
 use qbnn_core::model::write_section::{Content, with_section};
@@ -29,6 +29,8 @@ use qbnn_eval::{
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::Path;
+
+pub use qbnn_core::decide::{Aim, Doubt, SetScore};
 
 /// Most logits that are held at once.
 const LOGITS: usize = 1 << 22;
@@ -202,7 +204,9 @@ pub fn measure(observer: &dyn Observer, path: &Path, data: &Prepared<'_>, settin
     }
     let mut model = Model::open(path, settings.pfp)?;
     data.check(path, model.input(), model.classes())?;
-    same_names(path, &model, data)?;
+    let beside = classes_beside(path, model.classes())?;
+    let own = if model.class_names().is_empty() { &beside } else { model.class_names() };
+    model_file::same_names(path, own, data)?;
     let dataset = data.dataset;
     let (images, labels, part) = match settings.part {
         Part::Validation => (&dataset.validation.images, &dataset.validation.labels, "validation".to_owned()),
@@ -218,17 +222,6 @@ pub fn measure(observer: &dyn Observer, path: &Path, data: &Prepared<'_>, settin
     let predictions = predict_all(observer, &mut model, images.view(), settings.draws, &what)?;
     let found = choose(&predictions, &labels, settings)?;
     Ok(Calibrated { data: dataset.name.clone(), part, ..found })
-}
-
-/// Refuses data whose classes have other names than the model's.
-fn same_names(path: &Path, model: &Model, data: &Prepared<'_>) -> Result<()> {
-    let beside = classes_beside(path, model.classes())?;
-    let own = if model.class_names().is_empty() { &beside } else { model.class_names() };
-    let other = own.iter().zip(&data.dataset.class_names).enumerate().find(|(_, (own, found))| own != found);
-    let Some((class, (own, found))) = other else { return Ok(()) };
-    let name = &data.dataset.name;
-    let problem = format!("class {class} of the model is `{own}`, of {name} `{found}`; name data of the same classes");
-    Err(Error::mismatch(path, problem))
 }
 
 /// Predictions of images, so many at a time that their draws fit into memory.
@@ -271,6 +264,7 @@ fn choose(predictions: &[Prediction], labels: &[usize], settings: &Settings) -> 
     let score = match settings.conformal {
         SetScore::Lac => ConformalScore::Lac,
         SetScore::Aps => ConformalScore::Aps,
+        SetScore::ApsRandomised => ConformalScore::ApsRandomised,
     };
     let rule =
         ConformalRule::fit(score, settings.alpha, &probs, classes, labels).at(|| "no conformal sets".to_owned())?;

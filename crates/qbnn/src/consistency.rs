@@ -50,10 +50,12 @@ fn of_training(seed: u64, train_settings: &qbnn_bnn::TrainSettings) -> BTreeMap<
     let mut all = BTreeMap::from([("seed".to_owned(), seed.into())]);
     if let Ok(Value::Object(train)) = serde_json::to_value(train_settings) {
         all.extend(train.into_iter().map(|(key, value)| (format!("train.{key}"), value)));
-        // Without such images their kinds do not count.
+        // Without such images their kinds and blends do not count, and none are blended where nothing is said of it.
+        all.remove("train.ood_blend");
         match ood::kinds(train_settings) {
             Ok(kinds) if train_settings.ood_weight > 0.0 => {
                 all.insert("train.ood_kinds".to_owned(), json!(ood::names(&kinds)));
+                all.insert("train.ood_blend".to_owned(), json!(train_settings.ood_blend.unwrap_or(0.0)));
             }
             _ => drop(all.remove("train.ood_kinds")),
         }

@@ -58,7 +58,7 @@ pub fn decide(decisions: &Decisions, prediction: &Prediction) -> Decided {
     let fine = apply_temperature(&mut scaled, prediction.probabilities.len(), temperature(decisions)).is_ok();
     let own = if fine { &scaled } else { &prediction.probabilities };
     Decided {
-        set: (0..mean.len()).filter(|&class| decisions.sets.has(&mean, class)).collect(),
+        set: decisions.sets.classes(&mean).collect(),
         abstain: decisions.abstain.refuses(&mean, &uncertainty),
         ood: decisions.ood.refuses(&mean, &uncertainty),
         calibrated_probability: own.get(prediction.class).copied().unwrap_or(0.0),

@@ -8,18 +8,15 @@
 //! named twice: a copy would agree with itself, and the epistemic uncertainty would come out too small.
 
 use crate::error::{At, Error, Result};
-use crate::{input, keys, model_file};
+use crate::model_file::ModelFile;
+use crate::{input, keys};
 use qbnn_bnn::internals::files;
 use qbnn_bnn::internals::identity::sha256;
-use qbnn_bnn::predictor::{Analytic, Predictor};
-use qbnn_bnn::verify::network_of;
-use qbnn_bnn::{BnnError, Shape, import, pfp, predictor};
-use qbnn_core::Bits;
-use qbnn_core::model::Kind;
-use qbnn_eval::{ModelDescription, ParameterBytes, Strategy};
+use qbnn_bnn::predictor::Predictor;
+use qbnn_bnn::{Shape, pfp, predictor};
+use qbnn_eval::ModelDescription;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// How the names of such files end.
 pub const ENDING: &str = ".ensemble.toml";
@@ -35,14 +32,6 @@ struct File {
     models: Vec<PathBuf>,
 }
 
-/// A model file of an ensemble.
-pub struct Member {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// What it holds, checked.
-    pub bytes: Arc<[u8]>,
-}
-
 /// Model files that predict together.
 pub struct Ensemble {
     /// Its name: that of the file, without the ending.
@@ -50,11 +39,13 @@ pub struct Ensemble {
     /// The file that names them.
     pub path: PathBuf,
     /// The models, at least one.
-    pub members: Vec<Member>,
+    pub members: Vec<ModelFile>,
     /// Shape of the images that all of them read.
     pub input: Shape,
     /// Classes that all of them tell apart.
     pub classes: usize,
+    /// Their names, of the members that name them; none where none does.
+    pub class_names: Vec<String>,
 }
 
 /// Whether a path is named as ensembles are.
@@ -85,8 +76,8 @@ impl Ensemble {
         if models.len() > MEMBERS {
             return wrong(count());
         }
-        let mut members: Vec<Member> = Vec::with_capacity(models.len());
-        let (mut left, mut same) = (input::MODEL, None);
+        let mut members: Vec<ModelFile> = Vec::with_capacity(models.len());
+        let (mut left, mut same, mut class_names) = (input::MODEL, None, Vec::new());
         for model in models {
             if is_one(model) {
                 return wrong(format!(
@@ -94,17 +85,16 @@ impl Ensemble {
                     model.display()
                 ));
             }
-            let bytes = model_file::read(model).at(|| format!("{}: a member cannot be used", path.display()))?;
-            left = match left.checked_sub(bytes.len() as u64) {
+            let member = ModelFile::read(model).at(|| format!("{}: a member cannot be used", path.display()))?;
+            left = match left.checked_sub(member.bytes.len() as u64) {
                 Some(left) => left,
                 None => return wrong(format!("names models of more than {} bytes together; name fewer", input::MODEL)),
             };
-            if let Some(twin) = members.iter().find(|m| *m.bytes == *bytes) {
+            if let Some(twin) = members.iter().find(|m| m.bytes == member.bytes) {
                 let (twin, model) = (twin.path.display(), model.display());
                 return wrong(format!("names one model twice, {twin} and {model}; remove one"));
             }
-            let found = model_file::of_file(model, &bytes)?;
-            let (input, classes) = (found.input(), found.classes());
+            let (input, classes) = (member.input, member.classes);
             let (wanted, wanted_classes) = *same.get_or_insert((input, classes));
             if (input, classes) != (wanted, wanted_classes) {
                 return wrong(format!(
@@ -113,12 +103,22 @@ impl Ensemble {
                     model.display()
                 ));
             }
-            members.push(Member { path: model.clone(), bytes: bytes.into() });
+            let names = member.class_names()?;
+            if class_names.is_empty() {
+                class_names = names;
+            } else if let Some((own, other)) = class_names.iter().zip(&names).find(|(own, other)| own != other) {
+                return wrong(format!(
+                    "names {}, which calls a class `{other}`, a model before it `{own}`; members must know the same classes, \
+                     in one order",
+                    model.display()
+                ));
+            }
+            members.push(member);
         }
         let Some((input, classes)) = same else { return wrong(count()) };
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let name = file.strip_suffix(ENDING).unwrap_or(&file).to_owned();
-        Ok(Ensemble { name, path: path.to_owned(), members, input, classes })
+        Ok(Ensemble { name, path: path.to_owned(), members, input, classes, class_names })
     }
 
     /// Writes the file that names these models, with paths relative to its folder, and gives the ensemble.
@@ -146,7 +146,7 @@ impl Ensemble {
 
     /// What tells it from any other.
     pub fn identity(&self) -> String {
-        sha256(self.members.iter().map(|m| sha256(&network_of(&m.bytes))).collect::<String>().as_bytes())
+        sha256(self.members.iter().map(ModelFile::identity).collect::<String>().as_bytes())
     }
 
     /// What predicts by draws that the members share.
@@ -154,19 +154,18 @@ impl Ensemble {
     /// # Errors
     /// As [`predictor::of_file`], for the member that it names.
     pub fn predictor(&self) -> Result<Box<dyn Predictor>> {
-        self.each(predictor::of_file)
+        self.each(ModelFile::predictor)
     }
 
     /// What predicts by an analytic pass of each member.
     ///
     /// # Errors
-    /// As [`Analytic::new`], for the member that it names.
+    /// As [`qbnn_bnn::predictor::Analytic::new`], for the member that it names.
     pub fn analytic(&self, weights: pfp::Weights) -> Result<Box<dyn Predictor>> {
-        self.each(|file| Ok(Box::new(Analytic::new(file, weights)?)))
+        self.each(|member| member.analytic(weights))
     }
 
-    fn each(&self, open: impl Fn(Arc<[u8]>) -> Result<Box<dyn Predictor>, BnnError>) -> Result<Box<dyn Predictor>> {
-        let open = |m: &Member| open(Arc::clone(&m.bytes)).at(|| m.path.display().to_string());
+    fn each(&self, open: impl Fn(&ModelFile) -> Result<Box<dyn Predictor>>) -> Result<Box<dyn Predictor>> {
         let members = self.members.iter().map(open).collect::<Result<_>>()?;
         Ok(Box::new(predictor::Ensemble::new(members)?))
     }
@@ -176,35 +175,9 @@ impl Ensemble {
     /// # Errors
     /// [`Error::Contents`] of members of several strategies or widths, of which a table could name only one.
     pub fn describe(&self, name: &str) -> Result<ModelDescription> {
-        // Widths of a file are at most 16.
-        let width = |bits: Option<Bits>| bits.map_or(32, |b| b.get().try_into().unwrap_or(u8::MAX));
         let mut all: Option<ModelDescription> = None;
         for member in &self.members {
-            let model = model_file::of_file(&member.path, &member.bytes)?;
-            let network = import(&model).at(|| member.path.display().to_string())?;
-            let bytes = network.guide.bytes(&network.net);
-            let one = ModelDescription {
-                name: name.to_owned(),
-                strategy: match model.kind() {
-                    Kind::Float => Strategy::Float,
-                    Kind::Vpq => Strategy::Vpq,
-                    Kind::Spq => Strategy::Spq,
-                    Kind::Jq => Strategy::Jq,
-                },
-                bits: qbnn_eval::Bits {
-                    mu: width(model.mu_bits()),
-                    sigma: width(model.sigma_code().map(|s| s.0)),
-                    weight: width(model.weight_code().map(qbnn_core::UniformCode::bits)),
-                    activation: width(model.activation_bits()),
-                },
-                parameter_bytes: bytes.total() as u64,
-                parameters: Some(ParameterBytes {
-                    weights_bytes: bytes.weights as u64,
-                    biases_bytes: bytes.biases as u64,
-                    scales_bytes: bytes.scales as u64,
-                }),
-                file_bytes: Some(self.bytes()),
-            };
+            let one = ModelDescription { file_bytes: Some(self.bytes()), ..member.describe(name)? };
             let Some(sum) = &mut all else {
                 all = Some(one);
                 continue;

@@ -46,6 +46,9 @@ pub struct SetPlace {
     pub complete: bool,
     /// This folder.
     pub folder: Option<String>,
+    /// How its files come there.
+    #[serde(skip)]
+    pub how: String,
 }
 
 impl Environment {
@@ -56,9 +59,11 @@ impl Environment {
     pub fn here(data_dir: Option<PathBuf>, threads: usize) -> Result<Self> {
         let locations = locations(data_dir);
         let sets = qbnn_data::list(&locations)?;
-        let place =
-            |folder: Option<String>, name: &str| SetPlace { name: name.to_owned(), complete: folder.is_some(), folder };
-        let data = sets.iter().map(|set| place(set.used().map(|p| p.folder.display().to_string()), &set.set.name));
+        let data = sets.iter().map(|report| {
+            let folder = report.used().map(|place| place.folder.display().to_string());
+            let (name, how) = (report.set.name.clone(), report.set.how_to_get());
+            SetPlace { name, complete: folder.is_some(), folder, how }
+        });
         let machine = Machine::here();
         let mut here = Environment {
             version: env!("CARGO_PKG_VERSION"),
@@ -97,8 +102,8 @@ impl Environment {
         if !self.writable {
             advice.push("run folders cannot be made here: change to another folder, or give --out".to_owned());
         }
-        for SetPlace { name, .. } in self.data.iter().filter(|set| !set.complete) {
-            advice.push(format!("get {name} with `qbnn data fetch {name}`, or name its folder with --data-dir"));
+        for SetPlace { name, how, .. } in self.data.iter().filter(|set| !set.complete) {
+            advice.push(format!("to have {name}: {how}, or name its folder with --data-dir"));
         }
         advice
     }

@@ -41,6 +41,9 @@ pub enum Error {
         /// Commands that use it.
         others: String,
     },
+    /// A mistake in what was asked for, in words that name it and the fix.
+    #[error("{0}")]
+    Asked(String),
     /// A setting outside its range.
     #[error("{key} = {found}: {wanted}")]
     Setting {
@@ -121,7 +124,7 @@ pub enum Error {
     /// A file or folder that the system refuses.
     #[error("cannot {action} {}: {error}{}", path.display(), fix.map_or(String::new(), |f| format!("; {f}")))]
     Io {
-        /// `read`, `write`, `list`, `make`, `remove`, `rename`, `lock` or `find`.
+        /// `read`, `write`, `list`, `make`, `remove`, `replace`, `rename`, `lock` or `find`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -297,6 +300,20 @@ impl Error {
         is_stopped(self)
     }
 
+    /// What kind of error of the system it is, where a file or folder cannot be read or written.
+    pub fn refused_file(&self) -> Option<io::ErrorKind> {
+        successors(Some(self as &(dyn StdError + 'static)), |&e| e.source()).filter_map(Link::of).find_map(|link| {
+            match link {
+                Link::Own(Error::Io { error, .. } | Error::UnreadableSettings { error, .. }) => Some(error.kind()),
+                // It keeps what the system said in words.
+                Link::Data(DataError::Io { path, .. }) if !path.exists() => Some(io::ErrorKind::NotFound),
+                Link::Data(DataError::Io { .. }) => Some(io::ErrorKind::Other),
+                Link::Bnn(BnnError::File { path, .. }) if !path.exists() => Some(io::ErrorKind::NotFound),
+                _ => None,
+            }
+        })
+    }
+
     /// The error and its causes on one line.
     pub fn one_line(&self) -> String {
         let links = successors(Some(self as &(dyn StdError + 'static)), |&e| e.source());
@@ -306,6 +323,10 @@ impl Error {
 
     pub(crate) fn settings(origin: impl Into<String>, problem: impl Into<String>) -> Self {
         Error::Settings { origin: origin.into(), line: None, problem: problem.into() }
+    }
+
+    pub(crate) fn asked(problem: impl Into<String>) -> Self {
+        Error::Asked(problem.into())
     }
 
     pub(crate) fn contents(path: &Path, problem: impl Into<String>) -> Self {
@@ -375,6 +396,7 @@ pub fn is_usage(error: &(dyn StdError + 'static)) -> bool {
         Link::Own(
             Error::Settings { .. }
             | Error::Unused { .. }
+            | Error::Asked(_)
             | Error::Setting { .. }
             | Error::UnknownName { .. }
             | Error::UnreadableSettings { .. }

@@ -15,8 +15,8 @@ use qbnn_core::ImagesView;
 use qbnn_data::Role;
 use qbnn_eval::report::{Chosen, GalleryImage, ModelPredictions, choose};
 use qbnn_eval::{
-    EvalOptions, Groups, Metrics, ModelDescription, ModelEntry, Predictions, Shift, TestGroup, by_samples, compare,
-    evaluate, over_draw_seeds,
+    EvalOptions, Evaluation, Groups, Metrics, ModelDescription, ModelEntry, Predictions, Shift, TestGroup, by_samples,
+    compare, evaluate, evaluate_calibrated, over_draw_seeds,
 };
 use std::ops::ControlFlow;
 
@@ -62,8 +62,8 @@ pub fn evaluate_models(
                 let agreement = PassAgreement::of(&mut *pass, &mut *predictor, validation, seed)?;
                 agreement.warning(name).iter().for_each(|line| observer.warn(line));
                 let twin = format!("{name}-{}", if pfp == Some(pfp::Weights::Stored) { "pfp" } else { "pfp-drawn" });
-                let groups = groups(observer, &twin, &mut *pass, data, draws)?.ok_or_else(|| stopped(&twin))?;
-                let evaluation = evaluate(&groups, &options).at(|| format!("cannot evaluate {twin}"))?;
+                let predicted = predict(observer, &twin, &mut *pass, data, draws)?.ok_or_else(|| stopped(&twin))?;
+                let evaluation = predicted.evaluate(&options).at(|| format!("cannot evaluate {twin}"))?;
                 let description = ModelDescription { name: twin, ..description.clone() };
                 let mut entry = ModelEntry::new(description, &evaluation);
                 entry.backend = Some(backend::of(&pass.backend()));
@@ -76,10 +76,10 @@ pub fn evaluate_models(
         let (mut of_seeds, mut by_draws) = (Vec::with_capacity(settings.draw_seeds), Vec::new());
         for offset in 0..settings.draw_seeds.max(1) as u64 {
             let draws = Draws { seed: seed.wrapping_add(offset), ..draws };
-            let groups = groups(observer, name, &mut *predictor, data, draws)?.ok_or_else(|| stopped(name))?;
-            of_seeds.push(evaluate(&groups, &options).at(|| format!("cannot evaluate {name}"))?);
+            let predicted = predict(observer, name, &mut *predictor, data, draws)?.ok_or_else(|| stopped(name))?;
+            of_seeds.push(predicted.evaluate(&options).at(|| format!("cannot evaluate {name}"))?);
             if offset == 0 {
-                by_draws = by_samples(&groups)?;
+                by_draws = by_samples(&predicted.groups)?;
             }
         }
         let evaluation = over_draw_seeds(of_seeds)?;
@@ -105,7 +105,8 @@ pub fn evaluate_models(
         metrics.models.push(entry);
     }
     metrics.check()?;
-    let mut stored = StoredPredictions::new(&metrics, data.dataset.classes(), data.dataset.note.clone());
+    let mut stored = StoredPredictions::new(&metrics, data.dataset.classes(), data.dataset.note.clone())
+        .with_class_names(&data.dataset.class_names);
     stored.predictions = drawn;
     stored.labels = evaluations.first().map_or(Vec::new(), |e| e.labels().to_vec());
     if let Some(last) = stored.predictions.get(models.len().saturating_sub(1)) {
@@ -116,13 +117,13 @@ pub fn evaluate_models(
     Ok(Evaluated { metrics, stored })
 }
 
-/// Whether the probabilities of all test images fit into memory: to be known before hours of training.
+/// Whether the probabilities of all test and validation images fit into memory: to be known before hours of training.
 ///
 /// # Errors
 /// [`Error::Bnn`]: how many they are, the limit, and the most draws that fit.
 pub fn check_draws(data: &Prepared<'_>, samples: usize) -> Result<()> {
     let d = data.dataset;
-    let images = d.groups.iter().map(|g| g.images.len()).sum();
+    let images = d.groups.iter().map(|g| g.images.len()).sum::<usize>() + d.validation.images.len();
     Ok(limit::probabilities(samples, images, d.classes()).map(drop)?)
 }
 
@@ -144,15 +145,31 @@ fn role(role: Role) -> qbnn_eval::Role {
     }
 }
 
-/// The groups as a predictor sees them; `None` once it was told to stop. Of an analytic pass the draws are the fixed
-/// points over which it reads its logits out.
-fn groups(
+/// A model's predictions of the test groups, and of the validation images that it is calibrated on.
+struct Predicted {
+    groups: Groups,
+    validation: Option<(Predictions, Vec<usize>)>,
+}
+
+impl Predicted {
+    /// Every metric; those of a calibrated model where there are validation images.
+    fn evaluate(&self, options: &EvalOptions) -> Result<Evaluation> {
+        Ok(match &self.validation {
+            Some((validation, labels)) => evaluate_calibrated(&self.groups, validation, labels, options)?,
+            None => evaluate(&self.groups, options)?,
+        })
+    }
+}
+
+/// What a predictor gives; `None` once it was told to stop. Of an analytic pass the draws are the fixed points over which it reads
+/// its logits out.
+fn predict(
     observer: &dyn Observer,
     name: &str,
     predictor: &mut dyn Predictor,
     data: &Prepared<'_>,
     draws: Draws,
-) -> Result<Option<Groups>> {
+) -> Result<Option<Predicted>> {
     if let predictor::Backend::Simulated { why } = predictor.backend() {
         observer.warn(&format!("{name} is evaluated by its simulation in float, not by the integer runtime: {why}"));
     }
@@ -164,11 +181,13 @@ fn groups(
             Ok(found)
         })
     };
-    let all = match group_probabilities(data, &mut run) {
+    let all = match group_probabilities(data, &mut run).and_then(|all| all.and_validation(data, &mut run)) {
         Err(e) if e.is_stopped() => return Ok(None),
         all => all?,
     };
-    all.groups(data, count, predictor.classes()).map(Some).at(|| format!("model {name}"))
+    let groups = all.groups(data, count, predictor.classes()).at(|| format!("model {name}"))?;
+    let validation = all.validation(data, count, predictor.classes()).at(|| format!("model {name}"))?;
+    Ok(Some(Predicted { groups, validation }))
 }
 
 /// Runs a prediction, and tells how far it is.
@@ -193,7 +212,10 @@ pub fn with_progress<T, E>(
 pub type Predict<'a> = dyn FnMut(&str, ImagesView<'_>) -> Result<Probabilities> + 'a;
 
 /// Class probabilities of every test group, in the order of the dataset's groups.
-pub struct GroupProbabilities(Vec<Probabilities>);
+pub struct GroupProbabilities {
+    groups: Vec<Probabilities>,
+    validation: Option<Probabilities>,
+}
 
 /// Lets a model predict every test group.
 ///
@@ -201,21 +223,28 @@ pub struct GroupProbabilities(Vec<Probabilities>);
 /// Those of `run`.
 pub fn group_probabilities(data: &Prepared<'_>, run: &mut Predict<'_>) -> Result<GroupProbabilities> {
     let groups = data.dataset.groups.iter();
-    groups.map(|g| run(&g.name, g.images.view())).collect::<Result<_>>().map(GroupProbabilities)
+    let groups = groups.map(|g| run(&g.name, g.images.view())).collect::<Result<_>>()?;
+    Ok(GroupProbabilities { groups, validation: None })
 }
 
 impl GroupProbabilities {
+    /// Lets the model predict the validation images too, where there are some.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub fn and_validation(self, data: &Prepared<'_>, run: &mut Predict<'_>) -> Result<Self> {
+        let images = &data.dataset.validation.images;
+        let validation = (!images.is_empty()).then(|| run("validation", images.view())).transpose()?;
+        Ok(GroupProbabilities { validation, ..self })
+    }
+
     /// The groups as the evaluation reads them, with the first `samples` draws.
     ///
     /// # Errors
     /// [`Error::Eval`] of numbers that are no probabilities.
     pub fn groups(&self, data: &Prepared<'_>, samples: usize, classes: usize) -> Result<Groups> {
         let one = |(group, found): (&qbnn_data::TestGroup, &Probabilities)| {
-            let images = group.images.len();
-            let first = |all: &[f64], length: usize| all.get(..length).unwrap_or(all).to_vec();
-            let probs = first(&found.values, samples * images * classes);
-            let predictions = Predictions::new(samples, images, classes, probs)
-                .and_then(|p| p.with_energies(first(&found.energies, samples * images)));
+            let predictions = predictions(found, samples, group.images.len(), classes);
             Ok(TestGroup {
                 name: group.name.clone(),
                 role: role(group.role),
@@ -225,8 +254,32 @@ impl GroupProbabilities {
                 shift: group.shift.map(|s| Shift { kind: s.shift().name().to_owned(), severity: s.severity() }),
             })
         };
-        data.dataset.groups.iter().zip(&self.0).map(one).collect::<Result<_>>().map(Groups)
+        data.dataset.groups.iter().zip(&self.groups).map(one).collect::<Result<_>>().map(Groups)
     }
+
+    /// The validation images with their labels, where they were predicted.
+    ///
+    /// # Errors
+    /// As [`GroupProbabilities::groups`].
+    pub fn validation(
+        &self,
+        data: &Prepared<'_>,
+        samples: usize,
+        classes: usize,
+    ) -> Result<Option<(Predictions, Vec<usize>)>> {
+        let Some(found) = &self.validation else { return Ok(None) };
+        let qbnn_data::Labelled { images, labels } = &data.dataset.validation;
+        let predictions = predictions(found, samples, images.len(), classes);
+        let predictions = predictions.at(|| "predictions on the validation images".to_owned())?;
+        Ok(Some((predictions, labels.iter().map(|&l| l.into()).collect())))
+    }
+}
+
+/// The first draws of some probabilities, checked.
+fn predictions(found: &Probabilities, samples: usize, images: usize, classes: usize) -> Result<Predictions> {
+    let first = |all: &[f64], length: usize| all.get(..length).unwrap_or(all).to_vec();
+    let predictions = Predictions::new(samples, images, classes, first(&found.values, samples * images * classes))?;
+    Ok(predictions.with_energies(first(&found.energies, samples * images))?)
 }
 
 /// Predictions of every test group by one predictor, which the observer knows as `what`.

@@ -42,7 +42,7 @@ fn open(config: &Config) -> Result<Dataset> {
     let limits = Limits { train_limit: settings.train_limit, group_limit: settings.group_limit };
     let locations = locations(settings.dir.clone());
     let Some(path) = &settings.path else {
-        let mut dataset = qbnn_data::load(&settings.name, &locations, config.seed, limits)?;
+        let mut dataset = qbnn_data::load_divided(&settings.name, &locations, config.seed, limits, settings.split)?;
         if !settings.test.is_empty() {
             leave_to(&mut dataset, settings);
             add_groups(&mut dataset, settings, &locations)?;

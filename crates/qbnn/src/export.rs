@@ -22,10 +22,14 @@ pub fn check(
 
 /// Says, before a float network is trained, that it will have no model file.
 pub fn warn_of_float(observer: &dyn Observer, network: &NetworkSpec, data: &Prepared<'_>, train: &TrainSettings) {
+    warning_of_float(network, data, train).iter().for_each(|line| observer.warn(line));
+}
+
+/// The same in words; `None` of a network that will have one.
+pub(crate) fn warning_of_float(network: &NetworkSpec, data: &Prepared<'_>, train: &TrainSettings) -> Option<String> {
     let classes = data.dataset.classes();
-    if let Err(e) = verify::check(network, data.shape(), classes, data.normalisation(), train, None) {
-        observer.warn(&format!("{e}. The network is trained, but will have no model file and no quantized one"));
-    }
+    let found = verify::check(network, data.shape(), classes, data.normalisation(), train, None).err();
+    found.map(|e| format!("{e}. The network is trained, but will have no model file and no quantized one"))
 }
 
 /// The model file of a finished checkpoint, checked on a few of the images that it was trained on. A float network

@@ -17,6 +17,8 @@ pub const JSON: u64 = 1 << 26;
 pub const LEDGER: u64 = 1 << 28;
 /// Model files.
 pub const MODEL: u64 = 1 << 28;
+/// Arrays of images.
+pub const ARRAYS: u64 = 1 << 30;
 /// Files of predictions.
 pub const PREDICTIONS: u64 = 1 << 29;
 /// Most that the header of a safetensors file takes.

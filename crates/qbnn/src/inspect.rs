@@ -7,6 +7,7 @@ use qbnn_core::fixed::OCTAVE;
 use qbnn_core::model::write_section::Content;
 use qbnn_core::model::{Kind, Layer, Model, Op};
 use qbnn_core::run::{Plan, Step};
+use qbnn_core::single::{Place, Single};
 use qbnn_core::{Bits, UniformCode, pack};
 use serde::Serialize;
 
@@ -30,6 +31,11 @@ pub struct Memory {
     pub streamed: usize,
     /// Further bytes for each draw that is kept.
     pub per_draw: usize,
+    /// Working memory of one image at a time, weights drawn on the way, constants worked out anew ([`Single::least`]); none for
+    /// a model with too many layers for that.
+    pub one_image: Option<usize>,
+    /// The same with all constants held ([`Single::most`]).
+    pub one_image_fast: Option<usize>,
 }
 
 /// The sigmas of a layer's weights.
@@ -205,7 +211,14 @@ fn memory(model: &Model<'_>) -> Option<Memory> {
     let plan = Plan::new(*model, &mut steps).ok()?;
     let together = plan.draws_together();
     let streamed = plan.scratch().total() + 4 * plan.constants();
-    Some(Memory { streamed, per_draw: plan.weights(together).total() / together })
+    let mut places = vec![Place::default(); model.layers()];
+    let single = Single::new(*model, &mut places).ok();
+    Some(Memory {
+        streamed,
+        per_draw: plan.weights(together).total() / together,
+        one_image: single.as_ref().map(Single::least),
+        one_image_fast: single.as_ref().map(Single::most),
+    })
 }
 
 fn sigmas(model: &Model<'_>, layer: &Layer) -> Option<Sigmas> {

@@ -1,6 +1,7 @@
 //! qbnn as a library: from images to a small Bayesian network whose uncertainty is measured.
 //!
-//! An experiment is a [`config::Config`]. [`training`] turns it into checkpoints and model files in a
+//! [`steps`] are what a front end takes: a whole training, quantization, evaluation or import, as the command line has them.
+//! Below them, an experiment is a [`config::Config`]. [`training`] turns it into checkpoints and model files in a
 //! [`run_folder::RunFolder`], [`evaluate`] measures them, [`report`] draws their page, and [`sweep`] repeats all of it
 //! over settings and seeds. [`external`] measures the predictions of any other program.
 //!
@@ -78,6 +79,7 @@ mod keys;
 pub mod labels;
 pub mod lock;
 pub mod model_file;
+pub mod model_source;
 pub mod named;
 pub mod neutral;
 pub mod observer;
@@ -95,6 +97,7 @@ pub mod recipe;
 pub mod report;
 pub mod run_folder;
 pub mod shell;
+pub mod steps;
 pub mod sweep;
 pub mod training;
 pub mod wording;

@@ -6,16 +6,144 @@
 use crate::calibrate::worth_naming;
 use crate::error::{At, Error, Result};
 use crate::observer::Observer;
+use crate::preprocess::Prepared;
 use crate::run_folder::{RunFolder, classes_beside};
 use crate::{export, input, shell};
 use qbnn_bnn::internals::files;
 use qbnn_bnn::internals::identity::sha256;
 use qbnn_bnn::internals::nn::limit::MAX_VALUES;
+use qbnn_bnn::predictor::{self, Analytic, Predictor};
 use qbnn_bnn::verify::network_of;
-use qbnn_bnn::{Checkpoint, ImagesView};
+use qbnn_bnn::{Checkpoint, ImagesView, Shape, import, pfp};
+use qbnn_core::Bits;
 use qbnn_core::model::write_section::{Content, with_section};
-use qbnn_core::model::{Model, ModelError};
+use qbnn_core::model::{Kind, Model, ModelError};
+use qbnn_eval::{ModelDescription, ParameterBytes, Strategy};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A model file that was read and checked, to predict and to evaluate.
+pub struct ModelFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it holds.
+    pub bytes: Arc<[u8]>,
+    /// Shape of the images that it reads.
+    pub input: Shape,
+    /// Classes that it tells apart.
+    pub classes: usize,
+    /// Whether nothing of it is quantized.
+    pub is_float: bool,
+}
+
+impl ModelFile {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = read(path)?;
+        let model = of_file(path, &bytes)?;
+        let (input, classes, is_float) = (model.input(), model.classes(), model.kind() == Kind::Float);
+        Ok(ModelFile { path: path.to_owned(), bytes: bytes.into(), input, classes, is_float })
+    }
+
+    /// Its name: that of the file, without the ending.
+    pub fn name(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// What tells its network from any other, whatever it decides beside it.
+    pub fn identity(&self) -> String {
+        sha256(&network_of(&self.bytes))
+    }
+
+    /// What predicts by draws: the integer runtime, where it can.
+    ///
+    /// # Errors
+    /// As [`predictor::of_file`].
+    pub fn predictor(&self) -> Result<Box<dyn Predictor>> {
+        predictor::of_file(Arc::clone(&self.bytes)).at(|| self.path.display().to_string())
+    }
+
+    /// What predicts by an analytic pass.
+    ///
+    /// # Errors
+    /// As [`Analytic::new`].
+    pub fn analytic(&self, weights: pfp::Weights) -> Result<Box<dyn Predictor>> {
+        let pass = Analytic::new(Arc::clone(&self.bytes), weights).at(|| self.path.display().to_string())?;
+        Ok(Box::new(pass))
+    }
+
+    /// What an evaluation says of it beside its figures.
+    ///
+    /// # Errors
+    /// [`Error::Bnn`] of a file whose network cannot be made again.
+    pub fn describe(&self, name: &str) -> Result<ModelDescription> {
+        let model = of_file(&self.path, &self.bytes)?;
+        let network = import(&model).at(|| self.path.display().to_string())?;
+        let bytes = network.guide.bytes(&network.net);
+        // Widths of a file are at most 16.
+        let width = |bits: Option<Bits>| bits.map_or(32, |b| b.get().try_into().unwrap_or(u8::MAX));
+        Ok(ModelDescription {
+            name: name.to_owned(),
+            strategy: match model.kind() {
+                Kind::Float => Strategy::Float,
+                Kind::Vpq => Strategy::Vpq,
+                Kind::Spq => Strategy::Spq,
+                Kind::Jq => Strategy::Jq,
+            },
+            bits: qbnn_eval::Bits {
+                mu: width(model.mu_bits()),
+                sigma: width(model.sigma_code().map(|s| s.0)),
+                weight: width(model.weight_code().map(qbnn_core::UniformCode::bits)),
+                activation: width(model.activation_bits()),
+            },
+            parameter_bytes: bytes.total() as u64,
+            parameters: Some(ParameterBytes {
+                weights_bytes: bytes.weights as u64,
+                biases_bytes: bytes.biases as u64,
+                scales_bytes: bytes.scales as u64,
+            }),
+            file_bytes: Some(self.bytes.len() as u64),
+        })
+    }
+
+    /// Names of its classes, in the order of their numbers: those that it holds, else those that lie beside it; none where
+    /// neither names them.
+    ///
+    /// # Errors
+    /// As [`classes_beside`].
+    pub fn class_names(&self) -> Result<Vec<String>> {
+        // What cannot be read of a section is told by who asks for its decisions.
+        let own = Content::of(&of_file(&self.path, &self.bytes)?).map(|section| section.class_names);
+        match own {
+            Ok(names) if !names.is_empty() => Ok(names),
+            _ => classes_beside(&self.path, self.classes),
+        }
+    }
+
+    /// Refuses data of images or classes other than those of the model, whose classes are compared by name too.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`].
+    pub fn check(&self, data: &Prepared<'_>) -> Result<()> {
+        data.check(&self.path, self.input, self.classes)?;
+        same_names(&self.path, &self.class_names()?, data)
+    }
+}
+
+/// Refuses data whose classes have other names than those of a model, where it has some.
+///
+/// # Errors
+/// [`Error::Mismatch`].
+pub fn same_names(path: &Path, own: &[String], data: &Prepared<'_>) -> Result<()> {
+    let other = own.iter().zip(&data.dataset.class_names).enumerate().find(|(_, (own, found))| own != found);
+    let Some((class, (own, found))) = other else { return Ok(()) };
+    let name = &data.dataset.name;
+    let problem = format!("class {class} of the model is `{own}`, of {name} `{found}`; name data of the same classes");
+    Err(Error::mismatch(path, problem))
+}
 
 /// Sees to it that the model file of a finished checkpoint, checked on training images, lies beside it, and that the
 /// checkpoint knows it; `None` for a float network that no file can hold, which is said, or whose file is there already.
@@ -104,9 +232,14 @@ fn stale(file: &Path, checkpoint: &Path, why: String) -> Error {
 /// [`Error::Io`]; [`Error::Model`] or [`Error::Contents`] of a file that is no model or too large; [`Error::Stale`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = input::bytes(path, input::MODEL)?;
-    check_size(path, &of_file(path, &bytes)?)?;
+    check(path, &bytes)?;
     check_checkpoint(path, &bytes)?;
     Ok(bytes)
+}
+
+/// Refuses bytes that are no model, or too large a one.
+pub(crate) fn check(path: &Path, bytes: &[u8]) -> Result<()> {
+    check_size(path, &of_file(path, bytes)?)
 }
 
 /// The model of bytes that [`read`] gave.

@@ -1,6 +1,7 @@
 //! What a path that was named is, so that a refusal can say what it found and what to name instead.
 
 use crate::error::{Error, Result};
+use crate::keys::nearest;
 use crate::run_folder::{CONFIG, RunFolder};
 use crate::shell;
 use qbnn_data::file_kind::Found;
@@ -47,6 +48,30 @@ pub fn model(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// The model file that a program means by a path: as [`model`], and of a checkpoint the model file beside it. `name` chooses among
+/// those of a folder.
+///
+/// # Errors
+/// As [`model`]; a name that no model file of the folder has, or that is given for a file.
+pub fn model_of(path: &Path, name: Option<&str>) -> Result<PathBuf> {
+    let Some(name) = name else {
+        let beside = path.with_extension("qbnn");
+        return if Found::at(path) == Found::Safetensors && beside.is_file() { Ok(beside) } else { model(path) };
+    };
+    if !path.is_dir() {
+        let problem = format!("a name chooses among the models of a folder, and {} is none", path.display());
+        return Err(Error::settings(format!("model {name}"), problem));
+    }
+    let files = models(path)?;
+    if let Some(found) = files.iter().find(|file| file.file_stem().is_some_and(|stem| stem == name)) {
+        return Ok(found.clone());
+    }
+    let known: Vec<_> = files.iter().filter_map(|file| Some(file.file_stem()?.to_string_lossy())).collect();
+    let near = nearest(name, known.iter().map(AsRef::as_ref)).map(str::to_owned);
+    let known = if known.is_empty() { format!("none in {}", path.display()) } else { known.join(", ") };
+    Err(Error::UnknownName { what: "model", name: name.to_owned(), near, known })
+}
+
 /// How a folder gets a model file.
 fn how_to_make(folder: &Path) -> String {
     if folder.join(CONFIG).is_file() {
@@ -71,6 +96,11 @@ fn instead(path: &Path, found: Found) -> String {
     }
 }
 
+/// Whether a model file lies at a path; a name that ends as theirs do says as much where there is nothing.
+pub fn is_model(path: &Path) -> bool {
+    Found::at(path) == Found::Model || (path.extension().is_some_and(|e| e == "qbnn") && !path.exists())
+}
+
 /// Refuses what is known to be no checkpoint where one is wanted.
 ///
 /// # Errors
@@ -92,4 +122,29 @@ pub fn checkpoint(path: &Path) -> Result<()> {
         instead.push_str("; `qbnn predict` reads model files");
     }
     Err(Error::contents(path, format!("is no checkpoint: it is {what}; {instead}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_chooses_among_the_models_of_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["float.qbnn", "jq-w4a4.qbnn", "jq-w4a4.safetensors"] {
+            std::fs::write(path(name), [8, 0, 0, 0, 0, 0, 0, 0, b'{', b'"', b'a', b'"', b':', b'1', b'}', b' '])
+                .unwrap();
+        }
+        assert_eq!(model_of(dir.path(), Some("float")).unwrap(), path("float.qbnn"));
+        assert_eq!(model_of(&path("jq-w4a4.safetensors"), None).unwrap(), path("jq-w4a4.qbnn"));
+        assert_eq!(model_of(&path("float.qbnn"), None).unwrap(), path("float.qbnn"));
+        let error = |path: &Path, name| model_of(path, name).unwrap_err().one_line();
+        assert_eq!(
+            error(dir.path(), Some("jq-w4a5")),
+            "unknown model `jq-w4a5`; did you mean `jq-w4a4`? known are float, jq-w4a4"
+        );
+        assert!(error(&path("float.qbnn"), Some("float")).contains("is none"));
+        assert!(error(dir.path(), None).contains("2 model files are in this folder"));
+    }
 }

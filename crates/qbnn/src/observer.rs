@@ -5,6 +5,8 @@
 
 use qbnn_bnn::train;
 
+pub use qbnn_bnn::train::Event as TrainingEvent;
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
@@ -12,6 +14,8 @@ pub enum Event<'a> {
     Note(&'a str),
     /// What the user should know even when everything else is quiet, in one line.
     Warning(&'a str),
+    /// What is about to happen.
+    Begins(crate::steps::Beginning<'a>),
     /// A step or an epoch of training.
     Training {
         /// The model's name.

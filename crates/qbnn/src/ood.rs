@@ -11,6 +11,10 @@ use qbnn_data::synthetic_ood::Kind;
 /// The kinds of a new experiment that names none.
 pub const DEFAULT: [Kind; 2] = [Kind::Tiles, Kind::Stains];
 
+/// Largest share of an OOD image in training images of a new experiment that says nothing of it. Without blends a network
+/// doubts whatever lies on the way from an image to an OOD image, as noise, blur and low contrast do.
+pub const BLEND: f32 = 0.25;
+
 /// What a kind costs, where that is known and much: a training with it is warned of.
 pub fn cost(kind: Kind) -> Option<&'static str> {
     match kind {
@@ -43,10 +47,10 @@ pub fn kinds(settings: &TrainSettings) -> Result<Vec<Kind>> {
 /// What a training should be told about its kinds: one line each.
 pub fn warnings(settings: &TrainSettings) -> Vec<String> {
     if settings.ood_weight <= 0.0 {
-        let idle = settings.ood_kinds.as_ref().map(|kinds| {
-            format!("train.ood_kinds = {kinds:?} has no effect: train.ood_weight is 0, so no OOD images are made")
-        });
-        return idle.into_iter().collect();
+        let kinds = settings.ood_kinds.as_ref().map(|kinds| format!("train.ood_kinds = {kinds:?}"));
+        let blend = settings.ood_blend.map(|blend| format!("train.ood_blend = {blend}"));
+        let idle = |set| format!("{set} has no effect: train.ood_weight is 0, so no OOD images are made");
+        return kinds.into_iter().chain(blend).map(idle).collect();
     }
     let kinds = kinds(settings).unwrap_or_default();
     let costly = kinds.into_iter().filter_map(|kind| Some((kind, cost(kind)?)));
@@ -89,6 +93,29 @@ mod tests {
             layers.file(&path).unwrap();
             assert_eq!(kinds(&layers.finish().unwrap().train).unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn a_new_experiment_blends_and_a_stored_one_does_what_it_did() {
+        let weight = ["train.ood_weight=1", "train.draws=2"];
+        assert_eq!(settings(&[]).unwrap().ood_blend, None);
+        assert_eq!(settings(&weight).unwrap().ood_blend, Some(BLEND));
+        let given = |blend: &str| settings(&[weight[0], weight[1], &format!("train.ood_blend={blend}")]);
+        assert_eq!(given("0").unwrap().ood_blend, Some(0.0));
+        assert_eq!(given("0.25").unwrap().ood_blend, Some(0.25));
+        let error = given("0.9").unwrap_err().one_line();
+        assert!(error.contains("ood_blend") && error.contains("0 to 0.75"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        for (line, wanted) in [("", 0.0), ("ood_blend = 0.25\n", 0.25)] {
+            let text = format!("[train]\ndraws = 2\nood_weight = 1.0\nood_kinds = [\"shapes\"]\n{line}");
+            std::fs::write(&path, text).unwrap();
+            let mut layers = Layers::default();
+            layers.file(&path).unwrap();
+            assert_eq!(layers.finish().unwrap().train.ood_blend, Some(wanted));
+        }
+        let idle = TrainSettings { ood_blend: Some(0.5), ..TrainSettings::default() };
+        assert!(warnings(&idle)[0].contains("train.ood_blend = 0.5 has no effect"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::ensemble::Ensemble;
 use crate::error::Result;
+use crate::model_file::ModelFile;
 use qbnn_bnn::predictor::{Export, Predictor};
 use qbnn_bnn::{Checkpoint, pfp};
 use qbnn_eval::{Bits, ModelDescription, ParameterBytes, Strategy};
@@ -10,6 +11,8 @@ use qbnn_eval::{Bits, ModelDescription, ParameterBytes, Strategy};
 pub enum Model {
     /// One network.
     Checkpoint(Box<Checkpoint>),
+    /// A model file alone: what a device runs.
+    File(ModelFile),
     /// Several model files together.
     Ensemble(Ensemble),
 }
@@ -29,13 +32,18 @@ pub struct Opened {
 impl Model {
     /// Whether it is one float network, with which others can be compared.
     pub fn is_float(&self) -> bool {
-        matches!(self, Model::Checkpoint(c) if c.quantize.is_none())
+        match self {
+            Model::Checkpoint(checkpoint) => checkpoint.quantize.is_none(),
+            Model::File(file) => file.is_float,
+            Model::Ensemble(_) => false,
+        }
     }
 
     /// Opens it, and its analytic pass with such weights.
     ///
     /// # Errors
-    /// [`crate::Error::Bnn`] of a model that cannot run; those of [`Ensemble::describe`].
+    /// [`crate::Error::Bnn`] of a model that cannot run; those of [`ModelFile::describe`] and
+    /// [`Ensemble::describe`].
     pub fn open(&self, name: &str, pfp: Option<pfp::Weights>) -> Result<Opened> {
         match self {
             Model::Checkpoint(checkpoint) => {
@@ -53,6 +61,12 @@ impl Model {
                     identity: checkpoint.identity(),
                 })
             }
+            Model::File(file) => Ok(Opened {
+                predictor: file.predictor()?,
+                analytic: pfp.map(|weights| file.analytic(weights)).transpose()?.map(Ok),
+                description: file.describe(name)?,
+                identity: file.identity(),
+            }),
             Model::Ensemble(ensemble) => Ok(Opened {
                 predictor: ensemble.predictor()?,
                 analytic: pfp.map(|weights| ensemble.analytic(weights)).transpose()?.map(Ok),

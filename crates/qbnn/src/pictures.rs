@@ -148,10 +148,25 @@ impl Read {
     /// One line: what it is, what the model reads, and what to do.
     fn part(&mut self, bytes: &[u8], shown: &str, shape: Shape, options: ReadOptions) -> Result<(usize, bool)> {
         let path = Path::new(shown);
-        match files::read(bytes, path)? {
+        // Rows of values are taken for images of the model's own shape.
+        match files::read_rows(bytes, path, Some([shape.rows, shape.columns, shape.channels]))? {
             Content::Images(mut images) => {
+                if shape.channels == 1 && images.channels == 3 {
+                    if !options.grey {
+                        return Err(Error::mismatch(
+                            path,
+                            format!(
+                                "its images have colour, the model reads grey images ({shape}); --grey converts them"
+                            ),
+                        ));
+                    }
+                    images = images.grey();
+                }
                 if options.resize {
                     images = images.fitted(shape.rows, shape.columns, shape.channels)?;
+                } else if shape.channels == 3 && images.channels == 1 {
+                    // As a grey picture is read: the same in every channel.
+                    images = images.with_colour();
                 }
                 if (images.channels, images.height, images.width) != (shape.channels, shape.rows, shape.columns) {
                     let (channels, rows, columns) = (images.channels, images.height, images.width);
@@ -175,7 +190,7 @@ impl Read {
                     return Err(Error::mismatch(
                         path,
                         format!(
-                            "a picture has 1 or 3 channels, the model reads {channels} ({shape}); give it IDX files"
+                            "a picture has 1 or 3 channels, the model reads {channels} ({shape}); give it IDX or npz files"
                         ),
                     ));
                 }

@@ -2,19 +2,26 @@
 
 use crate::decided::{Decided, caveat, decide, pass_name, pass_of};
 use crate::draws_file::KeptDraws;
-use crate::ensemble::{self, Ensemble};
 use crate::error::{Error, Result};
-use crate::model_file;
+use crate::model_source::ModelSource;
 use crate::pass_check::{self, PassAgreement, first};
-use qbnn_bnn::pfp;
-use qbnn_bnn::predictor::{Analytic, Draws, Integer, Predictor, Progress, of_file};
+use qbnn_bnn::predictor::{Analytic, Backend, Integer, Predictor};
 use qbnn_core::decide::Decisions;
 use qbnn_core::model::write_section::Content;
-use qbnn_core::model::{Kind, ModelError};
 use qbnn_core::uncertainty::{ClassesError, FRACTION_BITS, uncertainty};
-use qbnn_core::{ImagesView, Shape};
 use qbnn_eval::{Predictions, arg_max};
 use std::path::{Path, PathBuf};
+
+pub use qbnn_bnn::pfp;
+pub use qbnn_bnn::predictor::{Draws, Progress};
+pub use qbnn_core::{ImagesView, Shape};
+
+/// Most images that are predicted together.
+const TOGETHER: usize = 4096;
+/// Most logits that are held for them.
+const LOGITS: usize = 1 << 22;
+/// Most pixels that are held for them.
+const PIXELS: usize = 1 << 26;
 
 /// Nats of fixed point.
 const NAT: f64 = (1u32 << FRACTION_BITS) as f64;
@@ -86,7 +93,7 @@ struct Check {
 }
 
 /// The way in which a model predicts.
-enum By {
+pub(crate) enum By {
     /// Logits and uncertainties in integers, as a device works them out.
     Integer(Integer),
     /// One analytic pass.
@@ -101,23 +108,20 @@ impl Model {
     /// # Errors
     /// What is wrong with a file.
     pub fn open(path: &Path, pfp: Option<pfp::Weights>) -> Result<Self> {
-        let draws = || -> Result<Check> { Ok(Check { draws: draws(path)?, found: PassAgreement::default() }) };
+        ModelSource::read(path)?.open(pfp)
+    }
+
+    /// Of what was read; with `pfp` for analytic passes instead of draws.
+    pub(crate) fn of(source: &ModelSource, pfp: Option<pfp::Weights>) -> Result<Self> {
+        let draws = || -> Result<Check> { Ok(Check { draws: source.predictor()?, found: PassAgreement::default() }) };
         let check = pfp.map(|_| draws()).transpose()?;
-        if ensemble::is_one(path) {
-            let by = By::ensemble(&Ensemble::read(path)?, pfp)?;
-            return Ok(Model { path: path.to_owned(), by, section: Content::default(), without: None, check });
-        }
-        let file = model_file::read(path)?;
-        let (mut section, mut without) = match Content::of(&model_file::of_file(path, &file)?) {
-            Ok(section) => (section, None),
-            Err(error) => (Content::default(), Some(format!("no decisions: {error}"))),
-        };
+        let (mut section, mut without) = source.section();
         let pass = pass_of(pfp);
         if let Some(own) = section.decisions.take_if(|own| own.pass != pass) {
             let (measured, found) = (pass_name(own.pass), pass_name(pass));
             without = Some(format!("no decisions: those of the file were measured on {measured}, not on {found}"));
         }
-        Ok(Model { path: path.to_owned(), by: By::file(path, file, pfp)?, section, without, check })
+        Ok(Model { path: source.path().to_owned(), by: source.by(pfp)?, section, without, check })
     }
 
     /// What the model decides for predictions of this kind, where it was calibrated.
@@ -140,6 +144,17 @@ impl Model {
     /// Shape of the images that it reads.
     pub fn input(&self) -> Shape {
         self.by.predictor().input()
+    }
+
+    /// What computes its predictions.
+    pub fn backend(&self) -> Backend {
+        self.by.predictor().backend()
+    }
+
+    /// Most images that [`Model::predict`] is to be given at once, for so many draws: more take memory without saving time.
+    pub fn at_once(&self, draws: usize) -> usize {
+        let of_draws = (LOGITS / draws.saturating_mul(self.classes()).max(1)).clamp(1, TOGETHER);
+        of_draws.min(PIXELS / self.input().len().max(1)).max(1)
     }
 
     /// Number of classes that it distinguishes.
@@ -215,7 +230,7 @@ impl Model {
             By::Pass(pass) => Ok(pass.answers(images, progress)?.into_iter().map(Prediction::of_pass).collect()),
             By::Float(float) => {
                 let found = float.predict(images, draws, progress)?;
-                keep.map_or(Ok(()), |keep| keep.add(found.draws, n, classes, &found.values))?;
+                keep.map_or(Ok(()), |keep| keep.add(found.draws, n, classes, &found.values, found.energies.clone()))?;
                 Prediction::of_probabilities(found.draws, n, classes, found.values)
             }
         }
@@ -223,23 +238,6 @@ impl Model {
 }
 
 impl By {
-    fn ensemble(ensemble: &Ensemble, pfp: Option<pfp::Weights>) -> Result<Self> {
-        Ok(By::Float(match pfp {
-            Some(weights) => ensemble.analytic(weights)?,
-            None => ensemble.predictor()?,
-        }))
-    }
-
-    fn file(path: &Path, file: Vec<u8>, pfp: Option<pfp::Weights>) -> Result<Self> {
-        Ok(match pfp {
-            Some(weights) => By::Pass(Analytic::new(file, weights)?),
-            None if is_jq(&file).map_err(|error| Error::Model { path: path.to_owned(), error })? => {
-                By::Integer(Integer::new(file)?)
-            }
-            None => By::Float(of_file(file)?),
-        })
-    }
-
     fn predictor(&self) -> &dyn Predictor {
         match self {
             By::Integer(integer) => integer,
@@ -247,18 +245,6 @@ impl By {
             By::Float(float) => &**float,
         }
     }
-}
-
-/// What predicts a model file or an ensemble by draws.
-fn draws(path: &Path) -> Result<Box<dyn Predictor>> {
-    if ensemble::is_one(path) {
-        return Ensemble::read(path)?.predictor();
-    }
-    Ok(of_file(model_file::read(path)?)?)
-}
-
-fn is_jq(file: &[u8]) -> Result<bool, ModelError> {
-    Ok(model_file::model(file)?.kind() == Kind::Jq)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! `predictions.safetensors`: what an evaluation keeps so that its page can be drawn without the data or the models.
 //!
 //! Of each model and group (by its name), in double precision: `<model>/<group>/mean_probs` `[N][C]`, and `total`, `aleatoric`,
-//! `epistemic` `[N]` in nats (the last absent with one draw). `labels` `[N]` of the clean group. `gallery/pixels`
+//! `epistemic` `[N]` in nats (the last absent with one draw), `energy` `[N]` in nats and `logit_disagreement` `[N]` in nats squared
+//! (where the logits are known). `labels` `[N]` of the clean group. `gallery/pixels`
 //! `[K][row][column][channel]` with `gallery/shelf`, `gallery/group` and `gallery/input` `[K]`. What is not an array is
 //! one JSON text under `qbnn_predictions` in the header; it says to which evaluation the file belongs. Version 1 held single
 //! precision, and is read.
 
+use crate::calibrate::worth_naming;
 use crate::error::{Error, Result};
 use crate::input;
 use qbnn_eval::report::{Chosen, GalleryImage, GroupPredictions, ModelPredictions, Shelf};
@@ -34,6 +36,9 @@ struct Header {
     /// Name and role of each group; absent where they are among those of [`USUAL`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     groups: Vec<(String, Role)>,
+    /// Names of the classes; absent where they are their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    class_names: Vec<String>,
 }
 
 /// The groups of a file that names none, in the order of the numbers by which its gallery names them.
@@ -74,8 +79,21 @@ impl StoredPredictions {
             models,
             note,
             groups: Vec::new(),
+            class_names: Vec::new(),
         };
         StoredPredictions { header, predictions: Vec::new(), labels: Vec::new(), gallery: Vec::new() }
+    }
+
+    /// The same, of classes with these names; names that are their numbers are left out.
+    #[must_use]
+    pub fn with_class_names(mut self, names: &[String]) -> Self {
+        self.header.class_names = worth_naming(names);
+        self
+    }
+
+    /// Names of the classes; none where they are their numbers.
+    pub fn class_names(&self) -> &[String] {
+        &self.header.class_names
     }
 
     /// A note on the data.
@@ -88,6 +106,7 @@ impl StoredPredictions {
         let mut wanted = StoredPredictions::new(metrics, self.header.classes, self.header.note.clone()).header;
         wanted.version = self.header.version;
         wanted.groups.clone_from(&self.header.groups);
+        wanted.class_names.clone_from(&self.header.class_names);
         wanted == self.header
     }
 
@@ -117,8 +136,10 @@ impl StoredPredictions {
                 put("mean_probs", vec![n, p.classes], &p.mean_probs);
                 put("total", vec![n], &p.total);
                 put("aleatoric", vec![n], &p.aleatoric);
-                if let Some(e) = &p.epistemic {
-                    put("epistemic", vec![n], e);
+                let optional =
+                    [("epistemic", &p.epistemic), ("energy", &p.energy), ("logit_disagreement", &p.logit_disagreement)];
+                for (what, values) in optional {
+                    values.iter().for_each(|values| put(what, vec![n], values));
                 }
             }
         }
@@ -213,7 +234,9 @@ impl StoredPredictions {
                 let Some(mean_probs) = floats(&at("mean_probs"), &[None, Some(header.classes)])? else { continue };
                 let must = |what: &str| floats(&at(what), &[None])?.ok_or_else(|| format!("{} is missing", at(what)));
                 let (total, aleatoric) = (must("total")?, must("aleatoric")?);
-                let epistemic = floats(&at("epistemic"), &[None])?;
+                let [epistemic, energy, logit_disagreement] =
+                    ["epistemic", "energy", "logit_disagreement"].map(|what| floats(&at(what), &[None]));
+                let (epistemic, energy, logit_disagreement) = (epistemic?, energy?, logit_disagreement?);
                 let read = GroupPredictions {
                     name: group.clone(),
                     role: *role,
@@ -222,10 +245,14 @@ impl StoredPredictions {
                     total,
                     aleatoric,
                     epistemic,
+                    energy,
+                    logit_disagreement,
                     precision,
                 };
-                let sound = read.mean_probs.iter().chain(&read.total).chain(&read.aleatoric).all(|v| v.is_finite());
-                if !read.is_whole() || !sound || read.epistemic.iter().flatten().any(|v| !v.is_finite()) {
+                let optional = [&read.epistemic, &read.energy, &read.logit_disagreement];
+                let optional = optional.into_iter().flatten().flatten();
+                let all = read.mean_probs.iter().chain(&read.total).chain(&read.aleatoric).chain(optional);
+                if !read.is_whole() || !all.into_iter().all(|v| v.is_finite()) {
                     return Err(format!("the arrays of {name}, {group} do not fit together"));
                 }
                 groups.push(read);

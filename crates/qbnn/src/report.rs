@@ -84,6 +84,7 @@ pub fn of_run(folder: &RunFolder, title: Option<&str>, show: &[String]) -> Resul
         match StoredPredictions::read(&path) {
             Ok(stored) if stored.belongs_to(&report.metrics) => {
                 report.note = stored.note().map(str::to_owned);
+                report.class_names = stored.class_names().to_vec();
                 report.predictions = stored.predictions;
                 report.labels = stored.labels;
                 report.gallery = stored.gallery;
@@ -205,7 +206,10 @@ fn card_text(folder: &RunFolder, report: &RunReport, network: &str) -> CardText 
     );
     let composition = Catalogue::built_in().ok().and_then(|all| all.dataset(dataset).ok());
     let groups = composition.map_or(String::new(), |(_, composition)| format!(": {}", composition.groups));
-    let data = vec![format!("trained and evaluated on {dataset}{groups}")];
+    let mut data = vec![format!("trained and evaluated on {dataset}{groups}")];
+    if !report.class_names.is_empty() {
+        data.push(format!("classes: {}", report.class_names.join(", ")));
+    }
     let mut commands = vec![format!("qbnn run --config {config} --out again")];
     commands.push(format!("qbnn eval {}", shell::path(folder.checkpoint(quantized.unwrap_or(FLOAT)))));
     CardText { purpose, data, commands }

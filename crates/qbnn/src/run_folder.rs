@@ -34,6 +34,8 @@ pub const CARD: &str = "card.md";
 pub const CLASSES: &str = "classes.json";
 /// Where an imported posterior comes from, and what became of every tensor.
 pub const IMPORT: &str = "import.json";
+/// Arrays that a run was given: training, validation and test images with their labels. Further test groups are `test-NAME.npz`.
+pub const DATA: &str = "data.npz";
 /// What float checkpoints and models are called.
 pub const FLOAT: &str = "float";
 const SUFFIX: &str = ".safetensors";
@@ -157,6 +159,16 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::check_free`]; a folder that another command writes in; one that cannot be written.
     pub fn make(out: Option<&Path>, name: &str, overwrite: bool, config: &str) -> Result<Held> {
+        Self::make_with(out, name, overwrite, |_| Ok(config.to_owned()))
+    }
+
+    /// The same with settings that depend on where the folder is.
+    pub(crate) fn make_with(
+        out: Option<&Path>,
+        name: &str,
+        overwrite: bool,
+        config: impl FnOnce(&Path) -> Result<String>,
+    ) -> Result<Held> {
         let path = match out {
             Some(out) => {
                 fs::create_dir_all(out).map_err(|e| write_error("make", out, e))?;
@@ -171,6 +183,7 @@ impl RunFolder {
             fs::remove_file(&old).map_err(|e| write_error("remove", &old, e))?;
         }
         let version = env!("CARGO_PKG_VERSION");
+        let config = config(held.path())?;
         let text =
             format!("# Made by qbnn {version}; `qbnn run --config <this file>` repeats the experiment.\n{config}");
         held.write(CONFIG, text.as_bytes())?;
@@ -203,7 +216,7 @@ impl RunFolder {
         let lock = Lock::folder(&self.path)?;
         for path in self.entries()? {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            if files::whole_name(name).is_some_and(|n| NAMED.contains(&n) || model_of(n).is_some()) {
+            if files::whole_name(name).is_some_and(|n| is_named(n) || model_of(n).is_some()) {
                 fs::remove_file(&path).map_err(|e| write_error("remove", &path, e))?;
             }
         }
@@ -308,7 +321,13 @@ impl RunFolder {
             }
         }
         models.sort();
-        let named = NAMED.iter().filter(|n| **n != CONFIG).map(|n| self.path.join(n)).filter(|p| p.is_file());
+        let is_old = |path: &PathBuf| {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            is_named(name) && name != CONFIG && path.is_file()
+        };
+        let mut named = self.entries()?;
+        named.retain(is_old);
+        named.sort();
         Ok(models.into_iter().map(|m| m.1).chain(named).collect())
     }
 
@@ -318,6 +337,23 @@ impl RunFolder {
     /// [`Error::Io`].
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_whole(&self.path.join(name), bytes)
+    }
+
+    /// Takes a file into the folder, under its own name: data that was written for this run.
+    ///
+    /// # Errors
+    /// [`Error::Contents`] of a file that is not named as data of a run; [`Error::Io`].
+    pub fn take(&self, from: &Path) -> Result<()> {
+        let name = from.file_name().and_then(|n| n.to_str()).filter(|name| is_data(name));
+        let Some(name) = name else {
+            return Err(Error::contents(from, format!("is no data of a run; call it {DATA} or test-NAME.npz")));
+        };
+        let to = self.path.join(name);
+        if fs::rename(from, &to).is_ok() {
+            return Ok(());
+        }
+        // Onto another disk.
+        write_whole(&to, &input::bytes(from, input::ARRAYS)?)
     }
 
     /// Writes the names of the classes, where they are more than their numbers.
@@ -383,7 +419,17 @@ pub fn classes_beside(model: &Path, classes: usize) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Files of a run folder beside those of its models.
+/// Whether a file of this name belongs to a run, beside those of its models.
+fn is_named(name: &str) -> bool {
+    NAMED.contains(&name) || is_data(name)
+}
+
+/// Whether a file of this name is data that came with a run.
+fn is_data(name: &str) -> bool {
+    name == DATA || (name.starts_with("test-") && name.ends_with(".npz"))
+}
+
+/// Files of a run folder beside those of its models and its data.
 const NAMED: [&str; 9] = [CONFIG, EPOCHS, METRICS, PREDICTIONS, PROVENANCE, REPORT, CARD, CLASSES, IMPORT];
 
 /// The model that a file of this name is of, if it is a checkpoint or a model file of a run.

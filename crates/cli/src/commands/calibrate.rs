@@ -1,22 +1,17 @@
 //! `qbnn calibrate`: what a finished model decides, measured and stored in its file.
 
 use crate::commands::eval::PfpWeights;
-use crate::failure::usage;
 use crate::layout::decimal;
 use crate::session::Session;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use qbnn::calibrate::{self, Calibrated, Part, Rule, Settings};
+use qbnn::calibrate::{Calibrated, Part, Rule, Settings};
 use qbnn::config::Layers;
-use qbnn::lock::check_writable;
-use qbnn::named;
-use qbnn::preprocess::Prepared;
-use qbnn::run_folder::RunFolder;
 use qbnn::wording::thousands;
-use qbnn::{experiment, shell};
+use qbnn::{shell, steps};
 use qbnn_bnn::predictor::Draws;
 use qbnn_core::decide::{Aim, Doubt, SetScore};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// `calibrate`.
@@ -52,7 +47,8 @@ pub struct CalibrateCommand {
     /// Fraction of class sets that may lack the right class.
     #[arg(long, value_name = "FRACTION", default_value_t = 0.1)]
     pub alpha: f64,
-    /// Score of the class sets: 1 - probability, or the sum of the probabilities down to the class.
+    /// Score of the class sets: 1 - probability, or the sum of the probabilities down to the class, of its own all or a share
+    /// by chance.
     #[arg(long, value_enum, default_value_t = ConformalArg::Lac)]
     pub conformal: ConformalArg,
     /// Networks drawn for each prediction; those that `qbnn predict` will draw.
@@ -104,43 +100,34 @@ pub enum ConformalArg {
     Lac,
     /// The sum of the probabilities down to the class.
     Aps,
+    /// The same, of the class's own probability a share that is a hash of the prediction.
+    ApsRandomised,
 }
 
 /// Measures and stores.
 pub fn calibrate(session: &Session, args: &CalibrateCommand) -> Result<()> {
-    let path = named::model(&args.model)?;
-    let out = args.out.as_ref().unwrap_or(&path);
-    check_writable(out)?;
-    let folder = RunFolder::of_checkpoint(&path);
-    let own = folder.config();
-    // A run's own model file is written while no other command writes in the folder.
-    let _held = if own.is_some() && args.out.is_none() { Some(folder.hold()?) } else { None };
+    let out = args.out.as_deref();
     if args.remove {
-        calibrate::remove(&path, out)?;
-        session.ui.say(&format!("{} holds no decisions", out.display()));
+        let written = steps::remove_decisions(&args.model, out)?;
+        session.ui.say(&format!("{} holds no decisions", written.display()));
         return Ok(());
     }
-    let mut layers = Layers::default();
-    own.as_deref().map_or(Ok(()), |file| layers.file(file))?;
-    args.data.iter().for_each(|data| layers.data(data));
-    if own.is_none() && args.data.is_none() {
-        let shown = path.display();
-        return Err(usage(format!("no config.toml lies beside {shown}; name the data to measure on with --data")));
-    }
-    if let Some(dir) = &args.data_dir {
-        layers.flag("data.dir", Value::String(dir.to_string_lossy().into_owned()));
-    }
-    let settings = settings(args);
-    let dataset = experiment::load(&layers.finish()?)?;
-    let data = Prepared::new(&dataset);
-    let found = calibrate::measure(session, &path, &data, &settings)?;
-    calibrate::store(&path, out, &found, &dataset.class_names)?;
+    let layers = |run: Option<&Path>| {
+        let mut layers = Layers::default();
+        run.map_or(Ok(()), |file| layers.file(file))?;
+        args.data.iter().for_each(|data| layers.data(data));
+        if let Some(dir) = &args.data_dir {
+            layers.flag("data.dir", Value::String(dir.to_string_lossy().into_owned()));
+        }
+        Ok(layers)
+    };
+    let (found, out) = steps::calibrate(session, &args.model, out, &settings(args), &layers)?;
     if session.ui.json {
         let mut object = serde_json::to_value(&found)?;
         object["file"] = out.display().to_string().into();
         return session.ui.json_line(&object);
     }
-    show(session, &found, out)
+    show(session, &found, &out)
 }
 
 fn settings(args: &CalibrateCommand) -> Settings {
@@ -158,6 +145,7 @@ fn settings(args: &CalibrateCommand) -> Settings {
         conformal: match args.conformal {
             ConformalArg::Lac => SetScore::Lac,
             ConformalArg::Aps => SetScore::Aps,
+            ConformalArg::ApsRandomised => SetScore::ApsRandomised,
         },
         draws: Draws { count: args.samples as usize, seed: args.seed },
         pfp: args.pfp.map(Into::into),
@@ -165,7 +153,7 @@ fn settings(args: &CalibrateCommand) -> Settings {
     }
 }
 
-fn show(session: &Session, found: &Calibrated, out: &std::path::Path) -> Result<()> {
+fn show(session: &Session, found: &Calibrated, out: &Path) -> Result<()> {
     let ui = session.ui;
     let Calibrated { data, part, fared, .. } = found;
     let how = match found.samples {

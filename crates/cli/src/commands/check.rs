@@ -3,7 +3,6 @@
 //! Training simulates the grids in float; a device computes in integers. Both predict the same groups with the same drawn
 //! weights, and what differs is shown.
 
-use crate::commands::eval::{Selected, names};
 use crate::layout::Sheet;
 use crate::session::Session;
 use crate::settings::{BaseArgs, EvalArgs};
@@ -12,6 +11,7 @@ use clap::Args;
 use qbnn::evaluate::{self, predicted};
 use qbnn::experiment;
 use qbnn::preprocess::Prepared;
+use qbnn::steps::select::{Selected, names};
 use qbnn::wording::thousands;
 use qbnn_bnn::predictor::{Draws, Export, Predictor};
 use qbnn_eval::Agreement;
@@ -37,7 +37,7 @@ pub struct CheckCommand {
 
 /// Checks.
 pub fn check(session: &Session, args: &CheckCommand) -> Result<()> {
-    let selected = Selected::new("check", &args.models, &args.base, &args.eval)?;
+    let selected = Selected::new("check", &args.models, &|run| args.base.layers(run, &[&args.eval]))?;
     let config = &selected.config;
     let dataset = experiment::load(config)?;
     let data = Prepared::new(&dataset);

@@ -5,7 +5,7 @@ pub mod inspect;
 
 use crate::layout::Sheet;
 use crate::session::Session;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use comfy_table::presets;
 use export::ExportArgs;
@@ -95,14 +95,18 @@ pub fn embedded() -> Result<Vec<&'static Descriptor>, DataError> {
 fn as_row(report: &SetReport) -> Vec<String> {
     let name = &report.set.name;
     let (bytes, place) = match report.used() {
-        Some(place) => (thousands(place.bytes()), place.folder.display().to_string()),
+        Some(place) => {
+            let unverified = report.set.set.as_ref().and_then(|files| files.unverified.as_ref());
+            let remark = unverified.map_or(String::new(), |why| format!("; {why}"));
+            (thousands(place.bytes()), format!("{}{remark}", place.folder.display()))
+        }
         None => {
             let partly = report.places.iter().find(|p| p.bytes() > 0);
             let what = match partly {
                 Some(place) => format!("incomplete in {}", place.folder.display()),
                 None => "not there".to_owned(),
             };
-            (String::new(), format!("{what}; get it with `qbnn data fetch {name}`"))
+            (String::new(), format!("{what}; to get it: {}", report.set.how_to_get()))
         }
     };
     vec![name.to_owned(), bytes, place]
@@ -123,6 +127,9 @@ fn fetch(session: &Session, root: &Path, mirror: Option<&str>, names: &[String])
     let sets = names.iter().map(|n| catalogue.set(n)).collect::<Result<Vec<_>, _>>()?;
     let only = mirror.map(|url| vec![format!("{}/", url.trim_end_matches('/'))]);
     let mut fetched = Vec::new();
+    if let Some((set, _)) = sets.iter().find(|(_, files)| files.mirrors.is_empty() && only.is_none()) {
+        bail!("no mirror has {set}; {}, or name an address with --mirror", set.how_to_get());
+    }
     for (set, public) in sets {
         let files = fetch_one(session, root, only.as_ref().unwrap_or(&public.mirrors), set)?;
         let folder = root.join(&set.name).display().to_string();

@@ -1,17 +1,15 @@
 //! `qbnn import`: a posterior that another program trained becomes a run folder.
 
 use crate::layout::Sheet;
-use crate::session::{self, Session};
+use crate::session::Session;
 use crate::settings::{BaseArgs, NetworkArgs};
 use anyhow::Result;
 use clap::Args;
 use qbnn::import::assign::Taking;
-use qbnn::import::check::Reference;
-use qbnn::import::{self, Family, Given, Import, Layout, Map, Record, SigmaRule, Told};
-use qbnn::preprocess::Prepared;
-use qbnn::run_folder::RunFolder;
-use qbnn::{experiment, shell};
-use std::path::PathBuf;
+use qbnn::import::{Family, Given, Layout, Map, Record, SigmaRule, Told};
+use qbnn::shell;
+use qbnn::steps::{self, Imported, Importing, NewRun};
+use std::path::{Path, PathBuf};
 
 /// `import`.
 #[derive(Debug, Args)]
@@ -99,9 +97,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Imports.
 pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
-    if !args.dry_run {
-        RunFolder::check_free(&args.out, args.overwrite)?;
-    }
     let told = Told {
         family: args.from,
         sigma: args.sigma,
@@ -111,7 +106,6 @@ pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
         norms_before: args.bn_before.clone(),
         map: args.map.as_deref().map(Map::read).transpose()?,
     };
-    let found = import::read(&args.file, &told, args.layout)?;
     let (proposed, network) = match args.network.net.as_deref() {
         Some("auto") => (true, NetworkArgs { net: None, ..args.network.clone() }),
         _ => (false, args.network.clone()),
@@ -123,42 +117,21 @@ pub fn import(session: &Session, args: &ImportCommand) -> Result<()> {
         proposed,
         replace: args.replace.clone(),
     };
-    let mut layers = args.base.layers(None, &[&network])?;
-    given.put(&args.file, &found, &mut layers)?;
-    let is_named = layers.names_network();
-    let mut config = layers.finish()?;
-    let dataset = experiment::load(&config)?;
-    let data = Prepared::new(&dataset);
-    for line in given.network(&args.file, &found, is_named, &mut config, &data)? {
-        session.ui.warn(&line);
-    }
     let taking = Taking {
         no_bias: args.no_bias.clone(),
         batch_norm_epsilon: args.bn_eps,
         prior_told: args.prior_sigma.is_some(),
     };
-    let reference = args.check.as_deref().map(Reference::read).transpose()?;
-    let mut imported = Import::new(&args.file, &found, &config, &data, &taking)?;
-    if let Some(reference) = &reference {
-        imported.check(reference)?;
-    }
-    imported.settle()?;
-    if args.elbo {
-        imported.rank(session, &found, &data, &taking)?;
-    }
-    session.ui.say(&session::headline(&config, &data, imported.checkpoint.net()));
-    imported.record.notes.iter().for_each(|note| session.ui.say(note));
-    imported.record.warnings.iter().for_each(|warning| session.ui.warn(warning));
-    if args.dry_run {
-        return show(session, &imported.record, None);
-    }
-    let folder = RunFolder::make(Some(&args.out), &config.name, args.overwrite, &config.to_toml()?)?;
-    let record = imported.write(session, &folder, &data)?;
-    session.record(&folder)?;
-    show(session, &record, Some(&folder))
+    let (file, check) = (args.file.clone(), args.check.clone());
+    let asked = Importing { file, told, layout: args.layout, given, taking, check, elbo: args.elbo };
+    let place = NewRun { out: Some(args.out.clone()), overwrite: args.overwrite, staged: None };
+    let place = Some(&place).filter(|_| !args.dry_run);
+    let layers = args.base.layers(None, &[&network])?;
+    let Imported { record, folder } = steps::import(&session.caller(), &asked, layers, place)?;
+    show(session, &record, folder.as_deref())
 }
 
-fn show(session: &Session, record: &Record, folder: Option<&RunFolder>) -> Result<()> {
+fn show(session: &Session, record: &Record, folder: Option<&Path>) -> Result<()> {
     let ui = session.ui;
     if ui.json {
         return ui.json_line(record);
@@ -205,7 +178,7 @@ fn show(session: &Session, record: &Record, folder: Option<&RunFolder>) -> Resul
     }
     match folder {
         Some(folder) => {
-            let path = shell::path(folder.path());
+            let path = shell::path(folder);
             ui.text(&format!("next: qbnn eval {path}; qbnn quantize {path}"))
         }
         None => ui.text("nothing was written (--dry-run)"),

@@ -91,6 +91,13 @@ pub fn inspect(session: &Session, args: &InspectCommand) -> Result<()> {
             thousands(memory.streamed as u64),
             thousands(memory.per_draw as u64)
         ))?;
+        if let Some((least, fast)) = memory.one_image.zip(memory.one_image_fast) {
+            ui.text(&format!(
+                "one image at a time: {} bytes besides the file and the image, {} to run faster (constants held)",
+                thousands(least as u64),
+                thousands(fast as u64)
+            ))?;
+        }
     }
     section(session, &summary)?;
     ui.text(&format!("kernel: {} (this CPU has {})", kernel.name(), kernels.join(", ")))

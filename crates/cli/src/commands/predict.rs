@@ -1,7 +1,7 @@
 //! `qbnn predict`: images through a model file, each with its class and its uncertainty.
 
 use crate::answer::{AnswerFormat, Writer};
-use crate::commands::eval::PfpWeights;
+use crate::commands::eval::{PfpWeights, ScoreArg, pass};
 use crate::failure::usage;
 use crate::layout::Medium;
 use crate::session::Session;
@@ -12,11 +12,11 @@ use qbnn::decided::{Decided, Fared};
 use qbnn::draws_file::KeptDraws;
 use qbnn::labels;
 use qbnn::lock::check_writable;
+use qbnn::model_source::ModelSource;
 use qbnn::named;
 use qbnn::output;
 use qbnn::pictures::{Name, Read, ReadOptions, Sources, read, shown};
 use qbnn::predict::{Model, Prediction};
-use qbnn::run_folder::classes_beside;
 use qbnn_bnn::predictor::Draws;
 use qbnn_core::{ImagesView, Shape};
 use std::ops::ControlFlow;
@@ -29,24 +29,28 @@ pub struct PredictCommand {
     /// The model file (.qbnn), an ensemble of some (NAME.ensemble.toml), or a folder that holds one model file.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// PNG, JPEG or IDX files, folders of them, or - for stdin.
-    #[arg(required = true, value_name = "IMAGE|IDX|FOLDER|-")]
+    /// PNG, JPEG, IDX or npz files, folders of them, or - for stdin.
+    #[arg(required = true, value_name = "IMAGE|IDX|NPZ|FOLDER|-")]
     pub images: Vec<PathBuf>,
     /// One analytic pass (PFP) instead of draws. Means over many images are near those of draws; of a single image the
     /// epistemic uncertainty may be off by a factor of up to 3.
     #[arg(long, value_enum, value_name = "WEIGHTS", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "stored", conflicts_with_all = ["samples", "seed"])]
     pub pfp: Option<PfpWeights>,
-    /// Networks drawn for each prediction.
-    #[arg(long, value_name = "S", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub samples: u32,
-    /// Seed of the draws.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// What gives the uncertainties; `pfp` is --pfp.
+    #[arg(long, value_enum, conflicts_with = "pfp")]
+    pub score: Option<ScoreArg>,
+    /// Networks drawn for each prediction [default: 32].
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub samples: Option<u32>,
+    /// Seed of the draws [default: 0].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Give no class where the total uncertainty exceeds so many nats.
     #[arg(long, value_name = "NATS")]
     pub abstain_above: Option<f64>,
-    /// Labels of the images, in their order: IDX, or text with one class number a line. What is right is counted.
+    /// Labels of the images, in their order: IDX, npz (perhaps that of the images), or text with one class a line, its number or
+    /// its name. What is right is counted.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Keep every draw in an .npz file: probs [S][N][C], logits of JQ networks, and the labels that are given.
@@ -67,12 +71,19 @@ pub struct ReadArgs {
     /// Exchange dark and bright first: for figures drawn dark on bright, where a model knows bright on dark (MNIST).
     #[arg(long)]
     pub invert: bool,
-    /// Read coloured pictures in grey.
+    /// Read coloured images in grey.
     #[arg(long)]
     pub grey: bool,
-    /// Scale images of IDX files to the size that the model reads, as pictures are scaled.
+    /// Scale images of IDX and npz files to the size that the model reads, as pictures are scaled.
     #[arg(long)]
     pub resize: bool,
+}
+
+impl PredictCommand {
+    /// The draws of a prediction.
+    fn draws(&self) -> Draws {
+        Draws { count: self.samples.unwrap_or(32) as usize, seed: self.seed.unwrap_or(0) }
+    }
 }
 
 impl From<ReadArgs> for ReadOptions {
@@ -82,19 +93,14 @@ impl From<ReadArgs> for ReadOptions {
 }
 
 /// What an image argument may be, for `--help`.
-pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, JPEG, or IDX (plain or gzip) of the size \
-    that the model reads, or of any with --resize. A picture is scaled to that size with its proportions kept, each pixel \
-    the mean of what it covers, in the middle of a background of 0. Transparent parts become white where what is visible is dark, else black, so \
+pub const HOW: &str = "Images are told apart by their first bytes: PNG of any depth, JPEG, IDX (idx3 or idx4, plain or gzip), or \
+    npz (its array x_test, x or images, or the only one; N x rows x columns, with 1 or 3 channels last or first; bytes, or floats \
+    from 0 to 1) of the size that the model reads, or of any with --resize. A picture is scaled to that size with its proportions kept, each pixel \
+    the mean of what it covers, in the middle of a background of 0; it is turned as its camera noted (EXIF). Transparent parts become white where what is visible is dark, else black, so \
     that black ink on nothing is dark on bright. Values are not inverted unless --invert says so, which comes after that. \
     A picture with colour is refused by a model of grey images unless --grey is given. Several pictures one behind the \
-    other, as `cat *.png` writes them, are all read. Of a folder, all pictures and IDX files are read, by name.";
+    other, as `cat *.png` writes them, are all read. Of a folder, all pictures, IDX and npz files are read, by name.";
 
-/// Most images that are predicted together.
-const TOGETHER: usize = 4096;
-/// Most logits that are held for them.
-const LOGITS: usize = 1 << 22;
-/// Most pixels that are held for them.
-const PIXELS: usize = 1 << 26;
 /// Time without a sign of life.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -103,11 +109,20 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     if args.abstain_above.is_some_and(|limit| limit.is_nan() || limit < 0.0) {
         return Err(usage("--abstain-above wants nats, 0 or more"));
     }
+    let pfp = pass(args.pfp, args.score);
+    for (key, given) in
+        [("--samples", args.samples.is_some()), ("--seed", args.seed.is_some()), ("--save", args.save.is_some())]
+    {
+        if given && pfp.is_some() {
+            return Err(usage(format!("{key} is of draws, and --score pfp takes none; leave one of them out")));
+        }
+    }
     let path = named::model(&args.model)?;
     if path != args.model {
         session.ui.say(&format!("model file: {}", path.display()));
     }
-    let mut model = Model::open(&path, args.pfp.map(Into::into))?;
+    let source = ModelSource::read(&path)?;
+    let mut model = source.open(pfp.map(Into::into))?;
     let shape = model.input();
     let format = if session.ui.json { AnswerFormat::Json } else { args.format };
     let sources = Sources::new(&args.images)?;
@@ -124,12 +139,9 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
         Medium::Terminal(columns) => Some(columns),
         Medium::Lines => None,
     };
-    let classes = match model.class_names() {
-        [] => classes_beside(&path, model.classes())?,
-        own => own.to_vec(),
-    };
-    let labels = args.labels.as_ref().map(|file| labels::read(file, model.classes())).transpose()?;
-    if let Some(about) = model.about_decisions(Draws { count: args.samples as usize, seed: args.seed }) {
+    let classes = source.class_names()?;
+    let labels = args.labels.as_ref().map(|file| labels::read(file, model.classes(), &classes)).transpose()?;
+    if let Some(about) = model.about_decisions(args.draws()) {
         session.ui.warn(&about);
     }
     let decides = model.decisions().is_some();
@@ -137,8 +149,7 @@ pub fn predict(session: &Session, args: &PredictCommand) -> Result<()> {
     let (bar, answers) = (None, Vec::new());
     let kept = args.save.as_ref().map(|_| KeptDraws::default());
     let mut work = Work { session, args, shape, writer, bar, images, done: 0, labels, answers, kept };
-    let together = (LOGITS / (args.samples as usize * model.classes()).max(1)).clamp(1, TOGETHER);
-    let together = together.min(PIXELS / shape.len().max(1)).max(1);
+    let together = model.at_once(args.draws().count);
     let (mut pixels, mut names) = (Vec::new(), Vec::new());
     // Pictures or files of images; a file may hold several one behind the other.
     let (mut parts, mut failed) = (0, 0);
@@ -299,7 +310,7 @@ impl Work<'_> {
 
     /// The one place where a model meets images.
     fn answers(&mut self, model: &mut Model, images: ImagesView<'_>) -> qbnn::Result<Vec<Prediction>> {
-        let draws = Draws { count: self.args.samples as usize, seed: self.args.seed };
+        let draws = self.args.draws();
         let (n, before, session) = (images.len(), self.done, self.session);
         let mut kept = self.kept.take();
         let mut progress = |done: usize, of: usize| {

@@ -16,7 +16,7 @@ use qbnn::sweep::plan::Plan;
 use qbnn::sweep::schedule::{self, SIDE_BY_SIDE, Task};
 use qbnn::sweep::spec::{COPY, Spec};
 use qbnn::sweep::work::Runner;
-use qbnn::sweep::{document, tables};
+use qbnn::sweep::{document, gather, tables};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +75,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
         }
     }
     let tasks = schedule::tasks(&plan, &runs, &results, args.retry, |id| runner.is_trained(id));
+    schedule::prepare(&plan, &runner, &tasks)?;
     let left: f64 = tasks.iter().map(|t| schedule::cost(&plan, t)).sum();
     let left = left * estimate::scale(&plan, &results) / (jobs * threads) as f64;
     let open = tasks.iter().filter(|t| matches!(t, Task::Run(..))).count();
@@ -95,7 +96,7 @@ pub fn sweep(session: &Session, args: &SweepArgs) -> Result<()> {
     }
     // Shards beside this one may have written meanwhile.
     let results = ledger::read(&folder, &plan)?;
-    write_answers(&plan, &results, &folder)?;
+    gather::write_answers(&plan, &results, &folder)?;
     show(session, &plan, &results, &folder)?;
     let mine = runs.iter().flat_map(|&at| {
         let run = &plan.runs[at];
@@ -166,24 +167,6 @@ fn plan_only(session: &Session, plan: &Plan, results: &Results, tasks: &[Task], 
         shown(total / threads as f64),
         counted(threads, "thread")
     ))
-}
-
-/// `results.jsonl` and `tables.md` beside the ledger.
-fn write_answers(plan: &Plan, results: &Results, folder: &Path) -> Result<()> {
-    let mut lines = String::new();
-    for row in tables::rows(plan, results) {
-        lines += &format!("{}\n", serde_json::to_string(&row)?);
-    }
-    write_whole(&folder.join("results.jsonl"), lines.as_bytes())?;
-    let mut page = String::new();
-    for question in &plan.questions {
-        page += &format!("# {}\n\n{}\n", question.title, question.ask);
-        for table in tables::render(question, results) {
-            page += &format!("\n{}\n\n{}", table.heading, table.markdown());
-        }
-        page.push('\n');
-    }
-    Ok(write_whole(&folder.join("tables.md"), page.as_bytes())?)
 }
 
 fn show(session: &Session, plan: &Plan, results: &Results, folder: &Path) -> Result<()> {

@@ -102,8 +102,31 @@ fn decisions_lie_in_the_file_and_change_no_prediction() {
         at,
         &[&["predict", MODEL, "ten.idx", "--save", "draws.npz", "--labels", "labels.txt"], &DRAWS[..]].concat(),
     );
-    let names = ["probs", "logits", "labels"];
+    let names = ["probs", "logits", "labels", "total", "aleatoric", "epistemic", "energy", "logit_disagreement"];
     let kept = qbnn_data::npy::read_npz(&fs::read(at.join("draws.npz")).unwrap(), &names).unwrap().arrays;
+    // Of each image what the draws say of it: the uncertainties that are answered, and scores of the logits.
+    let numbers = |name: &str| match &kept[name].values {
+        qbnn_data::npy::Values::Float(values) => values.clone(),
+        other => panic!("{other:?}"),
+    };
+    for (i, name) in ["total", "aleatoric", "epistemic"].into_iter().enumerate() {
+        for (row, value) in after.iter().zip(numbers(name)) {
+            assert!((row[7 + i].parse::<f64>().unwrap() - value).abs() < 1e-3, "{name}");
+        }
+    }
+    let logits = numbers("logits");
+    for (image, (energy, disagreement)) in numbers("energy").into_iter().zip(numbers("logit_disagreement")).enumerate()
+    {
+        let row = |s: usize| &logits[(s * 10 + image) * 10..][..10];
+        let wanted = (0..4).map(|s| -row(s).iter().map(|l| l.exp()).sum::<f64>().ln()).sum::<f64>() / 4.0;
+        assert!((energy - wanted).abs() < 1e-4, "{energy}, {wanted}");
+        let variance = |c: usize| {
+            let mean = (0..4).map(|s| row(s)[c]).sum::<f64>() / 4.0;
+            (0..4).map(|s| (row(s)[c] - mean).powi(2)).sum::<f64>() / 4.0
+        };
+        let wanted = (0..10).map(variance).sum::<f64>() / 10.0;
+        assert!((disagreement - wanted).abs() < 1e-3, "{disagreement}, {wanted}");
+    }
     assert_eq!((&kept["probs"].shape, &kept["logits"].shape), (&vec![4, 10, 10], &vec![4, 10, 10]));
     let qbnn_data::npy::Values::Float(probs) = &kept["probs"].values else { panic!("{:?}", kept["probs"]) };
     for (image, row) in after.iter().enumerate() {
@@ -115,6 +138,16 @@ fn decisions_lie_in_the_file_and_change_no_prediction() {
     let line = fail(at, 2, &["predict", MODEL, "ten.idx", "--save", MODEL]);
     assert!(line.contains("--save"), "{line}");
     succeed(at, &["report", "--predictions", "draws.npz", "--out", "draws.html"]);
+
+    // Randomised sets are those of the other reader too, and the same wherever an image stands.
+    succeed(at, &[&["calibrate", MODEL, "--conformal", "aps-randomised", "--quiet"], &DRAWS[..]].concat());
+    let sets: Vec<_> = columns(&predict(&[])).into_iter().map(|row| row[5].clone()).collect();
+    if let Ok(output) = Command::new("python3").args([script, "decide", MODEL, "pixels"]).current_dir(at).output() {
+        let text = String::from_utf8(output.stdout).unwrap();
+        let theirs: Vec<_> = text.lines().map(|line| line.splitn(3, ' ').nth(2).unwrap_or("").to_owned()).collect();
+        assert_eq!(sets, theirs);
+    }
+    assert!(succeed(at, &["inspect", MODEL]).contains("aps-randomised"));
 
     // Taken out, the file is what it was.
     succeed(at, &["calibrate", MODEL, "--remove"]);

@@ -74,7 +74,7 @@ fn an_ensemble_is_one_model_wherever_models_are_named() {
     write(at, "one.ensemble.toml", &["1/jq-mu4s2w8a4.qbnn"]);
     let one = eval(&["one.ensemble.toml"], "one.json");
     for key in ["accuracy", "nll", "ece"] {
-        assert_eq!(one[0]["clean"][key], jq["clean"][key], "{key}");
+        assert!(one[0][key].is_f64() && one[0][key] == jq[key], "{key}: {} and {}", one[0][key], jq[key]);
     }
 
     refused(at);

@@ -338,11 +338,11 @@ fn a_command_refuses_settings_that_it_cannot_use() {
 fn a_model_file_in_the_place_of_a_checkpoint_is_explained() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny(&["train", "--out", "a", "--quiet"]));
-    for command in ["eval", "check", "quantize"] {
+    for command in ["check", "quantize"] {
         let error = fail(dir.path(), 1, &[command, "a/float.qbnn"]);
         assert!(error.contains("a/float.safetensors") && error.contains("qbnn predict"), "{error}");
     }
-    assert!(fail(dir.path(), 1, &["eval", "none.qbnn"]).contains("run folder"));
+    assert!(fail(dir.path(), 1, &["check", "none.qbnn"]).contains("run folder"));
 }
 
 #[test]

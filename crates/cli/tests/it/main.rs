@@ -13,6 +13,7 @@ mod bench;
 mod calibrate;
 mod docs;
 mod ensemble;
+mod eval;
 mod export;
 mod external;
 mod folder;

@@ -1,6 +1,6 @@
 //! `qbnn predict`: pictures of any kind and size, folders and stdin; what cannot be read is told, the rest is answered.
 
-use crate::common::{command, fail, qbnn, succeed, tiny};
+use crate::common::{command, fail, npz, qbnn, succeed, tiny};
 use qbnn_data::idx::{Idx, Storage, Values};
 use qbnn_data::{Images, Limits, Locations, load};
 use std::fs::{self, File};
@@ -59,6 +59,44 @@ fn pictures_are_read_as_the_model_wants_them() {
     large_idx.write(&at.join("large.idx"), Storage::Plain).unwrap();
     assert!(fail(at, 1, &["predict", MODEL, "large.idx"]).contains("--resize scales them"));
     assert_eq!(predict(at, &["large.idx", "--resize"])[0], wanted[0]);
+
+    // Arrays, and files of images with channels: the same pixels, so the same numbers.
+    let array = |name, descr, shape, bytes| npz::Array { name, descr, shape, bytes };
+    let pixels = images.pixels[..3 * 784].to_vec();
+    let labels = npz::integers("y_test", "(3,)", &[1, 2, 3]);
+    npz::write(&at.join("three.npz"), &[array("x_test", "|u1", "(3, 28, 28)", pixels.clone()), labels]);
+    assert_eq!(predict(at, &["three.npz"]), wanted);
+    let values: Vec<f64> = pixels.iter().map(|&v| f64::from(v) / 255.0).collect();
+    npz::write(&at.join("rows.npz"), &[npz::floats("whatever", "(3, 784)", &values)]);
+    assert_eq!(predict(at, &["rows.npz"]), wanted);
+    npz::write(&at.join("large.npz"), &[array("x", "|u1", "(1, 84, 84, 1)", large.pixels.clone())]);
+    assert!(fail(at, 1, &["predict", MODEL, "large.npz"]).contains("--resize scales them"));
+    assert_eq!(predict(at, &["large.npz", "--resize"])[0], wanted[0]);
+    let four = |channels: usize, name: &str| {
+        let values = pixels.iter().flat_map(|&v| vec![v; channels]).collect();
+        let idx = Idx::new(vec![3, 28, 28, channels], Values::U8(values)).unwrap();
+        idx.write(&at.join(name), Storage::Gzip).unwrap();
+    };
+    four(1, "four.idx");
+    assert_eq!(predict(at, &["four.idx"]), wanted);
+    four(3, "colour.idx");
+    let error = fail(at, 1, &["predict", MODEL, "colour.idx"]);
+    assert!(error.contains("have colour") && error.contains("--grey"), "{error}");
+    assert_eq!(predict(at, &["colour.idx", "--grey"]), wanted);
+    // A folder of them, and labels of the same file.
+    fs::create_dir(at.join("arrays")).unwrap();
+    fs::copy(at.join("three.npz"), at.join("arrays/three.npz")).unwrap();
+    assert_eq!(predict(at, &["arrays"]), wanted);
+    let text = succeed(at, &["predict", MODEL, "three.npz", "--labels", "three.npz", "--json"]);
+    assert!(text.lines().last().unwrap().contains("\"summary\":{") && text.contains("\"images\":3"), "{text}");
+    let error = fail(at, 1, &["predict", MODEL, "rows.npz", "--labels", "rows.npz"]);
+    assert!(error.contains("rows.npz") && error.contains("wanted probabilities"), "{error}");
+    let mut run = command(at, &["predict", MODEL, "-", "--format", "csv"]);
+    let output = run.stdin(File::open(at.join("three.npz")).unwrap()).output().unwrap();
+    assert_eq!(numbers(&String::from_utf8(output.stdout).unwrap()), wanted);
+    npz::write(&at.join("none.npz"), &[npz::integers("a", "(1,)", &[1]), npz::integers("b", "(1,)", &[1])]);
+    let error = fail(at, 1, &["predict", MODEL, "none.npz"]);
+    assert!(error.contains("none.npz: holds a, b, wanted an array x_test, x or images"), "{error}");
     let negative = Images { pixels: large.pixels.iter().map(|v| 255 - v).collect(), ..large };
     negative.write_png(0, &at.join("negative.png")).unwrap();
     let rgb = |colour: fn(u8) -> [u8; 3]| {
@@ -114,12 +152,40 @@ fn pictures_are_read_as_the_model_wants_them() {
     let (pass, draws) = (of("a/float.qbnn", &["--pfp"]), of("a/float.qbnn", &["--samples", "1000"]));
     assert!(pass.iter().zip(&draws).all(|(a, b)| (a - b).abs() < 0.1), "{pass:?} and {draws:?}");
     assert!(fail(at, 2, &["predict", MODEL, "three.idx", "--pfp", "--samples", "8"]).contains("--samples"));
+    assert_eq!(predict(at, &["three.idx", "--score", "pfp"]), predict(at, &["three.idx", "--pfp"]));
+    assert_eq!(predict(at, &["three.idx", "--score", "draws"]), wanted);
+    assert!(fail(at, 2, &["predict", MODEL, "three.idx", "--score", "pfp", "--seed", "8"]).contains("--seed"));
 
     // More images than are predicted together.
     idx(110).write(&at.join("many.idx"), Storage::Gzip).unwrap();
     let many = predict(at, &["many.idx", "--samples", "4000"]);
     assert_eq!(many.len(), 110);
     assert_eq!(many[..3], predict(at, &["three.idx", "--samples", "4000"]));
+}
+
+/// A pass over two-bit weights and activations decides otherwise than the draws that it stands for, and `predict` says so; one
+/// over eight bits does not.
+#[test]
+fn a_pass_that_leaves_its_draws_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let train =
+        ["train", "--out", "a", "--net", "mlp", "--train-limit", "2000", "--epochs", "10", "--seed", "5", "--quiet"];
+    succeed(at, &train);
+    for bits in ["mu4s4w2a2", "w8a8"] {
+        succeed(at, &["quantize", "a", "--bits", bits, "--qat-epochs", "0", "--quiet"]);
+    }
+    succeed(at, &["data", "export", "strokes", "--format", "npz", "--limit", "300", "--group", "clean", "clean.npz"]);
+    let said = |model: &str| {
+        let output = qbnn(at, &["predict", model, "clean.npz", "--pfp", "--format", "csv"]);
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 301);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let warning = said("a/jq-mu4s4w2a2-ptq.qbnn");
+    assert!(warning.contains("warning: a/jq-mu4s4w2a2-ptq.qbnn: ") && warning.contains("use draws"), "{warning}");
+    let none = said("a/jq-w8a8-ptq.qbnn");
+    assert!(!none.contains("use draws"), "{none}");
 }
 
 /// Writes a grey picture with visibility.
@@ -207,7 +273,7 @@ fn what_is_named_for_a_model_is_used_or_told() {
         let error = fail(at, 1, command);
         assert!(error.contains("it is a PNG picture") && error.contains("qbnn predict MODEL.qbnn pics/"), "{error}");
     }
-    let error = fail(at, 1, &["eval", "my run/jq-mu4s2w8a4.qbnn"]);
+    let error = fail(at, 1, &["check", "my run/jq-mu4s2w8a4.qbnn"]);
     assert!(error.contains("it is a model file") && error.contains("'my run/jq-mu4s2w8a4.safetensors'"), "{error}");
     assert!(fail(at, 1, &["quantize", picture]).contains("it is a PNG picture"));
     let shown = succeed(at, &["inspect", "my run"]);

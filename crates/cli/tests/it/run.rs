@@ -105,7 +105,7 @@ fn json_is_one_object_and_quiet_is_quiet() {
     assert_eq!((&object["run_folder"], &object["report"]), (&"a".into(), &"a/report.html".into()));
     assert_eq!(object["models"].as_array().unwrap().len(), 2);
     let listed: Value = serde_json::from_str(&succeed(dir.path(), &["data", "list", "--json"])).unwrap();
-    assert_eq!(listed["sets"].as_array().unwrap().len(), 4);
+    assert_eq!(listed["sets"].as_array().unwrap().len(), 5);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn the_doctor_finds_what_is_there() {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     let object: Value = serde_json::from_str(&succeed(dir.path(), &["doctor", "--json"])).unwrap();
-    assert_eq!((&object["writable"], object["data"].as_array().unwrap().len()), (&true.into(), 4));
+    assert_eq!((&object["writable"], object["data"].as_array().unwrap().len()), (&true.into(), 5));
 }
 
 #[test]

@@ -215,13 +215,14 @@ fn another_spec_is_refused_unless_adopted() {
 fn a_failed_run_is_a_row_with_its_reason_and_the_rest_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
-    let spec = SPEC.replace("train.kl_weight = [1.0, 0.5]", "data.name = [\"mnist\", \"strokes\"]");
+    // A step size that no training survives.
+    let spec = SPEC.replace("train.kl_weight = [1.0, 0.5]", "train.learning_rate = [1e9, 0.002]");
     write(path, &spec.replace("[3, 1]", "[1]"));
     let output = qbnn(path, &["sweep", "spec.toml", "--out", "a", "--jobs", "2"]);
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(err.lines().last().unwrap().contains("--retry"), "{err}");
-    assert!(out.contains("seed 1: failed: its float network") && out.contains("qbnn data fetch mnist"), "{out}");
+    assert!(out.contains("seed 1: failed: its float network") && out.contains("learning_rate"), "{out}");
     let lines = lines(&path.join("a/ledger.jsonl"));
     let failed = lines.iter().filter(|l| l["failed"].is_string()).count();
     let done = lines.iter().filter(|l| l["done"].is_object()).count();
@@ -230,6 +231,32 @@ fn a_failed_run_is_a_row_with_its_reason_and_the_rest_goes_on() {
     assert!(succeed(path, &["sweep", "spec.toml", "--out", "a", "--dry-run"]).contains("0 models"));
     let retry = succeed(path, &["sweep", "spec.toml", "--out", "a", "--dry-run", "--retry"]);
     assert!(retry.contains("5 models and 1 float network "), "{retry}");
+}
+
+/// What no run could do without is told before the first one, and what a training is warned of is told once.
+#[test]
+fn missing_data_ends_a_sweep_before_it_begins_and_warnings_are_given_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let spec = SPEC.replace("train.kl_weight = [1.0, 0.5]", "data.name = [\"strokes\", \"mnist\"]");
+    write(path, &spec);
+    let error = fail(path, 1, &["sweep", "spec.toml", "--out", "a"]);
+    assert!(error.contains("no run is begun") && error.contains("`qbnn data fetch mnist`"), "{error}");
+    let all = lines(&path.join("a/ledger.jsonl"));
+    assert!(all.iter().all(|l| l.get("run").is_none()), "{all:?}");
+    assert!(!fs::read_dir(path.join("a/float")).unwrap().any(|f| f.unwrap().path().extension().is_some()));
+    // It needs data for what is to do alone: a plan needs none.
+    succeed(path, &["sweep", "spec.toml", "--out", "b", "--dry-run"]);
+
+    let kinds = "train.ood_kinds = [\"tiles\", \"negatives\"]";
+    let spec = SPEC
+        .replace("train.epochs = 2", &format!("train.epochs = 1\ntrain.ood_weight = 1.0\ntrain.draws = 2\n{kinds}"));
+    write(path, &spec.replace("quantize.epochs = [0, 1]", "quantize.epochs = [0]"));
+    let output = qbnn(path, &["sweep", "spec.toml", "--out", "c"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let warnings: Vec<_> = said.lines().filter(|l| l.starts_with("warning: ")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("train.ood_kinds has negatives"), "{said}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn scales(l: &LinearStep, codes: &Codes<'_>, input: Grid, mu_bits: Bits, constan
 }
 
 /// A multiplier times a slope of 31 fraction bits.
-pub(super) fn below_zero(multiplier: i64, slope: u32) -> i32 {
+pub(crate) fn below_zero(multiplier: i64, slope: u32) -> i32 {
     ((multiplier * slope as i64 + (1 << 30)) >> 31) as i32
 }
 

@@ -54,6 +54,15 @@ pub enum RunError {
     },
     /// The weights were drawn for another plan.
     OtherWeights,
+    /// The model has more layers than a run of one image takes.
+    Layers {
+        /// Layers of the model.
+        found: usize,
+        /// Most layers.
+        limit: usize,
+    },
+    /// There is no answer from no draws.
+    NoDraws,
 }
 
 impl fmt::Display for RunError {
@@ -92,6 +101,10 @@ impl fmt::Display for RunError {
                 f,
                 "draws begin {found} behind the first that was drawn, a multiple of {together} was wanted: they share memory"
             ),
+            RunError::Layers { found, limit } => {
+                write!(f, "the model has {found} layers, one image at a time takes {limit} at most; run it in blocks")
+            }
+            RunError::NoDraws => f.write_str("no draws were asked for; ask for at least one"),
             RunError::OtherWeights => f.write_str("the weights were drawn for another model; draw them for this one"),
         }
     }

@@ -26,11 +26,11 @@
 //! # Ok(()) }
 //! ```
 
-mod constants;
+pub(crate) mod constants;
 mod error;
 mod execute;
-mod ops;
-mod plan;
+pub(crate) mod ops;
+pub(crate) mod plan;
 #[cfg(feature = "alloc")]
 mod session;
 mod step;

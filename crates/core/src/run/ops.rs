@@ -42,7 +42,7 @@ pub(super) fn patches(image: &[u8], from: Shape, l: &LinearStep, zero: u8, padde
 
 /// From codes to wide values.
 #[derive(Clone, Copy)]
-pub(super) struct Dequantize {
+pub(crate) struct Dequantize {
     zero: i32,
     multiplier: i32,
     shift: u32,
@@ -66,12 +66,12 @@ pub(super) fn saturate(value: i64) -> i32 {
 }
 
 /// Sums to wide values.
-pub(super) fn to_i32_q16(sum: i32, r: (i32, u32)) -> i32 {
+pub(crate) fn to_i32_q16(sum: i32, r: (i32, u32)) -> i32 {
     saturate(requantize(sum, r.0, r.1))
 }
 
 /// From wide values to an activation's codes.
-pub(super) struct ToCodes {
+pub(crate) struct ToCodes {
     multiplier: i64,
     negative: i64,
     shift: u32,
@@ -137,11 +137,11 @@ pub(super) fn pool<T: Copy, A>(
 }
 
 /// The mean of a window's codes on the grid of averages (8 bits), halves rounded up.
-pub(super) fn average_code(sum: u64, windows: u64, bits: u32) -> u8 {
+pub(crate) fn average_code(sum: u64, windows: u64, bits: u32) -> u8 {
     (((sum << (8 - bits)) * 2 + windows) / (2 * windows)) as u8
 }
 
 /// The mean of a window's wide values, halves rounded up.
-pub(super) fn average_wide(sum: i64, windows: i64) -> i32 {
+pub(crate) fn average_wide(sum: i64, windows: i64) -> i32 {
     (2 * sum + windows).div_euclid(2 * windows) as i32
 }

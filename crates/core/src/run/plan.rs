@@ -228,17 +228,17 @@ pub(super) fn sigma_levels(model: &Model<'_>) -> usize {
 }
 
 /// Whether an activation has a slope of its own below zero.
-pub(super) fn leaky(a: &Activation) -> bool {
+pub(crate) fn leaky(a: &Activation) -> bool {
     a.low < 0 && a.slope != 1 << 31
 }
 
 /// Whether `layer` reads `value`.
-fn reads(layer: &Layer, value: usize) -> bool {
+pub(crate) fn reads(layer: &Layer, value: usize) -> bool {
     layer.input == value || matches!(layer.op, Op::Add { other } if other == value)
 }
 
 /// The layer `index`, if it reads the output of the layer before it and nobody else does.
-fn only_reader(model: &Model<'_>, index: usize) -> Option<Layer> {
+pub(crate) fn only_reader(model: &Model<'_>, index: usize) -> Option<Layer> {
     if index >= model.layers() {
         return None;
     }
@@ -248,7 +248,7 @@ fn only_reader(model: &Model<'_>, index: usize) -> Option<Layer> {
 }
 
 /// The shift of a layer's requantization to a step of 2^(`output` / 2048), if it has one.
-fn shift(model: &Model<'_>, layer: &Layer, output: i32) -> Option<u32> {
+pub(crate) fn shift(model: &Model<'_>, layer: &Layer, output: i32) -> Option<u32> {
     shift_for(model.largest_ratio(layer, output)?)
 }
 

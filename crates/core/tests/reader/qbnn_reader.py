@@ -590,14 +590,18 @@ class Decisions:
         self.temperature, self.kind, self.score, self.alpha, self.quantile = unpack_from("<hBBIQ", data)
         self.abstain_doubt, self.aim, self.ood_doubt, _, self.level, self.threshold = unpack_from("<BBBBIQ", data, 16)
         self.ood_threshold, self.false_alarms, self.samples, self.seed, self.images = unpack_from("<QIIQI", data, 32)
-        want(self.kind <= 2 and self.score <= 1 and self.aim <= 1, "decisions")
+        want(self.kind <= 2 and self.score <= 2 and self.aim <= 1, "decisions")
         want(self.abstain_doubt <= 3 and self.ood_doubt <= 3, "decisions")
 
     def of(self, total, aleatoric, epistemic, mean):
         doubts = ((1 << 32) - max(mean), total, aleatoric, epistemic)
         score = lambda c: (1 << 32) - mean[c]
-        if self.score == 1:
-            score = lambda c: sum(p for i, p in enumerate(mean) if (-p, i) <= (-mean[c], c))
+        if self.score > 0:
+            key = 0, 0
+            for p in mean:
+                key = philox((p & 0xFFFFFFFF, p >> 32, 0, 0), key)[:2]
+            own = lambda c: mean[c] if self.score == 1 else mean[c] * key[0] >> 32
+            score = lambda c: own(c) + sum(p for i, p in enumerate(mean) if (-p, i) < (-mean[c], c))
         classes = [c for c in range(len(mean)) if score(c) <= self.quantile]
         return doubts[self.abstain_doubt] > self.threshold, doubts[self.ood_doubt] > self.ood_threshold, classes
 

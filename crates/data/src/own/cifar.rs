@@ -31,7 +31,7 @@ pub fn cifar(folder: &Path, name: &str) -> Result<Own, DataError> {
     };
     if train.is_empty() {
         let looked = format!("{}: neither data_batch_1.bin nor train.bin there", folder.display());
-        return Err(DataError::MissingSet { set: name.into(), looked });
+        return Err(DataError::MissingSet { set: name.into(), looked, how: "put them there".into() });
     }
     let names = std::fs::read_to_string(&names).map_err(|e| DataError::io("read", &names, &e))?;
     let class_names: Vec<String> = names.lines().map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();

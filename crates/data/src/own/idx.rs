@@ -36,6 +36,7 @@ pub fn pair(folder: &Path, name: &str) -> Result<Own, DataError> {
     let missing = || DataError::MissingSet {
         set: name.into(),
         looked: format!("{}: no train-images and train-labels there", folder.display()),
+        how: "put both there".into(),
     };
     let train = half(&["train"])?.ok_or_else(missing)?;
     let (validation, test) = (half(&["val"])?, half(&["t10k", "test"])?);

@@ -8,15 +8,15 @@ mod cifar;
 mod csv;
 pub mod export;
 mod idx;
-mod npz;
+pub(crate) mod npz;
 mod open;
 mod pictures;
 
 pub use cifar::cifar;
 pub use csv::csv;
 pub use idx::pair;
-pub use npz::{Arrays, npz};
-pub use open::{Kind, Options, count, group, open};
+pub use npz::{Arrays, labels, npz};
+pub use open::{Kind, Options, count, group, is_drawn, open};
 pub use pictures::{Size, pictures};
 
 use crate::dataset::{Dataset, Labelled, PixelStatistics, TestGroup, TrainSet};

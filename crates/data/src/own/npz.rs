@@ -100,6 +100,50 @@ pub(super) fn test(
     Ok((images, labels))
 }
 
+/// Arrays of test images, the first that is there, each with those of their labels.
+const TEST: [(&str, &[&str]); 3] = [("x_test", &["y_test"]), ("x", &["y"]), ("images", &["labels", "y"])];
+
+/// Images alone, of a file in memory: those of an array that holds test images, or of its only array.
+pub(crate) fn images_of(bytes: &[u8], path: &Path, shape: Option<[usize; 3]>) -> Result<Images, DataError> {
+    let fail = |problem: String| DataError::Own { path: path.into(), problem };
+    let names = read_npz(bytes, &[]).map_err(fail)?.names;
+    let name = match &names[..] {
+        [one] => one.as_str(),
+        _ => TEST.iter().map(|t| t.0).find(|name| names.iter().any(|n| n == name)).ok_or_else(|| {
+            fail(format!("holds {}, wanted an array x_test, x or images, or a single one", names.join(", ")))
+        })?,
+    };
+    let array = read_npz(bytes, &[name]).map_err(fail)?.arrays.remove(name);
+    images(array.ok_or_else(|| fail(format!("has no array {name}")))?, name, shape).map_err(fail)
+}
+
+/// Labels alone, as places among classes: those of test images, or of the only array. A file of numbers or of names.
+///
+/// # Errors
+/// [`DataError::Own`] says which array is wrong; [`DataError::Label`] of a number that is no class.
+pub fn labels(bytes: &[u8], path: &Path, classes: &[String]) -> Result<Vec<u16>, DataError> {
+    let fail = |problem: String| DataError::Own { path: path.into(), problem };
+    let names = read_npz(bytes, &[]).map_err(fail)?.names;
+    let has = |name: &str| names.iter().any(|n| n == name);
+    // Beside images those of their name; of a file without images any.
+    let beside = TEST.iter().find(|t| has(t.0)).and_then(|t| t.1.iter().find(|y| has(y)));
+    let any = || TEST.iter().flat_map(|t| t.1).find(|y| has(y));
+    let name = match (beside.or_else(any), &names[..]) {
+        (Some(name), _) => name,
+        (None, [one]) => one.as_str(),
+        _ => {
+            return Err(fail(format!(
+                "holds {}, wanted an array y_test, y or labels, or a single one",
+                names.join(", ")
+            )));
+        }
+    };
+    let array = read_npz(bytes, &[name]).map_err(fail)?.arrays.remove(name);
+    let array = array.ok_or_else(|| fail(format!("has no array {name}")))?;
+    let n = array.shape.first().copied().unwrap_or(0);
+    Labels::of(array, name, n).map_err(fail)?.places(classes, path, name)
+}
+
 fn found(archive: &Archive) -> String {
     if archive.names.is_empty() { "holds nothing".into() } else { format!("holds {}", archive.names.join(", ")) }
 }
@@ -263,7 +307,7 @@ impl Labels {
             Labels::Names(names) => {
                 let places: HashMap<&str, u16> = classes.iter().map(String::as_str).zip(0..).collect();
                 let place = |found: &String| {
-                    let unknown = || fail(format!("{name} holds {found:?}, which no training image has"));
+                    let unknown = || fail(format!("{name} holds {found:?}, which is no class of the training"));
                     places.get(found.as_str()).copied().ok_or_else(unknown)
                 };
                 names.iter().map(place).collect()

@@ -11,7 +11,7 @@ use crate::file_kind::Found;
 use crate::idx::{Idx, MAX_CONTENT, ungzip};
 use crate::images::Images;
 use crate::locations::Locations;
-use crate::read;
+use crate::{read, strokes};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -171,7 +171,7 @@ pub fn count(path: &Path, options: &Options) -> Option<usize> {
     }
 }
 
-/// Reads a test group for a dataset: of a built-in set by its name, or of whatever lies at a path. Of data that is divided
+/// Reads a test group for a dataset: of a built-in set by its name, of a dataset that the program draws (`strokes`), or of whatever lies at a path. Of data that is divided
 /// its test part is read, else all of it. Labels are read where the role has some; images are scaled to those of the dataset
 /// where [`Size::side`] is given.
 ///
@@ -189,6 +189,7 @@ pub fn group(
     let shape = dataset.shape();
     let missing = |reason: &str| DataError::Group { name: name.into(), reason: reason.into() };
     let found = match path.to_str().map(|name| Catalogue::built_in()?.set(name)) {
+        Some(_) if is_drawn(path) => drawn(name, role, classes)?,
         Some(Ok((set, _))) => match role {
             Role::Clean => TestGroup::clean(name, read::load_labelled(set, Half::Test, locations)?),
             Role::Shifted => TestGroup::shifted(name, read::load_labelled(set, Half::Test, locations)?),
@@ -214,6 +215,29 @@ pub fn group(
     let side = options.size.side.map(|_| (shape.rows, shape.columns));
     let images = sized(found.images, Size { side, colour })?;
     Ok(TestGroup { images, ..found })
+}
+
+/// Whether this is the name of a dataset that the program draws.
+pub fn is_drawn(path: &Path) -> bool {
+    let drawn = |name: &str| Catalogue::built_in().ok()?.dataset(name).ok()?.1.drawn.as_ref().map(|_| ());
+    path.to_str().and_then(drawn).is_some()
+}
+
+/// The test group of a role that the program draws: the same images for every seed of an experiment. Shifted images are its clean
+/// ones.
+fn drawn(name: &str, role: Role, classes: &[String]) -> Result<TestGroup, DataError> {
+    /// The seed of the images.
+    const SEED: u64 = 0;
+    let wrong = |reason: String| DataError::Group { name: name.into(), reason };
+    let set = strokes::dataset(SEED, &strokes::Sizes::default())?;
+    if role != Role::Ood && set.class_names != classes {
+        let reason = format!("is of the classes {}, the data of {}", set.class_names.join(", "), classes.join(", "));
+        return Err(wrong(reason));
+    }
+    let of = if role == Role::Shifted { Role::Clean } else { role };
+    let group = set.groups.into_iter().find(|group| group.role == of);
+    let group = group.ok_or_else(|| wrong(format!("has no images of role {of}")))?;
+    Ok(TestGroup { name: name.to_owned(), role, ..group })
 }
 
 /// Test images with the labels that they have.

@@ -156,7 +156,11 @@ impl Reader {
     fn gather(&mut self, folder: &Path, paths: Vec<PathBuf>, to: &mut Gathered) -> Result<usize, DataError> {
         let mut count = 0;
         for file in paths {
-            let Content::Picture(picture) = files::open(&file)? else { continue };
+            let Content::Picture(picture) = files::open(&file)? else {
+                let problem =
+                    "holds many images, among pictures; store each as a picture, or name the file itself".into();
+                return Err(DataError::Own { path: file, problem });
+            };
             let found = picture.size();
             let (first, wanted) = self.first.get_or_insert_with(|| (file.clone(), found));
             if self.size.side.is_none() && *wanted != found {

@@ -12,7 +12,7 @@ use super::compare::paired;
 use super::{Evaluation, Measured};
 use crate::metrics::MeanUncertainty;
 use crate::sum::Sum;
-use crate::{ByHeadline, EvalError, Interval, t975};
+use crate::{ByHeadline, Calibrator, EvalError, Interval, t975};
 
 /// Half of the interval of a mean over seeds: t s / sqrt(K); 0 of a single one.
 pub(super) fn reach(values: &[f64]) -> f64 {
@@ -68,6 +68,8 @@ pub fn over_draw_seeds(evaluations: Vec<Evaluation>) -> Result<Evaluation, EvalE
     }
     let mut all = first.clone();
     all.draw_seeds = evaluations.len();
+    let calibrators: Option<Vec<_>> = evaluations.iter().map(Evaluation::calibrator).collect();
+    all.calibrator = calibrators.and_then(|all| Calibrator::mean(&all));
     all.headline = over(&evaluations.iter().map(|e| &e.headline).collect::<Vec<_>>());
     for (i, (_, measured)) in all.further.iter_mut().enumerate() {
         *measured = over(&evaluations.iter().map(|e| &e.further[i].1).collect::<Vec<_>>());

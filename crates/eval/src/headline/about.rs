@@ -1,7 +1,7 @@
 //! What a headline metric is called, what it asks, and what is better.
 
 use super::{Contrast, Headline, Score};
-use crate::Role;
+use crate::{ALPHA, ConformalScore, Role};
 
 /// What is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,6 +73,24 @@ impl Headline {
             Headline::ErrorAuroc(score) => of_errors("error AUROC", "error_auroc", score, Aim::More),
             Headline::Aurc(score) => of_errors("AURC", "aurc", score, Aim::Less),
             Headline::Augrc(score) => of_errors("AUGRC", "augrc", score, Aim::Less),
+            Headline::NllAtTemperature => plain(
+                "nll_at_temperature",
+                "NLL at temperature",
+                "NLL at T\nnats",
+                "nats",
+                "the same after temperature scaling on validation images; less is better",
+                Aim::Less,
+            ),
+            Headline::EceAtTemperature => plain(
+                "ece_at_temperature",
+                "ECE at temperature",
+                "ECE\nat T",
+                "",
+                "the same after temperature scaling on validation images; less is better",
+                Aim::Less,
+            ),
+            Headline::Coverage(score) => of_sets("coverage", "coverage", score, "%", Aim::Near(1.0 - ALPHA)),
+            Headline::SetSize(score) => of_sets("set size", "set_size", score, "", Aim::Open),
             Headline::SpearmanAleatoricEpistemic => plain(
                 "spearman_aleatoric_epistemic",
                 "Spearman aleatoric, epistemic",
@@ -133,6 +151,27 @@ fn detection(headline: Headline, score: Score, contrast: Contrast) -> About {
         title: format!("{mark}{title} {}, {}", score.title(), contrast.title()),
         heading: format!("{mark}{title}\n{}\n{}", score.title(), contrast.title()),
         unit: "",
+        asks,
+        aim,
+    }
+}
+
+/// A metric of conformal sets, fitted on validation images.
+fn of_sets(title: &str, name: &str, score: ConformalScore, unit: &'static str, aim: Aim) -> About {
+    let short = match score {
+        ConformalScore::Lac => "LAC",
+        ConformalScore::Aps => "APS",
+        ConformalScore::ApsRandomised => "randomised APS",
+    };
+    let asks = match aim {
+        Aim::Open => "mean number of classes of a conformal set; 0 where a model is surer than it has to be".to_owned(),
+        _ => format!("share of conformal sets that hold the right class; {:.2} was aimed at", 1.0 - ALPHA),
+    };
+    About {
+        name: format!("{name}_{}", score.name().replace('-', "_")),
+        title: format!("{title} {short}"),
+        heading: format!("{title}\n{short}{}{unit}", if unit.is_empty() { "" } else { "\n" }),
+        unit,
         asks,
         aim,
     }

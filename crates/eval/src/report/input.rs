@@ -6,6 +6,9 @@ use crate::{EvaluatedGroup, Evaluation, Metrics, ModelEntry, Precision, Role};
 /// More models than this in one figure cannot be told apart by colour and dashes.
 pub(crate) const MOST_SHOWN: usize = 8;
 
+/// Most characters of a class's name on an axis.
+const SHORT: usize = 8;
+
 /// Everything that the page of one evaluation shows. What is absent is left out of the page, which says so.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunReport {
@@ -23,6 +26,8 @@ pub struct RunReport {
     pub predictions: Vec<ModelPredictions>,
     /// Labels of the clean inputs.
     pub labels: Vec<usize>,
+    /// Names of the classes; none where they are their numbers.
+    pub class_names: Vec<String>,
     /// Training, epoch by epoch.
     pub epochs: Vec<Epoch>,
     /// Posterior means and standard deviations, layer by layer.
@@ -48,6 +53,7 @@ impl RunReport {
             note: None,
             predictions: Vec::new(),
             labels: Vec::new(),
+            class_names: Vec::new(),
             epochs: Vec::new(),
             tensors: Vec::new(),
             gallery: Vec::new(),
@@ -55,6 +61,17 @@ impl RunReport {
             config: None,
             left_out: Vec::new(),
         }
+    }
+
+    /// What a class is called.
+    pub(crate) fn class(&self, class: usize) -> String {
+        self.class_names.get(class).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// What a class is called where there is little room: its name, where all of them are short, else its number.
+    pub(crate) fn short_class(&self, class: usize) -> String {
+        let short = self.class_names.iter().all(|name| name.chars().count() <= SHORT);
+        if short { self.class(class) } else { class.to_string() }
     }
 
     /// The places among the metrics of the models that figures show: those asked for; else all, or of many the first,
@@ -132,6 +149,10 @@ pub struct GroupPredictions {
     pub aleatoric: Vec<f64>,
     /// Their difference per input; `None` with a single draw.
     pub epistemic: Option<Vec<f64>>,
+    /// Mean energy of the draws per input, nats; `None` where logits are not known.
+    pub energy: Option<Vec<f64>>,
+    /// How far the draws' logits lie apart per input, nats squared; `None` where logits are not known, or with a single draw.
+    pub logit_disagreement: Option<Vec<f64>>,
     /// To how many digits the probabilities were given: which bin of confidence one on an edge belongs to.
     pub precision: Precision,
 }
@@ -147,6 +168,8 @@ impl GroupPredictions {
             total: uncertainty.total.clone(),
             aleatoric: uncertainty.aleatoric.clone(),
             epistemic: uncertainty.epistemic.clone(),
+            energy: uncertainty.energy.clone(),
+            logit_disagreement: uncertainty.logit_disagreement.clone(),
             precision: uncertainty.precision,
         }
     }
@@ -157,7 +180,9 @@ impl GroupPredictions {
         self.classes >= 2
             && self.mean_probs.len() == n * self.classes
             && self.aleatoric.len() == n
-            && self.epistemic.as_ref().is_none_or(|e| e.len() == n)
+            && [&self.epistemic, &self.energy, &self.logit_disagreement]
+                .into_iter()
+                .all(|values| values.as_ref().is_none_or(|v| v.len() == n))
     }
 
     /// One kind of uncertainty.

@@ -22,10 +22,10 @@ pub fn fixed(v: f64, digits: usize, signed: bool) -> String {
     format!("{sign}{text}")
 }
 
-/// A value of a headline metric: accuracy in percent, areas under curves of risk with six decimals, the rest with four.
+/// A value of a headline metric: accuracy and coverage in percent, areas under curves of risk with six decimals, the rest with four.
 pub fn metric(headline: Headline, v: f64, signed: bool) -> String {
     match headline {
-        Headline::Accuracy => fixed(100.0 * v, 2, signed),
+        Headline::Accuracy | Headline::Coverage(_) => fixed(100.0 * v, 2, signed),
         Headline::Aurc(_) | Headline::Augrc(_) => fixed(v, 6, signed),
         _ => fixed(v, 4, signed),
     }

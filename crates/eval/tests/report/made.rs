@@ -56,7 +56,8 @@ fn metrics(float: &Groups, quantized: &Groups, bits: Bits, seed: u64) -> (Metric
         ("float", float, Strategy::Float, Bits::FLOAT, 8000),
         (name.as_str(), quantized, Strategy::Jq, bits, 125 * u64::from(mu + sigma)),
     ] {
-        let evaluation = evaluate(groups, &options).unwrap();
+        let (validation, labels) = (some(groups.samples(), 45, 9, 0.3), (0..45).map(|n| (n * 5 + n / 9) % CLASSES));
+        let evaluation = evaluate_calibrated(groups, &validation, &labels.collect::<Vec<_>>(), &options).unwrap();
         let description = ModelDescription {
             name: name.into(),
             strategy,

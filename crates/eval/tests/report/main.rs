@@ -128,7 +128,7 @@ fn metrics_alone_make_a_page_that_says_what_is_missing() {
     let page = run_page(&report);
     is_sound(&page.html);
     assert!(page.left_out.len() >= 7 && page.html.contains("no predictions are stored"), "{:?}", page.left_out);
-    assert_eq!(page.figures.iter().map(|f| f.id).collect::<Vec<_>>(), ["aurocs", "errors", "draws"]);
+    assert_eq!(page.figures.iter().map(|f| f.id).collect::<Vec<_>>(), ["aurocs", "errors", "calibrated", "draws"]);
 }
 
 #[test]

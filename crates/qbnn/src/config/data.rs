@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::recipe::DEFAULT_DATA;
-use qbnn_data::own::{Arrays, Options, Size};
+use qbnn_data::own::{Arrays, Options, Size, is_drawn};
 use qbnn_data::shift::Shifted;
 use qbnn_data::{Catalogue, Role};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,8 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<[usize; 3]>,
     /// Seed by which images for validation and for tests are taken away where the data does not say which; apart from
-    /// `seed`, so that runs of several seeds have the same test images.
+    /// `seed`, so that runs of several seeds have the same test images. Of a built-in dataset with files the images for
+    /// validation are drawn by it, which are the last of the training images otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<u64>,
     /// Test groups besides those of the data: `ROLE:NAME=PATH`.
@@ -185,7 +186,7 @@ pub struct TestSource {
     pub role: Role,
     /// Its name.
     pub name: String,
-    /// A built-in set by name, of role shifted also a change of the clean images (`rotation@3`); or a folder or a file.
+    /// A built-in set by name, or `strokes`, which the program draws; of role shifted also a change of the clean images (`rotation@3`); or a folder or a file.
     /// Stored as an absolute path.
     pub path: PathBuf,
 }
@@ -194,7 +195,7 @@ impl TestSource {
     /// Whether it is a built-in set, or made by the program.
     pub fn is_built_in(&self) -> bool {
         let set = |name: &str| Catalogue::built_in().is_ok_and(|all| all.set(name).is_ok());
-        self.path.to_str().is_some_and(set) || self.shift().is_some()
+        self.path.to_str().is_some_and(set) || is_drawn(&self.path) || self.shift().is_some()
     }
 
     /// The change by which the program makes this group of the clean one, as `rotation@3` for PATH.

@@ -24,6 +24,8 @@ pub struct Layers {
     widths: Option<Widths>,
     /// Whether they begin with the settings of a run that did not know kinds of synthetic OOD images.
     of_0_1: bool,
+    /// Whether they begin with the settings of a run that blends no OOD images into others.
+    without_blends: bool,
 }
 
 impl Layers {
@@ -35,7 +37,8 @@ impl Layers {
         let text = self.read(path)?;
         let trained = toml::from_str::<Table>(&text).ok().and_then(|mut table| table.remove("train"));
         // Settings of a run are whole: what they lack did not exist.
-        self.of_0_1 = trained.is_some_and(|train| train.get("ood_kinds").is_none());
+        let lacks = |key: &str| trained.as_ref().is_some_and(|train| train.get(key).is_none());
+        (self.of_0_1, self.without_blends) = (lacks("ood_kinds"), lacks("ood_blend"));
         Ok(())
     }
 
@@ -104,6 +107,26 @@ impl Layers {
         // Other data has another name.
         self.asked.push("data.name".to_owned());
         self.flag(key, Value::String(data.to_owned()));
+    }
+
+    /// Puts a network on top: a built-in one by its name, or a TOML file of layers.
+    pub fn network(&mut self, network: &str) {
+        let is_file = network.ends_with(".toml") || network.contains(['/', '\\']);
+        let key = if is_file { "network.file" } else { "network.name" };
+        self.flag(key, Value::String(network.to_owned()));
+    }
+
+    /// Puts a network on top that is described by its layers, first to last, as a config file has them.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] of layers that are none.
+    pub fn described_network(&mut self, name: &str, layers: Vec<Value>) -> Result<()> {
+        let pairs = [("name", Value::String(name.to_owned())), ("layer", Value::Array(layers))];
+        let table = Value::Table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+        NetworkConfig::deserialize(table.clone()).map_err(|e| Error::settings("network", e.message().trim()))?;
+        self.note("network.layer");
+        merge(&mut self.merged, Table::from_iter([("network".to_owned(), table)]));
+        Ok(())
     }
 
     /// Adds a test group, in the place of one of its name.
@@ -261,6 +284,9 @@ impl Layers {
         config.network = config.network.resolve()?;
         if config.train.ood_weight > 0.0 && config.train.ood_kinds.is_none() {
             config.train.ood_kinds = Some(ood::names(if self.of_0_1 { &Kind::OF_0_1 } else { &ood::DEFAULT }));
+        }
+        if config.train.ood_weight > 0.0 && config.train.ood_blend.is_none() {
+            config.train.ood_blend = Some(if self.without_blends { 0.0 } else { ood::BLEND });
         }
         config.check()?;
         if config.name.is_empty() {

@@ -16,3 +16,5 @@ pub use layers::Layers;
 pub use settings::{Config, EvalConfig, MAX_DRAW_SEEDS, MAX_RESAMPLES, MAX_SAMPLES, NetworkConfig};
 pub use shifts::{SHIFT_IMAGES, Severities, Shifts, shifted};
 pub use used::check_used;
+
+pub use qbnn_bnn::Widths;

@@ -171,6 +171,7 @@ impl Config {
         full.network.layer = Some(Vec::new());
         full.quantize.kl_weight = Some(1.0);
         full.train.ood_kinds = Some(Vec::new());
+        full.train.ood_blend = Some(0.0);
         full.eval = EvalConfig { shifts: Shifts::ALL, severities: Severities::ONE, shift_images: Some(1), ..full.eval };
         full.eval.draw_seeds = 2;
         Table::try_from(full).map_or(Vec::new(), |table| keys::of_table(&table))
@@ -220,6 +221,14 @@ impl Config {
         shifts::check_images(self.eval.shift_images)?;
         self.data.check()?;
         self.network.spec(2).map(drop)
+    }
+
+    /// As JSON, for programs.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(Error::encode("the settings"))
     }
 
     /// As TOML that gives the same experiment again.

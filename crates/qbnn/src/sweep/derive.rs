@@ -4,6 +4,7 @@
 
 use super::plan::Run;
 use super::spec::Model;
+use qbnn_bnn::pfp;
 use qbnn_bnn::{Activation, NetworkSpec, OpSpec, QuantizeSettings, Scale, SigmaGrid, Strategy};
 use qbnn_eval::Backend;
 
@@ -17,6 +18,7 @@ pub fn backend(run: &Run) -> Option<Backend> {
             let member = backend(&Run { model: Model::Quantized, ..run.clone() })?;
             Some(Backend::Ensemble { members: vec![member; run.floats.len()] })
         }
+        Model::Pfp => Some(Backend::Analytic { weights: pfp::Weights::Stored.name().to_owned() }),
         Model::Quantized if quantize.is_float() || quantize.strategy != Strategy::Jq => Some(Backend::Float),
         Model::Quantized => {
             // The layers of a network by another name may have been such as the integer runtime did not know.

@@ -64,7 +64,7 @@ fn parts(run: &Run) -> (f64, f64) {
     let config = &run.config;
     let quantized = || training(config, config.quantize.epochs, QUANTIZED_PARAMETER) + calibration(config);
     let train = match run.model {
-        Model::Quantized => quantized(),
+        Model::Quantized | Model::Pfp => quantized(),
         Model::QuantizedEnsemble => quantized() * run.floats.len() as f64,
         Model::Float | Model::Ensemble => 0.0,
     };

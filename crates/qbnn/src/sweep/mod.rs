@@ -2,11 +2,13 @@
 //! intervals over seeds.
 //!
 //! The way through: [`spec`] (what was written) to [`plan`] (which runs, which tables), [`ledger`] (what is done
-//! already), [`schedule`] (who does what when) and [`work`] (one task), then [`tables`] and [`document`].
+//! already), [`schedule`] (who does what when) and [`work`] (one task), then [`tables`] and [`document`]. [`gather`] is for tasks
+//! that other processes do.
 
 pub mod derive;
 pub mod document;
 pub mod estimate;
+pub mod gather;
 pub mod interval;
 pub mod ledger;
 pub mod plan;

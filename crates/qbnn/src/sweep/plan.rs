@@ -113,6 +113,7 @@ impl Run {
             Model::Float => "float".into(),
             Model::Quantized => self.config.quantize.name(),
             Model::Ensemble => format!("ensemble of {}", self.floats.len()),
+            Model::Pfp => format!("{}, one analytic pass", self.config.quantize.name()),
             Model::QuantizedEnsemble => format!("ensemble of {} {}", self.floats.len(), self.config.quantize.name()),
         }
     }
@@ -248,8 +249,8 @@ impl Builder<'_> {
             config.quantize = QuantizeSettings::default();
         }
         let seeds: Vec<u64> = match model {
-            Model::Quantized if config.quantize.start == Start::Scratch => Vec::new(),
-            Model::Float | Model::Quantized => vec![config.seed],
+            Model::Quantized | Model::Pfp if config.quantize.start == Start::Scratch => Vec::new(),
+            Model::Float | Model::Quantized | Model::Pfp => vec![config.seed],
             // The network itself, and others far from the seeds that people choose: none of them is another row's.
             Model::Ensemble | Model::QuantizedEnsemble => {
                 (0..members.unwrap_or(5)).map(|m| 1_000_000 * m + config.seed).collect()
@@ -260,7 +261,9 @@ impl Builder<'_> {
         if !model.is_quantized() {
             forget_quantization(&mut described);
         }
-        if model != Model::Quantized {
+        if model == Model::Pfp {
+            described["model"] = json!({ "pfp": "stored" });
+        } else if model != Model::Quantized {
             described["model"] = json!({ "float": model == Model::Float, "members": floats.len() });
         }
         let id = hash(&described.to_string());
@@ -334,6 +337,10 @@ fn description(config: &Config) -> Value {
     // Without OOD images their kinds say nothing: the table [train] is then as whole as it was without that key.
     if config.train.ood_weight <= 0.0 || config.train.ood_kinds.is_none() {
         config.train.ood_kinds.clone_from(&frozen.train.ood_kinds);
+    }
+    // The same holds for blends with them, and no blends are what was before there were any.
+    if config.train.ood_weight <= 0.0 || config.train.ood_blend == Some(0.0) {
+        config.train.ood_blend = None;
     }
     let json = |c: &Config| serde_json::to_value(c).unwrap_or_default();
     let mut described = less(json(&config), &json(&frozen));
@@ -456,7 +463,11 @@ mod tests {
         };
         let kinds = |kinds: &[&str]| ("train.ood_kinds", toml::Value::from(kinds.to_vec()));
         let (weight, draws) = (("train.ood_weight", 1.0.into()), ("train.draws", 4.into()));
+        let blend = |share: f64| ("train.ood_blend", toml::Value::from(share));
         assert_eq!(id(&[]), id(&[kinds(&["shapes"])]));
+        assert_eq!(id(&[]), id(&[blend(0.5)]));
+        let with = |share| id(&[weight.clone(), draws.clone(), kinds(&["tiles"]), blend(share)]);
+        assert_ne!(with(0.0), with(0.5));
         assert_ne!(id(&[weight.clone(), draws.clone(), kinds(&["shapes"])]), id(&[weight, draws, kinds(&["tiles"])]));
     }
 

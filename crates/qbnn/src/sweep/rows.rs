@@ -91,7 +91,7 @@ fn of_point(
     // Widths are checked to be at most 32 wherever settings come in.
     let width = |bits: u32| bits.try_into().unwrap_or(u8::MAX);
     let (strategy, bits) = match run.model {
-        Model::Quantized | Model::QuantizedEnsemble => {
+        Model::Quantized | Model::QuantizedEnsemble | Model::Pfp => {
             let q = &run.config.quantize;
             let strategy = match q.strategy {
                 qbnn_bnn::Strategy::Vpq => Strategy::Vpq,

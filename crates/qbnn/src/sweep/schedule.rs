@@ -3,11 +3,13 @@
 
 use super::estimate;
 use super::ledger::{Ledger, Line, Outcome, Results};
-use super::plan::{Id, Plan, Point};
+use super::plan::{Id, Plan, Point, Run};
 use super::progress::Progress;
 use super::work::Runner;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::observer::Event;
+use crate::preprocess::Prepared;
+use crate::{experiment, export, ood};
 use qbnn_eval::{Headline, Score};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +50,48 @@ pub fn tasks(plan: &Plan, runs: &[usize], results: &Results, retry: bool, traine
         tasks.push(Task::Run(at, samples));
     }
     tasks
+}
+
+/// Reads the data of all tasks once, whatever their seeds, so that what is missing or wrong is told before the first of them
+/// begins; and warns, once each, of what a training would be warned of.
+///
+/// # Errors
+/// Those of [`crate::experiment::load`], at the first row that needs such data; [`Error::is_stopped`] of one that was stopped.
+pub fn prepare(plan: &Plan, runner: &Runner<'_>, tasks: &[Task]) -> Result<()> {
+    let (mut read, mut warned) = (HashSet::new(), HashSet::new());
+    let mut warn = |line: String| {
+        if warned.insert(line.clone()) {
+            runner.observer.warn(&line);
+        }
+    };
+    for task in tasks {
+        let (config, is_training) = match task {
+            Task::Float(id) => match plan.floats.get(id) {
+                Some(float) => (&float.config, true),
+                None => continue,
+            },
+            Task::Run(at, _) => (&plan.runs[*at].config, plan.runs[*at].floats.is_empty()),
+        };
+        if is_training {
+            ood::warnings(&config.train).into_iter().for_each(&mut warn);
+        }
+        let made = (config.eval.shifts, config.eval.severities, config.eval.shift_images);
+        // Networks on one set of data differ in what they can have.
+        let network = is_training.then_some((&config.network, &config.train.posterior));
+        if !read.insert(format!("{:?} {made:?} {network:?}", config.data)) {
+            continue;
+        }
+        runner.check_stop()?;
+        let dataset = runner.dataset(config).at(|| {
+            format!("no run is begun: the data of {} seed {} cannot be read", config.network.title(), config.seed)
+        })?;
+        let data = Prepared::new(&dataset);
+        if is_training && let Ok((spec, _)) = experiment::network(config, &data) {
+            // A network that cannot be is a row with its reason.
+            export::warning_of_float(&spec, &data, &config.train).into_iter().for_each(&mut warn);
+        }
+    }
+    Ok(())
 }
 
 /// Estimated seconds of a task on one thread.
@@ -248,40 +292,7 @@ impl WorkQueue<'_> {
             let state = lock(&self.state);
             run.floats.iter().find_map(|id| state.floats.get(id).cloned().flatten())
         };
-        let outcome = match failed_float {
-            Some(reason) => Err(Error::FloatNetwork(reason)),
-            None => caught(|| self.runner.run(run, samples, tell)),
-        };
-        let line = |samples: usize, outcome: Outcome| Line {
-            run: run.id.clone(),
-            samples,
-            seed: config.seed,
-            data: config.data.name.clone(),
-            network: config.network.title().to_owned(),
-            model: run.title(),
-            outcome,
-        };
-        let (lines, said) = match outcome {
-            Err(error) if error.is_stopped() => return Err(error),
-            Err(error) => {
-                let reason = error.one_line();
-                let failed = |&s: &usize| line(s, Outcome::Failed(reason.clone()));
-                (samples.iter().map(failed).collect::<Vec<_>>(), format!("failed: {reason}"))
-            }
-            Ok(done) => {
-                let said = done.last().map_or(String::new(), |(_, d)| {
-                    let shown = |h, scale: f64| d.value(h).map_or("-".into(), |v| format!("{:.4}", v * scale));
-                    let seconds = estimate::shown(d.train_seconds + d.eval_seconds);
-                    format!(
-                        "accuracy {:.2} %, AUROC ood {}, ambiguous {}; {seconds}",
-                        d.value(Headline::Accuracy).unwrap_or(f64::NAN) * 100.0,
-                        shown(Headline::ood(Score::Epistemic, |h| d.value(h).is_some()), 1.0),
-                        shown(Headline::AMBIGUOUS, 1.0),
-                    )
-                });
-                (done.into_iter().map(|(s, d)| line(s, Outcome::Done(Box::new(d)))).collect(), said)
-            }
-        };
+        let (lines, said) = results(self.runner, run, samples, failed_float, tell)?;
         let mut guard = lock(&self.ledger);
         let (ledger, results) = &mut *guard;
         for line in lines {
@@ -290,6 +301,55 @@ impl WorkQueue<'_> {
         }
         Ok(format!("{} {} {} seed {}: {said}", run.title(), config.data.name, config.network.title(), config.seed))
     }
+}
+
+/// Makes a model and evaluates it: a line for each number of draws, and what there is to say. What fails is a line with its
+/// reason; `failed_float` is why a float network that it needs is not there.
+///
+/// # Errors
+/// One for which [`Error::is_stopped`] holds.
+pub fn results(
+    runner: &Runner<'_>,
+    run: &Run,
+    samples: &[usize],
+    failed_float: Option<String>,
+    tell: super::work::Tell<'_>,
+) -> Result<(Vec<Line>, String)> {
+    let config = &run.config;
+    let outcome = match failed_float {
+        Some(reason) => Err(Error::FloatNetwork(reason)),
+        None => caught(|| runner.run(run, samples, tell)),
+    };
+    let line = |samples: usize, outcome: Outcome| Line {
+        run: run.id.clone(),
+        samples,
+        seed: config.seed,
+        data: config.data.name.clone(),
+        network: config.network.title().to_owned(),
+        model: run.title(),
+        outcome,
+    };
+    Ok(match outcome {
+        Err(error) if error.is_stopped() => return Err(error),
+        Err(error) => {
+            let reason = error.one_line();
+            let failed = |&s: &usize| line(s, Outcome::Failed(reason.clone()));
+            (samples.iter().map(failed).collect::<Vec<_>>(), format!("failed: {reason}"))
+        }
+        Ok(done) => {
+            let said = done.last().map_or(String::new(), |(_, d)| {
+                let shown = |h, scale: f64| d.value(h).map_or("-".into(), |v| format!("{:.4}", v * scale));
+                let seconds = estimate::shown(d.train_seconds + d.eval_seconds);
+                format!(
+                    "accuracy {:.2} %, AUROC ood {}, ambiguous {}; {seconds}",
+                    d.value(Headline::Accuracy).unwrap_or(f64::NAN) * 100.0,
+                    shown(Headline::ood(Score::Epistemic, |h| d.value(h).is_some()), 1.0),
+                    shown(Headline::AMBIGUOUS, 1.0),
+                )
+            });
+            (done.into_iter().map(|(s, d)| line(s, Outcome::Done(Box::new(d)))).collect(), said)
+        }
+    })
 }
 
 /// A panic as an error: one bad run must not end a night's work.

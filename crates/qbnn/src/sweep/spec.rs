@@ -64,12 +64,14 @@ pub enum Model {
     Ensemble,
     /// The same networks, each quantized as `[quantize]` says.
     QuantizedEnsemble,
+    /// The network quantized as `[quantize]` says, in one analytic pass over the stored posterior instead of draws.
+    Pfp,
 }
 
 impl Model {
     /// Whether `[quantize]` counts.
     pub fn is_quantized(self) -> bool {
-        matches!(self, Model::Quantized | Model::QuantizedEnsemble)
+        matches!(self, Model::Quantized | Model::QuantizedEnsemble | Model::Pfp)
     }
 
     /// Whether it has members.
@@ -180,7 +182,11 @@ impl Spec {
         Self::parse(&text, &shown)
     }
 
-    pub(super) fn parse(text: &str, origin: &str) -> Result<Self> {
+    /// Reads the text of a spec; `origin` is what messages call it.
+    ///
+    /// # Errors
+    /// [`Error::Settings`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
         let file: File = toml::from_str(text).map_err(|e| keys::located(text, origin, &e))?;
         let fail = |problem: String| Error::settings(origin, problem);
         if file.name.is_empty() || !file.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {

@@ -124,7 +124,11 @@ fn measures(rows: &[Figures<'_>], headlines: &[Headline], shown: impl Fn(&OfGrou
 
 /// Whether a result would have a metric, had it been measured: its groups are there, for a score that needs several draws
 /// they are several, and for the AUROC of errors there are some. What every ledger ever held says so.
+/// Every run has validation images.
 fn could_have(done: &Done, headline: Headline) -> bool {
+    if headline.needs_validation() {
+        return true;
+    }
     let (Headline::Auroc(score, _) | Headline::Aupr(score, _) | Headline::Fpr95(score, _)) = headline else {
         let (Headline::ErrorAuroc(score) | Headline::Aurc(score) | Headline::Augrc(score)) = headline else {
             return false;

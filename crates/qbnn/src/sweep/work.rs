@@ -12,7 +12,8 @@ use crate::opened;
 use crate::preprocess::Prepared;
 use crate::{backend, evaluate, experiment};
 use qbnn_bnn::internals::identity::sha256;
-use qbnn_bnn::predictor::{Draws, Ensemble, Export, Predictor, Probabilities, of_checkpoint};
+use qbnn_bnn::pfp;
+use qbnn_bnn::predictor::{Analytic, Draws, Ensemble, Export, Predictor, Probabilities, of_checkpoint};
 use qbnn_bnn::train::{Event, Outcome, train};
 use qbnn_bnn::{BnnError, Checkpoint, QuantizeSettings, Start, verify};
 use qbnn_core::ImagesView;
@@ -56,7 +57,8 @@ impl<'a> Runner<'a> {
         path.is_file() && Checkpoint::load(&path).is_ok_and(|c| c.finished())
     }
 
-    fn dataset(&self, config: &Config) -> Result<Arc<Dataset>> {
+    /// The data of an experiment, read once for tasks that follow each other.
+    pub(super) fn dataset(&self, config: &Config) -> Result<Arc<Dataset>> {
         let made = (config.eval.shifts, config.eval.severities, config.eval.shift_images);
         let key = format!("{:?} {made:?} {}", config.data, config.seed);
         let mut kept = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +74,8 @@ impl<'a> Runner<'a> {
         Ok(dataset)
     }
 
-    fn check_stop(&self) -> Result<()> {
+    /// An error where the user asked to stop.
+    pub(super) fn check_stop(&self) -> Result<()> {
         if self.observer.stopped() { Err(BnnError::Stopped.into()) } else { Ok(()) }
     }
 
@@ -145,29 +148,35 @@ impl<'a> Runner<'a> {
     pub fn run(&self, run: &Run, samples: &[usize], tell: Tell<'_>) -> Result<Vec<(usize, Done)>> {
         let dataset = self.dataset(&run.config)?;
         let data = Prepared::new(&dataset);
-        let most = samples.iter().copied().max().unwrap_or(1);
+        // An analytic pass has no draws: the points over which it reads its logits out stand in their place, all of them.
+        let taken = |samples: usize| if run.model == Model::Pfp { pfp::POINTS } else { samples };
+        let most = samples.iter().copied().map(taken).max().unwrap_or(1);
         evaluate::check_draws(&data, most)?;
         let started = Instant::now();
         let models = self.models(run, &data, &|share| tell(0.5 * share))?;
         let train_seconds = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let described = describe(run, &models);
-        let mut predictor = predictor(&models, data.train_images())?;
+        let mut predictor = predictor(run.model, &models, data.train_images())?;
         let backend = backend::of(&predictor.backend());
         let identity = identity(&models);
-        let (mut groups, of) = (0, 2.0 * dataset.groups.len() as f64);
+        let (mut groups, of) = (0, 2.0 * (dataset.groups.len() + 1) as f64);
         let mut predictions = |_: &str, images: ImagesView<'_>| {
             let from = 0.5 + groups as f64 / of;
             groups += 1;
             self.predictions(run, &mut *predictor, images, most, &|share| tell(from + share / of))
         };
         let classes = dataset.classes();
-        let all = evaluate::group_probabilities(&data, &mut predictions)?;
+        let all = evaluate::group_probabilities(&data, &mut predictions)?.and_validation(&data, &mut predictions)?;
         let mut done = Vec::new();
         for &samples in samples {
             // Draws do not depend on how many follow: fewer are the first of them.
-            let groups = all.groups(&data, samples, classes)?;
-            let evaluation = qbnn_eval::evaluate(&groups, &EvalOptions { resamples: 0, ..EvalOptions::default() })?;
+            let groups = all.groups(&data, taken(samples), classes)?;
+            let options = EvalOptions { resamples: 0, ..EvalOptions::default() };
+            let evaluation = match all.validation(&data, taken(samples), classes)? {
+                Some((validation, labels)) => qbnn_eval::evaluate_calibrated(&groups, &validation, &labels, &options)?,
+                None => qbnn_eval::evaluate(&groups, &options)?,
+            };
             let means = evaluation.mean_uncertainty();
             let further = evaluation.further().map(|group| OfGroup {
                 name: group.name.to_owned(),
@@ -210,7 +219,7 @@ impl<'a> Runner<'a> {
         if !run.model.is_quantized() {
             return run.floats.iter().map(load).collect();
         }
-        if run.model == Model::Quantized && (run.config.quantize.start == Start::Scratch || run.floats.is_empty()) {
+        if !run.model.is_ensemble() && (run.config.quantize.start == Start::Scratch || run.floats.is_empty()) {
             let float = self.untrained(&Float { config: run.config.clone(), seed: run.config.seed }, data)?;
             return Ok(vec![self.quantized(float, run, data, tell)?]);
         }
@@ -247,9 +256,9 @@ impl<'a> Runner<'a> {
 
 /// What predicts with one model, or with several that share the draws. A quantized model is exported once: its file is
 /// compared with it on a few training images, and then predicts.
-fn predictor(models: &[Checkpoint], images: ImagesView<'_>) -> Result<Box<dyn Predictor>> {
+fn predictor(kind: Model, models: &[Checkpoint], images: ImagesView<'_>) -> Result<Box<dyn Predictor>> {
     let [one] = models else {
-        let of_member = |member: &Checkpoint| predictor(std::slice::from_ref(member), images);
+        let of_member = |member: &Checkpoint| predictor(kind, std::slice::from_ref(member), images);
         let members = models.iter().map(of_member).collect::<Result<_>>()?;
         return Ok(Box::new(Ensemble::new(members)?));
     };
@@ -263,6 +272,14 @@ fn predictor(models: &[Checkpoint], images: ImagesView<'_>) -> Result<Box<dyn Pr
         && !difference.is_rounding()
     {
         return Err(BnnError::Apart(difference).into());
+    }
+    if kind == Model::Pfp {
+        let file = export.file().map_err(|why| Error::Setting {
+            key: "model",
+            found: "pfp".to_owned(),
+            wanted: format!("an analytic pass runs on a model file, and this network has none: {why}"),
+        })?;
+        return Ok(Box::new(Analytic::new(file, pfp::Weights::Stored)?));
     }
     Ok(export.predictor()?)
 }

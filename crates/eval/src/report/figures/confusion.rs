@@ -29,21 +29,21 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
         for (label, row) in counts.chunks_exact(classes).enumerate() {
             let images: usize = row.iter().sum();
             if images == 0 {
-                unseen.push(label.to_string());
+                unseen.push(report.class(label));
             }
             let wrong = row.iter().enumerate().filter(|(c, n)| *c != label && **n > 0).max_by_key(|(_, n)| **n);
             table.row([
                 model.name.clone(),
-                label.to_string(),
+                report.class(label),
                 images.to_string(),
                 if images == 0 { "–".into() } else { format!("{:.2}", 100.0 * row[label] as f64 / images as f64) },
-                wrong.map_or("–".into(), |(c, n)| format!("{c} ({n} times)")),
+                wrong.map_or("–".into(), |(c, n)| format!("{} ({n} times)", report.class(c))),
             ]);
         }
         if classes > MOST {
             continue;
         }
-        let names: Vec<String> = (0..classes).map(|c| c.to_string()).collect();
+        let names: Vec<String> = (0..classes).map(|c| report.short_class(c)).collect();
         let reversed: Vec<String> = names.iter().rev().cloned().collect();
         let errors = report.labels.len() - (0..classes).map(|c| counts[c * classes + c]).sum::<usize>();
         let description = format!(

@@ -142,7 +142,8 @@ fn shelf_panel(
         body.push_str(&pixels(image, x, y));
         let own = models.last().and_then(|m| m.1.groups.get(chosen.group));
         let (name, role) = own.map_or(("", Role::Clean), |g| (&g.name, g.role));
-        let label = label(report, own, chosen.input).map_or(name.to_owned(), |l| format!("{name}: {l}"));
+        let label =
+            label(report, own, chosen.input).map_or(name.to_owned(), |l| format!("{name}: {}", report.short_class(l)));
         // Of the last model: it is what would be put to use, and what chose the images.
         let value = own.and_then(|g| g.kind(kind)?.get(chosen.input).copied());
         let middle = n(x + IMAGE / 2.0);
@@ -192,14 +193,14 @@ pub(crate) fn figure(report: &RunReport) -> Drawn {
                 let Some(p) = model.groups.get(group) else { continue };
                 let (class, most) = p.decisions().nth(input).unwrap_or((0, 0.0));
                 let text = |kind| p.kind(kind).and_then(|v| v.get(input)).map_or("–".to_owned(), |&v| nats(v));
-                let label = label(report, Some(p), input).map(|l| l.to_string());
+                let label = label(report, Some(p), input).map(|l| report.class(l));
                 table.row([
                     panel.title.clone(),
                     p.name.clone(),
                     input.to_string(),
                     label.unwrap_or_else(|| "–".into()),
                     model.name.clone(),
-                    class.to_string(),
+                    report.class(class),
                     fixed(100.0 * most, 1, false),
                     text(Kind::Aleatoric),
                     text(Kind::Epistemic),

@@ -1,6 +1,7 @@
 //! The figures of a run: one question, one file.
 
 pub(super) mod aurocs;
+pub(super) mod calibrated;
 pub(super) mod confusion;
 pub(super) mod draws;
 pub(super) mod errors;
@@ -35,6 +36,8 @@ pub(super) fn all(report: &RunReport) -> Vec<Drawn> {
         figures.insert(7, severity::figure(report));
     }
     if !report.external {
+        let at = figures.len() - 3;
+        figures.insert(at, calibrated::figure(report));
         figures.extend([posterior::figure(report), training::figure(report)]);
     }
     figures
