@@ -3,12 +3,12 @@
     pip install numpy onnxruntime
     qbnn eval RUN --samples 32
     qbnn export RUN --out mean.onnx
-    qbnn export RUN --out draws.onnx --draws 32
+    qbnn export RUN --out draws.onnx --draws 32 --seed 1
     python3 bench/onnx_check.py mean.onnx draws.onnx --images t10k-images-idx3-ubyte.gz \
         --labels t10k-labels-idx1-ubyte.gz --metrics RUN/metrics.json
 
-Draws of the same seed are the same networks, so the figures of `draws.onnx` are those of the float model up to the rounding of
-sums. With --tolerance the script ends with 1 where accuracy or NLL of the draws are further apart.
+Draws of the seed that `qbnn eval` used (`seed` in metrics.json) are the same networks, so the figures of `draws.onnx` are those
+of the float model up to the rounding of sums. With --tolerance the script ends with 1 where accuracy or NLL of the draws are further apart.
 """
 
 import argparse
