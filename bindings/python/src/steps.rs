@@ -164,6 +164,8 @@ pub struct ToldOfPosterior {
     ignore: Vec<String>,
     map: Option<PathBuf>,
     no_bias: Vec<String>,
+    bn: Vec<(String, String)>,
+    bn_before: Vec<(String, String)>,
     bn_eps: Option<f64>,
     mean: Option<f64>,
     std: Option<f64>,
@@ -201,12 +203,20 @@ pub fn import_posterior(
         proposed: of.propose,
         replace: of.replace,
     };
-    let mut taking = Taking { no_bias: of.no_bias, ..Taking::default() };
-    taking.batch_norm_epsilon = of.bn_eps.unwrap_or(taking.batch_norm_epsilon);
+    let prior_told = of.prior_sigma.is_some();
+    let taking = Taking { no_bias: of.no_bias, batch_norm_epsilon: of.bn_eps, prior_told };
     let place = (!dry_run).then_some(NewRun { out, overwrite, staged });
     let found = work(py, &tell, |observer| {
         let map = of.map.as_deref().map(Map::read).transpose()?;
-        let told = Told { family, sigma, key: of.key, ignored: of.ignore, map };
+        let told = Told {
+            family,
+            sigma,
+            key: of.key,
+            ignored: of.ignore,
+            norms_behind: of.bn,
+            norms_before: of.bn_before,
+            map,
+        };
         let importing = Importing { file, told, layout, given, taking, check: of.check, elbo: of.elbo };
         let layers = asked.layers(None)?;
         let found = steps::import(&caller(observer, call), &importing, layers, place.as_ref())?;

@@ -45,6 +45,8 @@ def import_posterior(
     ignore: Sequence[str] = (),
     map: PathLike | None = None,
     no_bias: Sequence[str] = (),
+    bn: Mapping[str, str] | None = None,
+    bn_before: Mapping[str, str] | None = None,
     bn_eps: float | None = None,
     prior_sigma: float | None = None,
     kl_weight: float | None = None,
@@ -68,7 +70,8 @@ def import_posterior(
     do not tell; ``sigma`` how standard deviations are stored.
 
     ``images`` (N x rows x columns bytes) and ``logits`` (N x C), which the source gives with every weight at its mean, prove that it is
-    the same network. ``elbo`` compares the readings of sigma. With ``dry_run`` nothing is written, and the record of what became of
+    the same network. ``bn`` and ``bn_before`` map a layer to the batch normalisation behind or before it, where names leave that
+    open. ``elbo`` compares the readings of sigma. With ``dry_run`` nothing is written, and the record of what became of
     every tensor is returned.
     """
     if (images is None) != (logits is None):
@@ -83,6 +86,8 @@ def import_posterior(
         "ignore": [ignore] if isinstance(ignore, str) else list(ignore),
         "map": _path(map),
         "no_bias": [no_bias] if isinstance(no_bias, str) else list(no_bias),
+        "bn": list((bn or {}).items()),
+        "bn_before": list((bn_before or {}).items()),
         "bn_eps": bn_eps,
         "mean": mean,
         "std": std,
