@@ -162,7 +162,7 @@ impl Ensemble {
     /// # Errors
     /// As [`qbnn_bnn::predictor::Analytic::new`], for the member that it names.
     pub fn analytic(&self, weights: pfp::Weights) -> Result<Box<dyn Predictor>> {
-        self.each(|member| member.analytic(weights))
+        self.each(|member| Ok(Box::new(member.analytic(weights)?)))
     }
 
     fn each(&self, open: impl Fn(&ModelFile) -> Result<Box<dyn Predictor>>) -> Result<Box<dyn Predictor>> {

@@ -32,8 +32,8 @@ pub struct ModelFile {
     pub input: Shape,
     /// Classes that it tells apart.
     pub classes: usize,
-    /// Whether nothing of it is quantized.
-    pub is_float: bool,
+    /// What it holds of each weight.
+    pub kind: Kind,
 }
 
 impl ModelFile {
@@ -42,10 +42,18 @@ impl ModelFile {
     /// # Errors
     /// As [`read`].
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = read(path)?;
+        Self::of_bytes(path, read(path)?)
+    }
+
+    /// Of its bytes; `path` is what messages call them.
+    ///
+    /// # Errors
+    /// [`Error::Model`] or [`Error::Contents`] of bytes that are no model, or one that is too large.
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let model = of_file(path, &bytes)?;
-        let (input, classes, is_float) = (model.input(), model.classes(), model.kind() == Kind::Float);
-        Ok(ModelFile { path: path.to_owned(), bytes: bytes.into(), input, classes, is_float })
+        check_size(path, &model)?;
+        let (input, classes, kind) = (model.input(), model.classes(), model.kind());
+        Ok(ModelFile { path: path.to_owned(), bytes: bytes.into(), input, classes, kind })
     }
 
     /// Its name: that of the file, without the ending.
@@ -70,9 +78,8 @@ impl ModelFile {
     ///
     /// # Errors
     /// As [`Analytic::new`].
-    pub fn analytic(&self, weights: pfp::Weights) -> Result<Box<dyn Predictor>> {
-        let pass = Analytic::new(Arc::clone(&self.bytes), weights).at(|| self.path.display().to_string())?;
-        Ok(Box::new(pass))
+    pub fn analytic(&self, weights: pfp::Weights) -> Result<Analytic> {
+        Analytic::new(Arc::clone(&self.bytes), weights).at(|| self.path.display().to_string())
     }
 
     /// What an evaluation says of it beside its figures.
@@ -232,14 +239,9 @@ fn stale(file: &Path, checkpoint: &Path, why: String) -> Error {
 /// [`Error::Io`]; [`Error::Model`] or [`Error::Contents`] of a file that is no model or too large; [`Error::Stale`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = input::bytes(path, input::MODEL)?;
-    check(path, &bytes)?;
+    check_size(path, &of_file(path, &bytes)?)?;
     check_checkpoint(path, &bytes)?;
     Ok(bytes)
-}
-
-/// Refuses bytes that are no model, or too large a one.
-pub(crate) fn check(path: &Path, bytes: &[u8]) -> Result<()> {
-    check_size(path, &of_file(path, bytes)?)
 }
 
 /// The model of bytes that [`read`] gave.

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::model_file::ModelFile;
 use qbnn_bnn::predictor::{Export, Predictor};
 use qbnn_bnn::{Checkpoint, pfp};
+use qbnn_core::model::Kind;
 use qbnn_eval::{Bits, ModelDescription, ParameterBytes, Strategy};
 
 /// A model to evaluate.
@@ -34,7 +35,7 @@ impl Model {
     pub fn is_float(&self) -> bool {
         match self {
             Model::Checkpoint(checkpoint) => checkpoint.quantize.is_none(),
-            Model::File(file) => file.is_float,
+            Model::File(file) => file.kind == Kind::Float,
             Model::Ensemble(_) => false,
         }
     }
@@ -63,7 +64,7 @@ impl Model {
             }
             Model::File(file) => Ok(Opened {
                 predictor: file.predictor()?,
-                analytic: pfp.map(|weights| file.analytic(weights)).transpose()?.map(Ok),
+                analytic: pfp.map(|weights| file.analytic(weights)).transpose()?.map(|pass| Ok(Box::new(pass) as _)),
                 description: file.describe(name)?,
                 identity: file.identity(),
             }),

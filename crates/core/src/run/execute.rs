@@ -388,7 +388,7 @@ impl Program<'_> {
 }
 
 /// Two stretches of memory that do not overlap, one to read and one to write.
-fn split_disjoint<T>(memory: &mut [T], read: Range<usize>, write: Range<usize>) -> (&[T], &mut [T]) {
+pub(crate) fn split_disjoint<T>(memory: &mut [T], read: Range<usize>, write: Range<usize>) -> (&[T], &mut [T]) {
     if read.start < write.start {
         let (low, high) = memory.split_at_mut(write.start);
         (&low[read], &mut high[..write.end - write.start])

@@ -28,7 +28,7 @@
 
 pub(crate) mod constants;
 mod error;
-mod execute;
+pub(crate) mod execute;
 pub(crate) mod ops;
 pub(crate) mod plan;
 #[cfg(feature = "alloc")]

@@ -268,7 +268,7 @@ impl Program<'_> {
         }
     }
 
-    /// Sets the weights to zero that read a unit which its draw drops ([`draw::drops`]): the rule word for word, lane by lane,
+    /// Sets the weights to zero that read a unit which its draw drops ([`draw::mask_counter`]): the rule word for word, lane by lane,
     /// for files of MC dropout. A unit is an input channel of a convolution, or a number that a dense layer reads.
     fn drop_units(&self, l: &LinearStep, key: [u32; 2], draws: &[u32; LANES], dropped: u8, weights: &mut [i8]) {
         let units = draw::units(&l.linear, self.plan.model.shape_of(self.plan.model.layer(l.layer).input));

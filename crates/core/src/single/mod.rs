@@ -135,7 +135,7 @@ impl<'a> Single<'a> {
     /// [`RunError::Memory`] if it has less than [`Single::least`] bytes.
     pub fn prepare<'m>(&self, memory: &'m mut [u8]) -> Result<Ready<'a, 'm>, RunError> {
         let (found, wanted) = (memory.len(), self.least());
-        if found < wanted.min(self.most()) {
+        if found < wanted {
             return Err(RunError::Memory { what: "bytes of memory (Single::least)", found, wanted });
         }
         let held = found >= self.most();

@@ -149,7 +149,7 @@ impl Tensor<'_> {
         sum
     }
 
-    /// Sets the weights to zero that read a unit which the draw drops ([`draw::drops`]); returns the sum of those that are left.
+    /// Sets the weights to zero that read a unit which the draw drops ([`draw::mask_counter`]); returns the sum of those that are left.
     pub fn drop_units(&self, units: usize, dropped: u8, row: &mut [u8]) -> i32 {
         let mut noise = Noise::at(self.key, draw::mask_counter(self.tensor, self.draw), 0);
         for unit in 0..units {

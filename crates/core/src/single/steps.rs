@@ -9,6 +9,7 @@ use crate::draw;
 use crate::model::{Grid, Layer, Op, Pool, Shape};
 use crate::noise;
 use crate::run::RunError;
+use crate::run::execute::split_disjoint;
 use crate::run::ops::{Dequantize, ToCodes, average_code, average_wide};
 use core::ops::Range;
 
@@ -132,7 +133,7 @@ impl Ready<'_, '_> {
         if input == 0 {
             return each(Read { bytes: image, grid }, &mut self.memory.values[output]);
         }
-        let (bytes, out) = apart(self.memory.values, self.single.range(input), output);
+        let (bytes, out) = split_disjoint(self.memory.values, self.single.range(input), output);
         each(Read { bytes, grid }, out);
     }
 
@@ -175,7 +176,7 @@ impl Ready<'_, '_> {
         let row = &mut row[..linear.fan_in()];
         let (x, out) = match layer.input {
             0 => (image, &mut values[output]),
-            input => apart(values, single.range(input), output),
+            input => split_disjoint(values, single.range(input), output),
         };
         for index in 0..layer.shape.channels {
             let constants = match channels.and_then(|c| c.get(index)) {
@@ -197,17 +198,6 @@ impl Ready<'_, '_> {
             };
             run.outputs(&fused, &constants, model.grid_of(value), out);
         }
-    }
-}
-
-/// Two stretches of memory that do not overlap, one to read and one to write.
-fn apart(memory: &mut [u8], read: Range<usize>, write: Range<usize>) -> (&[u8], &mut [u8]) {
-    if read.start < write.start {
-        let (low, high) = memory.split_at_mut(write.start);
-        (&low[read], &mut high[..write.end - write.start])
-    } else {
-        let (low, high) = memory.split_at_mut(read.start);
-        (&high[..read.end - read.start], &mut low[write])
     }
 }
 
