@@ -69,7 +69,7 @@ impl ModelSource {
     /// Opens it; with `pfp` for analytic passes instead of draws.
     ///
     /// # Errors
-    /// [`Error::Bnn`] of a model that cannot run so.
+    /// [`crate::Error::Bnn`] of a model that cannot run so.
     pub fn open(&self, pfp: Option<pfp::Weights>) -> Result<Model> {
         Model::of(self, pfp)
     }
